@@ -1,0 +1,23 @@
+"""Shared fixtures: the reference data (skipped, saying so, where it is absent) and a private workspace."""
+
+from pathlib import Path
+
+import pytest
+
+from vccapp.settings import Settings
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real reference data beside the project."""
+    if not SHARED.is_dir():
+        pytest.skip(f"the reference data folder {SHARED.parent.name}/data is not beside the project")
+    return SHARED
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Settings of a private, empty workspace."""
+    return Settings(home=tmp_path / "workspace", checkpoints=tmp_path / "checkpoints", data_roots=(tmp_path,))

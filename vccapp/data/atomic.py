@@ -1,0 +1,81 @@
+"""Writing so that nothing half-written is ever visible: write beside, fsync, rename.
+
+`write_folder` and `write_file` hand out a path next to the target and move it into place when the block ends well;
+when it ends in an error the beside-path is removed and the target is as it was.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from vccapp.errors import DataError
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _beside(target: Path) -> Path:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
+
+
+@contextlib.contextmanager
+def write_file(target: Path) -> Iterator[Path]:
+    """A path to write to; it becomes `target` when the block ends well."""
+    beside = _beside(target)
+    try:
+        yield beside
+        _sync(beside)
+        os.replace(beside, target)
+        _sync(target.parent)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def write_folder(target: Path) -> Iterator[Path]:
+    """A folder to fill; it replaces `target` when the block ends well."""
+    beside = _beside(target)
+    beside.mkdir()
+    try:
+        yield beside
+        for path in beside.rglob("*"):
+            if path.is_file():
+                _sync(path)
+        _sync(beside)
+        old = _beside(target)
+        if target.exists():
+            os.replace(target, old)
+        os.replace(beside, target)
+        _sync(target.parent)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def write_json(target: Path, value: Any) -> None:
+    """Write `value` as indented JSON, atomically."""
+    with write_file(target) as beside:
+        beside.write_text(json.dumps(value, indent=2, default=str) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file of ours. Raises DataError when it is absent or damaged."""
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        msg = f"{path} does not exist; run the step that writes it first."
+        raise DataError(msg) from None
+    except ValueError as error:
+        msg = f"{path} is damaged ({error}); delete it and run the step that writes it again."
+        raise DataError(msg) from None

@@ -1,0 +1,60 @@
+"""One small registry: models, challenges, checks and tasks are found by name.
+
+    MODELS = Registry("model", package="vccapp.models")
+
+    @MODELS.register("control_mean")
+    class ControlMean(Model): ...
+
+    MODELS["control_mean"]
+
+A registry imports every module of its package on first use, so adding one is writing one file.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from vccapp.errors import SpecError
+
+
+class Registry:
+    """Names of one kind of thing, in the order of registration."""
+
+    def __init__(self, kind: str, *, package: str) -> None:
+        self.kind = kind
+        self.package = package
+        self._items: dict[str, Any] = {}
+        self._loaded = False
+
+    def register(self, name: str) -> Callable[[Any], Any]:
+        def keep(item: Any) -> Any:
+            if name in self._items and self._items[name].__qualname__ != item.__qualname__:
+                msg = f"Two {self.kind}s are called '{name}'; rename one of them."
+                raise SpecError(msg)
+            self._items[name] = item
+            return item
+
+        return keep
+
+    def _load(self) -> None:
+        if not self._loaded:
+            self._loaded = True
+            package = importlib.import_module(self.package)
+            for module in sorted(m.name for m in pkgutil.iter_modules(package.__path__)):
+                importlib.import_module(f"{self.package}.{module}")
+
+    def __getitem__(self, name: str) -> Any:
+        self._load()
+        if name not in self._items:
+            msg = f"There is no {self.kind} called '{name}'; choose one of {', '.join(self._items)}."
+            raise SpecError(msg)
+        return self._items[name]
+
+    def __iter__(self) -> Iterator[str]:
+        self._load()
+        return iter(self._items)
+
+    def items(self) -> Iterator[tuple[str, Any]]:
+        self._load()
+        return iter(self._items.items())

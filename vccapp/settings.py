@@ -1,0 +1,70 @@
+"""Settings of the app, from the environment (`VCCAPP_*`), and the places in the workspace.
+
+VCCAPP_HOME          the workspace (default ./workspace)
+VCCAPP_CHECKPOINTS   where runs live (default ./checkpoints)
+VCCAPP_DATA_ROOTS    folders from which the app opens data, separated by ':' (default: the current folder)
+VCCAPP_MEMORY_GB     memory one job may plan with (default 4)
+VCCAPP_MAX_JOBS      jobs that run at once; others wait (default 2)
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Read afresh by `Settings()`; every path is absolute."""
+
+    model_config = SettingsConfigDict(env_prefix="VCCAPP_", frozen=True)
+
+    home: Path = Path("workspace")
+    checkpoints: Path = Path("checkpoints")
+    data_roots: Annotated[tuple[Path, ...], NoDecode] = (Path("."),)
+    memory_gb: float = Field(4.0, gt=0)
+    max_jobs: int = Field(2, ge=1)
+
+    @field_validator("data_roots", mode="before")
+    @classmethod
+    def _split_roots(cls, value: object) -> object:
+        return tuple(Path(p) for p in value.split(os.pathsep) if p) if isinstance(value, str) else value
+
+    @field_validator("home", "checkpoints", mode="after")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().resolve()
+
+    @field_validator("data_roots", mode="after")
+    @classmethod
+    def _absolute_roots(cls, value: tuple[Path, ...]) -> tuple[Path, ...]:
+        return tuple(p.expanduser().resolve() for p in value)
+
+    @property
+    def memory_bytes(self) -> int:
+        return int(self.memory_gb * 1e9)
+
+    @property
+    def datasets(self) -> Path:
+        return self.home / "datasets"
+
+    @property
+    def splits(self) -> Path:
+        return self.home / "splits"
+
+    @property
+    def submissions(self) -> Path:
+        return self.home / "submissions"
+
+    @property
+    def jobs(self) -> Path:
+        return self.home / "jobs"
+
+    @property
+    def jobs_db(self) -> Path:
+        return self.home / "jobs.db"
+
+    @property
+    def demo(self) -> Path:
+        return self.home / "demo"
