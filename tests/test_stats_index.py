@@ -1,0 +1,254 @@
+"""The index against numpy, scanpy and scipy on the same cells; its accumulator, its store, its refusals."""
+
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from scipy.sparse import csr_matrix
+from scipy.stats import mannwhitneyu
+from toy import make_counts
+from vccapp.data.dataset import open_dataset
+from vccapp.data.schema import CONTROL
+
+from vccapp.errors import DataError, ResourceError, SpecError
+from vccapp.progress import Stopped
+from vccapp.stats.accumulator import Accumulator, Grouping
+from vccapp.stats.build import build_index
+from vccapp.stats.index import Index, has_index, load_index
+from vccapp.stats.store import GeneStore, StoreWriter
+
+
+@pytest.fixture(scope="module")
+def counts() -> ad.AnnData:
+    return make_counts()
+
+
+@pytest.fixture(scope="module")
+def index(counts: ad.AnnData, tmp_path_factory: pytest.TempPathFactory) -> Index:
+    folder = tmp_path_factory.mktemp("index")
+    counts.write_h5ad(folder / "toy.h5ad")
+    build_index(open_dataset(folder / "toy.h5ad"), folder / "index")
+    return load_index(folder / "index")
+
+
+@pytest.fixture(scope="module")
+def normalised(counts: ad.AnnData) -> np.ndarray:
+    """scanpy's normalize_total and log1p: (n_cells, n_genes) float64."""
+    import scanpy as sc
+
+    copy = counts.copy()
+    sc.pp.normalize_total(copy)
+    sc.pp.log1p(copy)
+    return copy.X.toarray().astype(float)
+
+
+def test_gene_table_equals_numpy(index: Index, counts: ad.AnnData) -> None:
+    x = counts.X.toarray()
+    control = (counts.obs.target_gene == CONTROL).to_numpy()
+    expected = pd.DataFrame(
+        {
+            "mean": x.mean(0),
+            "max": x.max(0),
+            "min": x.min(0),
+            "nonzero_fraction": (x > 0).mean(0),
+            "ctrl_mean": x[control].mean(0),
+            "pert_mean": x[~control].mean(0),
+            "delta": x[~control].mean(0) - x[control].mean(0),
+            "ctrl_nonzero_fraction": (x[control] > 0).mean(0),
+        }
+    )
+    pd.testing.assert_frame_equal(index.genes[list(expected)], expected, check_dtype=False, rtol=1e-5, atol=1e-6)
+    assert index.genes["gene"].tolist() == counts.var_names.tolist()
+
+
+def test_pseudobulks_equal_scanpys_normalisation(index: Index, counts: ad.AnnData, normalised: np.ndarray) -> None:
+    labels = counts.obs.target_gene.to_numpy()
+    for label in index.labels:
+        cells = normalised[labels == label]
+        np.testing.assert_allclose(index.mean(label), cells.mean(0), atol=1e-6)
+        [row] = index.rows([label])
+        np.testing.assert_allclose(index.array("variance")[row], cells.var(0), atol=1e-6)
+    for kind, column in (("guide", "guide_id"), ("batch", "batch")):
+        table = pd.read_parquet(index.folder / f"{kind}.parquet")
+        for row, label in enumerate(table[kind]):
+            expected = normalised[(counts.obs[column] == label).to_numpy()].mean(0)
+            np.testing.assert_allclose(index.array(f"{kind}_mean")[row], expected, atol=1e-6)
+
+
+def test_halves_are_disjoint_and_make_the_whole(index: Index) -> None:
+    halves = index.array("half_mean")
+    sizes = index.perturbations["n_cells"].to_numpy()
+    first, second = (sizes + 1) // 2, sizes // 2
+    whole = (halves[0] * first[:, None] + halves[1] * second[:, None]) / sizes[:, None]
+    np.testing.assert_allclose(whole, index.means(index.labels), atol=1e-6)
+    assert np.abs(halves[0] - halves[1]).max() > 0.01
+
+
+def test_normalise_equals_scanpy(index: Index, counts: ad.AnnData, normalised: np.ndarray) -> None:
+    np.testing.assert_allclose(index.normalise(csr_matrix(counts.X)).toarray(), normalised, rtol=1e-6)
+
+
+def test_de_equals_scipy_on_the_same_values(index: Index, counts: ad.AnnData) -> None:
+    x = index.normalise(csr_matrix(counts.X)).toarray()
+    labels = counts.obs.target_gene.to_numpy()
+    for label in index.labels[1:]:
+        expected = mannwhitneyu(x[labels == label], x[labels == CONTROL], method="asymptotic")
+        table = index.de(label)
+        np.testing.assert_allclose(table["p_value"], np.nan_to_num(expected.pvalue, nan=1.0), rtol=1e-9)
+        np.testing.assert_array_equal(table["statistic"], expected.statistic)
+
+
+def test_degs_and_fold_changes_equal_the_official_scorers(
+    index: Index, normalised: np.ndarray, counts: ad.AnnData
+) -> None:
+    from pdex import pdex
+
+    data = ad.AnnData(csr_matrix(normalised.astype(np.float32)), obs=counts.obs, var=counts.var)
+    official = pdex(data, "target_gene", mode="ref", is_log1p=True, epsilon=0.0, as_pandas=True)
+    for label in index.labels[1:]:
+        theirs = official[official.target == label].set_index("feature").loc[index.genes["gene"]]
+        ours = index.de(label)
+        np.testing.assert_allclose(ours["fdr"], theirs["fdr"], rtol=1e-4)
+        finite = np.isfinite(theirs["log2_fold_change"].to_numpy())
+        np.testing.assert_allclose(
+            ours["log2_fold_change"][finite], theirs["log2_fold_change"][finite], rtol=1e-3, atol=1e-5
+        )
+        assert set(ours.gene[ours.fdr < 0.05]) == set(theirs.index[theirs.fdr < 0.05])
+
+
+def test_arithmetic_fold_change_is_of_counts_per_million(index: Index, counts: ad.AnnData) -> None:
+    x = counts.X.toarray().astype(float)
+    cpm = x / x.sum(1, keepdims=True) * 1e6
+    labels = counts.obs.target_gene.to_numpy()
+    label = index.labels[1]
+    expected = np.log2((cpm[labels == label].mean(0) + 1e-9) / (cpm[labels == CONTROL].mean(0) + 1e-9))
+    np.testing.assert_allclose(index.de(label)["log2_fold_change_2026"], expected, rtol=1e-3, atol=1e-4)
+
+
+def test_deg_counts_follow_their_thresholds(index: Index) -> None:
+    stored = index.perturbations.iloc[1:].reset_index(drop=True)
+    pd.testing.assert_frame_equal(index.deg_counts(), stored[["perturbation", "degs", "up", "down"]])
+    strict = index.deg_counts(fdr=0.05, min_abs_lfc=0.5)
+    assert (strict["degs"] <= stored["degs"]).all()
+    assert (index.deg_counts(fdr=1.1)["degs"] == len(index.genes)).all()
+
+
+def test_knockdown_is_what_is_left_on_the_target(index: Index) -> None:
+    label = index.labels[1]
+    gene = index.gene_position[label]
+    expected = np.expm1(index.mean(label)[gene]) / np.expm1(index.control_mean[gene])
+    assert index.perturbations.set_index("perturbation").loc[label, "knockdown"] == pytest.approx(expected, rel=1e-4)
+    assert 0 < expected < 0.5
+
+
+def test_one_gene_over_all_cells(index: Index, normalised: np.ndarray) -> None:
+    for column in (0, 7, len(index.genes) - 8):
+        np.testing.assert_allclose(index.gene_values(index.genes["gene"][column]), normalised[:, column], rtol=1e-6)
+    with pytest.raises(SpecError, match="no gene NOSUCH"):
+        index.gene_values("NOSUCH")
+
+
+def test_log1p_input_gives_the_same_deltas(
+    index: Index, normalised: np.ndarray, counts: ad.AnnData, tmp_path: Path
+) -> None:
+    data = ad.AnnData(csr_matrix(normalised.astype(np.float32)), obs=counts.obs, var=counts.var)
+    data.write_h5ad(tmp_path / "log.h5ad")
+    build_index(open_dataset(tmp_path / "log.h5ad"), tmp_path / "index")
+    logged = load_index(tmp_path / "index")
+    assert logged.meta["value_space"] == "log1p"
+    np.testing.assert_allclose(logged.means(logged.labels), index.means(index.labels), atol=1e-5)
+    np.testing.assert_allclose(logged.array("de/p_value"), index.array("de/p_value"), rtol=1e-4)
+    assert logged.meta["target_sum"] == pytest.approx(index.meta["target_sum"], rel=1e-4)
+
+
+@hypothesis_settings(max_examples=25, deadline=None)
+@given(cuts=st.lists(st.integers(1, 119), max_size=6), seed=st.integers(0, 100))
+def test_any_partition_of_cells_gives_the_same_sums(cuts: list[int], seed: int) -> None:
+    data = make_counts(120, 20, 3, seed=seed)
+    cells = data.obs.rename(columns={"target_gene": "perturbation", "guide_id": "guide"})
+    grouping = Grouping.of_cells(cells, seed=seed)
+    scaling = np.linspace(0.5, 2, 120).astype(np.float32)
+    whole = Accumulator(grouping, 20)
+    whole.add(csr_matrix(data.X), 0, scaling)
+    merged = Accumulator(grouping, 20)
+    edges = sorted({0, 120, *cuts})
+    for start, stop in reversed(list(zip(edges[:-1], edges[1:], strict=True))):
+        piece = Accumulator(grouping, 20)
+        piece.add(csr_matrix(data.X[start:stop]), start, scaling[start:stop])
+        merged.merge(piece)
+    np.testing.assert_allclose(merged.moments, whole.moments, rtol=1e-9, atol=1e-9)
+    np.testing.assert_array_equal(merged.nonzero, whole.nonzero)
+    np.testing.assert_array_equal(merged.largest, whole.largest)
+    np.testing.assert_array_equal(merged.smallest, whole.smallest)
+
+
+@hypothesis_settings(max_examples=25, deadline=None)
+@given(n_cells=st.integers(1, 50), n_genes=st.integers(1, 40), width=st.integers(1, 60), seed=st.integers(0, 1000))
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_store_returns_what_it_was_given(dtype: str, n_cells: int, n_genes: int, width: int, seed: int) -> None:
+    import tempfile
+
+    rng = np.random.default_rng(seed)
+    x = rng.poisson(1.0, (n_cells, n_genes)).astype(np.float32)
+    x[rng.random(x.shape) < 0.05] = rng.integers(250, 100_000)
+    if dtype == "float32":
+        x /= 7
+    with tempfile.TemporaryDirectory() as name:
+        writer = StoreWriter(Path(name), n_cells=n_cells, n_genes=n_genes, dtype=dtype)
+        for start in range(0, n_cells, width):
+            writer.add(csr_matrix(x[start : start + width]))
+        writer.close()
+        store = GeneStore(Path(name))
+        np.testing.assert_array_equal(store.read(0, n_genes), x.T)
+        middle = n_genes // 2
+        np.testing.assert_array_equal(store.read(middle), x.T[middle : middle + 1])
+
+
+def test_store_spans_blocks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(__import__("vccapp.stats.store", fromlist=["BLOCK_CELLS"]).BLOCK_CELLS, "uint8", 7)
+    x = np.random.default_rng(0).poisson(100, (40, 9)).astype(np.float32) * 3
+    writer = StoreWriter(tmp_path, n_cells=40, n_genes=9, dtype="uint8")
+    for start in range(0, 40, 11):
+        writer.add(csr_matrix(x[start : start + 11]))
+    writer.close()
+    np.testing.assert_array_equal(GeneStore(tmp_path).read(2, 8), x.T[2:8])
+
+
+def test_too_little_memory_is_refused_before_work(counts: ad.AnnData, tmp_path: Path) -> None:
+    counts.write_h5ad(tmp_path / "toy.h5ad")
+    with pytest.raises(ResourceError, match="VCCAPP_MEMORY_GB"):
+        build_index(open_dataset(tmp_path / "toy.h5ad"), tmp_path / "index", memory_bytes=1000)
+    assert not (tmp_path / "index").exists()
+
+
+def test_a_stopped_index_leaves_nothing(counts: ad.AnnData, tmp_path: Path) -> None:
+    counts.write_h5ad(tmp_path / "toy.h5ad")
+
+    def stop(fraction: float, message: str = "") -> None:
+        if fraction > 0.5:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        build_index(open_dataset(tmp_path / "toy.h5ad"), tmp_path / "index", progress=stop)
+    assert [p.name for p in tmp_path.iterdir()] == ["toy.h5ad"]
+    assert not has_index(tmp_path / "index")
+
+
+def test_an_index_of_another_version_is_refused(index: Index, tmp_path: Path) -> None:
+    (tmp_path / "index.json").write_text('{"version": 0}')
+    assert not has_index(tmp_path)
+    with pytest.raises(DataError, match="build it again"):
+        load_index(tmp_path)
+
+
+def test_real_h1_cells(shared: Path, tmp_path: Path) -> None:
+    build_index(open_dataset(shared / "vcc2025_h1_subset" / "H1-VCC-2025-training.h5ad"), tmp_path / "index")
+    table = load_index(tmp_path / "index").perturbations.set_index("perturbation")
+    assert table.loc["TMSB4X", "knockdown"] < 0.05
+    assert table.loc[["SRC", "STAT1"], "degs"].tolist() == [0, 0]
+    assert (table["n_cells"] == 100).all()

@@ -1,0 +1,162 @@
+"""The index of a dataset: every figure of the statistics pages, read from small files in milliseconds.
+
+`vccapp.stats.build` writes it; this module reads it and imports nothing heavy, so pages may use it.
+"""
+
+import json
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from vccapp.data.atomic import read_json
+from vccapp.data.schema import CONTROL
+from vccapp.errors import DataError, SpecError
+
+VERSION = 1
+"""Of the files. An index of another version is built anew."""
+
+
+class Index:
+    """A finished index in `folder`. Arrays are memory-mapped; frames are read when first asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.meta: dict = read_json(folder / "index.json")
+        if self.meta["version"] != VERSION:
+            msg = (
+                f"The index in {folder} is of version {self.meta['version']}, this app reads {VERSION}; build it again."
+            )
+            raise DataError(msg)
+
+    @cached_property
+    def genes(self) -> pd.DataFrame:
+        """One row a gene in the file's order; means, extremes and non-zero fractions of the stored values."""
+        return pd.read_parquet(self.folder / "genes.parquet")
+
+    @cached_property
+    def perturbations(self) -> pd.DataFrame:
+        """One row a perturbation, the control first: cells, UMIs, DEGs at FDR < 0.05, knock-down, effect size."""
+        return pd.read_parquet(self.folder / "perturbations.parquet")
+
+    @cached_property
+    def guides(self) -> pd.DataFrame:
+        return pd.read_parquet(self.folder / "guide.parquet")
+
+    @cached_property
+    def batches(self) -> pd.DataFrame:
+        return pd.read_parquet(self.folder / "batch.parquet")
+
+    @property
+    def cells(self) -> pd.DataFrame:
+        """One row a cell: perturbation, guide, batch, umis (NaN for log1p input), detected genes."""
+        return pd.read_parquet(self.folder / "cells.parquet")
+
+    @cached_property
+    def labels(self) -> list[str]:
+        """Perturbations in the order of every (n_perturbations, ...) array, the control first."""
+        return self.perturbations["perturbation"].tolist()
+
+    @cached_property
+    def _row(self) -> dict[str, int]:
+        return {label: row for row, label in enumerate(self.labels)}
+
+    @cached_property
+    def gene_position(self) -> dict[str, int]:
+        return {gene: i for i, gene in enumerate(self.genes["gene"])}
+
+    def array(self, name: str) -> np.ndarray:
+        """A memory-mapped array of the index, e.g. mean, variance, half_mean, guide_mean, de/p_value."""
+        return np.load(self.folder / f"{name}.npy", mmap_mode="r")
+
+    def rows(self, labels: list[str]) -> list[int]:
+        """Row numbers of perturbations. Raises SpecError naming those that are unknown."""
+        unknown = [label for label in labels if label not in self._row]
+        if unknown:
+            some = ", ".join(self.labels[1:4])
+            msg = f"The data have no perturbation {', '.join(unknown[:5])}; there are {len(self.labels) - 1}, e.g. {some}."
+            raise SpecError(msg)
+        return [self._row[label] for label in labels]
+
+    def means(self, labels: list[str]) -> np.ndarray:
+        """(n, n_genes) float32 pseudobulks: mean log1p over the cells of each perturbation."""
+        return self.array("mean")[self.rows(list(labels))]
+
+    def mean(self, label: str) -> np.ndarray:
+        return self.means([label])[0]
+
+    @property
+    def control_mean(self) -> np.ndarray:
+        return self.mean(CONTROL)
+
+    def deltas(self, labels: list[str]) -> np.ndarray:
+        """(n, n_genes) float32 pseudobulk minus the controls', log1p units."""
+        return self.means(labels) - self.control_mean
+
+    def delta(self, label: str) -> np.ndarray:
+        return self.deltas([label])[0]
+
+    def de(self, label: str) -> pd.DataFrame:
+        """DE of one perturbation against the controls, genes in the file's order; see `vccapp.stats.de`."""
+        [row] = self.rows([label])
+        return pd.DataFrame(
+            {
+                "gene": self.genes["gene"],
+                "p_value": self.array("de/p_value")[row],
+                "fdr": self.array("de/fdr")[row],
+                "log2_fold_change": self.array("de/lfc_2025")[row],
+                "log2_fold_change_2026": self.array("de/lfc_2026")[row],
+                "statistic": self.array("de/statistic")[row],
+            }
+        )
+
+    def deg_counts(self, *, fdr: float = 0.05, min_abs_lfc: float = 0.0) -> pd.DataFrame:
+        """perturbation, degs, up, down below `fdr` and at least `min_abs_lfc` (log2, 2025 definition); no control."""
+        counts = compute_deg_counts(
+            self.array("de/fdr"), self.array("de/lfc_2025"), fdr_below=fdr, min_abs_lfc=min_abs_lfc
+        )
+        return pd.DataFrame({"perturbation": self.labels, **counts}).iloc[1:].reset_index(drop=True)
+
+    def gene_values(self, gene: str) -> np.ndarray:
+        """(n_cells,) float32 log1p values of one gene over all cells, from the gene-major store."""
+        from vccapp.stats.normalise import log_values
+        from vccapp.stats.store import GeneStore
+
+        if gene not in self.gene_position:
+            some = ", ".join(self.genes["gene"][:3])
+            msg = f"The data have no gene {gene}; there are {len(self.genes):,}, e.g. {some}."
+            raise SpecError(msg)
+        values = GeneStore(self.folder / "store").read(self.gene_position[gene])[0]
+        return values if self.meta["value_space"] == "log1p" else log_values(values, self.array("scaling"))
+
+    def normalise(self, block):  # noqa: ANN001, ANN201 - scipy is not imported for pages
+        """Whole cells as stored ((n, n_genes) csr) as log1p values, float32, at this index's target sum."""
+        from vccapp.stats.normalise import compute_scaling, log_rows
+
+        if self.meta["value_space"] == "log1p":
+            return block
+        return log_rows(block, compute_scaling(np.asarray(block.sum(axis=1)).ravel(), self.meta["target_sum"]))
+
+
+def load_index(folder: Path) -> Index:
+    """Open a finished index. Raises DataError when there is none or it is of another version."""
+    return Index(folder)
+
+
+def has_index(folder: Path) -> bool:
+    """Whether a finished index of the present version is in `folder`."""
+    try:
+        return json.loads((folder / "index.json").read_text()).get("version") == VERSION
+    except (OSError, ValueError):
+        return False
+
+
+def compute_deg_counts(
+    fdr: np.ndarray, lfc: np.ndarray, *, fdr_below: float, min_abs_lfc: float
+) -> dict[str, np.ndarray]:
+    """degs, up, down per row of (n_perturbations, n_genes) tables."""
+    significant = (fdr < np.float32(fdr_below)) & (np.abs(lfc) >= min_abs_lfc)
+    up = (significant & (lfc > 0)).sum(axis=1)
+    down = (significant & (lfc < 0)).sum(axis=1)
+    return {"degs": significant.sum(axis=1), "up": up, "down": down}

@@ -1,0 +1,262 @@
+"""Compiled inner loops of the index. Nothing here reads files; every function works on plain arrays.
+
+Values: a stored count x of a cell with total t becomes `float32(log1p(float64(float32(x) / float32(t / target_sum))))`,
+which is scanpy's `normalize_total` + `log1p` in float32. For log1p input `scaling` is 0 and values pass as they are.
+
+Compiled code is cached beside this file, so only the first index on a machine waits for the compiler.
+"""
+
+import math
+
+import numpy as np
+from numba import njit, prange
+
+TABLE = 64
+"""Counts below this are normalised by one small table a cell instead of one logarithm a value."""
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def row_totals(data, indptr):
+    """Sum of values and number of values per row: ((n,) float64, (n,) int64)."""
+    n = len(indptr) - 1
+    totals = np.zeros(n, np.float64)
+    detected = np.zeros(n, np.int64)
+    for i in prange(n):
+        total = 0.0
+        count = 0
+        for j in range(indptr[i], indptr[i + 1]):
+            total += data[j]
+            if data[j] != 0:
+                count += 1
+        totals[i] = total
+        detected[i] = count
+    return totals, detected
+
+
+@njit(cache=True, nogil=True)
+def log_value(x, scaling):
+    """One stored value as log1p of depth-normalised counts; `scaling` 0 means it is log1p already."""
+    if scaling == 0:
+        return np.float32(x)
+    return np.float32(math.log1p(np.float64(np.float32(x) / scaling)))
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def log_rows(data, indptr, scaling):
+    """log1p values of CSR rows: (n_values,) float32, aligned with `data`."""
+    out = np.empty(len(data), np.float32)
+    for i in prange(len(indptr) - 1):
+        table = np.full(TABLE, np.float32(-1))
+        for j in range(indptr[i], indptr[i + 1]):
+            x = data[j]
+            k = int(x)
+            if 0 <= k < TABLE and x == k:
+                if table[k] < 0:
+                    table[k] = log_value(x, scaling[i])
+                out[j] = table[k]
+            else:
+                out[j] = log_value(x, scaling[i])
+    return out
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def add_rows(data, logs, indices, indptr, groups, order, edges, moments, nonzero, largest, smallest):
+    """Add CSR rows to the accumulator, each thread on its own ranges of genes, so no two write to one place.
+
+    groups : (n_rows, k) rows of `moments` that a cell counts for; order : rows sorted so that groups repeat
+    edges : gene ranges; moments : (n_groups, n_genes, 4) float64: sum x, sum x^2, sum log, sum log^2
+    nonzero : (2, n_genes) cells with the gene, in controls and in the others; the last column of `groups` says which
+    """
+    for part in prange(len(edges) - 1):
+        first, last = edges[part], edges[part + 1]
+        for i in order:
+            start, stop = indptr[i], indptr[i + 1]
+            low = start + np.searchsorted(indices[start:stop], first)
+            kind = groups[i, -1]
+            for j in range(low, stop):
+                g = indices[j]
+                if g >= last:
+                    break
+                x = np.float64(data[j])
+                v = np.float64(logs[j])
+                for k in range(groups.shape[1] - 1):
+                    cell = moments[groups[i, k], g]
+                    cell[0] += x
+                    cell[1] += x * x
+                    cell[2] += v
+                    cell[3] += v * v
+                nonzero[kind, g] += 1
+                largest[g] = max(largest[g], x)
+                smallest[g] = min(smallest[g], x)
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def scatter_bytes(data, indices, indptr, first, edges, block):
+    """Write CSR rows of counts into a gene-major block of bytes; 255 marks a count kept in the overflow list.
+
+    block : (n_genes, block_cells) uint8, zero where nothing is written; first : column of the first row
+    """
+    for part in prange(len(edges) - 1):
+        low_gene, high_gene = edges[part], edges[part + 1]
+        for i in range(len(indptr) - 1):
+            start, stop = indptr[i], indptr[i + 1]
+            low = start + np.searchsorted(indices[start:stop], low_gene)
+            for j in range(low, stop):
+                g = indices[j]
+                if g >= high_gene:
+                    break
+                x = data[j]
+                block[g, first + i] = 255 if x > 254 else np.uint8(x)
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def scatter_floats(data, indices, indptr, first, edges, block):
+    """As `scatter_bytes`, for values that are no counts: block is float32 and nothing overflows."""
+    for part in prange(len(edges) - 1):
+        low_gene, high_gene = edges[part], edges[part + 1]
+        for i in range(len(indptr) - 1):
+            start, stop = indptr[i], indptr[i + 1]
+            low = start + np.searchsorted(indices[start:stop], low_gene)
+            for j in range(low, stop):
+                g = indices[j]
+                if g >= high_gene:
+                    break
+                block[g, first + i] = data[j]
+
+
+@njit(cache=True, nogil=True)
+def sort_by_key(keys, groups, other_keys, other_groups, n):
+    """Stable radix sort (three passes of 11 bits) of the first `n` keys, groups carried along; result in the inputs.
+
+    Keys are float32 bit patterns of positive numbers, whose order as integers is the order of the numbers.
+    """
+    counts = np.zeros((3, 2048), np.int64)
+    for i in range(n):
+        k = keys[i]
+        counts[0, k & 2047] += 1
+        counts[1, (k >> 11) & 2047] += 1
+        counts[2, (k >> 22) & 2047] += 1
+    source, source_groups, target, target_groups = keys, groups, other_keys, other_groups
+    for digit in range(3):
+        shift = 11 * digit
+        position = 0
+        skip = False
+        for b in range(2048):
+            c = counts[digit, b]
+            if c == n:
+                skip = True
+            counts[digit, b] = position
+            position += c
+        if skip:
+            continue
+        for i in range(n):
+            k = source[i]
+            b = (k >> shift) & 2047
+            p = counts[digit, b]
+            counts[digit, b] = p + 1
+            target[p] = k
+            target_groups[p] = source_groups[i]
+        source, source_groups, target, target_groups = target, target_groups, source, source_groups
+    return source, source_groups
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def rank_sums(values, scaling, group, n_groups, sizes, n_threads):
+    """Mann-Whitney U of every group against group 0, for every gene of a block, from one sort a gene.
+
+    values : (n_block, n_cells) float32 stored values, zero where absent, never negative
+    scaling : (n_cells,) float32, see `log_value`; group : (n_cells,) int32, 0 is the control, -1 is left out
+    sizes : (n_groups,) cells of each group
+    Returns U of the group (n_block, n_groups) float64, the tie term sum(t^3 - t) over the union of group and control
+    (n_block, n_groups) float64, sums of log values and of depth-normalised values (n_block, n_groups) float64.
+    Zeros are one tie at the bottom and are counted, not sorted (Mann & Whitney 1947, doi:10.1214/aoms/1177730491).
+    """
+    n_block, n_cells = values.shape
+    u = np.zeros((n_block, n_groups), np.float64)
+    ties = np.zeros((n_block, n_groups), np.float64)
+    log_sum = np.zeros((n_block, n_groups), np.float64)
+    linear_sum = np.zeros((n_block, n_groups), np.float64)
+    for thread in prange(n_threads):
+        logs = np.empty(n_cells, np.float32)
+        keys = logs.view(np.uint32)
+        groups = np.empty(n_cells, np.int32)
+        other_keys = np.empty(n_cells, np.uint32)
+        other_groups = np.empty(n_cells, np.int32)
+        zeros = np.empty(n_groups, np.int64)
+        here = np.zeros(n_groups, np.int64)
+        present = np.empty(n_groups, np.int32)
+        for g in range(thread, n_block, n_threads):
+            n = 0
+            zeros[:] = sizes
+            for c in range(n_cells):
+                x = values[g, c]
+                p = group[c]
+                if x != 0 and p >= 0:
+                    v = log_value(x, scaling[c])
+                    logs[n] = v
+                    groups[n] = p
+                    log_sum[g, p] += v
+                    linear_sum[g, p] += x / scaling[c] if scaling[c] != 0 else math.expm1(v)
+                    zeros[p] -= 1
+                    n += 1
+            below = np.float64(zeros[0])
+            control_ties = below**3 - below
+            for p in range(1, n_groups):
+                z = np.float64(zeros[p])
+                u[g, p] = 0.5 * z * below
+                t = below + z
+                ties[g, p] = (t**3 - t) - control_ties
+            sorted_keys, sorted_groups = sort_by_key(keys, groups, other_keys, other_groups, n)
+            i = 0
+            while i < n:
+                key = sorted_keys[i]
+                n_present = 0
+                controls = np.int64(0)
+                while i < n and sorted_keys[i] == key:
+                    p = sorted_groups[i]
+                    if p == 0:
+                        controls += 1
+                    else:
+                        if here[p] == 0:
+                            present[n_present] = p
+                            n_present += 1
+                        here[p] += 1
+                    i += 1
+                base = np.float64(controls) ** 3 - controls
+                control_ties += base
+                for q in range(n_present):
+                    p = present[q]
+                    m = np.float64(here[p])
+                    u[g, p] += m * (below + 0.5 * controls)
+                    t = controls + m
+                    ties[g, p] += (t**3 - t) - base
+                    here[p] = 0
+                below += controls
+            for p in range(1, n_groups):
+                ties[g, p] += control_ties
+    return u, ties, log_sum, linear_sum
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def p_values(u, ties, sizes):
+    """Two-sided asymptotic p of U with tie correction and continuity 0.5; 1 where there is no variance.
+
+    u, ties : (n_genes, n_groups); sizes : (n_groups,), group 0 the control. Equal to
+    `scipy.stats.mannwhitneyu(group, control, method="asymptotic")`.
+    """
+    n_genes, n_groups = u.shape
+    p = np.ones((n_genes, n_groups), np.float64)
+    n_control = np.float64(sizes[0])
+    for g in prange(n_genes):
+        for k in range(1, n_groups):
+            m = np.float64(sizes[k])
+            total = m + n_control
+            if m == 0 or n_control == 0 or total < 2:
+                continue
+            mean = 0.5 * m * n_control
+            variance = m * n_control / 12.0 * ((total + 1.0) - ties[g, k] / (total * (total - 1.0)))
+            if variance <= 0:
+                continue
+            z = (abs(u[g, k] - mean) - 0.5) / math.sqrt(variance)
+            p[g, k] = min(1.0, math.erfc(z / math.sqrt(2.0)))
+    return p

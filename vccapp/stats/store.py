@@ -1,0 +1,100 @@
+"""The gene-major store: one gene over all cells in milliseconds.
+
+`values.bin` holds blocks of cells one after the other, each block genes x cells: one byte a count, where 255
+says that the count is in `overflow.npz`; or float32 where the data are no counts. `store.json` says which of the two,
+and how wide a block is.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+from vccapp.data.atomic import read_json, write_json
+
+BLOCK_CELLS = {"uint8": 8192, "float32": 2048}
+OVERFLOW = 255
+
+
+class StoreWriter:
+    """Appends cells in order; `close` writes what describes the store."""
+
+    def __init__(self, folder: Path, *, n_cells: int, n_genes: int, dtype: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.n_cells, self.n_genes, self.dtype = folder, n_cells, n_genes, dtype
+        self.width = min(BLOCK_CELLS[dtype], max(n_cells, 1))
+        self._file = (folder / "values.bin").open("wb")
+        self._block = np.zeros((n_genes, self.width), dtype)
+        self._filled = 0
+        self._written = 0
+        self._overflow: list[np.ndarray] = []
+
+    def add(self, rows: csr_matrix) -> None:
+        """Append cells: stored values (n, n_genes), sorted indices."""
+        from vccapp.stats import kernels
+        from vccapp.stats.accumulator import gene_ranges
+
+        scatter = kernels.scatter_bytes if self.dtype == "uint8" else kernels.scatter_floats
+        start = 0
+        while start < rows.shape[0]:
+            stop = min(rows.shape[0], start + self._block.shape[1] - self._filled)
+            low, high = rows.indptr[start], rows.indptr[stop]
+            indptr = rows.indptr[start : stop + 1] - low
+            data, indices = rows.data[low:high], rows.indices[low:high]
+            scatter(data, indices, indptr, self._filled, gene_ranges(self.n_genes), self._block)
+            if self.dtype == "uint8":
+                large = np.flatnonzero(data >= OVERFLOW)
+                if len(large):
+                    cell = self._written + self._filled + np.searchsorted(indptr, large, side="right") - 1
+                    self._overflow.append(
+                        np.stack([indices[large].astype(np.int64), cell, data[large].astype(np.int64)])
+                    )
+            self._filled += stop - start
+            start = stop
+            if self._filled == self._block.shape[1]:
+                self._flush()
+
+    def _flush(self) -> None:
+        if self._filled:
+            self._file.write(memoryview(np.ascontiguousarray(self._block[:, : self._filled])).cast("B"))
+            self._written += self._filled
+            self._block[:] = 0
+            self._filled = 0
+
+    def close(self) -> None:
+        self._flush()
+        self._file.close()
+        large = np.concatenate(self._overflow, axis=1) if self._overflow else np.zeros((3, 0), np.int64)
+        large = large[:, np.lexsort((large[1], large[0]))]
+        np.savez(self.folder / "overflow.npz", gene=large[0], cell=large[1], value=large[2])
+        write_json(
+            self.folder / "store.json",
+            {"n_cells": self.n_cells, "n_genes": self.n_genes, "dtype": self.dtype, "width": self.width},
+        )
+
+
+class GeneStore:
+    """Reads genes over all cells from a finished store."""
+
+    def __init__(self, folder: Path) -> None:
+        meta = read_json(folder / "store.json")
+        self.n_cells, self.n_genes, self.width = meta["n_cells"], meta["n_genes"], meta["width"]
+        self.dtype = np.dtype(meta["dtype"])
+        self._path = folder / "values.bin"
+        with np.load(folder / "overflow.npz") as large:
+            self._gene, self._cell, self._value = large["gene"], large["cell"], large["value"]
+
+    def read(self, first: int, last: int | None = None) -> np.ndarray:
+        """Stored values of genes `first .. last - 1`: (n, n_cells) float32."""
+        last = first + 1 if last is None else last
+        out = np.empty((last - first, self.n_cells), np.float32)
+        size = self.dtype.itemsize
+        with self._path.open("rb", buffering=0) as file:
+            for start in range(0, self.n_cells, self.width):
+                width = min(self.width, self.n_cells - start)
+                file.seek((start * self.n_genes + first * width) * size)
+                part = np.fromfile(file, self.dtype, (last - first) * width)
+                out[:, start : start + width] = part.reshape(last - first, width)
+        low, high = np.searchsorted(self._gene, [first, last])
+        out[self._gene[low:high] - first, self._cell[low:high]] = self._value[low:high]
+        return out
