@@ -1,7 +1,8 @@
 """Sums over cells, gene by gene: the one streaming pass of the index, in a form that can be merged.
 
-Every cell counts for its perturbation (one of two random halves, for the noise ceiling), its guide and its batch.
-Adding cells in any order, or merging the accumulators of any partition of them, gives the same sums to rounding.
+A cell counts for its stratum (perturbation and guide) and its batch, and, when it was drawn for the first of two random
+halves, for that half of its perturbation (for the noise ceiling). Adding cells in any order, or merging the
+accumulators of any partition of them, gives the same sums to rounding.
 """
 
 from dataclasses import dataclass
@@ -13,25 +14,29 @@ from scipy.sparse import csr_matrix
 from vccapp.data.schema import CONTROL
 
 SUM, SQUARES, LOG_SUM, LOG_SQUARES = range(4)
-"""The last axis of `moments`: sums of stored values and their squares, of log1p values and their squares."""
+"""The last axis of moments: sums of stored values and of their squares, of log1p values and of their squares."""
+
+LARGEST, SMALLEST, LINEAR_SUM, LINEAR_SQUARES = range(4)
+"""The last axis of `Accumulator.genes`: over stored values, then over depth-normalised values before log1p."""
 
 
 @dataclass(frozen=True)
 class Grouping:
-    """Which accumulator rows each cell counts for.
+    """Which sums each cell counts for.
 
-    rows : (n_cells, 4) int32: perturbation half, guide, batch, and 0 for a control or 1 for any other cell
-    perturbations, guides, batches : labels in the order of their rows, the control first among perturbations
+    rows : (n_cells, 4) int32: stratum; batch, numbered after the strata; perturbation if the cell is in the first half,
+    else -1; 0 for a control, 1 for any other cell
+    perturbation : (n_cells,) number of each cell's perturbation, 0 the control
+    perturbations, guides, batches : labels in order, the control first
+    strata : (n_strata, 2) perturbation and guide of each stratum
     """
 
     rows: np.ndarray
+    perturbation: np.ndarray
     perturbations: list[str]
     guides: list[str]
     batches: list[str]
-
-    @property
-    def n_rows(self) -> int:
-        return 2 * len(self.perturbations) + len(self.guides) + len(self.batches)
+    strata: np.ndarray
 
     @classmethod
     def of_cells(cls, cells: pd.DataFrame, *, seed: int) -> "Grouping":
@@ -39,79 +44,86 @@ class Grouping:
         names = cells["perturbation"].astype(str)
         perturbations = [CONTROL, *sorted(set(names) - {CONTROL})]
         code = pd.Categorical(names, categories=perturbations).codes.astype(np.int64)
-        shuffled = np.random.default_rng(seed).permutation(len(code))
-        turn = pd.Series(code[shuffled]).groupby(code[shuffled]).cumcount().to_numpy()
-        half = np.empty(len(code), np.int64)
-        half[shuffled] = turn % 2
         guide, guides = pd.factorize(cells["guide"].astype(str), sort=True)
         batch, batches = pd.factorize(cells["batch"].astype(str), sort=True)
-        first_guide = 2 * len(perturbations)
-        first_batch = first_guide + len(guides)
-        rows = np.stack([2 * code + half, first_guide + guide, first_batch + batch, (code > 0).astype(int)], axis=1)
-        return cls(rows.astype(np.int32), perturbations, list(guides), list(batches))
+        pairs, stratum = np.unique(code * len(guides) + guide, return_inverse=True)
+        shuffled = np.random.default_rng(seed).permutation(len(code))
+        turn = np.empty(len(code), np.int64)
+        turn[shuffled] = pd.Series(code[shuffled]).groupby(code[shuffled]).cumcount()
+        half = np.where(turn % 2 == 0, code, -1)
+        rows = np.stack([stratum, len(pairs) + batch, half, code > 0], axis=1).astype(np.int32)
+        strata = np.stack(np.divmod(pairs, len(guides)), axis=1)
+        return cls(rows, code, perturbations, list(guides), list(batches), strata)
 
 
 class Accumulator:
     """Sums of the cells added so far.
 
-    moments : (n_rows, n_genes, 4) float64, see SUM .. LOG_SQUARES
-    nonzero : (2, n_genes) cells that have the gene, among controls and among all others
-    largest, smallest : (n_genes,) over the stored, non-zero values
+    moments : (n_strata + n_batches, n_genes, 4) float64, see SUM .. LOG_SQUARES
+    halves : (n_perturbations, n_genes, 2) float64: sums of stored and of log1p values over the first half
+    genes : (n_genes, 4) float64, see LARGEST .. LINEAR_SQUARES; extremes over the stored, non-zero values
+    nonzero : (n_genes, 2) cells that have the gene, among controls and among all others
     """
 
     def __init__(self, grouping: Grouping, n_genes: int) -> None:
         self.grouping = grouping
-        self.moments = np.zeros((grouping.n_rows, n_genes, 4))
-        self.nonzero = np.zeros((2, n_genes), np.int64)
-        self.largest = np.zeros(n_genes)
-        self.smallest = np.full(n_genes, np.inf)
+        self.moments = np.zeros((len(grouping.strata) + len(grouping.batches), n_genes, 4))
+        self.halves = np.zeros((len(grouping.perturbations), n_genes, 2))
+        self.genes = np.zeros((n_genes, 4))
+        self.genes[:, SMALLEST] = np.inf
+        self.nonzero = np.zeros((n_genes, 2), np.int64)
 
     @staticmethod
     def bytes_needed(grouping: Grouping, n_genes: int) -> int:
-        return grouping.n_rows * n_genes * 32 + n_genes * 32
+        rows = 2 * (len(grouping.strata) + len(grouping.batches)) + len(grouping.perturbations) + 3
+        return 16 * n_genes * rows
 
     def add(self, block: csr_matrix, start: int, scaling: np.ndarray) -> None:
         """Add the cells `start ..` with stored values `block` ((n, n_genes), sorted indices) and their `scaling`."""
         from vccapp.stats import kernels
 
         rows = self.grouping.rows[start : start + block.shape[0]]
-        order = np.lexsort((rows[:, 2], rows[:, 1], rows[:, 0]))
-        logs = kernels.log_rows(block.data, block.indptr, scaling)
         kernels.add_rows(
             block.data,
-            logs,
+            kernels.log_rows(block.data, block.indptr, scaling),
             block.indices,
             block.indptr,
+            scaling,
             rows,
-            order,
+            np.lexsort((rows[:, 1], rows[:, 0])),
             gene_ranges(block.shape[1]),
             self.moments,
+            self.halves,
+            self.genes,
             self.nonzero,
-            self.largest,
-            self.smallest,
         )
 
     def merge(self, other: "Accumulator") -> None:
         """Add the sums of `other`, made with the same grouping over other cells."""
         self.moments += other.moments
+        self.halves += other.halves
         self.nonzero += other.nonzero
-        np.maximum(self.largest, other.largest, out=self.largest)
-        np.minimum(self.smallest, other.smallest, out=self.smallest)
+        self.genes[:, LINEAR_SUM:] += other.genes[:, LINEAR_SUM:]
+        np.maximum(self.genes[:, LARGEST], other.genes[:, LARGEST], out=self.genes[:, LARGEST])
+        np.minimum(self.genes[:, SMALLEST], other.genes[:, SMALLEST], out=self.genes[:, SMALLEST])
 
-    def rows_of(self, kind: str) -> np.ndarray:
-        """moments of `kind`: perturbation (two halves added up), half (2, ...), guide, batch."""
-        n = 2 * len(self.grouping.perturbations)
-        halves = self.moments[:n].reshape(n // 2, 2, *self.moments.shape[1:])
-        match kind:
-            case "perturbation":
-                return halves.sum(axis=1)
-            case "half":
-                return halves.swapaxes(0, 1)
-            case "guide":
-                return self.moments[n : n + len(self.grouping.guides)]
-            case "batch":
-                return self.moments[n + len(self.grouping.guides) :]
-        raise ValueError(kind)
+    def perturbation_moments(self) -> np.ndarray:
+        """(n_perturbations, n_genes, 4)."""
+        return self._add_strata(self.grouping.strata[:, 0], len(self.grouping.perturbations))
+
+    def guide_moments(self) -> np.ndarray:
+        """(n_guides, n_genes, 4)."""
+        return self._add_strata(self.grouping.strata[:, 1], len(self.grouping.guides))
+
+    def batch_moments(self) -> np.ndarray:
+        """(n_batches, n_genes, 4)."""
+        return self.moments[len(self.grouping.strata) :]
+
+    def _add_strata(self, member: np.ndarray, n: int) -> np.ndarray:
+        out = np.zeros((n, *self.moments.shape[1:]))
+        for stratum, group in enumerate(member):
+            out[group] += self.moments[stratum]
+        return out
 
 
 def gene_ranges(n_genes: int, n_parts: int = 16) -> np.ndarray:

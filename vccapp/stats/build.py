@@ -17,7 +17,7 @@ from vccapp.data.atomic import write_folder
 from vccapp.data.dataset import Dataset
 from vccapp.errors import DataError, ResourceError
 from vccapp.progress import Progress, part, silent
-from vccapp.stats.accumulator import LOG_SQUARES, LOG_SUM, SUM, Accumulator, Grouping
+from vccapp.stats.accumulator import LARGEST, LINEAR_SUM, LOG_SUM, SMALLEST, SUM, Accumulator, Grouping
 from vccapp.stats.de import compute_de
 from vccapp.stats.index import VERSION, compute_deg_counts
 from vccapp.stats.normalise import compute_scaling, compute_target_sum
@@ -42,8 +42,8 @@ def build_index(
     needed = estimate_memory(dataset, grouping)
     if needed > memory_bytes:
         msg = (
-            f"The index of {dataset.path.name} needs about {needed / 1e9:.1f} GB of memory for {grouping.n_rows:,} groups "
-            f"of cells, {memory_bytes / 1e9:.1f} GB are allowed; raise VCCAPP_MEMORY_GB."
+            f"The index of {dataset.path.name} needs about {needed / 1e9:.1f} GB of memory for {len(grouping.strata):,}"
+            f" groups of cells, {memory_bytes / 1e9:.1f} GB are allowed; raise VCCAPP_MEMORY_GB."
         )
         raise ResourceError(msg)
     with write_folder(folder) as beside:
@@ -55,7 +55,7 @@ def build_index(
         compute_de(
             GeneStore(beside / "store"),
             scaling,
-            grouping.rows[:, 0] // 2,
+            grouping.perturbation,
             len(grouping.perturbations),
             target_sum=target_sum,
             folder=beside / "de",
@@ -147,68 +147,77 @@ def read_ahead(blocks: Iterator) -> Iterator:
 
 def _write_tables(folder: Path, dataset: Dataset, accumulator: Accumulator, cells: pd.DataFrame) -> None:
     grouping = accumulator.grouping
-    code = grouping.rows[:, 0] // 2
-    sizes = np.bincount(code, minlength=len(grouping.perturbations))
-    moments = accumulator.rows_of("perturbation")
+    sizes = np.bincount(grouping.perturbation, minlength=len(grouping.perturbations))
+    moments = accumulator.perturbation_moments()
     means = moments[:, :, LOG_SUM] / sizes[:, None]
-    variances = np.maximum(moments[:, :, LOG_SQUARES] / sizes[:, None] - means**2, 0)
-    half_sizes = np.bincount(grouping.rows[:, 0], minlength=2 * len(sizes)).reshape(-1, 2).T
-    halves = accumulator.rows_of("half")[..., LOG_SUM] / np.maximum(half_sizes, 1)[:, :, None]
+    first = (sizes + 1) // 2
+    halves = np.stack(
+        [
+            accumulator.halves[:, :, 1] / first[:, None],
+            (moments[:, :, LOG_SUM] - accumulator.halves[:, :, 1]) / np.maximum(sizes - first, 1)[:, None],
+        ]
+    )
     np.save(folder / "mean.npy", means.astype(np.float32))
-    np.save(folder / "variance.npy", variances.astype(np.float32))
+    np.save(folder / "variance.npy", _variance(moments[:, :, LOG_SUM:], sizes[:, None]).astype(np.float32))
     np.save(folder / "half_mean.npy", halves.astype(np.float32))
     np.save(folder / "count_sum.npy", moments[:, :, SUM])
-    for kind, column, labels in (("guide", 1, grouping.guides), ("batch", 2, grouping.batches)):
-        first = grouping.rows[:, column].min()
-        group_sizes = np.bincount(grouping.rows[:, column] - first, minlength=len(labels))
-        sums = accumulator.rows_of(kind)
-        np.save(folder / f"{kind}_mean.npy", (sums[..., LOG_SUM] / group_sizes[:, None]).astype(np.float32))
-        frame = pd.DataFrame({kind: labels, "n_cells": group_sizes})
-        if kind == "guide":
-            frame["perturbation"] = cells.groupby(cells["guide"].astype(str))["perturbation"].first()[labels].to_numpy()
-        frame.to_parquet(folder / f"{kind}.parquet")
-
-    nonzero, control, others = accumulator.nonzero, sizes[0], max(sizes[1:].sum(), 1)
-    total = moments[:, :, SUM].sum(axis=0)
-    log_mean = moments[:, :, LOG_SUM].sum(axis=0) / dataset.n_cells
-    ctrl_mean, pert_mean = moments[0, :, SUM] / control, moments[1:, :, SUM].sum(axis=0) / others
-    genes = pd.DataFrame(
-        {
-            "gene": dataset.genes,
-            "mean": total / dataset.n_cells,
-            "max": accumulator.largest,
-            "min": np.where(nonzero.sum(axis=0) < dataset.n_cells, 0.0, accumulator.smallest),
-            "nonzero_fraction": nonzero.sum(axis=0) / dataset.n_cells,
-            "ctrl_mean": ctrl_mean,
-            "pert_mean": pert_mean,
-            "delta": pert_mean - ctrl_mean,
-            "abs_delta": np.abs(pert_mean - ctrl_mean),
-            "ctrl_nonzero_fraction": nonzero[0] / control,
-            "log_mean": log_mean,
-            "log_var": moments[:, :, LOG_SQUARES].sum(axis=0) / dataset.n_cells - log_mean**2,
-        }
-    )
-    genes.to_parquet(folder / "genes.parquet")
+    _write_groups(folder, "guide", grouping.guides, cells["guide"], accumulator.guide_moments())
+    _write_groups(folder, "batch", grouping.batches, cells["batch"], accumulator.batch_moments())
+    _gene_table(dataset.genes, accumulator, moments, sizes).to_parquet(folder / "genes.parquet")
     cells.to_parquet(folder / "cells.parquet")
 
     position = {gene: i for i, gene in enumerate(dataset.genes)}
     linear = np.expm1(means)
-    knockdown = [_residual(label, linear, row, position) for row, label in enumerate(grouping.perturbations)]
-    medians = cells.groupby(code)[["umis", "genes"]].median()
-    fdr = np.load(folder / "de/fdr.npy", mmap_mode="r")
-    lfc = np.load(folder / "de/lfc_2025.npy", mmap_mode="r")
-    degs = compute_deg_counts(fdr, lfc, fdr_below=0.05, min_abs_lfc=0.0)
+    medians = cells.groupby(grouping.perturbation)[["umis", "genes"]].median()
+    fdr, lfc = (np.load(folder / f"de/{name}.npy", mmap_mode="r") for name in ("fdr", "lfc_2025"))
     pd.DataFrame(
         {
             "perturbation": grouping.perturbations,
             "n_cells": sizes,
             "umis_median": medians["umis"].to_numpy(),
             "genes_median": medians["genes"].to_numpy(),
-            **degs,
-            "knockdown": knockdown,
+            **compute_deg_counts(fdr, lfc, fdr_below=0.05, min_abs_lfc=0.0),
+            "knockdown": [_residual(label, linear, i, position) for i, label in enumerate(grouping.perturbations)],
             "effect": np.linalg.norm(means - means[0], axis=1),
         }
     ).to_parquet(folder / "perturbations.parquet")
+
+
+def _variance(moments: np.ndarray, n: np.ndarray) -> np.ndarray:
+    """Population variance from the last axis (sum, sum of squares)."""
+    return np.maximum(moments[..., 1] / n - (moments[..., 0] / n) ** 2, 0)
+
+
+def _write_groups(folder: Path, kind: str, labels: list[str], member: pd.Series, moments: np.ndarray) -> None:
+    sizes = member.astype(str).value_counts()[labels].to_numpy()
+    np.save(folder / f"{kind}_mean.npy", (moments[:, :, LOG_SUM] / sizes[:, None]).astype(np.float32))
+    pd.DataFrame({kind: labels, "n_cells": sizes}).to_parquet(folder / f"{kind}.parquet")
+
+
+def _gene_table(genes: np.ndarray, accumulator: Accumulator, moments: np.ndarray, sizes: np.ndarray) -> pd.DataFrame:
+    n_cells, n_control = sizes.sum(), sizes[0]
+    total = moments.sum(axis=0)
+    nonzero = accumulator.nonzero.sum(axis=1)
+    ctrl_mean = moments[0, :, SUM] / n_control
+    pert_mean = (total[:, SUM] - moments[0, :, SUM]) / max(n_cells - n_control, 1)
+    return pd.DataFrame(
+        {
+            "gene": genes,
+            "mean": total[:, SUM] / n_cells,
+            "max": accumulator.genes[:, LARGEST],
+            "min": np.where(nonzero < n_cells, 0.0, accumulator.genes[:, SMALLEST]),
+            "nonzero_fraction": nonzero / n_cells,
+            "ctrl_mean": ctrl_mean,
+            "pert_mean": pert_mean,
+            "delta": pert_mean - ctrl_mean,
+            "abs_delta": np.abs(pert_mean - ctrl_mean),
+            "ctrl_nonzero_fraction": accumulator.nonzero[:, 0] / n_control,
+            "log_mean": total[:, LOG_SUM] / n_cells,
+            "log_var": _variance(total[:, LOG_SUM:], n_cells),
+            "normalised_mean": accumulator.genes[:, LINEAR_SUM] / n_cells,
+            "normalised_var": _variance(accumulator.genes[:, LINEAR_SUM:], n_cells),
+        }
+    )
 
 
 def _residual(label: str, linear: np.ndarray, row: int, position: dict[str, int]) -> float:

@@ -74,8 +74,8 @@ class Index:
         """Row numbers of perturbations. Raises SpecError naming those that are unknown."""
         unknown = [label for label in labels if label not in self._row]
         if unknown:
-            some = ", ".join(self.labels[1:4])
-            msg = f"The data have no perturbation {', '.join(unknown[:5])}; there are {len(self.labels) - 1}, e.g. {some}."
+            some, missing = ", ".join(self.labels[1:4]), ", ".join(unknown[:5])
+            msg = f"The data have no perturbation {missing}; there are {len(self.labels) - 1}, e.g. {some}."
             raise SpecError(msg)
         return [self._row[label] for label in labels]
 

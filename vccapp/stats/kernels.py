@@ -60,34 +60,44 @@ def log_rows(data, indptr, scaling):
 
 
 @njit(parallel=True, cache=True, nogil=True)
-def add_rows(data, logs, indices, indptr, groups, order, edges, moments, nonzero, largest, smallest):
+def add_rows(data, logs, indices, indptr, scaling, groups, order, edges, moments, halves, genes, nonzero):
     """Add CSR rows to the accumulator, each thread on its own ranges of genes, so no two write to one place.
 
-    groups : (n_rows, k) rows of `moments` that a cell counts for; order : rows sorted so that groups repeat
-    edges : gene ranges; moments : (n_groups, n_genes, 4) float64: sum x, sum x^2, sum log, sum log^2
-    nonzero : (2, n_genes) cells with the gene, in controls and in the others; the last column of `groups` says which
+    groups : (n_rows, 4) int32: stratum and batch (rows of `moments`), perturbation (row of `halves`, -1 for the cells
+    of the other half), 0 for a control and 1 for any other cell; order : rows sorted so that strata repeat
+    edges : gene ranges; the other arrays are the accumulator's, described there
     """
     for part in prange(len(edges) - 1):
         first, last = edges[part], edges[part + 1]
         for i in order:
             start, stop = indptr[i], indptr[i + 1]
             low = start + np.searchsorted(indices[start:stop], first)
-            kind = groups[i, -1]
+            stratum, batch = moments[groups[i, 0]], moments[groups[i, 1]]
+            half = groups[i, 2]
+            kind = groups[i, 3]
             for j in range(low, stop):
                 g = indices[j]
                 if g >= last:
                     break
                 x = np.float64(data[j])
                 v = np.float64(logs[j])
-                for k in range(groups.shape[1] - 1):
-                    cell = moments[groups[i, k], g]
-                    cell[0] += x
-                    cell[1] += x * x
-                    cell[2] += v
-                    cell[3] += v * v
-                nonzero[kind, g] += 1
-                largest[g] = max(largest[g], x)
-                smallest[g] = min(smallest[g], x)
+                stratum[g, 0] += x
+                stratum[g, 1] += x * x
+                stratum[g, 2] += v
+                stratum[g, 3] += v * v
+                batch[g, 0] += x
+                batch[g, 1] += x * x
+                batch[g, 2] += v
+                batch[g, 3] += v * v
+                if half >= 0:
+                    halves[half, g, 0] += x
+                    halves[half, g, 1] += v
+                y = x / scaling[i] if scaling[i] != 0 else math.expm1(v)
+                genes[g, 0] = max(genes[g, 0], x)
+                genes[g, 1] = min(genes[g, 1], x)
+                genes[g, 2] += y
+                genes[g, 3] += y * y
+                nonzero[g, kind] += 1
 
 
 @njit(parallel=True, cache=True, nogil=True)

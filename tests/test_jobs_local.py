@@ -1,0 +1,359 @@
+"""Local jobs with real processes: from start to every way of ending."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+import vccapp
+from vccapp.errors import DataError, JobError, ResourceError
+from vccapp.jobs import local
+from vccapp.jobs.local import environment, is_alive, reconcile, start_job, stop_job
+from vccapp.jobs.store import Job, JobStore
+from vccapp.jobs.tasks import TASKS
+from vccapp.jobs.tasks.index import check_disk, index_bytes
+from vccapp.jobs.worker import failure_reason
+from vccapp.settings import Settings
+
+TOYS = '''
+import errno, os, signal, subprocess, sys, time
+from vccapp.errors import DataError
+from vccapp.jobs import worker
+
+def echo(params, settings, progress):
+    for step in range(200):
+        progress(step / 200, f"step {step}")
+    progress(1.0, "the last word")
+    return {"params": params, "home": str(settings.home), "heavy": sorted({"numpy", "torch"} & set(sys.modules))}
+
+def wait(params, settings, progress):
+    child = subprocess.Popen(["sleep", "60"]) if params.get("child") else None
+    while True:
+        progress(0.5, f"child {child.pid if child else 0}")
+        time.sleep(0.02)
+
+def stubborn(params, settings, progress):
+    signal.signal(signal.SIGALRM, lambda *_: None)
+    progress(0.25, "hears nothing")
+    subprocess.run(["sh", "-c", "trap '' TERM; sleep 60"])
+    time.sleep(60)
+
+def refuse(params, settings, progress):
+    raise DataError("The file has no cells; choose another file.")
+
+def crash(params, settings, progress):
+    print("said before the crash")
+    return {"never": 1 / 0}
+
+def full(params, settings, progress):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/data/x.h5ad")
+
+def odd(params, settings, progress):
+    return {"result": object()}
+
+def kill(params, settings, progress):
+    os.kill(os.getpid(), params["signal"])
+
+TOYS = dict(echo=echo, wait=wait, stubborn=stubborn, refuse=refuse, crash=crash, full=full, odd=odd, kill=kill)
+
+if __name__ == "__main__":
+    sys.exit(worker.main(sys.argv[1], tasks=TOYS, grace=0.6))
+'''
+
+
+@pytest.fixture
+def start(settings, tmp_path):
+    """Start a toy task; whatever still runs at the end of the test is killed."""
+    script = tmp_path / "toy_worker.py"
+    script.write_text(TOYS)
+    started = []
+
+    def begin(task: str, settings: Settings = settings, **params) -> Job:
+        job = start_job(settings, task, params, title=f"toy {task}", command=(sys.executable, str(script)))
+        started.append((job, settings))
+        return job
+
+    yield begin
+    for job, _ in started:
+        local.kill_processes(job.id)
+
+
+def wait_for(settings: Settings, job: Job, *states: str, seconds: float = 10.0) -> Job:
+    """The job as soon as it is in one of `states`, or in an end state."""
+    give_up = time.monotonic() + seconds
+    with JobStore(settings) as store:
+        while (found := store.get(job.id)).state not in states:
+            assert found.active, f"ended as {found.state}: {found.reason}\n{store.read_log(job.id)}"
+            assert time.monotonic() < give_up, f"still {found.state}, not {states}\n{store.read_log(job.id)}"
+            time.sleep(0.01)
+            reconcile(settings)
+    return found
+
+
+def wait_for_message(settings: Settings, job: Job) -> Job:
+    wait_for(settings, job, "running")
+    with JobStore(settings) as store:
+        while not (found := store.get(job.id)).message:
+            time.sleep(0.01)
+    return found
+
+
+def is_gone(pid: int, seconds: float = 3.0) -> bool:
+    give_up = time.monotonic() + seconds
+    while local.process_birth(pid) is not None:
+        if time.monotonic() > give_up:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def log_of(settings: Settings, job: Job) -> str:
+    with JobStore(settings) as store:
+        return store.read_log(job.id)
+
+
+def test_success(settings, start):
+    began = time.monotonic()
+    job = start("echo", x=1)
+    assert (job.state, job.title) == ("queued", "toy echo") and is_alive(job)
+    done = wait_for(settings, job, "succeeded")
+    assert time.monotonic() - began < 5
+    assert done.result == {"params": {"x": 1}, "home": str(settings.home), "heavy": []}
+    assert (done.fraction, done.message, done.exit_code, done.reason) == (1.0, "the last word", 0, "")
+    assert done.created < done.started < done.ended and done.heartbeat >= done.started
+    log = log_of(settings, done)
+    assert f"start: task echo, job {job.id}, process {job.pid}" in log and "end: succeeded after" in log
+    assert stop_job(settings, job.id) == done
+
+
+def test_progress_is_seen_while_running(settings, start):
+    job = start("wait")
+    seen = wait_for_message(settings, job)
+    assert (seen.state, seen.fraction, seen.message) == ("running", 0.5, "child 0")
+    assert reconcile(settings) == []
+
+
+def test_a_refusal_is_one_sentence_without_a_traceback(settings, start):
+    job = wait_for(settings, start("refuse"), "failed")
+    assert (job.reason, job.exit_code) == ("The file has no cells; choose another file.", 2)
+    assert "Traceback" not in log_of(settings, job) and job.reason in log_of(settings, job)
+
+
+def test_an_unexpected_error_leaves_its_traceback_in_the_log(settings, start):
+    job = wait_for(settings, start("crash"), "failed")
+    assert job.reason == "Unexpected error: ZeroDivisionError: division by zero; see the log."
+    assert job.exit_code == 1
+    log = log_of(settings, job)
+    assert "Traceback" in log and "1 / 0" in log and "said before the crash" in log
+
+
+def test_a_full_disk_an_odd_result_and_an_unknown_task(settings, start):
+    jobs = [start("full"), start("odd"), start("nothing")]
+    full, odd, unknown = (wait_for(settings, job, "failed") for job in jobs)
+    assert full.reason.startswith("The disk is full (") and "/data/x.h5ad" in full.reason
+    assert "TypeError" in odd.reason and odd.result is None
+    assert "KeyError" in unknown.reason
+
+
+def test_stop_ends_the_work_and_its_children(settings, start):
+    job = start("wait", child=True)
+    child = int(wait_for_message(settings, job).message.split()[1])
+    assert psutil.pid_exists(child)
+    began = time.monotonic()
+    assert stop_job(settings, job.id).state in ("stopping", "stopped")
+    assert time.monotonic() - began < 0.3
+    stop_job(settings, job.id)
+    done = wait_for(settings, job, "stopped")
+    assert (done.reason, done.exit_code) == ("Stopped.", 0)
+    assert is_gone(job.pid) and is_gone(child)
+    assert "Traceback" not in log_of(settings, job)
+
+
+def test_work_that_does_not_listen_is_killed_after_the_grace(settings, start):
+    job = start("stubborn")
+    wait_for_message(settings, job)
+    stop_job(settings, job.id)
+    time.sleep(0.3)
+    assert reconcile(settings) == [] and is_alive(job)
+    done = wait_for(settings, job, "stopped", seconds=5)
+    assert done.reason == "It did not stop by itself and was killed." and done.exit_code == -signal.SIGKILL
+    assert [p for p in psutil.process_iter(["environ"]) if (p.info["environ"] or {}).get(local.MARK) == job.id] == []
+
+
+def test_sigterm_from_outside_stops(settings, start):
+    job = start("wait")
+    wait_for_message(settings, job)
+    os.kill(job.pid, signal.SIGTERM)
+    assert wait_for(settings, job, "stopped").reason == "Stopped."
+
+
+def test_a_killed_worker_is_lost_and_leaves_no_children(settings, start):
+    job = start("wait", child=True)
+    child = int(wait_for_message(settings, job).message.split()[1])
+    os.kill(job.pid, signal.SIGKILL)
+    lost = wait_for(settings, job, "lost")
+    assert "signal 9" in lost.reason and "memory" in lost.reason and lost.exit_code == -9
+    assert is_gone(child)
+    assert reconcile(settings) == []
+
+
+def test_a_crash_below_python_names_its_signal(settings, start):
+    job = wait_for(settings, start("kill", signal=int(signal.SIGSEGV)), "lost")
+    assert "signal 11, SIGSEGV" in job.reason and job.exit_code == -11
+
+
+def test_a_worker_that_cannot_even_begin_is_lost(settings):
+    job = start_job(settings, "demo", {}, title="", command=(sys.executable, "-c", "import no_such_module"))
+    lost = wait_for(settings, job, "lost")
+    assert "exit code 1" in lost.reason and "no_such_module" in log_of(settings, lost)
+
+
+def test_a_worker_that_cannot_be_started_is_failed(settings):
+    with pytest.raises(JobError, match="could not be started"):
+        start_job(settings, "demo", {}, title="", command=("/no/such/python",))
+    with JobStore(settings) as store:
+        assert [job.state for job in store.list()] == ["failed"]
+
+
+def test_a_process_with_a_reused_number_is_not_the_worker(settings):
+    with JobStore(settings) as store:
+        job = store.create("train", {}, title="")
+        birth = local.process_birth(os.getpid())
+        store.set_process(job.id, pid=os.getpid(), pid_created=birth)
+        assert is_alive(store.get(job.id)) and reconcile(settings) == []
+        store.set_process(job.id, pid=os.getpid(), pid_created=birth - 60)
+        store.move(job.id, "starting")
+        store.move(job.id, "running")
+        (lost,) = reconcile(settings)
+        assert (lost.id, lost.state) == (job.id, "lost") and "ended without a word" in lost.reason
+        assert stop_job(settings, job.id).state == "lost"
+
+
+def test_a_job_that_never_got_a_process_is_lost_in_the_end(settings, monkeypatch):
+    with JobStore(settings) as store:
+        job = store.create("train", {}, title="")
+    assert reconcile(settings) == []
+    monkeypatch.setattr(local, "START_SECONDS", 0.0)
+    (lost,) = reconcile(settings)
+    assert lost.id == job.id and "Start it again" in lost.reason
+
+
+def test_queue_is_first_come_first_served_and_skips_the_stopped_and_the_dead(settings, start):
+    one = settings.model_copy(update={"max_jobs": 1})
+    first = start("wait", one)
+    wait_for_message(one, first)
+    stopped, dead, second, third = (start(task, one) for task in ("echo", "echo", "wait", "echo"))
+    time.sleep(0.6)
+    with JobStore(one) as store:
+        assert [job.state for job in store.list()] == ["queued"] * 4 + ["running"]
+    assert stop_job(one, stopped.id).state == "stopped"
+    os.kill(dead.pid, signal.SIGKILL)
+    os.kill(first.pid, signal.SIGKILL)
+    wait_for_message(one, second)
+    with JobStore(one) as store:
+        states = {job.id: job.state for job in store.list()}
+    assert states[first.id] == states[dead.id] == "lost" and states[third.id] == "queued"
+    assert is_gone(stopped.pid) and log_of(one, stopped).count("start:") == 0
+    stop_job(one, second.id)
+    done = wait_for(one, third, "succeeded")
+    with JobStore(one) as store:
+        assert store.get(second.id).ended <= done.started
+
+
+def test_a_job_outlives_the_process_that_started_it(settings, start, tmp_path):
+    start("echo")  # writes the toy worker
+    code = f"""
+        import sys
+        from vccapp.jobs.local import start_job
+        from vccapp.settings import Settings
+        command = (sys.executable, {str(tmp_path / "toy_worker.py")!r})
+        print(start_job(Settings(), "wait", {{}}, title="", command=command).id)
+    """
+    parent = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        env=os.environ | environment(settings),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert parent.stderr == ""
+    with JobStore(settings) as store:
+        job = store.get(parent.stdout.strip())
+    job = wait_for_message(settings, job)
+    assert is_alive(job) and os.getsid(job.pid) == job.pid
+    stop_job(settings, job.id)
+    wait_for(settings, job, "stopped")
+
+
+def test_two_workspaces_do_not_meet(settings, start, tmp_path):
+    other = settings.model_copy(update={"home": tmp_path / "other", "max_jobs": 1})
+    here, there = start("wait"), start("wait", other)
+    wait_for_message(settings, here)
+    wait_for_message(other, there)
+    os.kill(there.pid, signal.SIGKILL)
+    assert is_gone(there.pid)
+    assert reconcile(settings) == []
+    assert wait_for(other, there, "lost").exit_code == -9
+    with JobStore(settings) as store:
+        assert [job.id for job in store.list()] == [here.id]
+        with pytest.raises(JobError, match="There is no job"):
+            store.get(there.id)
+
+
+def test_environment_gives_the_same_settings_back(settings, monkeypatch, tmp_path):
+    given = settings.model_copy(update={"data_roots": (tmp_path, tmp_path / "b"), "memory_gb": 2.5, "max_jobs": 7})
+    for name, value in environment(given).items():
+        monkeypatch.setenv(name, value)
+    assert Settings() == given
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (DataError("A sentence."), "A sentence."),
+        (MemoryError("Unable to allocate 9 GiB"), "Memory ran out (Unable to allocate 9 GiB)"),
+        (OSError(errno.ENOSPC, "No space left on device"), "The disk is full"),
+        (OSError("Can't write data (file write failed: error message = 'No space left on device')"), "disk is full"),
+        (OSError(errno.EACCES, "Permission denied"), "Unexpected error: PermissionError"),
+        (ValueError("odd"), "Unexpected error: ValueError: odd; see the log."),
+    ],
+)
+def test_failure_reason(error, words):
+    assert words in failure_reason(error)
+
+
+def test_the_tasks_and_their_imports_are_light():
+    assert {"demo", "index", "train", "build"} <= set(TASKS)
+    code = (
+        "import sys; import vccapp.jobs.worker; from vccapp.jobs.tasks import TASKS; list(TASKS);"
+        "print(sorted({'numpy', 'pandas', 'h5py', 'torch', 'anndata', 'streamlit'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_index_is_refused_when_the_disk_is_short(settings, tmp_path):
+    data = tmp_path / "cells.zarr"
+    data.mkdir()
+    with (data / "block").open("wb") as file:
+        file.truncate(1000)
+    assert index_bytes(data) == index_bytes(data / "block") == 600
+    check_disk(data, settings)
+    with (data / "huge").open("wb") as file:
+        file.truncate(10 * 2**40)
+    with pytest.raises(ResourceError, match=r"cells.zarr needs up to .* free some space or set VCCAPP_HOME"):
+        check_disk(data, settings)
+
+
+def test_the_standard_worker_runs_from_the_project_folder(settings):
+    job = start_job(settings, "index", {"path": "/no/such/file.h5ad"}, title="")
+    done = wait_for(settings, job, "failed")
+    assert "No module named vccapp" not in log_of(settings, done)
+    assert Path(vccapp.__file__).parents[1] == Path(__file__).parents[1]
