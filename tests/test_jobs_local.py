@@ -7,12 +7,10 @@ import subprocess
 import sys
 import textwrap
 import time
-from pathlib import Path
 
 import psutil
 import pytest
 
-import vccapp
 from vccapp.errors import DataError, JobError, ResourceError
 from vccapp.jobs import local
 from vccapp.jobs.local import environment, is_alive, reconcile, start_job, stop_job
@@ -22,8 +20,9 @@ from vccapp.jobs.tasks.index import check_disk, index_bytes
 from vccapp.jobs.worker import failure_reason
 from vccapp.settings import Settings
 
-TOYS = '''
-import errno, os, signal, subprocess, sys, time
+TOYS = """
+import errno, hashlib, multiprocessing, os, subprocess, sys, time
+from concurrent.futures import ProcessPoolExecutor
 from vccapp.errors import DataError
 from vccapp.jobs import worker
 
@@ -40,10 +39,16 @@ def wait(params, settings, progress):
         time.sleep(0.02)
 
 def stubborn(params, settings, progress):
-    signal.signal(signal.SIGALRM, lambda *_: None)
     progress(0.25, "hears nothing")
-    subprocess.run(["sh", "-c", "trap '' TERM; sleep 60"])
-    time.sleep(60)
+    subprocess.Popen(["sh", "-c", "trap '' TERM; sleep 60"])
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)  # minutes below Python, where no signal handler runs
+
+def pool(params, settings, progress):
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as workers:
+        workers.submit(time.sleep, 60)
+        while True:
+            progress(0.5, "pool")
+            time.sleep(0.02)
 
 def refuse(params, settings, progress):
     raise DataError("The file has no cells; choose another file.")
@@ -61,11 +66,12 @@ def odd(params, settings, progress):
 def kill(params, settings, progress):
     os.kill(os.getpid(), params["signal"])
 
-TOYS = dict(echo=echo, wait=wait, stubborn=stubborn, refuse=refuse, crash=crash, full=full, odd=odd, kill=kill)
+TOYS = {f.__name__: f for f in (echo, wait, stubborn, pool, refuse, crash, full, odd, kill)}
 
 if __name__ == "__main__":
+    worker.HEARTBEAT_SECONDS = 0.3
     sys.exit(worker.main(sys.argv[1], tasks=TOYS, grace=0.6))
-'''
+"""
 
 
 @pytest.fixture
@@ -140,6 +146,16 @@ def test_progress_is_seen_while_running(settings, start):
     assert reconcile(settings) == []
 
 
+def test_the_heart_beats_while_progress_stands_still(settings, start):
+    job = start("wait")
+    first = wait_for_message(settings, job).heartbeat
+    give_up = time.monotonic() + 5
+    with JobStore(settings) as store:
+        while store.get(job.id).heartbeat == first:
+            assert time.monotonic() < give_up
+            time.sleep(0.02)
+
+
 def test_a_refusal_is_one_sentence_without_a_traceback(settings, start):
     job = wait_for(settings, start("refuse"), "failed")
     assert (job.reason, job.exit_code) == ("The file has no cells; choose another file.", 2)
@@ -176,6 +192,13 @@ def test_stop_ends_the_work_and_its_children(settings, start):
     assert "Traceback" not in log_of(settings, job)
 
 
+def test_stop_reaches_forked_workers(settings, start):
+    job = start("pool")
+    wait_for_message(settings, job)
+    stop_job(settings, job.id)
+    assert wait_for(settings, job, "stopped").reason == "Stopped."
+
+
 def test_work_that_does_not_listen_is_killed_after_the_grace(settings, start):
     job = start("stubborn")
     wait_for_message(settings, job)
@@ -207,6 +230,7 @@ def test_a_killed_worker_is_lost_and_leaves_no_children(settings, start):
 def test_a_crash_below_python_names_its_signal(settings, start):
     job = wait_for(settings, start("kill", signal=int(signal.SIGSEGV)), "lost")
     assert "signal 11, SIGSEGV" in job.reason and job.exit_code == -11
+    assert "Fatal Python error: Segmentation fault" in log_of(settings, job)
 
 
 def test_a_worker_that_cannot_even_begin_is_lost(settings):
@@ -256,8 +280,11 @@ def test_queue_is_first_come_first_served_and_skips_the_stopped_and_the_dead(set
     assert stop_job(one, stopped.id).state == "stopped"
     os.kill(dead.pid, signal.SIGKILL)
     os.kill(first.pid, signal.SIGKILL)
-    wait_for_message(one, second)
     with JobStore(one) as store:
+        give_up = time.monotonic() + 10
+        while store.get(second.id).state != "running":  # no reconcile here: the waiting workers must see the dead
+            assert time.monotonic() < give_up
+            time.sleep(0.02)
         states = {job.id: job.state for job in store.list()}
     assert states[first.id] == states[dead.id] == "lost" and states[third.id] == "queued"
     assert is_gone(stopped.pid) and log_of(one, stopped).count("start:") == 0
@@ -352,8 +379,16 @@ def test_index_is_refused_when_the_disk_is_short(settings, tmp_path):
         check_disk(data, settings)
 
 
-def test_the_standard_worker_runs_from_the_project_folder(settings):
-    job = start_job(settings, "index", {"path": "/no/such/file.h5ad"}, title="")
-    done = wait_for(settings, job, "failed")
-    assert "No module named vccapp" not in log_of(settings, done)
-    assert Path(vccapp.__file__).parents[1] == Path(__file__).parents[1]
+def test_the_standard_worker_knows_its_tasks(settings):
+    done = wait_for(settings, start_job(settings, "nothing", {}, title=""), "failed")
+    assert done.reason.startswith("There is no task called 'nothing'; choose one of ") and "index" in done.reason
+
+
+def test_ended_workers_do_not_stay_zombies(settings, start):
+    job = start("echo")
+    wait_for(settings, job, "succeeded")
+    give_up = time.monotonic() + 5
+    while psutil.pid_exists(job.pid):
+        assert time.monotonic() < give_up
+        reconcile(settings)
+    assert (settings.jobs_db, job.id) not in local._children

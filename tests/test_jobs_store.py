@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from vccapp.errors import JobError
 from vccapp.jobs import store as store_module
@@ -230,7 +238,7 @@ def test_read_log_reads_the_end_only_and_survives_cut_characters(settings):
         with path.open("wb") as file:
             file.truncate(5 * 10**9)
             file.seek(0, 2)
-            file.write("start\n".encode() + "é€😀".encode() * 3 + "😀".encode()[:2])
+            file.write(b"start\n" + "é€😀".encode() * 3 + "😀".encode()[:2])
         began = time.monotonic()
         assert store.read_log(job.id, last=28) == "€😀é€😀é€😀"
         assert store.read_log(job.id, last=4) == ""

@@ -39,10 +39,10 @@ class Registry:
 
     def _load(self) -> None:
         if not self._loaded:
-            self._loaded = True
             package = importlib.import_module(self.package)
             for module in sorted(m.name for m in pkgutil.iter_modules(package.__path__)):
                 importlib.import_module(f"{self.package}.{module}")
+            self._loaded = True
 
     def __getitem__(self, name: str) -> Any:
         self._load()

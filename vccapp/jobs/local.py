@@ -1,0 +1,185 @@
+"""Jobs on this machine: each is one process in a session of its own, so it outlives the app that started it.
+
+`start_job` writes the job, then starts `python -m vccapp.jobs.worker <id>`. `stop_job` asks for an end and returns at
+once; the worker ends itself by force when the work does not listen. `reconcile` finds the jobs whose process is gone.
+
+Every process of a job carries the job's id in its environment (VCCAPP_JOB): what a dead worker leaves behind is found
+by that mark, never by a process id alone.
+"""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+import vccapp
+from vccapp.errors import JobError
+from vccapp.jobs.store import ACTIVE, Job, JobStore
+from vccapp.settings import Settings
+
+COMMAND = (sys.executable, "-m", "vccapp.jobs.worker")
+MARK = "VCCAPP_JOB"
+# What a task prints is in the log at once, and so is the place of a crash below Python.
+LIVE_LOG = {"PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"}
+AGAIN = "Finished results are kept; start it again."
+# A queued job gets its process within milliseconds; one without after this time lost the app that was starting it.
+START_SECONDS = 30.0
+# `psutil` adds the boot time in whole seconds, which may be read on either side of a second.
+BIRTH_TOLERANCE = 2.0
+
+# Workers that this process started, by store and job: their parent alone learns their exit codes.
+_children: dict[tuple[Path, str], subprocess.Popen[bytes]] = {}
+
+
+def start_job(
+    settings: Settings, task: str, params: dict[str, Any], *, title: str, command: Sequence[str] = COMMAND
+) -> Job:
+    """Write a job and start its worker: `command` with the job's id as its last argument.
+
+    Paths in `params` must be absolute, for the worker runs in another folder. Raises JobError when no process can be
+    started; the job is then recorded as failed.
+    """
+    with JobStore(settings) as store:
+        job = store.create(task, params, title=title)
+        log = store.log_path(job.id)
+        try:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            with log.open("ab") as output:
+                child = subprocess.Popen(
+                    [*command, job.id],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    cwd=Path(vccapp.__file__).parents[1],
+                    env=os.environ | LIVE_LOG | environment(settings) | {MARK: job.id},
+                    start_new_session=True,
+                )
+        except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            advice = "free some space on the disk" if full else "free memory or close other programs"
+            reason = f"The worker could not be started ({error}); {advice}, then start it again."
+            store.move(job.id, "failed", ended=time.time(), reason=reason)
+            raise JobError(reason) from error
+        _children[settings.jobs_db, job.id] = child
+        store.set_process(job.id, pid=child.pid, pid_created=process_birth(child.pid) or 0.0)
+        return store.get(job.id)
+
+
+def stop_job(settings: Settings, job_id: str) -> Job:
+    """Ask a job to stop, and return at once; a job that has ended stays as it is. Raises JobError for an unknown id."""
+    reconcile(settings)
+    with JobStore(settings) as store:
+        waiting = store.move(job_id, "stopped", only_from="queued", ended=time.time(), reason="Stopped while waiting.")
+        if waiting or store.move(job_id, "stopping"):
+            _signal(store.get(job_id))
+        return store.get(job_id)
+
+
+def reconcile(settings: Settings) -> list[Job]:
+    """Record the jobs whose process is gone as lost (as stopped, if they were stopping) and end what it left behind.
+
+    Returns the jobs it changed. Cheap: call it when the app starts and whenever jobs are shown.
+    """
+    changed = []
+    with JobStore(settings) as store:
+        active = store.list(state=ACTIVE)
+        for job in active:
+            gone, code = _fate(settings, job)
+            if not gone:
+                continue
+            stopping = job.state == "stopping"
+            reason = "It did not stop by itself and was killed." if stopping else _loss(job, code)
+            state = "stopped" if stopping else "lost"
+            if store.move(job.id, state, only_from=job.state, ended=time.time(), exit_code=code, reason=reason):
+                kill_processes(job.id)
+                changed.append(store.get(job.id))
+    _release(settings, {job.id for job in active})
+    return changed
+
+
+def is_alive(job: Job) -> bool:
+    """Whether the process that was started for this job still runs (not a later one with the same number)."""
+    if job.pid is None or job.pid_created is None:
+        return False
+    birth = process_birth(job.pid)
+    return birth is not None and abs(birth - job.pid_created) < BIRTH_TOLERANCE
+
+
+def process_birth(pid: int) -> float | None:
+    """When a process started, in seconds since boot; None when it is gone or a zombie.
+
+    Since boot, because the time of day of a start moves when the clock is set and would make living jobs look dead.
+    """
+    try:
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return None
+        return process.create_time() - psutil.boot_time()
+    except psutil.NoSuchProcess:
+        return None
+
+
+def kill_processes(job_id: str) -> None:
+    """Kill every process that carries the mark of this job, except the calling one."""
+    for process in psutil.process_iter(["environ"]):
+        if process.pid != os.getpid() and (process.info["environ"] or {}).get(MARK) == job_id:
+            try:
+                process.kill()
+            except psutil.NoSuchProcess:
+                pass
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The environment variables from which `Settings()` reads these settings."""
+    prefix = Settings.model_config["env_prefix"]
+    return {
+        f"{prefix}{name.upper()}": os.pathsep.join(map(str, value)) if isinstance(value, tuple) else str(value)
+        for name, value in settings.model_dump().items()
+    }
+
+
+def _signal(job: Job) -> None:
+    """SIGTERM to the process group of a job's worker, which leads it."""
+    if is_alive(job):
+        try:
+            os.killpg(job.pid, signal.SIGTERM)
+        except ProcessLookupError:
+            pass
+
+
+def _fate(settings: Settings, job: Job) -> tuple[bool, int | None]:
+    """Whether the process of an active job is gone, and its exit code where this process is the parent."""
+    child = _children.get((settings.jobs_db, job.id))
+    if child is not None:
+        code = child.poll()
+        return code is not None, code
+    if job.pid is None:
+        return time.time() - job.created > START_SECONDS, None
+    return not is_alive(job), None
+
+
+def _release(settings: Settings, active: set[str]) -> None:
+    """Let go of the workers of this store that have ended and whose end is recorded, so that none stays a zombie."""
+    for (store, job_id), child in list(_children.items()):
+        if store == settings.jobs_db and job_id not in active and child.poll() is not None:
+            _children.pop((store, job_id), None)
+
+
+def _loss(job: Job, code: int | None) -> str:
+    """What happened to a job whose process is gone, and what to do."""
+    if job.pid is None:
+        return "The app ended before it could start the worker. Start it again."
+    if code == -signal.SIGKILL:
+        return f"The worker was killed (signal 9, SIGKILL), most often because memory ran out. {AGAIN}"
+    if code is not None and code < 0:
+        return f"The worker crashed (signal {-code}, {signal.Signals(-code).name}); see the log. {AGAIN}"
+    if code is not None:
+        return f"The worker ended with exit code {code} and said no more; see the log. {AGAIN}"
+    return f"The worker ended without a word (killed, perhaps for lack of memory). {AGAIN}"

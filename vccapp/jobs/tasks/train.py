@@ -1,0 +1,21 @@
+"""Task `train`: train a model on a split.
+
+params  run_id: the id the run will have; the other fields are those of RunSpec
+result  run: its id
+"""
+
+from typing import Any
+
+from vccapp.jobs.tasks import TASKS
+from vccapp.progress import Progress
+from vccapp.settings import Settings
+
+
+@TASKS.register("train")
+def train(params: dict[str, Any], settings: Settings, progress: Progress) -> dict[str, Any]:
+    from vccapp import training
+
+    run_id = params["run_id"]
+    spec = training.RunSpec(**{name: value for name, value in params.items() if name != "run_id"})
+    training.train(spec, settings, run_id=run_id, progress=progress)
+    return {"run": run_id}

@@ -1,0 +1,188 @@
+"""The worker: one process that waits for a slot, runs one task and records how it ended.
+
+    python -m vccapp.jobs.worker <job id>        (settings from VCCAPP_*; standard error is the log)
+
+The main thread runs the task. A second thread writes progress and a sign of life to the store, and is the one that
+sees a stop: it learns of SIGTERM through a pipe, even while the task sits in a long call, and kills the whole process
+group when the task has not ended `grace` seconds later.
+"""
+
+import errno
+import json
+import logging
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from vccapp.errors import JobError, VccAppError
+from vccapp.jobs.local import kill_processes, process_birth, reconcile
+from vccapp.jobs.store import JobStore, State
+from vccapp.jobs.tasks import TASKS, Task
+from vccapp.progress import Stopped
+from vccapp.settings import Settings
+
+GRACE_SECONDS = 20.0
+HEARTBEAT_SECONDS = 5.0
+REPORT_SECONDS = 0.2
+QUEUE_SECONDS = 0.5
+EXIT_FAILED, EXIT_REFUSED = 1, 2
+
+log = logging.getLogger("vccapp.worker")
+
+
+class StopRequest:
+    """SIGTERM and SIGINT as a flag for the task and a byte in `wakeup` for the other thread.
+
+    Processes that the task forks get the default handling back, so that they end at once.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        self.wakeup, self._sender = socket.socketpair()
+        self._sender.setblocking(False)
+        signal.set_wakeup_fd(self._sender.fileno(), warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._ask)
+            os.register_at_fork(after_in_child=lambda number=number: signal.signal(number, signal.SIG_DFL))
+
+    def _ask(self, *_: object) -> None:
+        self.asked = True
+
+    def wake(self) -> None:
+        """Wake the other thread without a signal."""
+        self._sender.send(b"\0")
+
+
+class Reporter:
+    """The `progress` of a task, and the thread that carries it to the store while the block runs."""
+
+    def __init__(self, settings: Settings, job_id: str, *, stop: StopRequest, grace: float) -> None:
+        self.settings = settings
+        self.job_id = job_id
+        self.stop = stop
+        self.grace = grace
+        self._latest = (0.0, "")
+        self._ended = False
+        self._thread = threading.Thread(target=self._work, name="reporter", daemon=True)
+
+    def __call__(self, fraction: float, message: str = "") -> None:
+        self._latest = (min(max(0.0, float(fraction)), 1.0), message)
+        if self.stop.asked:
+            raise Stopped
+
+    def __enter__(self) -> "Reporter":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended = True
+        self.stop.wake()
+        self._thread.join()
+
+    def _work(self) -> None:
+        written, beaten, deadline = None, 0.0, None
+        with JobStore(self.settings) as store:
+            while True:
+                ended, latest, now = self._ended, self._latest, time.monotonic()
+                if latest != written or now - beaten > HEARTBEAT_SECONDS:
+                    written, beaten = latest, now
+                    self._write(store, latest)
+                if ended:
+                    return
+                if deadline is not None and now > deadline:
+                    log.error("the task has not stopped within %.0f s: killing it", self.grace)
+                    os.killpg(os.getpgrp(), signal.SIGKILL)
+                readable, _, _ = select.select([self.stop.wakeup], [], [], REPORT_SECONDS)
+                if readable and any(self.stop.wakeup.recv(64)) and deadline is None:
+                    deadline = time.monotonic() + self.grace
+
+    def _write(self, store: JobStore, latest: tuple[float, str]) -> None:
+        try:
+            store.report(self.job_id, fraction=latest[0], message=latest[1], now=time.time())
+        except JobError:
+            log.exception("progress could not be recorded")
+
+
+def main(job_id: str, *, tasks: Mapping[str, Task] = TASKS, grace: float = GRACE_SECONDS) -> int:
+    """Work for one job until it has ended. Returns the exit code: 0, or 1 (unexpected) and 2 (refused) for failures."""
+    stop = StopRequest()
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    settings = Settings()
+    with JobStore(settings) as store:
+        store.set_process(job_id, pid=os.getpid(), pid_created=process_birth(os.getpid()) or 0.0)
+        if not _wait_for_slot(store, job_id, stop=stop):
+            return 0
+        job = store.get(job_id)
+        log.info("start: task %s, job %s, process %d", job.task, job.id, os.getpid())
+        began = time.monotonic()
+        state: State = "stopped"
+        outcome: dict[str, Any] = {"exit_code": 0, "reason": "Stopped."}
+        if store.move(job_id, "running", started=time.time(), heartbeat=time.time()):
+            with Reporter(settings, job_id, stop=stop, grace=grace) as progress:
+                state, outcome = _run(tasks, job.task, job.params, settings=settings, progress=progress)
+        recorded = store.move(job_id, state, ended=time.time(), **outcome)
+        ending = state if recorded else f"{state}, but recorded as {store.get(job_id).state} before"
+        log.info("end: %s after %.1f s. %s", ending, time.monotonic() - began, outcome.get("reason", ""))
+    kill_processes(job_id)
+    return outcome["exit_code"]
+
+
+def failure_reason(error: BaseException) -> str:
+    """One sentence for what went wrong. Pure."""
+    if isinstance(error, VccAppError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        detail = f" ({error})" if str(error) else ""
+        return f"Memory ran out{detail}; close other programs or set VCCAPP_MEMORY_GB lower, then start it again."
+    # HDF5 reports a full disk without an error number, in its text alone.
+    if isinstance(error, OSError) and (
+        error.errno in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in str(error)
+    ):
+        return f"The disk is full ({error}); free some space, then start it again."
+    return f"Unexpected error: {type(error).__name__}: {error}; see the log."
+
+
+def _wait_for_slot(store: JobStore, job_id: str, *, stop: StopRequest) -> bool:
+    """Wait in the queue; False when the job was stopped there (or is not queued at all)."""
+    while True:
+        # A dead holder of a slot, or a dead older job in the queue, must not block this one.
+        reconcile(store.settings)
+        if store.claim(job_id, max_jobs=store.settings.max_jobs):
+            return True
+        if stop.asked:
+            store.move(job_id, "stopped", only_from="queued", ended=time.time(), reason="Stopped while waiting.")
+        state = store.get(job_id).state
+        if state != "queued":
+            log.info("end: not started, the job is %s", state)
+            return False
+        time.sleep(QUEUE_SECONDS)
+
+
+def _run(
+    tasks: Mapping[str, Task], task: str, params: dict[str, Any], *, settings: Settings, progress: Reporter
+) -> tuple[State, dict[str, Any]]:
+    """Run the task; the state it ends in and what to record with it."""
+    try:
+        result = dict(tasks[task](params, settings, progress))
+        json.dumps(result)
+    except BaseException as error:
+        if progress.stop.asked:
+            # Child processes share the SIGTERM, so the task may have met their death before it met Stopped.
+            log.info("stopped (%s)", type(error).__name__)
+            return "stopped", {"exit_code": 0, "reason": "Stopped."}
+        expected = isinstance(error, VccAppError)
+        if not expected:
+            log.exception("the task failed")
+        code = EXIT_REFUSED if expected else EXIT_FAILED
+        return "failed", {"exit_code": code, "reason": failure_reason(error)}
+    return "succeeded", {"exit_code": 0, "result": result}
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
