@@ -85,10 +85,10 @@ class Accumulator:
         rows = self.grouping.rows[start : start + block.shape[0]]
         kernels.add_rows(
             block.data,
-            kernels.log_rows(block.data, block.indptr, scaling),
             block.indices,
             block.indptr,
             scaling,
+            kernels.log_tables(scaling),
             rows,
             np.lexsort((rows[:, 1], rows[:, 0])),
             gene_ranges(block.shape[1]),
@@ -126,6 +126,8 @@ class Accumulator:
         return out
 
 
-def gene_ranges(n_genes: int, n_parts: int = 16) -> np.ndarray:
-    """Edges of `n_parts` ranges of genes that threads take."""
-    return np.linspace(0, n_genes, min(n_parts, n_genes) + 1).astype(np.int64)
+def gene_ranges(n_genes: int) -> np.ndarray:
+    """Edges of the ranges of genes that threads take, two a thread."""
+    from numba import get_num_threads
+
+    return np.linspace(0, n_genes, min(2 * get_num_threads(), n_genes) + 1).astype(np.int64)

@@ -42,45 +42,44 @@ def log_value(x, scaling):
 
 
 @njit(parallel=True, cache=True, nogil=True)
-def log_rows(data, indptr, scaling):
-    """log1p values of CSR rows: (n_values,) float32, aligned with `data`."""
-    out = np.empty(len(data), np.float32)
-    for i in prange(len(indptr) - 1):
-        table = np.full(TABLE, np.float32(-1))
-        for j in range(indptr[i], indptr[i + 1]):
-            x = data[j]
-            k = int(x)
-            if 0 <= k < TABLE and x == k:
-                if table[k] < 0:
-                    table[k] = log_value(x, scaling[i])
-                out[j] = table[k]
-            else:
-                out[j] = log_value(x, scaling[i])
-    return out
+def log_tables(scaling):
+    """log1p values of the counts 0 .. TABLE - 1 in every cell: (n_cells, TABLE) float32."""
+    tables = np.empty((len(scaling), TABLE), np.float32)
+    for i in prange(len(scaling)):
+        for k in range(TABLE):
+            tables[i, k] = log_value(np.float32(k), scaling[i])
+    return tables
 
 
 @njit(parallel=True, cache=True, nogil=True)
-def add_rows(data, logs, indices, indptr, scaling, groups, order, edges, moments, halves, genes, nonzero):
+def add_rows(data, indices, indptr, scaling, tables, groups, order, edges, moments, halves, genes, nonzero):
     """Add CSR rows to the accumulator, each thread on its own ranges of genes, so no two write to one place.
 
-    groups : (n_rows, 4) int32: stratum and batch (rows of `moments`), perturbation (row of `halves`, -1 for the cells
-    of the other half), 0 for a control and 1 for any other cell; order : rows sorted so that strata repeat
-    edges : gene ranges; the other arrays are the accumulator's, described there
+    tables : see `log_tables`; groups : (n_rows, 4) int32: stratum and batch (rows of `moments`), perturbation (row of
+    `halves`, -1 for the cells of the other half), 0 for a control and 1 for any other cell
+    order : rows sorted so that strata repeat; edges : gene ranges; the other arrays are the accumulator's
+    Written out in full: a loop over the two groups would make numba copy them, and unsigned indices skip its check
+    for negative ones.
     """
     for part in prange(len(edges) - 1):
         first, last = edges[part], edges[part + 1]
         for i in order:
             start, stop = indptr[i], indptr[i + 1]
-            low = start + np.searchsorted(indices[start:stop], first)
+            low = np.uintp(start + np.searchsorted(indices[start:stop], first))
+            high = np.uintp(start + np.searchsorted(indices[start:stop], last))
             stratum, batch = moments[groups[i, 0]], moments[groups[i, 1]]
-            half = groups[i, 2]
-            kind = groups[i, 3]
-            for j in range(low, stop):
-                g = indices[j]
-                if g >= last:
-                    break
-                x = np.float64(data[j])
-                v = np.float64(logs[j])
+            half, kind = groups[i, 2], np.uintp(groups[i, 3])
+            scale, table = scaling[i], tables[i]
+            for j in range(low, high):
+                g = np.uintp(indices[j])
+                stored = data[j]
+                k = np.uintp(np.uint32(stored))
+                if stored < np.float32(TABLE) and np.float32(k) == stored:
+                    v = np.float64(table[k])
+                else:
+                    v = np.float64(log_value(stored, scale))
+                x = np.float64(stored)
+                y = x / scale if scale != 0 else math.expm1(v)
                 stratum[g, 0] += x
                 stratum[g, 1] += x * x
                 stratum[g, 2] += v
@@ -92,7 +91,6 @@ def add_rows(data, logs, indices, indptr, scaling, groups, order, edges, moments
                 if half >= 0:
                     halves[half, g, 0] += x
                     halves[half, g, 1] += v
-                y = x / scaling[i] if scaling[i] != 0 else math.expm1(v)
                 genes[g, 0] = max(genes[g, 0], x)
                 genes[g, 1] = min(genes[g, 1], x)
                 genes[g, 2] += y
