@@ -12,6 +12,7 @@ import pandas as pd
 from scipy.sparse import csr_matrix
 
 from vccapp.data.schema import CONTROL
+from vccapp.stats.normalise import log_values
 
 SUM, SQUARES, LOG_SUM, LOG_SQUARES = range(4)
 """The last axis of moments: sums of stored values and of their squares, of log1p values and of their squares."""
@@ -88,7 +89,7 @@ class Accumulator:
             block.indices,
             block.indptr,
             scaling,
-            kernels.log_tables(scaling),
+            log_values(np.arange(kernels.TABLE, dtype=np.float32), scaling[:, None]),
             rows,
             np.lexsort((rows[:, 1], rows[:, 0])),
             gene_ranges(block.shape[1]),

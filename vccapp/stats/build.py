@@ -5,8 +5,6 @@ Runs as the job `index` (`vccapp data index FILE`). What it writes is read by `v
 
 import json
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +19,10 @@ from vccapp.stats.accumulator import LARGEST, LINEAR_SUM, LOG_SUM, SMALLEST, SUM
 from vccapp.stats.de import compute_de
 from vccapp.stats.index import VERSION, compute_deg_counts
 from vccapp.stats.normalise import compute_scaling, compute_target_sum
+from vccapp.stats.read_ahead import read_ahead
 from vccapp.stats.store import BLOCK_CELLS, GeneStore, StoreWriter
 
-BLOCK_VALUES = 2**22
+BLOCK_VALUES = 2**23
 """Stored values read at once."""
 
 
@@ -134,15 +133,6 @@ def stream(
     if writer:
         writer.close()
     return accumulator
-
-
-def read_ahead(blocks: Iterator) -> Iterator:
-    """Fetch the next block on a thread while the present one is worked on."""
-    with ThreadPoolExecutor(1) as thread:
-        following = thread.submit(next, blocks, None)
-        while (block := following.result()) is not None:
-            following = thread.submit(next, blocks, None)
-            yield block
 
 
 def _write_tables(folder: Path, dataset: Dataset, accumulator: Accumulator, cells: pd.DataFrame) -> None:

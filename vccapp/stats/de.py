@@ -5,11 +5,13 @@ Two-sided Mann-Whitney U on log1p values with mid-ranks, tie correction and cont
 genes. Fold changes: geometric, of expm1(mean log1p) (2025), and arithmetic, of mean counts per million (2026).
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from vccapp.progress import Progress, silent
+from vccapp.stats.read_ahead import read_ahead
 from vccapp.stats.store import GeneStore
 
 COLUMNS = {
@@ -38,7 +40,7 @@ def compute_de(
     """Write COLUMNS into `folder`.
 
     scaling : (n_cells,) float32, zeros for log1p input; codes : (n_cells,) perturbation of each cell, 0 the control.
-    Memory: about 4 bytes x block_genes x n_cells, twice.
+    Memory: about 4 bytes x block_genes x n_cells, six times.
     """
     from numba import get_num_threads
 
@@ -49,11 +51,20 @@ def compute_de(
     shape = (n_perturbations, store.n_genes)
     out = {c: np.lib.format.open_memmap(folder / f"{c}.npy", "w+", dtype, shape) for c, dtype in COLUMNS.items()}
     million = 1e6 / target_sum
-    for first in range(0, store.n_genes, block_genes):
-        last = min(store.n_genes, first + block_genes)
-        values = store.read(first, last)
+
+    def read_blocks() -> Iterator[tuple[int, int, np.ndarray, np.ndarray]]:
+        for first in range(0, store.n_genes, block_genes):
+            last = min(store.n_genes, first + block_genes)
+            values = store.read(first, last)
+            if scaling.any():
+                values /= scaling
+                yield first, last, np.log1p(values), values
+            else:
+                yield first, last, values, np.expm1(values)
+
+    for first, last, log_values, linear_values in read_ahead(read_blocks()):
         u, ties, logs, linear = kernels.rank_sums(
-            values, scaling, codes, n_perturbations, sizes, min(get_num_threads(), last - first)
+            log_values, linear_values, codes, n_perturbations, sizes, min(get_num_threads(), last - first)
         )
         out["statistic"][:, first:last] = u.T
         out["p_value"][:, first:last] = kernels.p_values(u, ties, sizes).T

@@ -1,7 +1,7 @@
 """Compiled inner loops of the index. Nothing here reads files; every function works on plain arrays.
 
-Values: a stored count x of a cell with total t becomes `float32(log1p(float64(float32(x) / float32(t / target_sum))))`,
-which is scanpy's `normalize_total` + `log1p` in float32. For log1p input `scaling` is 0 and values pass as they are.
+Values: a stored count x of a cell with total t becomes log1p(x / (t / target_sum)), see `vccapp.stats.normalise`. For
+log1p input `scaling` is 0 and values pass as they are.
 
 Compiled code is cached beside this file, so only the first index on a machine waits for the compiler.
 """
@@ -38,25 +38,16 @@ def log_value(x, scaling):
     """One stored value as log1p of depth-normalised counts; `scaling` 0 means it is log1p already."""
     if scaling == 0:
         return np.float32(x)
-    return np.float32(math.log1p(np.float64(np.float32(x) / scaling)))
-
-
-@njit(parallel=True, cache=True, nogil=True)
-def log_tables(scaling):
-    """log1p values of the counts 0 .. TABLE - 1 in every cell: (n_cells, TABLE) float32."""
-    tables = np.empty((len(scaling), TABLE), np.float32)
-    for i in prange(len(scaling)):
-        for k in range(TABLE):
-            tables[i, k] = log_value(np.float32(k), scaling[i])
-    return tables
+    return np.float32(math.log1p(np.float64(x / scaling)))
 
 
 @njit(parallel=True, cache=True, nogil=True)
 def add_rows(data, indices, indptr, scaling, tables, groups, order, edges, moments, halves, genes, nonzero):
     """Add CSR rows to the accumulator, each thread on its own ranges of genes, so no two write to one place.
 
-    tables : see `log_tables`; groups : (n_rows, 4) int32: stratum and batch (rows of `moments`), perturbation (row of
-    `halves`, -1 for the cells of the other half), 0 for a control and 1 for any other cell
+    tables : (n_rows, TABLE) float32, log1p values of the counts 0 .. TABLE - 1
+    groups : (n_rows, 4) int32: stratum and batch (rows of `moments`), perturbation (row of `halves`, -1 for the cells
+    of the other half), 0 for a control and 1 for any other cell
     order : rows sorted so that strata repeat; edges : gene ranges; the other arrays are the accumulator's
     Written out in full: a loop over the two groups would make numba copy them, and unsigned indices skip its check
     for negative ones.
@@ -169,24 +160,23 @@ def sort_by_key(keys, groups, other_keys, other_groups, n):
 
 
 @njit(parallel=True, cache=True, nogil=True)
-def rank_sums(values, scaling, group, n_groups, sizes, n_threads):
+def rank_sums(logs, linear, group, n_groups, sizes, n_threads):
     """Mann-Whitney U of every group against group 0, for every gene of a block, from one sort a gene.
 
-    values : (n_block, n_cells) float32 stored values, zero where absent, never negative
-    scaling : (n_cells,) float32, see `log_value`; group : (n_cells,) int32, 0 is the control, -1 is left out
-    sizes : (n_groups,) cells of each group
+    logs, linear : (n_block, n_cells) float32 log1p and depth-normalised values, zero where absent, never negative
+    group : (n_cells,) int32, 0 is the control, -1 is left out; sizes : (n_groups,) cells of each group
     Returns U of the group (n_block, n_groups) float64, the tie term sum(t^3 - t) over the union of group and control
-    (n_block, n_groups) float64, sums of log values and of depth-normalised values (n_block, n_groups) float64.
+    (n_block, n_groups) float64, sums of log and of linear values (n_block, n_groups) float64.
     Zeros are one tie at the bottom and are counted, not sorted (Mann & Whitney 1947, doi:10.1214/aoms/1177730491).
     """
-    n_block, n_cells = values.shape
+    n_block, n_cells = logs.shape
     u = np.zeros((n_block, n_groups), np.float64)
     ties = np.zeros((n_block, n_groups), np.float64)
     log_sum = np.zeros((n_block, n_groups), np.float64)
     linear_sum = np.zeros((n_block, n_groups), np.float64)
     for thread in prange(n_threads):
-        logs = np.empty(n_cells, np.float32)
-        keys = logs.view(np.uint32)
+        present_values = np.empty(n_cells, np.float32)
+        keys = present_values.view(np.uint32)
         groups = np.empty(n_cells, np.int32)
         other_keys = np.empty(n_cells, np.uint32)
         other_groups = np.empty(n_cells, np.int32)
@@ -197,14 +187,13 @@ def rank_sums(values, scaling, group, n_groups, sizes, n_threads):
             n = 0
             zeros[:] = sizes
             for c in range(n_cells):
-                x = values[g, c]
+                v = logs[g, c]
                 p = group[c]
-                if x != 0 and p >= 0:
-                    v = log_value(x, scaling[c])
-                    logs[n] = v
+                if v != 0 and p >= 0:
+                    present_values[n] = v
                     groups[n] = p
                     log_sum[g, p] += v
-                    linear_sum[g, p] += x / scaling[c] if scaling[c] != 0 else math.expm1(v)
+                    linear_sum[g, p] += linear[g, c]
                     zeros[p] -= 1
                     n += 1
             below = np.float64(zeros[0])

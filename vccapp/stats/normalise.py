@@ -22,8 +22,11 @@ def compute_scaling(totals: np.ndarray, target_sum: float) -> np.ndarray:
 
 
 def log_values(values: np.ndarray, scaling: np.ndarray) -> np.ndarray:
-    """log1p of depth-normalised `values` (float32), `scaling` broadcast against them."""
-    return np.log1p((values / scaling).astype(np.float64)).astype(np.float32)
+    """log1p of depth-normalised `values`, float32, `scaling` broadcast against them; log1p input has scaling 0."""
+    if not np.any(scaling):
+        return np.broadcast_to(values, np.broadcast_shapes(values.shape, scaling.shape)).copy()
+    logs = values / scaling
+    return np.log1p(logs, out=logs)
 
 
 def log_rows(block: csr_matrix, scaling: np.ndarray) -> csr_matrix:
