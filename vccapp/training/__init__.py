@@ -1,0 +1,5 @@
+"""Runs: train a model on a split, list what was trained, read it back."""
+
+from vccapp.training.run import RunRecord, RunSpec, check_run, list_runs, load_run, make_run_id, train
+
+__all__ = ["RunRecord", "RunSpec", "check_run", "list_runs", "load_run", "make_run_id", "train"]

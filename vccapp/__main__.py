@@ -1,0 +1,5 @@
+"""`python -m vccapp` is the command `vccapp`."""
+
+from vccapp.cli import main
+
+main()

@@ -1,0 +1,36 @@
+"""The command line: `vccapp NOUN VERB`, one file a noun.
+
+Every command takes `--json`: the result, and nothing else, goes to standard output as JSON. Progress and errors go to
+standard error; a wrong choice or file is one sentence there and exit code 2. Lower layers are imported inside the
+commands, so that `vccapp --help` is quick.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from vccapp.cli import data, eval, jobs, split, submit, train
+from vccapp.errors import VccAppError
+
+app = typer.Typer(
+    name="vccapp",
+    help="See, train, compare and submit for the Virtual Cell Challenge.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+for noun in (data, split, train, eval, submit, jobs):
+    app.add_typer(noun.app, name=noun.__name__.rpartition(".")[2])
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run one command and exit: 0 well, 1 a job ended badly, 2 a wrong choice or file, 130 stopped by Ctrl-C."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    try:
+        app(args=words, prog_name="vccapp")
+    except VccAppError as error:
+        print(json.dumps({"error": str(error)}) if "--json" in words else f"Error: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,162 @@
+"""`vccapp data`: look at a data file, register and index it, simulate one."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vccapp.cli.following import Background, end_progress, run_job, show_progress
+from vccapp.cli.names import open_settings, parse_assignments
+from vccapp.cli.output import Json, format_fields, format_table, show
+
+if TYPE_CHECKING:
+    from vccapp.data.schema import Columns
+
+app = typer.Typer(help="Data: look at a file, index it, simulate one.", no_args_is_help=True)
+
+DataPath = Annotated[Path, typer.Argument(help="An .h5ad file or a zarr store.", show_default=False)]
+PerturbationColumn = Annotated[str | None, typer.Option(help="obs column of perturbations.")]
+GuideColumn = Annotated[str | None, typer.Option(help="obs column of guides.")]
+BatchColumn = Annotated[str | None, typer.Option(help="obs column of batches.")]
+ControlLabel = Annotated[str | None, typer.Option(help="What the file calls its control cells.")]
+
+
+@app.command()
+def describe(
+    path: DataPath,
+    perturbation_column: PerturbationColumn = None,
+    guide_column: GuideColumn = None,
+    batch_column: BatchColumn = None,
+    control: ControlLabel = None,
+    as_json: Json = False,
+) -> None:
+    """Show what a data file holds, and how that was told. Reads little and writes nothing."""
+    from vccapp.data.dataset import open_dataset
+
+    dataset = open_dataset(path, columns=_columns(perturbation_column, guide_column, batch_column, control))
+    found = {"fingerprint": dataset.fingerprint} | dataset.schema.model_dump(mode="json")
+
+    def text() -> str:
+        fields = {name: value for name, value in found.items() if name != "notes"}
+        return "\n".join([format_fields(fields), *(f"note: {note}" for note in dataset.schema.notes)])
+
+    show(found, text, as_json=as_json)
+
+
+@app.command()
+def index(
+    path: DataPath,
+    perturbation_column: PerturbationColumn = None,
+    guide_column: GuideColumn = None,
+    batch_column: BatchColumn = None,
+    control: ControlLabel = None,
+    background: Background = False,
+    as_json: Json = False,
+) -> None:
+    """Register a data file and compute its statistics."""
+    from vccapp.data.dataset import open_dataset
+
+    settings = open_settings()
+    columns = _columns(perturbation_column, guide_column, batch_column, control)
+    path = path.expanduser().resolve()
+    open_dataset(path, columns=columns)  # refuses here what the job would refuse
+    params = {"path": path, "columns": columns.model_dump(exclude_none=True)}
+    result = run_job(settings, "index", params, title=f"Index {path.name}", background=background, as_json=as_json)
+    show(result, lambda: f"{path} is indexed as dataset {result['dataset']}.", as_json=as_json)
+
+
+@app.command()
+def demo(background: Background = False, as_json: Json = False) -> None:
+    """Make the built-in simulated demo and its index."""
+    settings = open_settings()
+    result = run_job(settings, "demo", {}, title="Make the demo", background=background, as_json=as_json)
+    show(result, lambda: f"The demo is ready as dataset {result['dataset']}.", as_json=as_json)
+
+
+@app.command("list")
+def list_(as_json: Json = False) -> None:
+    """List the registered datasets."""
+    from vccapp.data.workspace import list_datasets
+
+    records = list_datasets(open_settings())
+    rows = [
+        {
+            "fingerprint": record.fingerprint,
+            "title": record.title,
+            "cells": record.schema.n_cells,
+            "genes": record.schema.n_genes,
+            "perturbations": record.schema.n_perturbations,
+            "indexed": record.has_index,
+            "simulated": record.simulated,
+            "path": record.path,
+        }
+        for record in records
+    ]
+    show(rows, lambda: format_table(rows, list(rows[0]) if rows else ()), as_json=as_json)
+
+
+@app.command()
+def simulate(
+    out: Annotated[Path, typer.Argument(help="The .h5ad file to write.", show_default=False)],
+    cells: Annotated[int | None, typer.Option(help="Cells in all.")] = None,
+    genes: Annotated[Path | None, typer.Option(help="File of gene names, one a line.")] = None,
+    n_genes: Annotated[int | None, typer.Option(help="Genes, when no file names them.")] = None,
+    perturbations: Annotated[int | None, typer.Option(help="Perturbations of one gene.")] = None,
+    pairs: Annotated[int | None, typer.Option(help="Perturbations of two genes.")] = None,
+    counts: Annotated[Path | None, typer.Option(help="CSV of target_gene,n_cells: the cells to make.")] = None,
+    like: Annotated[list[Path] | None, typer.Option(help="Folder of tables of real data to imitate; repeat.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same cells.")] = 0,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="Any other setting, NAME=VALUE; repeat.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Simulate perturb-seq counts with known truth."""
+    from vccapp.data.simulate import simulate as write_simulation
+    from vccapp.data.simulation import SimulationSpec
+    from vccapp.data.twin import read_tables
+    from vccapp.errors import SpecError
+    from vccapp.submission.gene_list import read_gene_list
+
+    if counts is not None and (cells, perturbations, pairs) != (None, None, None):
+        msg = f"{counts} says which perturbations to make and their cells; leave --cells, --perturbations, --pairs out."
+        raise SpecError(msg)
+    chosen = {
+        "seed": seed,
+        "n_cells": cells,
+        "n_genes": n_genes,
+        "n_perturbations": perturbations,
+        "n_pairs": pairs,
+        "perturbations": None if counts is None else _read_counts(counts),
+    }
+    spec = SimulationSpec(
+        **{name: value for name, value in chosen.items() if value is not None} | parse_assignments(set_ or [])
+    )
+    write_simulation(
+        spec,
+        out,
+        like=read_tables(*like) if like else None,
+        genes=None if genes is None else read_gene_list(genes).genes,
+        progress=show_progress,
+    )
+    end_progress()
+    found = {"path": str(out), "spec": spec.model_dump(mode="json")}
+    show(found, lambda: f"Simulated cells are in {out}, their truth in {out.with_suffix('.truth')}.", as_json=as_json)
+
+
+def _columns(perturbation: str | None, guide: str | None, batch: str | None, control: str | None) -> "Columns":
+    from vccapp.data.schema import Columns
+
+    return Columns(perturbation=perturbation, guide=guide, batch=batch, control=control)
+
+
+def _read_counts(path: Path) -> dict[str, int]:
+    """Cells of each perturbation from a CSV with the columns target_gene and n_cells."""
+    import csv
+
+    from vccapp.errors import DataError
+
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as lines:
+            return {row["target_gene"]: int(row["n_cells"]) for row in csv.DictReader(lines)}
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        msg = f"{path} is no table of cells per perturbation ({error!r}); it needs columns target_gene and n_cells."
+        raise DataError(msg) from None

@@ -1,0 +1,95 @@
+"""Long work from the command line: the same jobs that the app starts, followed until they end.
+
+`--background` prints the job and returns. Otherwise progress goes to standard error, and Ctrl-C stops the job.
+"""
+
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from vccapp.jobs.store import Job
+    from vccapp.settings import Settings
+
+Background = Annotated[bool, typer.Option("--background", help="Start the job and return; see `vccapp jobs list`.")]
+POLL_SECONDS = 0.2
+EXIT_FAILED, EXIT_STOPPED = 1, 130
+
+
+def run_job(
+    settings: "Settings", task: str, params: dict[str, Any], *, title: str, background: bool, as_json: bool
+) -> dict[str, Any]:
+    """Start a job and return its result once it has succeeded. Otherwise the command ends here.
+
+    In the background it ends well at once, having printed the job. What the work refuses is raised as JobError.
+    """
+    from vccapp.cli.output import show
+    from vccapp.errors import JobError
+    from vccapp.jobs.local import start_job
+    from vccapp.jobs.worker import EXIT_REFUSED
+
+    job = start_job(settings, task, params, title=title)
+    if background:
+        show(job.model_dump(mode="json"), lambda: f"Started job {job.id} ({job.title}).", as_json=as_json)
+        raise typer.Exit
+    job = _follow(settings, job.id)
+    if job.state == "succeeded":
+        return job.result or {}
+    if job.exit_code == EXIT_REFUSED:
+        raise JobError(job.reason)
+    stopped = job.state == "stopped"
+    reason = "" if stopped else f" {job.reason}"
+    typer.echo(f"Job {job.id} is {job.state}.{reason} Its log: {_log_path(settings, job.id)}", err=True)
+    raise typer.Exit(EXIT_STOPPED if stopped else EXIT_FAILED)
+
+
+def _follow(settings: "Settings", job_id: str) -> "Job":
+    """Show a job's progress until it ends; returns it. Ctrl-C asks it to stop, and waits for that."""
+    from vccapp.jobs.local import reconcile, stop_job
+    from vccapp.jobs.store import JobStore
+
+    shown = ""
+    with JobStore(settings) as store:
+        while True:
+            try:
+                reconcile(settings)
+                job = store.get(job_id)
+                line = f"{job.state if job.state != 'running' else f'{job.fraction:4.0%}'}  {job.message}".rstrip()
+                if line != shown:
+                    shown = line
+                    _show_line(line)
+                if not job.active:
+                    end_progress()
+                    return job
+                time.sleep(POLL_SECONDS)
+            except KeyboardInterrupt:
+                stop_job(settings, job_id)
+
+
+def show_progress(fraction: float, message: str = "") -> None:
+    _show_line(f"{fraction:4.0%}  {message}")
+
+
+def end_progress() -> None:
+    """Leave the line that is written over."""
+    if sys.stderr.isatty():
+        print(file=sys.stderr)
+
+
+def _show_line(line: str) -> None:
+    """One line that is written over on a terminal; lines elsewhere."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
+    else:
+        print(line, file=sys.stderr, flush=True)
+
+
+def _log_path(settings: "Settings", job_id: str) -> "Path":
+    from vccapp.jobs.store import JobStore
+
+    with JobStore(settings) as store:
+        return store.log_path(job_id)

@@ -1,0 +1,94 @@
+"""`vccapp jobs`: what runs, waits and ran."""
+
+import time
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vccapp.cli.names import open_settings
+from vccapp.cli.output import Json, format_fields, format_table, show
+
+if TYPE_CHECKING:
+    from vccapp.jobs.store import Job
+    from vccapp.settings import Settings
+
+app = typer.Typer(help="Jobs: what runs, waits and ran.", no_args_is_help=True)
+JobId = Annotated[str, typer.Argument(help="Id of the job, or 'latest'.")]
+
+
+@app.command("list")
+def list_(
+    task: Annotated[str | None, typer.Option(help="Only jobs of this task, e.g. train.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest first.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """List jobs, the newest first."""
+    from vccapp.jobs.local import reconcile
+    from vccapp.jobs.store import JobStore
+
+    settings = open_settings()
+    reconcile(settings)
+    with JobStore(settings) as store:
+        found = store.list(task=task, limit=limit)
+    rows = [job_row(job) for job in found]
+    columns = ("id", "task", "state", "done", "created", "seconds", "title")
+    show([job.model_dump(mode="json") for job in found], lambda: format_table(rows, columns), as_json=as_json)
+
+
+@app.command("show")
+def show_(job: JobId, as_json: Json = False) -> None:
+    """Show one job and the end of its log."""
+    settings = open_settings()
+    found = find_job(job, settings)
+    _, text = read_log(found.id, settings, lines=20)
+    fields = job_row(found) | {"message": found.message, "reason": found.reason or None, "result": found.result}
+    show(found.model_dump(mode="json") | {"log": text}, lambda: f"{format_fields(fields)}\n\n{text}", as_json=as_json)
+
+
+@app.command()
+def stop(job: JobId, as_json: Json = False) -> None:
+    """Ask a job to stop."""
+    from vccapp.jobs.local import stop_job
+
+    settings = open_settings()
+    stopped = stop_job(settings, find_job(job, settings).id)
+    show(stopped.model_dump(mode="json"), lambda: f"Job {stopped.id} is {stopped.state}.", as_json=as_json)
+
+
+def find_job(name: str, settings: "Settings") -> "Job":
+    """A job by id, or the newest for 'latest'. Raises JobError when there is none."""
+    from vccapp.errors import JobError
+    from vccapp.jobs.local import reconcile
+    from vccapp.jobs.store import JobStore
+
+    reconcile(settings)
+    with JobStore(settings) as store:
+        if name != "latest":
+            return store.get(name)
+        newest = store.list(limit=1)
+    if not newest:
+        msg = "There is no job yet; start one, e.g. with `vccapp data demo`."
+        raise JobError(msg)
+    return newest[0]
+
+
+def read_log(job_id: str, settings: "Settings", *, lines: int) -> tuple[str, str]:
+    """Path of a job's log, and its last lines."""
+    from vccapp.jobs.store import JobStore
+
+    with JobStore(settings) as store:
+        return str(store.log_path(job_id)), "\n".join(store.read_log(job_id).splitlines()[-lines:])
+
+
+def job_row(job: "Job") -> dict[str, Any]:
+    end = job.ended or time.time()
+    return {
+        "id": job.id,
+        "task": job.task,
+        "state": job.state,
+        "done": f"{job.fraction:.0%}",
+        "created": datetime.fromtimestamp(job.created).strftime("%Y-%m-%d %H:%M:%S"),
+        "seconds": None if job.started is None else round(end - job.started, 1),
+        "title": job.title,
+    }

@@ -1,0 +1,106 @@
+"""What people call things on the command line: a dataset by path, fingerprint or title, a run by id or 'latest'."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vccapp.errors import SpecError
+
+if TYPE_CHECKING:
+    from vccapp.data.workspace import Record
+    from vccapp.settings import Settings
+    from vccapp.stats.index import Index
+    from vccapp.training import RunRecord
+
+
+def open_settings() -> "Settings":
+    """Settings from the environment. Raises SpecError naming the variable that is wrong."""
+    from pydantic import ValidationError
+
+    from vccapp.settings import Settings
+
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = f"VCCAPP_{str(first['loc'][0]).upper()}"
+        msg = f"{name} is {first['input']!r}: {first['msg'].lower()}; set it anew or unset it."
+        raise SpecError(msg) from None
+
+
+def find_dataset(name: str, settings: "Settings") -> "Record":
+    """The registered dataset with this path, fingerprint (or its beginning) or title. Raises SpecError if not one."""
+    from vccapp.data.workspace import list_datasets
+
+    records = list_datasets(settings)
+    path = Path(name).expanduser().resolve()
+    for found in (
+        [r for r in records if Path(r.path).resolve() == path],
+        [r for r in records if r.fingerprint.startswith(name)],
+        [r for r in records if r.title == name],
+    ):
+        if len(found) == 1:
+            return found[0]
+        if found:
+            msg = f"'{name}' may be {' or '.join(r.fingerprint for r in found)}; name one by its fingerprint."
+            raise SpecError(msg)
+    known = ", ".join(f"{r.fingerprint} ({r.title})" for r in records) or "none yet: run `vccapp data index PATH`"
+    msg = f"No dataset '{name}' is registered; registered are {known}."
+    raise SpecError(msg)
+
+
+def open_index(fingerprint: str, settings: "Settings") -> "Index":
+    """The index of a dataset. Raises SpecError when it has none yet."""
+    from vccapp.stats.index import has_index, load_index
+
+    folder = settings.datasets / fingerprint / "index"
+    if not has_index(folder):
+        msg = f"The data {fingerprint} have no index yet; build it with `vccapp data index PATH`."
+        raise SpecError(msg)
+    return load_index(folder)
+
+
+def find_run(name: str, settings: "Settings") -> "RunRecord":
+    """A run by id, or the newest for 'latest'. Raises SpecError when there is none."""
+    from vccapp.training import list_runs, load_run
+
+    if name != "latest":
+        return load_run(name, settings)
+    runs = list_runs(settings)
+    if not runs:
+        msg = f"There is no run in {settings.checkpoints} yet; start one with `vccapp train start`."
+        raise SpecError(msg)
+    return runs[0]
+
+
+def find_finished_run(name: str, settings: "Settings") -> "RunRecord":
+    """A finished run by id, or the newest of them for 'latest'. Raises SpecError when there is none."""
+    from vccapp.training import list_runs, load_run
+
+    runs = list_runs(settings) if name == "latest" else [load_run(name, settings)]
+    finished = [run for run in runs if run.state == "finished"]
+    if not finished:
+        found = f"the run {name} is {runs[0].state}" if runs and name != "latest" else "no run is finished"
+        msg = f"There is nothing to predict with: {found}; choose a finished run or train one (`vccapp train start`)."
+        raise SpecError(msg)
+    return finished[0]
+
+
+def parse_assignments(words: list[str]) -> dict[str, Any]:
+    """`name=value` words as a dict; values are JSON where they parse as JSON, else text. Raises SpecError."""
+    values = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or not name:
+            msg = f"'{word}' is not an assignment; write NAME=VALUE."
+            raise SpecError(msg)
+        try:
+            values[name] = json.loads(value)
+        except ValueError:
+            values[name] = value
+    return values
+
+
+def parse_names(text: str | None) -> list[str] | None:
+    """'A, B' as [A, B]; None stays None."""
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]

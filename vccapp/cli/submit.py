@@ -1,0 +1,149 @@
+"""`vccapp submit`: plan, build and check a submission."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vccapp.cli.following import EXIT_FAILED, Background, end_progress, run_job, show_progress
+from vccapp.cli.names import find_finished_run, open_index, open_settings
+from vccapp.cli.output import Json, format_fields, format_table, show
+
+if TYPE_CHECKING:
+    from vccapp.submission.plan import Plan
+
+app = typer.Typer(help="Submissions: plan, build and check.", no_args_is_help=True)
+ChallengeName = Annotated[str, typer.Option(help="Name of the challenge.")]
+GeneList = Annotated[Path | None, typer.Option(help="The challenge's gene list; without it, the genes of the data.")]
+Counts = Annotated[Path | None, typer.Option(help="The challenge's pert_counts CSV: target_gene, n_cells.")]
+Practice = Annotated[bool, typer.Option("--practice", help="Let data with other genes than the challenge's pass.")]
+
+
+@app.command()
+def plan(
+    run: Annotated[
+        str, typer.Option(help="Id of the run that predicts, or 'latest' for the newest finished one.")
+    ] = "latest",
+    counts: Counts = None,
+    challenge: ChallengeName = "vcc2025",
+    controls: Annotated[int | None, typer.Option(help="Control cells to copy; all of them without it.")] = None,
+    genes: GeneList = None,
+    practice: Practice = False,
+    seed: Annotated[int, typer.Option(min=0, help="Draws the control cells.")] = 0,
+    name: Annotated[str | None, typer.Option(help="Id of the submission; made up without it.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Decide the cells of a submission and what building it takes; without --counts, for the run's test part."""
+    from vccapp.challenges.base import CHALLENGES
+    from vccapp.submission.budget import observed_counts, read_pert_counts
+    from vccapp.submission.plan import make_plan, write_plan
+
+    settings = open_settings()
+    record = find_finished_run(run, settings)
+    index = open_index(record.spec.dataset, settings)
+    table = observed_counts(index.perturbations, record.split.test) if counts is None else read_pert_counts(counts)
+    made = make_plan(
+        index,
+        record.id,
+        table,
+        challenge=CHALLENGES[challenge],
+        settings=settings,
+        n_controls=controls,
+        genes=genes,
+        practice=practice,
+        seed=seed,
+        id=name,
+    )
+    path = write_plan(made, settings)
+    value = made.model_dump(mode="json") | {"path": str(path), "estimate": made.estimate.model_dump()}
+    show(value, lambda: _format_plan(made), as_json=as_json)
+
+
+@app.command()
+def build(
+    plan: Annotated[str, typer.Argument(help="Id of the submission.", show_default=False)],
+    background: Background = False,
+    as_json: Json = False,
+) -> None:
+    """Generate, check and package a planned submission."""
+    from vccapp.submission.plan import load_plan
+
+    settings = open_settings()
+    found = load_plan(plan, settings)  # refuses here what the job would refuse
+    title = f"Build {found.id}"
+    result = run_job(settings, "build", {"plan": found.id}, title=title, background=background, as_json=as_json)
+    folder = settings.submissions / found.id
+    value = result["report"] | {"folder": str(folder)}
+    show(value, lambda: _format_report(value, folder), as_json=as_json)
+
+
+@app.command()
+def check(
+    file: Annotated[Path, typer.Argument(help="An .h5ad or .vcc, made here or elsewhere.", show_default=False)],
+    challenge: ChallengeName = "vcc2025",
+    genes: GeneList = None,
+    counts: Counts = None,
+    practice: Practice = False,
+    as_json: Json = False,
+) -> None:
+    """Check a prediction file by the rules of a challenge; exit code 1 when a check fails."""
+    from vccapp.challenges.base import CHALLENGES
+    from vccapp.submission.budget import read_pert_counts
+    from vccapp.submission.build import check_file
+    from vccapp.submission.gene_list import read_gene_list
+
+    table = None if counts is None else read_pert_counts(counts)
+    results = check_file(
+        file,
+        CHALLENGES[challenge],
+        genes=None if genes is None else read_gene_list(genes).genes,
+        wanted=None if table is None else dict(zip(table["target_gene"], table["n_cells"], strict=True)),
+        practice=practice,
+        progress=show_progress,
+    )
+    end_progress()
+    value = [result.model_dump() for result in results]
+    show(value, lambda: _format_checks(value), as_json=as_json)
+    if any(result.status == "failed" for result in results):
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _format_plan(plan: "Plan") -> str:
+    estimate = plan.estimate
+    fields = {
+        "submission": plan.id,
+        "run": plan.run,
+        "challenge": plan.challenge + (" (practice)" if plan.practice else ""),
+        "genes": plan.n_genes,
+        "controls": plan.n_controls,
+        "predicted": sum(plan.cells.values()),
+        "of wanted": f"{plan.alpha:.1%}",
+        "h5ad": f"{estimate.h5ad_bytes / 1e6:,.1f} MB",
+        "vcc": f"about {estimate.vcc_bytes / 1e6:,.1f} MB",
+        "memory": f"about {estimate.memory_bytes / 1e9:,.2f} GB",
+    }
+    rows = [{"perturbation": label, "cells": n, "wanted": plan.wanted[label]} for label, n in plan.cells.items()]
+    parts = [format_fields(fields), *(f"note: {note}" for note in plan.notes)]
+    return "\n".join(parts) + "\n\n" + format_table(rows, ("perturbation", "cells", "wanted"))
+
+
+def _format_report(report: dict[str, Any], folder: Path) -> str:
+    package = report["package"]
+    fields = {
+        "submission": report["id"],
+        "kind": report["kind"],
+        "file": folder / package["path"],
+        "size": f"{package['size'] / 1e6:,.1f} MB",
+        "sha256": package["sha256"],
+    }
+    return format_fields(fields) + "\n\n" + _format_checks(report["checks"])
+
+
+def _format_checks(checks: list[dict[str, str]]) -> str:
+    """One line a check, and how to go on below those that are not well."""
+    lines = []
+    for found in checks:
+        lines.append(f"{found['status']:8}{found['label']}: {found['message']}")
+        if found["fix"]:
+            lines.append(f"{'':8}{found['fix']}")
+    return "\n".join(lines)

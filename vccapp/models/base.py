@@ -1,0 +1,200 @@
+"""The interface of every model, and the registry that finds them.
+
+    model = MODELS["perturbation_mean"](PerturbationMean.Spec()).fit(index, split)
+    deltas = model.predict(["STAT1", "MED12"])          # (2, n_genes) float32, log1p units
+    cells = model.cells("STAT1", controls)              # csr like `controls`, one predicted cell per control cell
+    model.save(folder); load_model(folder)
+
+A model learns from the controls and from the pseudobulks of `split.train`, never from held-out ones. To add one, write
+`vccapp/models/<name>.py` with a registered subclass that has `learn`, `predict_deltas`, `state` and `restore`.
+What is saved is `model.json` and `state.safetensors`; nothing is ever unpickled.
+"""
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
+from scipy.sparse import csr_matrix
+
+import vccapp
+from vccapp.data.atomic import read_json, write_folder
+from vccapp.data.schema import CONTROL
+from vccapp.data.split import Split, genes_of
+from vccapp.errors import DataError, SpecError
+from vccapp.models.anchor import anchor_cells
+from vccapp.progress import Progress, silent
+from vccapp.registry import Registry
+from vccapp.stats.index import Index
+
+MODELS = Registry("model", package="vccapp.models")
+
+
+class ModelSpec(BaseModel):
+    """Hyperparameters of a model. A field's description is its help text in the form and the command line."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def forget(values: dict[str, float]) -> None:
+    """Log nothing."""
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """What a fit may use besides the data: a seed, a log line a step (`{"step": 1, "loss": ...}`) and progress."""
+
+    seed: int = 0
+    log: Callable[[dict[str, float]], None] = forget
+    progress: Progress = silent
+
+
+class Model(ABC):
+    """A predictor of perturbation effects. Fitted models hold `genes`, `control_mean` and what they learnt."""
+
+    name: ClassVar[str]
+    label: ClassVar[str]
+    description: ClassVar[str]
+    Spec: ClassVar[type[ModelSpec]] = ModelSpec
+
+    def __init__(self, spec: ModelSpec | None = None) -> None:
+        self.spec = self.Spec() if spec is None else spec
+        self.genes: np.ndarray  # (n_genes,) str
+        self.control_mean: np.ndarray  # (n_genes,) float32, mean log1p of the controls
+        self.trained_on: tuple[str, ...]  # perturbations
+
+    def fit(
+        self,
+        index: Index,
+        split: Split,
+        *,
+        seed: int = 0,
+        log: Callable[[dict[str, float]], None] = forget,
+        progress: Progress = silent,
+    ) -> Self:
+        """Learn from the controls and the training perturbations of `split`; returns the model itself."""
+        self.genes = index.genes["gene"].to_numpy(str)
+        self.control_mean = np.asarray(index.control_mean, dtype=np.float32)
+        self.trained_on = tuple(split.train)
+        self.learn(index, split, Fitting(seed=seed, log=log, progress=progress))
+        return self
+
+    def predict(self, perturbations: Sequence[str]) -> np.ndarray:
+        """(n, n_genes) float32 deltas against the controls, log1p units. The control's own delta is zero."""
+        deltas = self.predict_deltas(list(perturbations)).astype(np.float32, copy=False)
+        deltas[[label == CONTROL for label in perturbations]] = 0
+        return deltas
+
+    def coverage(self, perturbations: Sequence[str]) -> pd.DataFrame:
+        """What the model knows of each: perturbation, n_targets, n_known (targets among its genes), trained.
+
+        A perturbation whose targets are not all known gets a prediction that does not depend on those targets.
+        """
+        known = set(self.genes.tolist())
+        return pd.DataFrame(
+            {
+                "perturbation": list(perturbations),
+                "n_targets": [len(targets(label)) for label in perturbations],
+                "n_known": [sum(gene in known for gene in targets(label)) for label in perturbations],
+                "trained": [label in self.trained_on for label in perturbations],
+            }
+        )
+
+    def cells(self, perturbation: str, controls: csr_matrix) -> csr_matrix:
+        """Predicted cells (n, n_genes), log1p csr float32, one per control cell given (log1p csr).
+
+        Here: the control cells scaled gene by gene until their mean is the control mean plus the predicted delta.
+        """
+        return anchor_cells(controls, self.control_mean + self.predict([perturbation])[0]).cells
+
+    def save(self, folder: Path) -> None:
+        """Write the fitted model to `folder`, atomically."""
+        from safetensors.numpy import save_file
+
+        arrays = self.state() | {"control_mean": self.control_mean}
+        record = {
+            "name": self.name,
+            "spec": self.spec.model_dump(mode="json"),
+            "genes": self.genes.tolist(),
+            "genes_hash": hash_genes(self.genes),
+            "trained_on": list(self.trained_on),
+            "vccapp": vccapp.__version__,
+        }
+        with write_folder(folder) as beside:
+            (beside / "model.json").write_text(json.dumps(record) + "\n")
+            save_file({key: np.ascontiguousarray(array) for key, array in arrays.items()}, beside / "state.safetensors")
+
+    @abstractmethod
+    def learn(self, index: Index, split: Split, fitting: Fitting) -> None:
+        """Learn; `genes`, `control_mean` and `trained_on` are set already."""
+
+    @abstractmethod
+    def predict_deltas(self, perturbations: list[str]) -> np.ndarray:
+        """A new (n, n_genes) array of deltas; labels may be unseen, of two genes, or name no gene of the data."""
+
+    @abstractmethod
+    def state(self) -> dict[str, np.ndarray]:
+        """What was learnt, as arrays."""
+
+    @abstractmethod
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        """Take back what `state` gave."""
+
+
+def targets(perturbation: str) -> tuple[str, ...]:
+    """The genes that a label names: none for the control, two for 'A+B'."""
+    return () if perturbation == CONTROL else genes_of(perturbation)
+
+
+def hash_genes(genes: Sequence[str]) -> str:
+    """16 hex digits that tell gene lists apart, order included."""
+    return hashlib.sha256("\n".join(genes).encode()).hexdigest()[:16]
+
+
+def make_model(name: str, params: dict[str, Any] | None = None) -> Model:
+    """An unfitted model. Raises SpecError for an unknown name or a wrong parameter, in one sentence."""
+    model = MODELS[name]
+    try:
+        return model(model.Spec(**(params or {})))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        allowed = ", ".join(model.Spec.model_fields) or "none"
+        msg = (
+            f"Parameter {where} of {name} is {first['input']!r}: {first['msg'].lower()}; its parameters are: {allowed}."
+        )
+        raise SpecError(msg) from None
+
+
+def load_model(folder: Path, *, genes: Sequence[str] | None = None) -> Model:
+    """Read a fitted model. Raises DataError when files are missing or damaged, or when its genes are not `genes`."""
+    from safetensors.numpy import load_file
+
+    record = read_json(folder / "model.json")
+    if record["genes_hash"] != hash_genes(record["genes"]):
+        msg = f"{folder / 'model.json'} is damaged: its genes do not match their hash; train the model again."
+        raise DataError(msg)
+    if genes is not None and hash_genes(genes) != record["genes_hash"]:
+        msg = (
+            f"The model in {folder} predicts {len(record['genes']):,} genes that differ from the {len(genes):,} of the "
+            "data, or are in another order; train a model on these data."
+        )
+        raise DataError(msg)
+    try:
+        state = load_file(folder / "state.safetensors")
+    except (OSError, SafetensorError) as error:
+        msg = f"{folder / 'state.safetensors'} cannot be read ({error}); train the model again."
+        raise DataError(msg) from None
+    model = make_model(record["name"], record["spec"])
+    model.genes = np.array(record["genes"], dtype=str)
+    model.trained_on = tuple(record["trained_on"])
+    model.control_mean = state.pop("control_mean")
+    model.restore(state)
+    return model

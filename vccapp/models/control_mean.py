@@ -1,0 +1,26 @@
+"""No change: every perturbation looks like the controls. The floor that a model must beat."""
+
+import numpy as np
+
+from vccapp.data.split import Split
+from vccapp.models.base import MODELS, Fitting, Model
+from vccapp.stats.index import Index
+
+
+@MODELS.register("control_mean")
+class ControlMean(Model):
+    name = "control_mean"
+    label = "Control mean"
+    description = "Predicts no change: the mean of the control cells for every perturbation."
+
+    def learn(self, index: Index, split: Split, fitting: Fitting) -> None:
+        """Nothing but the control mean, which every model keeps."""
+
+    def predict_deltas(self, perturbations: list[str]) -> np.ndarray:
+        return np.zeros((len(perturbations), len(self.genes)), np.float32)
+
+    def state(self) -> dict[str, np.ndarray]:
+        return {}
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        """Nothing to take back."""
