@@ -29,7 +29,7 @@ class Registry:
 
     def register(self, name: str) -> Callable[[Any], Any]:
         def keep(item: Any) -> Any:
-            if name in self._items and self._items[name].__qualname__ != item.__qualname__:
+            if name in self._items:
                 msg = f"Two {self.kind}s are called '{name}'; rename one of them."
                 raise SpecError(msg)
             self._items[name] = item

@@ -1,0 +1,226 @@
+"""Our .vcc against the official packager's of the same cells, its bytes, and archives that are refused."""
+
+import argparse
+import hashlib
+import io
+import shutil
+import subprocess
+import sys
+import tarfile
+
+import anndata as ad
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import zstandard
+
+from vccapp.challenges.base import CHALLENGES
+from vccapp.errors import CheckError, ResourceError
+from vccapp.progress import Stopped
+from vccapp.submission.h5ad import CsrWriter
+from vccapp.submission.package import unpack_vcc, write_vcc
+
+CHALLENGE = CHALLENGES["vcc2025"]
+GENES = [f"G{i}" for i in range(50)]
+
+
+@pytest.fixture(scope="module")
+def h5ad(tmp_path_factory):
+    path = tmp_path_factory.mktemp("package") / "pred.h5ad"
+    rng = np.random.default_rng(0)
+    with CsrWriter(path, genes=GENES, pert_col="target_gene") as writer:
+        for label, n in {"non-targeting": 30, "G3": 12, "G7+G9": 5}.items():
+            counts = sp.csr_matrix(rng.poisson(0.7, (n, len(GENES))).astype(np.float32))
+            writer.append(counts.multiply(0.37).log1p().tocsr(), label)
+    return path
+
+
+@pytest.fixture(scope="module")
+def vcc(h5ad):
+    return write_vcc(h5ad, h5ad.with_name("ours.vcc"), CHALLENGE)
+
+
+def read_officially(path, folder) -> ad.AnnData:
+    """As the official readers do: tar, zstd, anndata."""
+    folder.mkdir()
+    with tarfile.open(path) as archive:
+        assert archive.getnames() == ["pred.h5ad.zst", "watermark.txt"]
+        assert archive.extractfile("watermark.txt").read() == b"vcc-prep"
+        with archive.extractfile("pred.h5ad.zst") as frame, (folder / "pred.h5ad").open("wb") as out:
+            zstandard.ZstdDecompressor().copy_stream(frame, out)
+    return ad.read_h5ad(folder / "pred.h5ad")
+
+
+@pytest.fixture(scope="module")
+def official(h5ad, vcc):
+    """The official package of the h5ad that is inside ours."""
+    prep = pytest.importorskip("cell_eval._cli._prep", reason="cell-eval is not installed")
+    if not (shutil.which("zstd") and shutil.which("tar")):
+        pytest.skip("the official packager needs the programs zstd and tar, which are not installed")
+    folder = h5ad.parent
+    inside = unpack_vcc(vcc.path, folder / "inside.h5ad", CHALLENGE)
+    (folder / "genes.csv").write_text("\n".join(GENES) + "\n")
+    parser = argparse.ArgumentParser()
+    prep.parse_args_prep(parser)
+    out = folder / "official.vcc"
+    prep.run_prep(parser.parse_args(["-i", str(inside), "-g", str(folder / "genes.csv"), "-o", str(out)]))
+    return out
+
+
+def test_official_packager_accepts_it_and_makes_the_same(official, vcc, tmp_path):
+    ours, theirs = read_officially(vcc.path, tmp_path / "ours"), read_officially(official, tmp_path / "theirs")
+    assert ours.X.format == theirs.X.format == "csr"
+    assert ours.X.dtype == theirs.X.dtype
+    assert (ours.X != theirs.X).nnz == 0
+    assert np.array_equal(ours.X.data, theirs.X.data)
+    assert ours.obs.equals(theirs.obs)
+    assert ours.var_names.tolist() == theirs.var_names.tolist() == GENES
+    assert (list(ours.uns), list(ours.layers), list(ours.obsm)) == ([], [], [])
+
+
+def test_we_read_the_official_package(official, tmp_path):
+    theirs = ad.read_h5ad(unpack_vcc(official, tmp_path / "pred.h5ad", CHALLENGE))
+    assert theirs.n_obs == 47
+
+
+def test_we_read_a_real_package_of_the_season(shared, tmp_path):
+    path = shared / "vcc2025_submission_example" / "my_first_submission.vcc"
+    assert ad.read_h5ad(unpack_vcc(path, tmp_path / "pred.h5ad", CHALLENGE)).shape == (51, 18_080)
+
+
+def test_programs_tar_and_zstd_read_it(vcc, tmp_path):
+    if not (shutil.which("zstd") and shutil.which("tar")):
+        pytest.skip("the programs zstd and tar are not installed")
+    subprocess.run(["tar", "-xf", vcc.path, "-C", tmp_path], check=True)
+    subprocess.run(["zstd", "-q", "-d", tmp_path / "pred.h5ad.zst"], check=True)
+    assert hashlib.sha256((tmp_path / "pred.h5ad").read_bytes()).hexdigest() == vcc.h5ad_sha256
+
+
+def test_same_input_same_bytes(h5ad, vcc, tmp_path, monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    again = write_vcc(h5ad, tmp_path / "again.vcc", CHALLENGE)
+    assert again.path.read_bytes() == vcc.path.read_bytes()
+    assert again.sha256 == vcc.sha256 == hashlib.sha256(vcc.path.read_bytes()).hexdigest()
+
+
+def test_headers_tell_nothing_of_the_machine(vcc):
+    with tarfile.open(vcc.path) as archive:
+        for member in archive:
+            assert (member.uid, member.gid, member.uname, member.gname, member.mtime) == (0, 0, "", "", 0)
+    assert vcc.size == vcc.path.stat().st_size
+    assert vcc.size % tarfile.RECORDSIZE == 0
+
+
+def test_round_trip(h5ad, vcc, tmp_path):
+    assert unpack_vcc(vcc.path, tmp_path / "x.h5ad", CHALLENGE).read_bytes() == h5ad.read_bytes()
+
+
+def test_nothing_is_left_when_stopped(h5ad, vcc, tmp_path):
+    def stop(fraction, message=""):
+        if fraction > 0.5:
+            raise Stopped
+
+    for work in (
+        lambda: write_vcc(h5ad, tmp_path / "x.vcc", CHALLENGE, progress=stop),
+        lambda: unpack_vcc(vcc.path, tmp_path / "x.h5ad", CHALLENGE, progress=stop),
+    ):
+        with pytest.raises(Stopped):
+            work()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_full_disk_is_said_before(h5ad, vcc, tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: shutil._ntuple_diskusage(10, 0, 10))
+    with pytest.raises(ResourceError, match="0.0 GB free"):
+        write_vcc(h5ad, tmp_path / "x.vcc", CHALLENGE)
+    with pytest.raises(ResourceError, match="unpack"):
+        unpack_vcc(vcc.path, tmp_path / "x.h5ad", CHALLENGE)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_faulty_disk_is_noticed(h5ad, tmp_path, monkeypatch):
+    from vccapp.submission import package
+
+    def write_wrongly(h5ad, archive, challenge, *, progress):
+        original(h5ad, archive, challenge, progress=progress)
+        return hashlib.sha256(b"something else").hexdigest()
+
+    original = package._write_members
+    monkeypatch.setattr(package, "_write_members", write_wrongly)
+    with pytest.raises(CheckError, match="does not read back"):
+        write_vcc(h5ad, tmp_path / "x.vcc", CHALLENGE)
+    assert list(tmp_path.iterdir()) == []
+
+
+def tar(*members: tuple[str, bytes], mode: str = "w", kind: bytes = tarfile.REGTYPE) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode=mode) as archive:
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            info.size, info.type = len(content), kind
+            archive.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+FRAME = zstandard.ZstdCompressor(write_checksum=True).compress(bytes(range(256)) * 4000)
+CHANGED = FRAME[:-2] + bytes([FRAME[-2] ^ 1]) + FRAME[-1:]
+UNSIZED = zstandard.ZstdCompressor(write_content_size=False).compress(b"h5ad")
+MARK = ("watermark.txt", b"vcc-prep")
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "not an uncompressed tar archive"),
+        (b"text", "not an uncompressed tar"),
+        (b"PK\x03\x04" + bytes(600), "not an uncompressed tar"),
+        (tar(("pred.h5ad.zst", FRAME), MARK, mode="w:gz"), "not an uncompressed tar"),
+        (tar(), "holds nothing"),
+        (tar(("pred.h5ad.zst", FRAME)), "holds pred.h5ad.zst; a .vcc holds the two plain files"),
+        (tar(("pred.h5ad", b"x"), MARK), "holds pred.h5ad, watermark.txt"),
+        (tar(("pred.h5ad.zst", FRAME), MARK, ("more", b"")), "nothing else"),
+        (tar(("pred.h5ad.zst", FRAME), ("pred.h5ad.zst", FRAME), MARK), "nothing else"),
+        (tar(("../pred.h5ad.zst", FRAME), MARK), "nothing else"),
+        (tar(("/tmp/pred.h5ad.zst", FRAME), MARK), "nothing else"),
+        (tar(("pred.h5ad.zst", b""), ("watermark.txt", b""), kind=tarfile.SYMTYPE), "two plain files"),
+        (tar(("pred.h5ad.zst", FRAME), ("watermark.txt", b"vcc-prep\n")), r"is b'vcc-prep\\n', not b'vcc-prep'"),
+        (tar(("pred.h5ad.zst", b"\x89HDF" + bytes(99)), MARK), "not compressed with zstd"),
+        (tar(("pred.h5ad.zst", FRAME[:-9]), MARK), "ends after|damaged"),
+        (tar(("pred.h5ad.zst", CHANGED), MARK), "damaged"),
+        (tar(("pred.h5ad.zst", UNSIZED), MARK), "unknown number"),
+        (tar(("pred.h5ad.zst", FRAME), MARK)[:700], "cut short|ends after|holds"),
+    ],
+)
+def test_refused(tmp_path, content, says):
+    path = tmp_path / "bad.vcc"
+    path.write_bytes(content)
+    with pytest.raises(CheckError, match=says) as error:
+        unpack_vcc(path, tmp_path / "out.h5ad", CHALLENGE)
+    assert "\n" not in str(error.value)
+    assert [p.name for p in tmp_path.iterdir()] == ["bad.vcc"]
+
+
+def test_absent(tmp_path):
+    with pytest.raises(CheckError, match="does not exist"):
+        unpack_vcc(tmp_path / "absent.vcc", tmp_path / "out.h5ad", CHALLENGE)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
+def test_memory_does_not_grow_with_the_file(tmp_path):
+    """200 MB that hardly compress, written, verified and unpacked within 0.3 GB."""
+    program = f"""
+from pathlib import Path
+import numpy as np
+from vccapp.challenges.base import CHALLENGES
+from vccapp.submission.package import unpack_vcc, write_vcc
+folder = Path({str(tmp_path)!r})
+rng = np.random.default_rng(0)
+with (folder / "big").open("wb") as file:
+    for _ in range(50):
+        file.write(rng.bytes(4_000_000))
+write_vcc(folder / "big", folder / "big.vcc", CHALLENGES["vcc2025"])
+unpack_vcc(folder / "big.vcc", folder / "out", CHALLENGES["vcc2025"])
+print(int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) * 1024)
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert int(result.stdout) < 300e6

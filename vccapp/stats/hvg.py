@@ -1,0 +1,32 @@
+"""Highly variable genes from streamed moments: the `seurat` flavour, as scanpy has it.
+
+Source: Satija et al., Nat Biotechnol 33, 495 (2015): dispersion (variance over mean) of depth-normalised values,
+standardised within 20 bins of mean expression. The same genes as `scanpy.pp.highly_variable_genes(flavor="seurat")`.
+"""
+
+import numpy as np
+import pandas as pd
+
+N_BINS = 20
+
+
+def compute_hvg(mean: np.ndarray, variance: np.ndarray, n_cells: int, *, n_top: int = 2000) -> pd.DataFrame:
+    """highly_variable, means, dispersions, dispersions_norm, one row a gene.
+
+    mean, variance : (n_genes,) of depth-normalised values before log1p, variance with divisor n_cells
+    means is log1p of the mean, dispersions the logarithm of variance over mean (NaN for a gene without variance).
+    """
+    mean = np.where(mean == 0, 1e-12, mean)
+    dispersion = variance * (n_cells / max(n_cells - 1, 1)) / mean
+    with np.errstate(divide="ignore"):
+        dispersion = np.where(dispersion == 0, np.nan, np.log(dispersion))
+    table = pd.DataFrame({"means": np.log1p(mean), "dispersions": dispersion})
+    bins = pd.cut(table["means"], N_BINS)
+    centre = table.groupby(bins, observed=True)["dispersions"].transform("mean")
+    spread = table.groupby(bins, observed=True)["dispersions"].transform("std")
+    alone = spread.isna()  # one gene in its bin: its normalised dispersion is 1
+    table["dispersions_norm"] = (dispersion - centre.where(~alone, 0.0)) / spread.where(~alone, centre)
+    ranked = np.sort(table["dispersions_norm"].dropna())[::-1]
+    cutoff = ranked[min(n_top, len(ranked)) - 1] if len(ranked) else np.inf
+    table.insert(0, "highly_variable", table["dispersions_norm"].fillna(-np.inf) >= cutoff)
+    return table

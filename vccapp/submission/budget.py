@@ -1,0 +1,127 @@
+"""How many cells each perturbation gets: the wanted numbers, scaled to the challenge's cap.
+
+With n_k cells wanted for perturbation k, alpha = min(1, (cap - controls) / sum n_k). Where alpha < 1 the numbers
+alpha n_k are made whole by largest remainders (Hamilton's method): the cap is met exactly, nobody gets less than one
+cell, and who wants more never gets less.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from vccapp.data.schema import CONTROL
+from vccapp.errors import DataError, SpecError
+from vccapp.submission.naming import name_some
+
+COLUMNS = ("target_gene", "n_cells")
+OPTIONAL_COLUMN = "median_umi_per_cell"
+
+
+def read_pert_counts(path: Path | str) -> pd.DataFrame:
+    """The cells wanted per perturbation from a pert_counts CSV: target_gene, n_cells[, median_umi_per_cell].
+
+    A control row (the training file's table has one) is left out, and `attrs["notes"]` says so.
+    Raises DataError for anything that is not such a table.
+    """
+    path = Path(path)
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except FileNotFoundError:
+        msg = f"{path} does not exist; give the challenge's pert_counts CSV."
+        raise DataError(msg) from None
+    except (OSError, ValueError) as error:  # pandas' parser and decoding errors are ValueErrors
+        reason = str(error).strip().splitlines()[0]
+        msg = f"{path} cannot be read as CSV ({reason}); give the challenge's pert_counts CSV."
+        raise DataError(msg) from None
+    table.columns = table.columns.str.strip()
+    missing = [c for c in COLUMNS if c not in table]
+    if missing:
+        msg = f"{path} has no column {' or '.join(missing)}; it has {name_some(table.columns)}. Rename the columns."
+        raise DataError(msg)
+    table = table[[c for c in (*COLUMNS, OPTIONAL_COLUMN) if c in table]].copy()
+    table["target_gene"] = table["target_gene"].str.strip()
+    empty = np.flatnonzero(table["target_gene"] == "")
+    if len(empty):
+        msg = f"{path} has no target_gene in data row {empty[0] + 1}; fill it in or delete the row."
+        raise DataError(msg)
+    twice = table["target_gene"][table["target_gene"].duplicated()]
+    if len(twice):
+        msg = f"{path} names {name_some(twice.unique())} more than once; keep one row each."
+        raise DataError(msg)
+    table["n_cells"] = _whole_numbers(table, path)
+    if OPTIONAL_COLUMN in table:
+        table[OPTIONAL_COLUMN] = pd.to_numeric(table[OPTIONAL_COLUMN], errors="coerce")
+    is_control = table["target_gene"] == CONTROL
+    notes = ()
+    if is_control.any():
+        notes = (f"{path.name}: the row '{CONTROL}' is left out, controls are copied from the training data.",)
+    table = table[~is_control].reset_index(drop=True)
+    if table.empty:
+        msg = f"{path} names no perturbation; give the challenge's pert_counts CSV."
+        raise DataError(msg)
+    table.attrs["notes"] = notes
+    return table
+
+
+def observed_counts(perturbations: pd.DataFrame, labels: Iterable[str]) -> pd.DataFrame:
+    """The same table from an index's `perturbations`: as many cells as the data have of each of `labels`."""
+    n_cells = perturbations.set_index("perturbation")["n_cells"]
+    labels = [label for label in labels if label != CONTROL]
+    unknown = [label for label in labels if label not in n_cells.index]
+    if unknown:
+        msg = (
+            f"The data have no perturbation {name_some(unknown)}; take the cell numbers from a pert_counts CSV instead."
+        )
+        raise SpecError(msg)
+    return pd.DataFrame({"target_gene": labels, "n_cells": [int(n_cells[label]) for label in labels]})
+
+
+def scale_cells(wanted: Mapping[str, int], *, n_controls: int, max_cells: int) -> dict[str, int]:
+    """Cells per perturbation, in the order of `wanted`: the wanted numbers themselves when they fit.
+
+    Raises SpecError when a number is below one, or there are more perturbations than places beside the controls.
+    """
+    if not wanted:
+        msg = "No perturbation is wanted; name at least one."
+        raise SpecError(msg)
+    none = [label for label, n in wanted.items() if n < 1]
+    if none:
+        msg = f"{name_some(none)} want no cells; every perturbation needs at least one, or leave it out."
+        raise SpecError(msg)
+    places = max_cells - n_controls
+    if places < len(wanted):
+        msg = (
+            f"{len(wanted):,} perturbations need a cell each, but {n_controls:,} controls leave {max(places, 0):,} of "
+            f"{max_cells:,} places; choose at most {max(max_cells - len(wanted), 0):,} controls."
+        )
+        raise SpecError(msg)
+    if sum(wanted.values()) <= places:
+        return dict(wanted)
+
+    cells: dict[str, int] = {}
+    rest = dict(wanted)
+    while True:  # whoever's share is below one cell gets one; that makes the others' shares smaller
+        total = sum(rest.values())
+        small = [label for label, n in rest.items() if n * places < total]
+        if not small:
+            break
+        cells |= dict.fromkeys(small, 1)
+        places -= len(small)
+        rest = {label: n for label, n in rest.items() if label not in cells}
+    cells |= {label: n * places // total for label, n in rest.items()}
+    by_remainder = sorted(rest, key=lambda label: -(rest[label] * places % total))
+    for label in by_remainder[: places - sum(cells[label] for label in rest)]:
+        cells[label] += 1
+    return {label: cells[label] for label in wanted}
+
+
+def _whole_numbers(table: pd.DataFrame, path: Path) -> pd.Series:
+    numbers = pd.to_numeric(table["n_cells"].str.strip(), errors="coerce")
+    bad = np.flatnonzero(~(np.isfinite(numbers) & (numbers % 1 == 0) & (numbers >= 1)))
+    if len(bad):
+        found, label = table["n_cells"].iloc[bad[0]], table["target_gene"].iloc[bad[0]]
+        msg = f"{path} has n_cells '{found}' for {label}; give a whole number of at least 1."
+        raise DataError(msg)
+    return numbers.astype("int64")

@@ -1,0 +1,39 @@
+"""X is CSR, float32, sorted, with every position stored once and no explicit zero: the scorer's rank test fails on
+explicit zeros, and the official packager keeps CSC as it is."""
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+from vccapp.submission.check import CHECKS, Check, CheckResult
+
+
+@CHECKS.register("layout")
+class Layout(Check):
+    label = "X is CSR float32"
+    reads_values = False
+
+    def start(self) -> None:
+        self.zeros, self.disorder = 0, 0
+
+    def block(self, start: int, csr: csr_matrix) -> None:
+        if self.context.file.layout == "csr":
+            self.zeros += int((csr.data == 0).sum())
+            step = np.diff(csr.indices.astype(np.int64))
+            ends = csr.indptr[1:-1]
+            step[ends[(ends > 0) & (ends < csr.nnz)] - 1] = 1
+            self.disorder += int((step <= 0).sum())
+
+    def finish(self) -> CheckResult:
+        file = self.context.file
+        if file.layout != "csr":
+            return self.failed(
+                f"X is {file.layout.upper()}.", "Store it as CSR: adata.X = scipy.sparse.csr_matrix(adata.X)."
+            )
+        if file.dtype.kind != "f" or self.zeros or self.disorder:
+            return self.failed(
+                f"X holds {file.dtype} values, {self.zeros:,} explicit zeros, {self.disorder:,} misplaced ones.",
+                "Convert with astype('float32'), sum_duplicates(), eliminate_zeros() and sort_indices().",
+            )
+        if file.dtype != np.float32:
+            return self.warning(f"X holds {file.dtype} values.", "Store float32: the file is half as large.")
+        return self.ok(f"X is CSR float32, sorted, with {file.n_values:,} stored values and no explicit zero.")

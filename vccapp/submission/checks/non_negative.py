@@ -1,0 +1,28 @@
+"""No negative values: the official packager does not see them, and its log1p or its rank test then fails."""
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+from vccapp.submission.check import CHECKS, Check, CheckResult
+
+
+@CHECKS.register("non_negative")
+class NonNegative(Check):
+    label = "Values are not negative"
+
+    def start(self) -> None:
+        self.found, self.lowest = 0, 0.0
+
+    def block(self, start: int, csr: csr_matrix) -> None:
+        negative = csr.data[csr.data < 0]
+        if len(negative):
+            self.found += len(negative)
+            self.lowest = min(self.lowest, float(np.min(negative)))
+
+    def finish(self) -> CheckResult:
+        if self.found:
+            return self.failed(
+                f"{self.found:,} values are negative, the lowest is {self.lowest:.3g}.",
+                "Submit expression, not effects or z-scores: add the control mean, and clip at 0.",
+            )
+        return self.ok("No value is negative.")

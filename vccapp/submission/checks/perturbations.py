@@ -1,0 +1,42 @@
+"""Every cell has a label, and the labels and their numbers of cells are those of the plan."""
+
+from vccapp.submission.check import CHECKS, Check, CheckResult
+from vccapp.submission.naming import name_some
+
+
+@CHECKS.register("perturbations")
+class Perturbations(Check):
+    label = "Perturbations are as planned"
+    reads_values = False
+
+    def finish(self) -> CheckResult:
+        context = self.context
+        found = {context.labels[i]: int(context.n_cells[i]) for i in context.perturbations()}
+        unlabelled = int((context.file.labels.codes < 0).sum())
+        if unlabelled:
+            return self.failed(
+                f"{unlabelled:,} cells have no {context.challenge.pert_col}.", "Label every cell, or leave it out."
+            )
+        expected = context.cells if context.cells is not None else context.wanted
+        if expected is None:
+            return self.warning(
+                f"There are {len(found):,} perturbations; which there should be is not known.",
+                "Give the challenge's pert_counts CSV to compare them.",
+            )
+        expected = {label: n for label, n in expected.items() if label != context.challenge.control_label}
+        missing, extra = [p for p in expected if p not in found], [p for p in found if p not in expected]
+        if missing or extra:
+            parts = [f"{len(missing):,} are missing ({name_some(missing)})"] if missing else []
+            parts += [f"{len(extra):,} are not asked for ({name_some(extra)})"] if extra else []
+            return self.failed(
+                f"Of {len(expected):,} perturbations {' and '.join(parts)}.",
+                "Submit exactly the perturbations that the challenge lists, spelt as it does.",
+            )
+        other = [p for p, n in found.items() if n != expected[p]] if context.cells is not None else []
+        if other:
+            return self.failed(
+                f"{other[0]} has {found[other[0]]:,} cells, the plan says {expected[other[0]]:,}; so do "
+                f"{len(other) - 1:,} others differ.",
+                "Generate the cells again from the plan.",
+            )
+        return self.ok(f"All {len(expected):,} perturbations are there, and no other.")

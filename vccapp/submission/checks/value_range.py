@@ -1,0 +1,28 @@
+"""Every value lies below the challenge's limit: natural log1p values do, counts and CPM do not."""
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+from vccapp.submission.check import CHECKS, Check, CheckResult
+
+
+@CHECKS.register("value_range")
+class ValueRange(Check):
+    label = "Values are in range"
+
+    def start(self) -> None:
+        self.highest, self.above = 0.0, 0
+
+    def block(self, start: int, csr: csr_matrix) -> None:
+        if csr.nnz:
+            self.highest = max(self.highest, float(np.nanmax(csr.data, initial=0)))
+            self.above += int((csr.data >= self.context.challenge.max_value).sum())
+
+    def finish(self) -> CheckResult:
+        limit = self.context.challenge.max_value
+        if self.above:
+            return self.failed(
+                f"The highest value is {self.highest:.4g}; {self.above:,} values are not below {limit:g}.",
+                "Write log1p of depth-normalised counts (natural logarithm), not counts or CPM.",
+            )
+        return self.ok(f"The highest value is {self.highest:.4g}, below {limit:g}.")

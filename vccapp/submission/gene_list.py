@@ -1,0 +1,64 @@
+"""The official gene list: one gene a line, the order of the prediction's columns.
+
+The official file has no header row and its packager accepts none; ours accepts both and says which it found.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from vccapp.errors import DataError, SpecError
+from vccapp.submission.naming import name_some
+
+HEADERS = {"gene", "genes", "gene_name", "gene_names", "gene_symbol", "symbol", "feature_name", "index", "0", ""}
+"""First cells of the first row, in lower case, that are column names and no genes."""
+
+
+class GeneList(NamedTuple):
+    genes: tuple[str, ...]
+    note: str
+
+
+def read_gene_list(path: Path | str) -> GeneList:
+    """The first column of a CSV. Raises DataError for a file that is absent, empty, or names a gene twice."""
+    path = Path(path)
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except FileNotFoundError:
+        msg = f"{path} does not exist; give the challenge's gene_names.csv."
+        raise DataError(msg) from None
+    except (OSError, ValueError):
+        msg = f"{path} cannot be read as text; give the challenge's gene_names.csv."
+        raise DataError(msg) from None
+    names = [line.split(",")[0].strip().strip('"') for line in lines if line.strip()]
+    header = names[0] if names and names[0].lower() in HEADERS else None
+    genes = tuple(names[1:] if header is not None else names)
+    if not genes or "" in genes:
+        found = f"an empty name in row {genes.index('') + 1}" if genes else "no gene"
+        msg = f"{path} has {found}; give the challenge's gene_names.csv."
+        raise DataError(msg)
+    if len(set(genes)) < len(genes):
+        twice = next(g for i, g in enumerate(genes) if g in genes[:i])
+        msg = f"{path} names {twice} more than once ({len(genes) - len(set(genes))} repeats); keep each gene once."
+        raise DataError(msg)
+    row = f"with the header row '{header}'" if header is not None else "without a header row"
+    return GeneList(genes, f"{path.name}: {len(genes):,} genes, {row}.")
+
+
+def find_columns(genes: tuple[str, ...], training_genes: list[str]) -> np.ndarray | None:
+    """Where each gene of the list stands in the training data; None when the two are the same sequence.
+
+    Raises SpecError naming the genes that the training data lack.
+    """
+    if list(genes) == training_genes:
+        return None
+    position = {gene: i for i, gene in enumerate(training_genes)}
+    missing = [gene for gene in genes if gene not in position]
+    if missing:
+        msg = (
+            f"The training data lack {len(missing):,} of the {len(genes):,} genes of the list, e.g. "
+            f"{name_some(missing)}; open the challenge's training file, or give a list of genes that it has."
+        )
+        raise SpecError(msg)
+    return np.array([position[gene] for gene in genes])

@@ -1,0 +1,175 @@
+"""The h5ad of a prediction, written and read by blocks of cells.
+
+Written file: what the official packager writes (anndata encodings: X csr_matrix 0.1.0, obs and var dataframe 0.2.0,
+empty layers, obsm, obsp, uns, varm, varp). It differs in one thing readers do not see: X/data and X/indices are
+chunked, since they grow.
+
+    with CsrWriter(path, genes=genes, pert_col="target_gene") as writer:
+        writer.append(block, "non-targeting")
+
+    with open_cells(path, "target_gene") as cells:
+        for start, block in cells.blocks(): ...
+"""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import h5py
+import numpy as np
+import pandas as pd
+from scipy.sparse import csr_matrix
+
+from vccapp.errors import CheckError
+
+CHUNK = 2**18
+"""Values in one HDF5 chunk: 1 MB."""
+READ_VALUES = 2**22
+"""Stored values in one block that is read: about 50 MB with the copies that checks make."""
+
+
+class CsrWriter:
+    """Append csr blocks with their label; the file is complete when the `with` block ends well."""
+
+    def __init__(self, path: Path, *, genes: Sequence[str], pert_col: str) -> None:
+        self._file = h5py.File(path, "w")
+        self._genes, self._pert_col = list(genes), pert_col
+        self._labels: list[str] = []
+        self._lengths: list[np.ndarray] = []
+        self._n_values = 0
+        group = self._file.create_group("X")
+        self._data = group.create_dataset("data", (0,), "<f4", maxshape=(None,), chunks=(CHUNK,))
+        self._indices = group.create_dataset("indices", (0,), "<i4", maxshape=(None,), chunks=(CHUNK,))
+
+    def append(self, block: csr_matrix, label: str) -> None:
+        """Add cells of one label: (n, n_genes) csr, rows sorted by gene and without explicit zeros."""
+        if block.shape[1] != len(self._genes):
+            msg = f"A block of {block.shape[1]} genes does not fit a file of {len(self._genes)}."
+            raise ValueError(msg)
+        start, stop = self._n_values, self._n_values + block.nnz
+        for dataset, values in ((self._data, block.data), (self._indices, block.indices)):
+            dataset.resize((stop,))
+            dataset[start:stop] = values
+        self._n_values = stop
+        self._lengths.append(np.diff(block.indptr))
+        self._labels += [label] * block.shape[0]
+
+    def _finish(self) -> None:
+        from anndata.io import write_elem
+
+        file, x = self._file, self._file["X"]
+        indptr = np.concatenate([[0], np.cumsum(np.concatenate([[], *self._lengths]), dtype=np.int64)])
+        x["indptr"] = indptr.astype("<i4" if self._n_values < 2**31 else "<i8")
+        x.attrs.update({"encoding-type": "csr_matrix", "encoding-version": "0.1.0"})
+        x.attrs["shape"] = np.array([len(self._labels), len(self._genes)])
+        names = np.arange(len(self._labels)).astype(str)
+        write_elem(file, "obs", pd.DataFrame({self._pert_col: pd.Categorical(self._labels)}, index=names))
+        write_elem(file, "var", pd.DataFrame(index=np.array(self._genes, dtype=object)))
+        for name in ("layers", "obsm", "obsp", "uns", "varm", "varp"):
+            write_elem(file, name, {})
+        file.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._finish()
+        finally:
+            self._file.close()
+
+
+class Cells:
+    """A prediction file, open for reading. Nothing of X is read before `blocks`.
+
+    labels : (n_cells,) categorical of `pert_col`; genes : (n_genes,) text
+    layout : csr, csc or dense, as stored; dtype : of the stored values
+    """
+
+    def __init__(self, file: h5py.File, *, path: Path, pert_col: str) -> None:
+        from anndata.io import read_elem
+
+        for name in ("X", "obs", "var"):
+            if name not in file:
+                msg = f"{path.name} has no {name}; write it as an AnnData file with X, obs and var."
+                raise CheckError(msg)
+        obs, var, x = read_elem(file["obs"]), read_elem(file["var"]), file["X"]
+        if pert_col not in obs:
+            msg = (
+                f"obs of {path.name} has no column '{pert_col}'; it has {', '.join(obs.columns) or 'none'}. Rename it."
+            )
+            raise CheckError(msg)
+        self.path = path
+        self.genes: list[str] = [str(gene) for gene in var.index]
+        self.labels = pd.Categorical(obs[pert_col].astype("str").where(obs[pert_col].notna()))
+        self.layout: str = (
+            str(x.attrs.get("encoding-type")).removesuffix("_matrix") if isinstance(x, h5py.Group) else "dense"
+        )
+        values = x["data"] if self.layout != "dense" else x
+        self.shape: tuple[int, int] = tuple(int(n) for n in (x.attrs["shape"] if self.layout != "dense" else x.shape))
+        self.dtype, self.n_values = values.dtype, int(values.size)
+        self._x = x
+        if self.dtype.kind not in "fiu":
+            msg = f"X of {path.name} holds {self.dtype} and no numbers; write log1p values as float32."
+            raise CheckError(msg)
+        if self.shape != (len(obs), len(var)):
+            msg = f"X of {path.name} is {self.shape[0]:,} x {self.shape[1]:,}, obs and var have {len(obs):,} and "
+            msg += f"{len(var):,} rows; write the file again."
+            raise CheckError(msg)
+
+    def blocks(self, *, max_values: int = READ_VALUES) -> Iterator[tuple[int, csr_matrix]]:
+        """Blocks of whole cells in order: first row, csr as stored (explicit zeros and odd values stay)."""
+        if self.layout == "csc":
+            msg = f"X of {self.path.name} is stored by gene (CSC) and cannot be read by cell; write it as CSR."
+            raise CheckError(msg)
+        n_cells, n_genes = self.shape
+        if self.layout == "dense":
+            step = max(1, max_values // max(n_genes, 1))
+            for start in range(0, n_cells, step):
+                yield start, csr_matrix(self._x[start : start + step])
+            return
+        indptr = self._x["indptr"][:].astype(np.int64)
+        lengths = np.diff(indptr)
+        if len(indptr) != n_cells + 1 or indptr[0] != 0 or indptr[-1] != self.n_values or (lengths < 0).any():
+            msg = f"The row pointers of X in {self.path.name} do not fit its values; write the file again."
+            raise CheckError(msg)
+        start = 0
+        while start < n_cells:
+            stop = max(start + 1, int(np.searchsorted(indptr, indptr[start] + max_values, side="right")) - 1)
+            span = slice(indptr[start], indptr[stop])
+            indices = self._x["indices"][span]
+            if len(indices) and (indices.min() < 0 or indices.max() >= n_genes):
+                worst = indices.min() if indices.min() < 0 else indices.max()
+                msg = f"X of {self.path.name} has column {worst:,} of {n_genes:,} genes; write the file again."
+                raise CheckError(msg)
+            pointers = (indptr[start : stop + 1] - span.start).astype(np.int32)
+            yield start, csr_matrix((self._x["data"][span], indices, pointers), shape=(stop - start, n_genes))
+            start = stop
+
+
+@contextlib.contextmanager
+def open_cells(path: Path, pert_col: str) -> Iterator[Cells]:
+    """Open a prediction file. Raises CheckError when it is no h5ad, or lacks what a prediction has."""
+    try:
+        file = h5py.File(path)
+    except OSError as error:
+        reason = "it does not exist" if not path.exists() else str(error).split("(")[-1].rstrip(")")
+        msg = f"{path.name} cannot be opened as h5ad ({reason}); give a complete .h5ad file."
+        raise CheckError(msg) from None
+    with file:
+        try:
+            cells = Cells(file, path=path, pert_col=pert_col)
+        except (KeyError, ValueError, TypeError, AttributeError, OSError) as error:
+            reason = str(error).splitlines()[0]
+            msg = f"{path.name} is not a readable AnnData file ({reason}); write it again with anndata."
+            raise CheckError(msg) from None
+        try:
+            yield cells
+        except OSError as error:
+            msg = f"{path.name} is damaged ({str(error).splitlines()[0]}); write it again."
+            raise CheckError(msg) from None

@@ -1,0 +1,174 @@
+"""The .vcc of a prediction: an uncompressed GNU tar of pred.h5ad.zst and watermark.txt, in pure Python.
+
+The h5ad streams through zstd straight into the archive, whose header is written last, so there is no temporary copy and
+memory stays below 0.3 GB at any size. Headers carry no user, group or time: the same h5ad gives the same bytes.
+"""
+
+import hashlib
+import os
+import shutil
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import zstandard
+from pydantic import BaseModel, ConfigDict
+
+from vccapp.challenges.base import Challenge
+from vccapp.data.atomic import write_file
+from vccapp.errors import CheckError, ResourceError
+from vccapp.progress import Progress, part, silent
+
+LEVEL = 3
+MAX_THREADS = 4
+"""Each holds some 40 MB at level 3; the output does not depend on their number."""
+BLOCK = 2**22
+ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+
+
+class Package(BaseModel):
+    """A written and verified archive."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: Path
+    size: int
+    sha256: str
+    h5ad_size: int
+    h5ad_sha256: str
+
+
+def write_vcc(h5ad: Path, out: Path, challenge: Challenge, *, progress: Progress = silent) -> Package:
+    """Package `h5ad` as `out`; read back and compared before `out` appears.
+
+    Raises ResourceError when the disk is too full, CheckError when what was written does not read back the same.
+    """
+    size = h5ad.stat().st_size
+    out.parent.mkdir(parents=True, exist_ok=True)
+    check_disk(out.parent, size, f"package {h5ad.name}")
+    with write_file(out) as beside:
+        with beside.open("wb+") as archive:
+            sha256 = _write_members(h5ad, archive, challenge, progress=part(progress, 0.0, 0.7))
+        found = hashlib.sha256()
+        for block in _read_h5ad(beside, challenge, progress=part(progress, 0.7, 1.0)):
+            found.update(block)
+        if found.hexdigest() != sha256:
+            msg = f"{out.name} does not read back as {h5ad.name}: the disk or memory may be faulty. Package it again."
+            raise CheckError(msg)
+        with beside.open("rb") as archive:
+            vcc_sha256 = hashlib.file_digest(archive, "sha256").hexdigest()
+    progress(1.0, f"{out.name} is written and verified")
+    return Package(path=out, size=out.stat().st_size, sha256=vcc_sha256, h5ad_size=size, h5ad_sha256=sha256)
+
+
+def unpack_vcc(path: Path, out_h5ad: Path, challenge: Challenge, *, progress: Progress = silent) -> Path:
+    """Write the h5ad inside a .vcc to `out_h5ad`, whatever its members are called or point to.
+
+    Raises CheckError when it is no such archive, ResourceError when the disk is too full.
+    """
+    out_h5ad.parent.mkdir(parents=True, exist_ok=True)
+    with write_file(out_h5ad) as beside, beside.open("wb") as out:
+        for block in _read_h5ad(path, challenge, progress=progress, folder=out_h5ad.parent):
+            out.write(block)
+    return out_h5ad
+
+
+def check_disk(folder: Path, needed: int, purpose: str) -> None:
+    """Raise ResourceError when `folder` has less than `needed` bytes free."""
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        msg = f"The disk of {folder} has {free / 1e9:.1f} GB free; to {purpose} takes {needed / 1e9:.1f} GB. Free some."
+        raise ResourceError(msg)
+
+
+def _write_members(h5ad: Path, archive: BinaryIO, challenge: Challenge, *, progress: Progress) -> str:
+    """Both members and the end of the archive; returns the sha256 of the h5ad."""
+    size, done, sha256 = h5ad.stat().st_size, 0, hashlib.sha256()
+    archive.seek(tarfile.BLOCKSIZE)  # the header holds the compressed size
+    compressor = zstandard.ZstdCompressor(
+        level=LEVEL, write_checksum=True, write_content_size=True, threads=min(MAX_THREADS, os.cpu_count() or 1)
+    )
+    with h5ad.open("rb") as source, compressor.stream_writer(archive, size=size, closefd=False) as frame:
+        while block := source.read(BLOCK):
+            sha256.update(block)
+            frame.write(block)
+            done += len(block)
+            progress(done / size, f"Compressed {done / 1e6:,.0f} of {size / 1e6:,.0f} MB")
+    compressed = archive.tell() - tarfile.BLOCKSIZE
+    archive.write(_padding(compressed))
+    archive.write(_header(challenge.members[1], len(challenge.watermark)))
+    archive.write(challenge.watermark + _padding(len(challenge.watermark)))
+    archive.write(bytes(2 * tarfile.BLOCKSIZE))
+    archive.write(bytes(-archive.tell() % tarfile.RECORDSIZE))
+    archive.seek(0)
+    archive.write(_header(challenge.members[0], compressed))
+    return sha256.hexdigest()
+
+
+def _header(name: str, size: int) -> bytes:
+    info = tarfile.TarInfo(name)
+    info.size, info.mode = size, 0o644
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+def _padding(size: int) -> bytes:
+    return bytes(-size % tarfile.BLOCKSIZE)
+
+
+def _read_h5ad(path: Path, challenge: Challenge, *, progress: Progress, folder: Path | None = None) -> Iterator[bytes]:
+    """The bytes of the h5ad inside a .vcc. `folder` is where they will be kept, if they will."""
+    try:
+        with tarfile.open(path, "r:") as archive:
+            yield from _read_frame(_find_frame(archive, path, challenge), path, progress=progress, folder=folder)
+    except FileNotFoundError:
+        msg = f"{path} does not exist; give a .vcc file."
+        raise CheckError(msg) from None
+    except tarfile.TarError as error:
+        msg = f"{path.name} is not an uncompressed tar archive, or is cut short ({error}); package it again."
+        raise CheckError(msg) from None
+    except zstandard.ZstdError as error:
+        msg = f"{challenge.members[0]} in {path.name} is damaged ({error}); package it again."
+        raise CheckError(msg) from None
+
+
+def _find_frame(archive: tarfile.TarFile, path: Path, challenge: Challenge) -> BinaryIO:
+    """The compressed member, once both members are what they should be."""
+    members: list[tarfile.TarInfo] = []
+    for member in archive:
+        members.append(member)
+        if len(members) > len(challenge.members):
+            break
+    found = [member.name for member in members]
+    if sorted(found) != sorted(challenge.members) or not all(member.isreg() for member in members):
+        msg = (
+            f"{path.name} holds {', '.join(found[:3]) or 'nothing'}; a .vcc holds the two plain files "
+            f"{' and '.join(challenge.members)} and nothing else. Package it again."
+        )
+        raise CheckError(msg)
+    frame, watermark = (archive.extractfile(name) for name in challenge.members)
+    if (content := watermark.read(100)) != challenge.watermark:
+        msg = f"{challenge.members[1]} in {path.name} is {content!r}, not {challenge.watermark!r}; package it again."
+        raise CheckError(msg)
+    if frame.read(4) != ZSTD_MAGIC:
+        msg = f"{challenge.members[0]} in {path.name} is not compressed with zstd; package it again."
+        raise CheckError(msg)
+    frame.seek(0)
+    return frame
+
+
+def _read_frame(frame: BinaryIO, path: Path, *, progress: Progress, folder: Path | None) -> Iterator[bytes]:
+    """Decompress in bounded blocks. A frame of unknown size is refused: where it was cut short could not be told."""
+    size, done = zstandard.frame_content_size(frame.read(64)), 0
+    frame.seek(0)
+    if size >= 0 and folder is not None:
+        check_disk(folder, size, f"unpack {path.name}")
+    with zstandard.ZstdDecompressor().stream_reader(frame) as source:
+        while block := source.read(BLOCK):
+            yield block
+            done += len(block)
+            progress(min(done / max(size, 1), 1.0), f"Read {done / 1e6:,.0f} MB of {path.name}")
+    if done != size:
+        known = f"{size:,}" if size >= 0 else "an unknown number"
+        msg = f"The h5ad in {path.name} ends after {done:,} of {known} of bytes; package it again."
+        raise CheckError(msg)

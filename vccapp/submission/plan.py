@@ -1,0 +1,189 @@
+"""A submission before work starts: which run, how many cells of what, and what building it will take.
+
+    plan = make_plan(index, run_id, read_pert_counts(path), challenge=CHALLENGES["vcc2025"], settings=settings)
+    plan.estimate.vcc_bytes
+
+`make_plan` decides and writes nothing; `write_plan` keeps it as submissions/<id>/plan.json.
+"""
+
+import hashlib
+import re
+from pathlib import Path
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from vccapp.challenges.base import CHALLENGES, Challenge
+from vccapp.data.atomic import read_json, write_json
+from vccapp.data.schema import CONTROL
+from vccapp.errors import DataError, SpecError
+from vccapp.settings import Settings
+from vccapp.stats.index import Index
+from vccapp.submission.budget import scale_cells
+from vccapp.submission.gene_list import find_columns, read_gene_list
+
+BLOCK_VALUES = 28_000_000
+"""Stored values that one generated block may have. Making one peaks at 250 MB and 26 bytes a value (measured on
+2,925 cells x 8,679 values: 0.91 GB), so it stays below 1 GB."""
+BLOCK_BYTES = 26
+VALUE_BYTES = 8  # float32 value, int32 column
+CELL_BYTES = 60  # row pointer, label code, name in the HDF5 heap
+GENE_BYTES = 40
+COMPRESSED = 0.6  # of the h5ad; log values of simulated counts came to 0.2-0.5
+
+
+class Estimate(BaseModel):
+    """What building takes, in cells and bytes. `disk_bytes` is what must be free before it starts."""
+
+    model_config = ConfigDict(frozen=True)
+
+    n_cells: int
+    n_values: int
+    h5ad_bytes: int
+    vcc_bytes: int
+    disk_bytes: int
+    memory_bytes: int
+
+
+class Plan(BaseModel):
+    """Everything that decides the content of a submission. `cells` are in the order of the file's rows."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    challenge: str
+    dataset: str
+    run: str
+    genes: Path | None
+    n_genes: int
+    cells: dict[str, int]
+    wanted: dict[str, int]
+    n_controls: int
+    values_per_cell: float
+    seed: int
+    practice: bool
+    notes: tuple[str, ...] = ()
+
+    @property
+    def alpha(self) -> float:
+        """The share of the wanted cells that fits."""
+        return sum(self.cells.values()) / sum(self.wanted.values())
+
+    @property
+    def estimate(self) -> Estimate:
+        """Predicted cells are taken to have as many non-zero genes as the controls they are made from."""
+        n_cells = self.n_controls + sum(self.cells.values())
+        n_values = round(n_cells * self.values_per_cell)
+        h5ad = n_values * VALUE_BYTES + n_cells * CELL_BYTES + self.n_genes * GENE_BYTES + 2_000_000
+        largest = min(BLOCK_VALUES, max(self.cells.values()) * self.values_per_cell)
+        return Estimate(
+            n_cells=n_cells,
+            n_values=n_values,
+            h5ad_bytes=h5ad,
+            vcc_bytes=round(h5ad * COMPRESSED),
+            disk_bytes=round(h5ad * (1 + COMPRESSED)),
+            memory_bytes=round(250e6 + BLOCK_BYTES * largest),
+        )
+
+    @property
+    def cells_in_order(self) -> dict[str, int]:
+        """Cells per label as the file has them: the controls first."""
+        return {CONTROL: self.n_controls, **self.cells}
+
+
+def make_plan(
+    index: Index,
+    run_id: str,
+    counts: pd.DataFrame,
+    *,
+    challenge: Challenge,
+    settings: Settings,
+    n_controls: int | None = None,
+    genes: Path | None = None,
+    practice: bool = False,
+    seed: int = 0,
+    id: str | None = None,
+) -> Plan:
+    """Decide a submission's cells.
+
+    counts : target_gene, n_cells (`read_pert_counts`, `observed_counts`)
+    n_controls : control cells copied from the training data, drawn by `seed`; all of them when None
+    genes : the official gene list; the training file's genes in order when None
+    practice : let data with other genes than the challenge's through; the result is marked as practice
+
+    Raises SpecError for a choice that cannot be met, DataError for a gene list that cannot be read.
+    """
+    cells = index.cells
+    controls = cells["genes"][cells["perturbation"] == CONTROL]
+    if controls.empty:
+        msg = "The training data have no control cells, which a submission must copy; open data with controls."
+        raise SpecError(msg)
+    if n_controls is not None and not 1 <= n_controls <= len(controls):
+        msg = f"{n_controls:,} controls are wanted, the training data have {len(controls):,}; choose 1 to that many."
+        raise SpecError(msg)
+    notes = tuple(counts.attrs.get("notes", ()))
+    n_genes = len(index.genes)
+    if genes is not None:
+        gene_list = read_gene_list(genes)
+        find_columns(gene_list.genes, index.genes["gene"].tolist())
+        n_genes, notes = len(gene_list.genes), (*notes, gene_list.note)
+    if n_genes != challenge.n_genes and not practice:
+        msg = (
+            f"The prediction would have {n_genes:,} genes, {challenge.label} asks for {challenge.n_genes:,}; "
+            "open the challenge's training file, or plan for practice."
+        )
+        raise SpecError(msg)
+    wanted = {str(label): int(n) for label, n in zip(counts["target_gene"], counts["n_cells"], strict=True)}
+    n_controls = len(controls) if n_controls is None else n_controls
+    plan = Plan(
+        id="",
+        challenge=challenge.name,
+        dataset=index.meta["fingerprint"],
+        run=run_id,
+        genes=genes.resolve() if genes is not None else None,
+        n_genes=n_genes,
+        cells=scale_cells(wanted, n_controls=n_controls, max_cells=challenge.max_cells),
+        wanted=wanted,
+        n_controls=n_controls,
+        values_per_cell=float(controls.mean()),
+        seed=seed,
+        practice=practice,
+        notes=notes,
+    )
+    digest = hashlib.sha256(plan.model_dump_json().encode()).hexdigest()[:8]
+    plan = plan.model_copy(update={"id": check_id(id or f"{run_id}-{digest}")})
+    if (path := plan_path(plan.id, settings)).exists() and load_plan(plan.id, settings) != plan:
+        msg = f"A different submission '{plan.id}' exists in {path.parent}; choose another name or delete it."
+        raise SpecError(msg)
+    return plan
+
+
+def check_id(id: str) -> str:
+    """A submission's id is also its folder's name. Raises SpecError when it cannot be one."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", id):
+        msg = f"'{id[:100]}' cannot name a submission; use letters, digits, '-', '_' and '.', at most 100."
+        raise SpecError(msg)
+    return id
+
+
+def plan_path(id: str, settings: Settings) -> Path:
+    return settings.submissions / check_id(id) / "plan.json"
+
+
+def write_plan(plan: Plan, settings: Settings) -> Path:
+    """Keep the plan where `load_plan` finds it."""
+    path = plan_path(plan.id, settings)
+    write_json(path, plan.model_dump(mode="json"))
+    return path
+
+
+def load_plan(id: str, settings: Settings) -> Plan:
+    """Raises DataError when there is no such plan, or it is damaged or names an unknown challenge."""
+    path = plan_path(id, settings)
+    try:
+        plan = Plan.model_validate(read_json(path))
+    except ValidationError as error:
+        msg = f"{path} is not a plan of this version ({error.error_count()} fields differ); plan the submission again."
+        raise DataError(msg) from None
+    CHALLENGES[plan.challenge]
+    return plan
