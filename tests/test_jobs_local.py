@@ -11,12 +11,11 @@ import time
 import psutil
 import pytest
 
-from vccapp.errors import DataError, JobError, ResourceError
+from vccapp.errors import DataError, JobError
 from vccapp.jobs import local
 from vccapp.jobs.local import environment, is_alive, reconcile, start_job, stop_job
 from vccapp.jobs.store import Job, JobStore
 from vccapp.jobs.tasks import TASKS
-from vccapp.jobs.tasks.index import check_disk, index_bytes
 from vccapp.jobs.worker import failure_reason
 from vccapp.settings import Settings
 
@@ -364,19 +363,6 @@ def test_the_tasks_and_their_imports_are_light():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-
-
-def test_index_is_refused_when_the_disk_is_short(settings, tmp_path):
-    data = tmp_path / "cells.zarr"
-    data.mkdir()
-    with (data / "block").open("wb") as file:
-        file.truncate(1000)
-    assert index_bytes(data) == index_bytes(data / "block") == 600
-    check_disk(data, settings)
-    with (data / "huge").open("wb") as file:
-        file.truncate(10 * 2**40)
-    with pytest.raises(ResourceError, match=r"cells.zarr needs up to .* free some space or set VCCAPP_HOME"):
-        check_disk(data, settings)
 
 
 def test_the_standard_worker_knows_its_tasks(settings):

@@ -1,5 +1,6 @@
 """The index against numpy, scanpy and scipy on the same cells; its accumulator, its store, its refusals."""
 
+import shutil
 from pathlib import Path
 
 import anndata as ad
@@ -15,10 +16,12 @@ from toy import make_counts
 
 from vccapp.data.dataset import open_dataset
 from vccapp.data.schema import CONTROL
-from vccapp.errors import DataError, ResourceError, SpecError
+from vccapp.errors import DataError, JobError, ResourceError, SpecError
 from vccapp.progress import Stopped
 from vccapp.stats.accumulator import Accumulator, Grouping
 from vccapp.stats.build import build_index
+from vccapp.stats.de import compute_de
+from vccapp.stats.hvg import compute_hvg
 from vccapp.stats.index import Index, has_index, load_index
 from vccapp.stats.store import GeneStore, StoreWriter
 
@@ -226,17 +229,83 @@ def test_too_little_memory_is_refused_before_work(counts: ad.AnnData, tmp_path: 
     assert not (tmp_path / "index").exists()
 
 
-def test_a_stopped_index_leaves_nothing(counts: ad.AnnData, tmp_path: Path) -> None:
-    counts.write_h5ad(tmp_path / "toy.h5ad")
+class Interrupter:
+    """Progress that stops the work at a fraction."""
 
-    def stop(fraction: float, message: str = "") -> None:
-        if fraction > 0.5:
+    def __init__(self, at: float) -> None:
+        self.at = at
+
+    def __call__(self, fraction: float, message: str = "") -> None:
+        if fraction >= self.at:
             raise Stopped
 
+
+@pytest.mark.parametrize("at", [0.1, 0.3, 0.56, 0.97])
+def test_a_stopped_index_goes_on_and_equals_one_in_one_go(
+    index: Index, counts: ad.AnnData, tmp_path: Path, at: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vccapp.stats.de.CHECKPOINT_GENES", 16)
+    monkeypatch.setattr(compute_de, "__kwdefaults__", compute_de.__kwdefaults__ | {"block_genes": 16})
+    counts.write_h5ad(tmp_path / "toy.h5ad")
+    dataset = open_dataset(tmp_path / "toy.h5ad")
     with pytest.raises(Stopped):
-        build_index(open_dataset(tmp_path / "toy.h5ad"), tmp_path / "index", progress=stop)
-    assert [p.name for p in tmp_path.iterdir()] == ["toy.h5ad"]
+        build_index(dataset, tmp_path / "index", progress=Interrupter(at))
     assert not has_index(tmp_path / "index")
+    seen: list[float] = []
+    build_index(dataset, tmp_path / "index", progress=lambda fraction, message="": seen.append(fraction))
+    assert min(seen) >= (0 if at < 0.15 else 0.15 if at < 0.55 else 0.55)
+    resumed = load_index(tmp_path / "index")
+    for name in ("mean", "variance", "half_mean", "guide_mean", "de/p_value", "de/fdr", "de/lfc_2025"):
+        np.testing.assert_array_equal(resumed.array(name), index.array(name))
+    pd.testing.assert_frame_equal(resumed.genes, index.genes)
+    pd.testing.assert_frame_equal(resumed.cells, index.cells)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["index", "toy.h5ad"]
+
+
+def test_an_interrupted_index_of_other_content_is_begun_anew(counts: ad.AnnData, tmp_path: Path) -> None:
+    counts.write_h5ad(tmp_path / "toy.h5ad")
+    with pytest.raises(Stopped):
+        build_index(open_dataset(tmp_path / "toy.h5ad"), tmp_path / "index", progress=Interrupter(0.56))
+    other = make_counts(seed=9)
+    other.write_h5ad(tmp_path / "toy.h5ad")
+    build_index(open_dataset(tmp_path / "toy.h5ad"), tmp_path / "index")
+    np.testing.assert_allclose(load_index(tmp_path / "index").genes["mean"], other.X.toarray().mean(0), rtol=1e-5)
+
+
+def test_two_builders_of_one_index_do_not_meet(counts: ad.AnnData, tmp_path: Path) -> None:
+    counts.write_h5ad(tmp_path / "toy.h5ad")
+    dataset = open_dataset(tmp_path / "toy.h5ad")
+
+    def second(fraction: float, message: str = "") -> None:
+        with pytest.raises(JobError, match="Another job"):
+            build_index(dataset, tmp_path / "index")
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        build_index(dataset, tmp_path / "index", progress=second)
+
+
+def test_a_full_disk_is_refused_before_work(
+    counts: ad.AnnData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts.write_h5ad(tmp_path / "toy.h5ad")
+    monkeypatch.setattr("shutil.disk_usage", lambda path: shutil._ntuple_diskusage(10**6, 10**6, 1000))
+    with pytest.raises(ResourceError, match="VCCAPP_HOME"):
+        build_index(open_dataset(tmp_path / "toy.h5ad"), tmp_path / "index")
+    assert [p.name for p in tmp_path.iterdir()] == ["toy.h5ad"]
+
+
+def test_highly_variable_genes_are_scanpys(index: Index, counts: ad.AnnData, normalised: np.ndarray) -> None:
+    import scanpy as sc
+
+    data = ad.AnnData(csr_matrix(normalised.astype(np.float32)), obs=counts.obs, var=counts.var)
+    for n_top in (10, 30):
+        expected = sc.pp.highly_variable_genes(data, n_top_genes=n_top, flavor="seurat", inplace=False)
+        linear = np.expm1(normalised)
+        ours = compute_hvg(linear.mean(0), linear.var(0), len(linear), n_top=n_top)
+        pd.testing.assert_frame_equal(ours, expected[list(ours)].reset_index(drop=True), rtol=1e-5, atol=1e-6)
+    streamed = index.genes[["means", "dispersions", "dispersions_norm"]]
+    pd.testing.assert_frame_equal(streamed, expected[list(streamed)].reset_index(drop=True), rtol=1e-4, atol=1e-5)
 
 
 def test_an_index_of_another_version_is_refused(index: Index, tmp_path: Path) -> None:

@@ -6,11 +6,13 @@ accumulators of any partition of them, gives the same sums to rounding.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix
 
+from vccapp.data.atomic import write_folder
 from vccapp.data.schema import CONTROL
 from vccapp.stats.normalise import log_values
 
@@ -19,6 +21,8 @@ SUM, SQUARES, LOG_SUM, LOG_SQUARES = range(4)
 
 LARGEST, SMALLEST, LINEAR_SUM, LINEAR_SQUARES = range(4)
 """The last axis of `Accumulator.genes`: over stored values, then over depth-normalised values before log1p."""
+
+SUMS = ("moments", "halves", "genes", "nonzero")
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,21 @@ class Accumulator:
         self.genes[:, LINEAR_SUM:] += other.genes[:, LINEAR_SUM:]
         np.maximum(self.genes[:, LARGEST], other.genes[:, LARGEST], out=self.genes[:, LARGEST])
         np.minimum(self.genes[:, SMALLEST], other.genes[:, SMALLEST], out=self.genes[:, SMALLEST])
+
+    def save(self, folder: Path) -> None:
+        """Write the sums to `folder`, atomically."""
+        with write_folder(folder) as beside:
+            for name in SUMS:
+                np.save(beside / f"{name}.npy", getattr(self, name))
+
+    @classmethod
+    def load(cls, folder: Path, grouping: Grouping) -> "Accumulator":
+        """Read what `save` wrote."""
+        loaded = cls.__new__(cls)
+        loaded.grouping = grouping
+        for name in SUMS:
+            setattr(loaded, name, np.load(folder / f"{name}.npy"))
+        return loaded
 
     def perturbation_moments(self) -> np.ndarray:
         """(n_perturbations, n_genes, 4)."""

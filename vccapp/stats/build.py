@@ -1,29 +1,34 @@
 """Building the index of a dataset: totals, one streaming pass, differential expression. Needs no more than it says.
 
-Runs as the job `index` (`vccapp data index FILE`). What it writes is read by `vccapp.stats.index`.
+Runs as the job `index` (`vccapp data index FILE`). What it writes is read by `vccapp.stats.index`. The work is done in
+a hidden folder beside the index, stage by stage, so an index that was stopped or killed goes on where it was; the
+finished folder is moved into place.
 """
 
+import fcntl
 import json
+import os
+import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from vccapp import __version__
-from vccapp.data.atomic import write_folder
+from vccapp.data.atomic import read_json, write_file, write_json
 from vccapp.data.dataset import Dataset
-from vccapp.errors import DataError, ResourceError
+from vccapp.errors import DataError, JobError
 from vccapp.progress import Progress, part, silent
-from vccapp.stats.accumulator import LARGEST, LINEAR_SUM, LOG_SUM, SMALLEST, SUM, Accumulator, Grouping
+from vccapp.stats.accumulator import Accumulator, Grouping
 from vccapp.stats.de import compute_de
-from vccapp.stats.index import VERSION, compute_deg_counts
+from vccapp.stats.index import VERSION
 from vccapp.stats.normalise import compute_scaling, compute_target_sum
+from vccapp.stats.plan import BLOCK_VALUES, plan_index
 from vccapp.stats.read_ahead import read_ahead
-from vccapp.stats.store import BLOCK_CELLS, GeneStore, StoreWriter
-
-BLOCK_VALUES = 2**23
-"""Stored values read at once."""
+from vccapp.stats.store import GeneStore, StoreWriter
+from vccapp.stats.tables import write_tables
 
 
 def build_index(
@@ -34,36 +39,44 @@ def build_index(
     seed: int = 0,
     progress: Progress = silent,
 ) -> None:
-    """Write the index of `dataset` to `folder`, atomically. Raises DataError and ResourceError before or during."""
+    """Write the index of `dataset` to `folder`, or go on with one that was interrupted.
+
+    Raises ResourceError before work starts, DataError for values that are neither counts nor log1p, JobError when
+    another process builds the same index.
+    """
     dataset.require_usable()
-    started = time.time()
     grouping = Grouping.of_cells(dataset.cells, seed=seed)
-    needed = estimate_memory(dataset, grouping)
-    if needed > memory_bytes:
-        msg = (
-            f"The index of {dataset.path.name} needs about {needed / 1e9:.1f} GB of memory for {len(grouping.strata):,}"
-            f" groups of cells, {memory_bytes / 1e9:.1f} GB are allowed; raise VCCAPP_MEMORY_GB."
-        )
-        raise ResourceError(msg)
-    with write_folder(folder) as beside:
-        totals, detected, target_sum = compute_totals(dataset, progress=part(progress, 0.0, 0.15))
-        counts = dataset.schema.value_space == "counts"
+    plan_index(dataset, grouping).refuse(dataset.path.name, memory_bytes=memory_bytes, folder=folder)
+    started = time.time()
+    counts = dataset.schema.value_space == "counts"
+    with _working(folder, {"version": VERSION, "fingerprint": dataset.fingerprint, "seed": seed}) as work:
+        if not (work / "totals.npy").exists():
+            totals = compute_totals(dataset, progress=part(progress, 0.0, 0.15))
+            with write_file(work / "totals.npy") as beside, beside.open("wb") as file:
+                np.save(file, totals)
+        totals = np.load(work / "totals.npy")
+        target_sum = compute_target_sum(totals)
         scaling = compute_scaling(totals, target_sum) if counts else np.zeros(dataset.n_cells, np.float32)
-        accumulator = stream(dataset, grouping, scaling, store=beside / "store", progress=part(progress, 0.15, 0.55))
-        (beside / "de").mkdir()
+        if not (work / "sums").exists():
+            sums, detected = stream(
+                dataset, grouping, scaling, store=work / "store", progress=part(progress, 0.15, 0.55)
+            )
+            np.save(work / "detected.npy", detected)
+            sums.save(work / "sums")
         compute_de(
-            GeneStore(beside / "store"),
+            GeneStore(work / "store"),
             scaling,
             grouping.perturbation,
             len(grouping.perturbations),
             target_sum=target_sum,
-            folder=beside / "de",
+            folder=work / "de",
             progress=part(progress, 0.55, 0.98),
         )
         cells = dataset.cells[["perturbation", "guide", "batch"]].reset_index(drop=True)
-        cells = cells.assign(umis=totals.astype(np.float32) if counts else np.nan, genes=detected.astype(np.int32))
-        _write_tables(beside, dataset, accumulator, cells)
-        np.save(beside / "scaling.npy", scaling)
+        umis = totals.astype(np.float32) if counts else np.nan
+        cells = cells.assign(umis=umis, genes=np.load(work / "detected.npy"))
+        write_tables(work, dataset.genes, Accumulator.load(work / "sums", grouping), cells)
+        np.save(work / "scaling.npy", scaling)
         meta = {
             "version": VERSION,
             "vccapp": __version__,
@@ -77,29 +90,51 @@ def build_index(
             "seed": seed,
             "seconds": round(time.time() - started, 1),
         }
-        (beside / "index.json").write_text(json.dumps(meta, indent=2))
+        (work / "index.json").write_text(json.dumps(meta, indent=2))
         progress(1.0, "index written")
 
 
-def estimate_memory(dataset: Dataset, grouping: Grouping) -> int:
-    """Bytes at the peak: sums, one block of the store, row blocks in flight, and the libraries."""
-    block = dataset.n_genes * (8192 if dataset.schema.value_space == "counts" else 4 * BLOCK_CELLS["float32"])
-    return Accumulator.bytes_needed(grouping, dataset.n_genes) + block + 30 * BLOCK_VALUES + 250_000_000
+@contextmanager
+def _working(folder: Path, key: dict) -> Iterator[Path]:
+    """The hidden folder of an unfinished index, emptied unless it was begun for the same `key`; moved in the end."""
+    work = folder.with_name(f".{folder.name}.building")
+    work.mkdir(parents=True, exist_ok=True)
+    with (work / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            msg = f"Another job builds the index {folder} at this moment; wait for it or stop it."
+            raise JobError(msg) from None
+        if not (work / "key.json").exists() or read_json(work / "key.json") != key:
+            for path in work.iterdir():
+                if path.is_dir():
+                    shutil.rmtree(path)
+                elif path.name != "lock":
+                    path.unlink()
+            write_json(work / "key.json", key)
+        yield work
+        shutil.rmtree(work / "sums")
+        for name in ("key.json", "totals.npy", "detected.npy"):
+            (work / name).unlink()
+        os.sync()
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(work, folder)
+        (folder / "lock").unlink()
 
 
-def compute_totals(dataset: Dataset, *, progress: Progress = silent) -> tuple[np.ndarray, np.ndarray, float]:
-    """Totals (UMIs; of expm1 for log1p input), detected genes per cell, and the median total. Checks every value."""
+def compute_totals(dataset: Dataset, *, progress: Progress = silent) -> np.ndarray:
+    """(n_cells,) float64 totals: UMIs, or sums of expm1 for log1p input. Looks at every value: raises DataError."""
     from vccapp.stats import kernels
 
-    totals, detected = np.zeros(dataset.n_cells), np.zeros(dataset.n_cells, np.int64)
+    totals = np.zeros(dataset.n_cells)
     counts = dataset.schema.value_space == "counts"
     for start, block in read_ahead(dataset.iter_rows(max_values=BLOCK_VALUES)):
         _check_values(block.data, start, dataset, counts=counts)
         data = block.data if counts else np.expm1(block.data)
         stop = start + block.shape[0]
-        totals[start:stop], detected[start:stop] = kernels.row_totals(data, block.indptr)
+        totals[start:stop] = kernels.row_totals(data, block.indptr)
         progress(stop / dataset.n_cells, f"totals, cell {stop:,} of {dataset.n_cells:,}")
-    return totals, detected, compute_target_sum(totals)
+    return totals
 
 
 def _check_values(data: np.ndarray, start: int, dataset: Dataset, *, counts: bool) -> None:
@@ -119,99 +154,19 @@ def _check_values(data: np.ndarray, start: int, dataset: Dataset, *, counts: boo
 
 def stream(
     dataset: Dataset, grouping: Grouping, scaling: np.ndarray, *, store: Path | None, progress: Progress = silent
-) -> Accumulator:
-    """The streaming pass: sums of every group, and the gene-major store when a folder for it is given."""
+) -> tuple[Accumulator, np.ndarray]:
+    """The streaming pass: sums of every group and detected genes per cell, and the store if a folder is given."""
+    detected = np.zeros(dataset.n_cells, np.int32)
     accumulator = Accumulator(grouping, dataset.n_genes)
     dtype = "uint8" if dataset.schema.value_space == "counts" else "float32"
     writer = store and StoreWriter(store, n_cells=dataset.n_cells, n_genes=dataset.n_genes, dtype=dtype)
     for start, block in read_ahead(dataset.iter_rows(max_values=BLOCK_VALUES)):
         stop = start + block.shape[0]
         accumulator.add(block, start, scaling[start:stop])
+        detected[start:stop] = np.diff(block.indptr)
         if writer:
             writer.add(block)
         progress(stop / dataset.n_cells, f"statistics, cell {stop:,} of {dataset.n_cells:,}")
     if writer:
         writer.close()
-    return accumulator
-
-
-def _write_tables(folder: Path, dataset: Dataset, accumulator: Accumulator, cells: pd.DataFrame) -> None:
-    grouping = accumulator.grouping
-    sizes = np.bincount(grouping.perturbation, minlength=len(grouping.perturbations))
-    moments = accumulator.perturbation_moments()
-    means = moments[:, :, LOG_SUM] / sizes[:, None]
-    first = (sizes + 1) // 2
-    halves = np.stack(
-        [
-            accumulator.halves[:, :, 1] / first[:, None],
-            (moments[:, :, LOG_SUM] - accumulator.halves[:, :, 1]) / np.maximum(sizes - first, 1)[:, None],
-        ]
-    )
-    np.save(folder / "mean.npy", means.astype(np.float32))
-    np.save(folder / "variance.npy", _variance(moments[:, :, LOG_SUM:], sizes[:, None]).astype(np.float32))
-    np.save(folder / "half_mean.npy", halves.astype(np.float32))
-    np.save(folder / "count_sum.npy", moments[:, :, SUM])
-    _write_groups(folder, "guide", grouping.guides, cells["guide"], accumulator.guide_moments())
-    _write_groups(folder, "batch", grouping.batches, cells["batch"], accumulator.batch_moments())
-    _gene_table(dataset.genes, accumulator, moments, sizes).to_parquet(folder / "genes.parquet")
-    cells.to_parquet(folder / "cells.parquet")
-
-    position = {gene: i for i, gene in enumerate(dataset.genes)}
-    linear = np.expm1(means)
-    medians = cells.groupby(grouping.perturbation)[["umis", "genes"]].median()
-    fdr, lfc = (np.load(folder / f"de/{name}.npy", mmap_mode="r") for name in ("fdr", "lfc_2025"))
-    pd.DataFrame(
-        {
-            "perturbation": grouping.perturbations,
-            "n_cells": sizes,
-            "umis_median": medians["umis"].to_numpy(),
-            "genes_median": medians["genes"].to_numpy(),
-            **compute_deg_counts(fdr, lfc, fdr_below=0.05, min_abs_lfc=0.0),
-            "knockdown": [_residual(label, linear, i, position) for i, label in enumerate(grouping.perturbations)],
-            "effect": np.linalg.norm(means - means[0], axis=1),
-        }
-    ).to_parquet(folder / "perturbations.parquet")
-
-
-def _variance(moments: np.ndarray, n: np.ndarray) -> np.ndarray:
-    """Population variance from the last axis (sum, sum of squares)."""
-    return np.maximum(moments[..., 1] / n - (moments[..., 0] / n) ** 2, 0)
-
-
-def _write_groups(folder: Path, kind: str, labels: list[str], member: pd.Series, moments: np.ndarray) -> None:
-    sizes = member.astype(str).value_counts()[labels].to_numpy()
-    np.save(folder / f"{kind}_mean.npy", (moments[:, :, LOG_SUM] / sizes[:, None]).astype(np.float32))
-    pd.DataFrame({kind: labels, "n_cells": sizes}).to_parquet(folder / f"{kind}.parquet")
-
-
-def _gene_table(genes: np.ndarray, accumulator: Accumulator, moments: np.ndarray, sizes: np.ndarray) -> pd.DataFrame:
-    n_cells, n_control = sizes.sum(), sizes[0]
-    total = moments.sum(axis=0)
-    nonzero = accumulator.nonzero.sum(axis=1)
-    ctrl_mean = moments[0, :, SUM] / n_control
-    pert_mean = (total[:, SUM] - moments[0, :, SUM]) / max(n_cells - n_control, 1)
-    return pd.DataFrame(
-        {
-            "gene": genes,
-            "mean": total[:, SUM] / n_cells,
-            "max": accumulator.genes[:, LARGEST],
-            "min": np.where(nonzero < n_cells, 0.0, accumulator.genes[:, SMALLEST]),
-            "nonzero_fraction": nonzero / n_cells,
-            "ctrl_mean": ctrl_mean,
-            "pert_mean": pert_mean,
-            "delta": pert_mean - ctrl_mean,
-            "abs_delta": np.abs(pert_mean - ctrl_mean),
-            "ctrl_nonzero_fraction": accumulator.nonzero[:, 0] / n_control,
-            "log_mean": total[:, LOG_SUM] / n_cells,
-            "log_var": _variance(total[:, LOG_SUM:], n_cells),
-            "normalised_mean": accumulator.genes[:, LINEAR_SUM] / n_cells,
-            "normalised_var": _variance(accumulator.genes[:, LINEAR_SUM:], n_cells),
-        }
-    )
-
-
-def _residual(label: str, linear: np.ndarray, row: int, position: dict[str, int]) -> float:
-    """Expression left on the target, as a fraction of control, in expm1(mean log1p); the mean over two targets."""
-    columns = [position[gene] for gene in label.split("+") if gene in position]
-    left = [linear[row, c] / linear[0, c] for c in columns if row and linear[0, c] > 0]
-    return float(np.mean(left)) if left else np.nan
+    return accumulator, detected

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vccapp.data.atomic import read_json, write_json
 from vccapp.progress import Progress, silent
 from vccapp.stats.read_ahead import read_ahead
 from vccapp.stats.store import GeneStore
@@ -25,6 +26,9 @@ COLUMNS = {
 
 EPSILON_2026 = 1e-9
 
+CHECKPOINT_GENES = 2048
+"""Finished genes are noted as often as this."""
+
 
 def compute_de(
     store: GeneStore,
@@ -37,7 +41,7 @@ def compute_de(
     block_genes: int = 64,
     progress: Progress = silent,
 ) -> None:
-    """Write COLUMNS into `folder`.
+    """Write COLUMNS into `folder`, going on after the last gene that an interrupted call finished.
 
     scaling : (n_cells,) float32, zeros for log1p input; codes : (n_cells,) perturbation of each cell, 0 the control.
     Memory: about 4 bytes x block_genes x n_cells, six times.
@@ -49,11 +53,18 @@ def compute_de(
     sizes = np.bincount(codes, minlength=n_perturbations).astype(np.int64)
     codes = codes.astype(np.int32)
     shape = (n_perturbations, store.n_genes)
-    out = {c: np.lib.format.open_memmap(folder / f"{c}.npy", "w+", dtype, shape) for c, dtype in COLUMNS.items()}
+    folder.mkdir(exist_ok=True)
+    done_file = folder / "genes_done.json"
+    done = read_json(done_file) if done_file.exists() else 0
+    mode = "r+" if done else "w+"
+    out = {
+        name: np.lib.format.open_memmap(folder / f"{name}.npy", mode, None if done else dtype, None if done else shape)
+        for name, dtype in COLUMNS.items()
+    }
     million = 1e6 / target_sum
 
     def read_blocks() -> Iterator[tuple[int, int, np.ndarray, np.ndarray]]:
-        for first in range(0, store.n_genes, block_genes):
+        for first in range(done, store.n_genes, block_genes):
             last = min(store.n_genes, first + block_genes)
             values = store.read(first, last)
             if scaling.any():
@@ -75,11 +86,16 @@ def compute_de(
                 np.log2(geometric / geometric[:, :1]), nan=0.0, posinf=np.inf, neginf=-np.inf
             ).T
             out["lfc_2026"][:, first:last] = np.log2(arithmetic / arithmetic[:, :1]).T
+        if last // CHECKPOINT_GENES > first // CHECKPOINT_GENES:
+            for column in out.values():
+                column.flush()
+            write_json(done_file, last)
         progress(last / store.n_genes, f"differential expression, gene {last:,} of {store.n_genes:,}")
     for row in range(n_perturbations):
         out["fdr"][row] = benjamini_hochberg(out["p_value"][row])
     for column in out.values():
         column.flush()
+    done_file.unlink(missing_ok=True)
 
 
 def benjamini_hochberg(p: np.ndarray) -> np.ndarray:

@@ -17,20 +17,14 @@ TABLE = 64
 
 @njit(parallel=True, cache=True, nogil=True)
 def row_totals(data, indptr):
-    """Sum of values and number of values per row: ((n,) float64, (n,) int64)."""
-    n = len(indptr) - 1
-    totals = np.zeros(n, np.float64)
-    detected = np.zeros(n, np.int64)
-    for i in prange(n):
+    """Sum of the values of each row: (n,) float64."""
+    totals = np.zeros(len(indptr) - 1)
+    for i in prange(len(totals)):
         total = 0.0
-        count = 0
         for j in range(indptr[i], indptr[i + 1]):
             total += data[j]
-            if data[j] != 0:
-                count += 1
         totals[i] = total
-        detected[i] = count
-    return totals, detected
+    return totals
 
 
 @njit(cache=True, nogil=True)
