@@ -1,0 +1,249 @@
+"""Splits: no gene in two parts, shares as close as they can be, the same from the same seed, STATE's TOML both ways."""
+
+import json
+import tomllib
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from vccapp.data.schema import CONTROL
+from vccapp.data.split import (
+    Split,
+    check_split,
+    from_toml,
+    genes_of,
+    list_splits,
+    load_split,
+    make_folds,
+    make_split,
+    split_from_lists,
+    to_toml,
+    write_split,
+)
+from vccapp.errors import DataError, SpecError
+from vccapp.settings import Settings
+
+FINGERPRINT = "0123456789abcdef"
+GENES = [f"G{i}" for i in range(12)]
+LABELS = st.lists(
+    st.one_of(st.sampled_from(GENES), st.tuples(st.sampled_from(GENES), st.sampled_from(GENES)).map("+".join)),
+    min_size=1,
+    max_size=30,
+    unique=True,
+)
+SINGLES = [f"GENE{i}" for i in range(150)]
+
+
+def parts(split: Split) -> list[tuple[str, ...]]:
+    return [split.train, split.val, split.test]
+
+
+def make(labels: list[str], **options: object) -> Split:
+    return make_split(labels, name="s", dataset=FINGERPRINT, **options)
+
+
+def lists(**options: object) -> Split:
+    return split_from_lists(name="s", dataset=FINGERPRINT, **options)
+
+
+@given(
+    labels=LABELS, seed=st.integers(0, 5), ratio=st.sampled_from([(0.64, 0.16, 0.2), (0.5, 0.5, 0), (0.1, 0.1, 0.8)])
+)
+def test_nothing_leaks_and_nothing_is_lost(labels: list[str], seed: int, ratio: tuple[float, float, float]) -> None:
+    split = make([*labels, CONTROL], seed=seed, ratio=ratio)
+    assert sorted(label for part in parts(split) for label in part) == sorted(labels)
+    genes = [{gene for label in part for gene in genes_of(label)} for part in parts(split)]
+    assert not any(a & b for a, b in combinations(genes, 2))
+    check_split(split, labels)
+    assert split == make(sorted(labels), seed=seed, ratio=ratio), "the order of the labels does not matter"
+
+
+@given(n=st.integers(1, 200), seed=st.integers(0, 3))
+def test_single_genes_meet_the_shares(n: int, seed: int) -> None:
+    split = make(SINGLES[:1] + [f"X{i}" for i in range(n - 1)], seed=seed)
+    assert all(abs(len(part) - share * n) < 1 for part, share in zip(parts(split), (0.64, 0.16, 0.2), strict=True))
+
+
+def test_the_training_file_s_size() -> None:
+    assert [len(part) for part in parts(make(SINGLES))] == [96, 24, 30]
+
+
+def test_groups_are_combined_to_meet_the_shares() -> None:
+    """Groups of 3 and 2: a test part of 5 of 25 exists, and is found whatever the seed."""
+    labels = [f"{g}{i}+{g}{j}" for g in "ABCDE" for i, j in ((0, 1), (1, 2), (2, 3))]
+    labels += [f"{g}{i}+{g}{j}" for g in "FGHIJ" for i, j in ((0, 1), (1, 2))]
+    for seed in range(5):
+        split = make(labels, ratio=(0.6, 0.2, 0.2), seed=seed)
+        assert [len(part) for part in parts(split)] == [15, 5, 5]
+
+
+def test_a_large_group_stays_in_train() -> None:
+    web = [f"HUB+G{i}" for i in range(30)]
+    split = make([*web, *(f"S{i}" for i in range(20))])
+    assert set(web) <= set(split.train)
+    assert [len(part) for part in parts(split)] == [32, 8, 10]
+
+
+def test_seeds_differ() -> None:
+    assert make(SINGLES, seed=0) == make(SINGLES, seed=0)
+    assert make(SINGLES, seed=0).test != make(SINGLES, seed=1).test
+
+
+@pytest.mark.parametrize("ratio", [(0.5, 0.5), (0.5, 0.2, 0.2), (1.2, -0.1, -0.1), (0, 0.5, 0.5), (float("nan"),) * 3])
+def test_impossible_shares(ratio: tuple[float, ...]) -> None:
+    with pytest.raises(SpecError, match="sum to 1"):
+        make(SINGLES, ratio=ratio)
+
+
+def test_only_controls() -> None:
+    with pytest.raises(SpecError, match="only controls"):
+        make([CONTROL])
+
+
+@given(labels=LABELS, k=st.integers(3, 6), seed=st.integers(0, 3))
+def test_folds_test_everything_once(labels: list[str], k: int, seed: int) -> None:
+    try:
+        folds = make_folds([*labels, CONTROL], name="f", dataset=FINGERPRINT, k=k, seed=seed)
+    except SpecError as error:
+        assert "folds cannot be made" in str(error)
+        return
+    assert [fold.name for fold in folds] == [f"f-fold{i + 1}" for i in range(k)]
+    assert sorted(label for fold in folds for label in fold.test) == sorted(labels)
+    for i, fold in enumerate(folds):
+        check_split(fold, labels)
+        assert fold.val == folds[(i + 1) % k].test
+        assert sorted(label for part in parts(fold) for label in part) == sorted(labels)
+
+
+def test_folds_are_even() -> None:
+    sizes = [len(fold.test) for fold in make_folds(SINGLES, name="f", dataset=FINGERPRINT, k=7)]
+    assert max(sizes) - min(sizes) <= 1
+
+
+@pytest.mark.parametrize("k", [2, 151])
+def test_impossible_folds(k: int) -> None:
+    with pytest.raises(SpecError, match=f"{k} folds cannot be made"):
+        make_folds(SINGLES, name="f", dataset=FINGERPRINT, k=k)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"train": []}, "no perturbation to train on"),
+        ({"train": ["A", "typo"]}, "names 'typo'"),
+        ({"train": ["A"], "val": [CONTROL]}, f"names '{CONTROL}'"),
+        ({"train": ["A"], "test": ["A"]}, "lists 'A' more than once"),
+        ({"train": ["A", "A"]}, "lists 'A' more than once"),
+        ({"train": ["A"], "test": ["A+B"]}, r"gene A in two parts, 'A' in train and 'A\+B' in test"),
+        ({"train": ["C"], "val": ["A+B"], "test": ["B+C"]}, "gene B in two parts"),
+    ],
+)
+def test_leaks_and_typos(options: dict, message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        check_split(lists(**options), ["A", "B", "C", "A+B", "B+C", CONTROL])
+
+
+def test_lists_may_leave_perturbations_out() -> None:
+    check_split(lists(train=["A"], test=["B"]), ["A", "B", "C"])
+
+
+@pytest.mark.parametrize("name", ["../evil", "", ".hidden", "a/b", "x" * 81])
+def test_names_that_are_no_file_names(name: str) -> None:
+    with pytest.raises(SpecError, match="cannot name a split"):
+        split_from_lists(name=name, dataset=FINGERPRINT, train=["A"])
+
+
+def test_saved_and_found_again(settings: Settings) -> None:
+    split = make(SINGLES)
+    path = write_split(split, settings)
+    assert path == settings.splits / "s.json"
+    assert load_split("s", settings) == load_split(path, settings) == load_split(str(path), settings) == split
+    other = split_from_lists(name="other", dataset="f" * 16, train=["A"])
+    write_split(other, settings)
+    assert list_splits(settings) == [other, split]
+    assert list_splits(settings, dataset=FINGERPRINT) == [split]
+
+
+def test_a_split_is_never_changed(settings: Settings) -> None:
+    path = write_split(make(SINGLES), settings)
+    before = path.read_bytes()
+    write_split(make(SINGLES), settings)
+    with pytest.raises(SpecError, match="A different split called 's' exists"):
+        write_split(make(SINGLES, seed=1), settings)
+    assert path.read_bytes() == before
+
+
+def test_missing_and_damaged_files(settings: Settings) -> None:
+    write_split(make(SINGLES), settings)
+    with pytest.raises(DataError, match=r"no split 'none' \(there are: 's'\)"):
+        load_split("none", settings)
+    with pytest.raises(DataError, match="no split '../../secret'"):
+        load_split("../../secret", settings)
+    (settings.splits / "bad.json").write_text("{")
+    (settings.splits / "old.json").write_text(json.dumps({"name": "old"}))
+    with pytest.raises(DataError, match="damaged"):
+        load_split("bad", settings)
+    with pytest.raises(DataError, match=r"old\.json is not a split"):
+        load_split("old", settings)
+    assert [split.name for split in list_splits(settings)] == ["s"]
+
+
+TEXT = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)
+
+
+@given(
+    labels=st.lists(TEXT.filter(lambda x: "+" not in x and x != CONTROL), min_size=1, max_size=9, unique=True),
+    name=TEXT,
+    context=TEXT,
+    path=TEXT,
+    cut=st.tuples(st.integers(0, 8), st.integers(0, 8)),
+)
+@hypothesis_settings(deadline=None)
+def test_toml_round_trip(labels: list[str], name: str, context: str, path: str, cut: tuple[int, int]) -> None:
+    first, second = sorted(1 + c % len(labels) for c in cut)
+    split = lists(train=labels[:first], val=labels[first:second], test=labels[second:])
+    text = to_toml(split, dataset_name=name, path=path, context=context)
+    assert from_toml(text, perturbations=[*labels, CONTROL], name="s", dataset=FINGERPRINT) == split
+    tables = tomllib.loads(text)
+    assert list(tables) == ["datasets", "training", "zeroshot", "fewshot"]
+    assert (tables["datasets"], tables["training"]) == ({name: path}, {name: "train"})
+    assert tables["fewshot"] == {f"{name}.{context}": {"val": list(split.val), "test": list(split.test)}}
+
+
+def read(text: str, **options: object) -> Split:
+    return from_toml(text, perturbations=["A", "B", "C", "A+C"], name="s", dataset=FINGERPRINT, **options)
+
+
+def test_toml_of_several_contexts() -> None:
+    text = '[fewshot."d.k562"]\nval = ["B"]\n[fewshot."d.h1"]\ntest = ["B"]\n'
+    assert parts(read(text, context="d.h1")) == [("A", "C", "A+C"), (), ("B",)]
+    with pytest.raises(SpecError, match="contexts 'd.k562', 'd.h1', not 'None'"):
+        read(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("not toml", "not TOML"),
+        ('[datasets]\nd = "x"\n', "splits no perturbations"),
+        ('fewshot = "x"\n', "splits no perturbations"),
+        ('[fewshot."d.h1"]\nval = "A"\n', "no list of labels"),
+        ('[fewshot."d.h1"]\nval = [1]\n', "no list of labels"),
+        ('[fewshot."d.h1"]\nval = ["misspelled"]\n', "names 'misspelled'"),
+        ('[fewshot."d.h1"]\nval = ["A+C", "B"]\n', "gene A in two parts"),
+        ('[fewshot."d.h1"]\nval = ["B"]\ntest = ["B"]\n', "lists 'B' more than once"),
+    ],
+)
+def test_toml_that_does_not_split(text: str, message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        read(text)
+
+
+@pytest.mark.shared
+def test_the_starter_of_the_challenge_splits_no_perturbations(shared: Path) -> None:
+    with pytest.raises(SpecError, match="splits no perturbations"):
+        read((shared / "vcc2025_official" / "starter.toml").read_text())

@@ -1,0 +1,200 @@
+"""A data file as a lazy, checked handle: opening reads obs, var, the row pointers and a sample of X, never all of X.
+
+    dataset = open_dataset(Path("cells.h5ad"))
+    dataset.schema.value_space, dataset.cells.perturbation, dataset.genes
+    for start, block in dataset.iter_rows(): ...
+
+A handle keeps no file open: it can be pickled, or made anew from path and columns, in a worker process.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import csr_matrix
+
+from vccapp.data.columns import find_cells, find_genes, name_some
+from vccapp.data.fingerprint import compute_fingerprint
+from vccapp.data.rows import Rows, open_rows, open_store, reading
+from vccapp.data.schema import CONTROL, Columns, Schema
+from vccapp.data.values import tell_values
+from vccapp.errors import DataError
+
+SUFFIXES = (".h5ad", ".h5", ".zarr")
+
+
+class Dataset:
+    """A data file with a checked schema. Made by `open_dataset`.
+
+    genes : (n_genes,) str; cells : n_cells rows, perturbation, guide and batch as categories, controls named CONTROL;
+    obs_columns : the columns that the file offers; simulated : whether the file says that its cells are made up.
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        *,
+        columns: Columns,
+        rows: Rows,
+        genes: np.ndarray,
+        cells: pd.DataFrame,
+        obs_columns: Sequence[str],
+        simulated: bool,
+    ) -> None:
+        self.schema = schema
+        self.columns = columns
+        self.genes = genes
+        self.cells = cells
+        self.obs_columns = tuple(map(str, obs_columns))
+        self.simulated = simulated
+        self._rows = rows
+
+    @property
+    def path(self) -> Path:
+        return self.schema.path
+
+    @property
+    def n_cells(self) -> int:
+        return self.schema.n_cells
+
+    @property
+    def n_genes(self) -> int:
+        return self.schema.n_genes
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that tell the content, wherever the file lies."""
+        return compute_fingerprint(self._rows, self.cells, self.genes, control_label=self.schema.control_label)
+
+    def require_usable(self) -> None:
+        """Raises DataError where statistics and models cannot work with the values."""
+        if self.schema.value_space == "scaled":
+            msg = f"{self.path.name}: X holds scaled values; statistics need counts or log1p values: write those to X."
+            raise DataError(msg)
+
+    def iter_rows(self, *, max_values: int = 2**24) -> Iterator[tuple[int, csr_matrix]]:
+        """All cells in order as (start row, (some cells, genes) float32 CSR), at most `max_values` values at a time.
+
+        Values as stored; canonical, no explicit zeros. A CSC file is streamed once a block (see vccapp.data.rows).
+        """
+        return self._rows.iter_rows(max_values)
+
+    def read_rows(self, rows: Sequence[int] | np.ndarray) -> csr_matrix:
+        """The cells in the order asked, repeats allowed: (len(rows), genes) float32 CSR."""
+        return self._rows.read_rows(rows)
+
+
+def open_dataset(path: Path | str, *, columns: Columns | None = None) -> Dataset:
+    """Open an .h5ad, .h5 or .zarr. Raises DataError, in one sentence, for anything that cannot be used."""
+    columns = columns or Columns()
+    path = Path(path).expanduser().absolute()
+    with reading(path):
+        _check_path(path)
+        obs, var, simulated = _read_tables(path)
+        _check_shape(obs, var)
+        rows = open_rows(path)
+        if rows.shape != (len(obs), len(var)):
+            msg = (
+                f"X is {rows.shape[0]:,} x {rows.shape[1]:,}, but obs has {len(obs):,} cells and var {len(var):,} "
+                "genes, so the file is damaged; write it again."
+            )
+            raise DataError(msg)
+        cells = find_cells(obs, columns)
+        genes, gene_kind, gene_notes = find_genes(var)
+        space, evidence = tell_values(rows.sample(), rows.shape[1])
+    counts = cells.table["perturbation"].value_counts()
+    notes = [*cells.notes, *gene_notes, _note_targets(counts.index.drop(CONTROL), genes)]
+    if space == "scaled":
+        notes.append("X holds scaled values: they can be described, but statistics need counts or log1p values.")
+    if rows.layout == "csc":
+        notes.append("X is stored by gene (CSC): reading cells takes a pass over the file per block; CSR is faster.")
+    schema = Schema(
+        path=path,
+        format="zarr" if path.suffix == ".zarr" else "h5ad",
+        layout=rows.layout,
+        n_cells=rows.shape[0],
+        n_genes=rows.shape[1],
+        n_values=None if rows.layout == "dense" else rows.n_values,
+        dtype=rows.dtype,
+        value_space=space,
+        value_evidence=evidence,
+        perturbation_column=cells.perturbation_column,
+        guide_column=cells.guide_column,
+        batch_column=cells.batch_column,
+        control_label=cells.control_label,
+        n_control_cells=int(counts[CONTROL]),
+        n_perturbations=len(counts) - 1,
+        gene_id_kind=gene_kind,
+        n_cells_without_umis=int((np.diff(rows.ends) == 0).sum()) if rows.layout == "csr" else None,
+        notes=tuple(notes),
+    )
+    return Dataset(
+        schema,
+        columns=columns,
+        rows=rows,
+        genes=genes,
+        cells=cells.table,
+        obs_columns=list(obs.columns),
+        simulated=simulated,
+    )
+
+
+def _check_path(path: Path) -> None:
+    if not os.path.lexists(path):
+        msg = f"it does not exist in {path.parent}; check the path."
+    elif not path.exists():
+        msg = "it is a link to a file that does not exist; mend the link."
+    elif path.suffix not in SUFFIXES:
+        msg = f"its name ends in none of {', '.join(SUFFIXES)}; convert it to .h5ad and open that."
+    elif path.suffix == ".zarr" and not path.is_dir():
+        msg = "it is a file, but a .zarr is a folder; unpack it or write it again."
+    elif path.suffix != ".zarr" and path.is_dir():
+        msg = "it is a folder, not an HDF5 file; choose a file in it."
+    elif path.suffix != ".zarr" and path.stat().st_size == 0:
+        msg = "it is empty (0 bytes); copy or write it again."
+    elif path.suffix != ".zarr" and os.access(path, os.R_OK) and not _is_hdf5(path):
+        msg = "it is not an HDF5 file, whatever its name says; choose an .h5ad written by anndata."
+    else:
+        return
+    raise DataError(msg)
+
+
+def _is_hdf5(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(8) == b"\x89HDF\r\n\x1a\n"
+
+
+def _read_tables(path: Path) -> tuple[pd.DataFrame, pd.DataFrame, bool]:
+    """obs, var, and whether uns says `simulated`. Raises DataError where there are none."""
+    from anndata.io import read_elem
+
+    with open_store(path) as store:
+        missing = [name for name in ("obs", "var") if name not in store]
+        if missing:
+            msg = f"it has no {' and no '.join(missing)} (it holds {name_some(list(store))}); save it as AnnData."
+            raise DataError(msg)
+        obs, var = read_elem(store["obs"]), read_elem(store["var"])
+        simulated = "uns/simulated" in store and bool(read_elem(store["uns/simulated"]))
+    if not (isinstance(obs, pd.DataFrame) and isinstance(var, pd.DataFrame)):
+        msg = "its obs or var is no table that this anndata knows; save it again with anndata 0.8 or later."
+        raise DataError(msg)
+    return obs, var, simulated
+
+
+def _check_shape(obs: pd.DataFrame, var: pd.DataFrame) -> None:
+    if len(obs) == 0 or len(var) == 0:
+        msg = f"it holds {len(obs):,} cells and {len(var):,} genes; choose a file that has both."
+        raise DataError(msg)
+    if len(obs.columns) == 0:
+        msg = "obs has no columns, so no cell's perturbation is known; add a column such as target_gene."
+        raise DataError(msg)
+
+
+def _note_targets(labels: Sequence[str], genes: np.ndarray) -> str:
+    targets = {gene for label in labels for gene in label.split("+")}
+    return (
+        f"{len(targets.intersection(genes)):,} of {len(targets):,} perturbed genes are among the {len(genes):,} genes."
+    )

@@ -1,0 +1,315 @@
+"""Splits: which perturbations a model learns from, is tuned on and is judged by.
+
+A perturbation stands in one part only, and so does a gene: the two-gene perturbations 'A+B' and 'B+C' go together.
+Controls belong to every part and are not listed. A split is a file that runs refer to by name; it is never changed.
+STATE's TOML ([datasets] [training] [zeroshot] [fewshot]) is written and read.
+"""
+
+import json
+import re
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+
+from vccapp.data.atomic import read_json, write_json
+from vccapp.data.schema import CONTROL
+from vccapp.errors import DataError, SpecError
+from vccapp.settings import Settings
+
+PARTS = ("train", "val", "test")
+
+
+class Split(BaseModel):
+    """Perturbation labels, without the control, by part."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    dataset: str  # fingerprint
+    method: Literal["ratio", "kfold", "lists"]
+    seed: int
+    train: tuple[str, ...]
+    val: tuple[str, ...]
+    test: tuple[str, ...]
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_a_file_name(cls, name: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}", name):
+            msg = f"'{name}' cannot name a split; use up to 80 letters, digits, '.', '_' and '-'."
+            raise SpecError(msg)
+        return name
+
+
+def genes_of(label: str) -> tuple[str, ...]:
+    """The genes of a perturbation: 'A' -> (A,), 'A+B' -> (A, B)."""
+    return tuple(label.split("+"))
+
+
+def make_split(
+    perturbations: Sequence[str],
+    *,
+    name: str,
+    dataset: str,
+    ratio: Sequence[float] = (0.64, 0.16, 0.20),
+    seed: int = 0,
+) -> Split:
+    """Perturbations by chance into parts of about these shares (train, val, test); the same seed, the same split.
+
+    Perturbations that share genes go together; a group larger than the part it would go to stays in train.
+    Raises SpecError for shares that do not sum to 1 or leave nothing to train on.
+    """
+    shares = np.asarray(ratio, float)
+    if shares.shape != (3,) or not (shares >= 0).all() or abs(shares.sum() - 1) > 1e-6 or shares[0] == 0:
+        shown = ", ".join(f"{share:g}" for share in ratio)
+        msg = f"The shares ({shown}) must be train, val and test, none negative, some train, and sum to 1."
+        raise SpecError(msg)
+    groups = _shuffled_groups(perturbations, seed)
+    sizes = _round_shares(shares, sum(map(len, groups)))
+    test = _choose_groups(groups, sizes[2])
+    rest = [group for group in groups if group not in test]
+    val = _choose_groups(rest, sizes[1])
+    parts = {"train": [group for group in rest if group not in val], "val": val, "test": test}
+    split = Split(name=name, dataset=dataset, method="ratio", seed=seed, **_labels(parts))
+    check_split(split, perturbations)
+    return split
+
+
+def make_folds(perturbations: Sequence[str], *, name: str, dataset: str, k: int, seed: int = 0) -> list[Split]:
+    """`k` splits '<name>-fold1'...: split i tests fold i, tunes on the next and trains on the rest.
+
+    Each perturbation is tested once. Raises SpecError when there are fewer than 3 folds or than k groups of genes.
+    """
+    groups = _shuffled_groups(perturbations, seed)
+    if not 3 <= k <= len(groups):
+        msg = (
+            f"{k} folds cannot be made: there must be 3 or more (train, val, test), no more than the "
+            f"{len(groups):,} groups of perturbations that share no gene; choose another number."
+        )
+        raise SpecError(msg)
+    folds: list[list[tuple[str, ...]]] = [[] for _ in range(k)]
+    counts = [0] * k
+    for group in sorted(groups, key=len, reverse=True):
+        smallest = counts.index(min(counts))
+        folds[smallest].append(group)
+        counts[smallest] += len(group)
+    splits = []
+    for i in range(k):
+        after = (i + 1) % k
+        train = [group for j in range(k) if j not in (i, after) for group in folds[j]]
+        parts = _labels({"train": train, "val": folds[after], "test": folds[i]})
+        splits.append(Split(name=f"{name}-fold{i + 1}", dataset=dataset, method="kfold", seed=seed, **parts))
+    return splits
+
+
+def split_from_lists(
+    *, name: str, dataset: str, train: Sequence[str], val: Sequence[str] = (), test: Sequence[str] = ()
+) -> Split:
+    """A split of the user's own lists. `check_split` tells whether it leaks."""
+    return Split(name=name, dataset=dataset, method="lists", seed=0, train=train, val=val, test=test)
+
+
+def check_split(split: Split, perturbations: Sequence[str]) -> None:
+    """Raises SpecError for an empty train, a label that the data lack or that is listed twice, a gene in two parts."""
+    if not split.train:
+        msg = f"The split '{split.name}' leaves no perturbation to train on; move some to train."
+        raise SpecError(msg)
+    listed = [label for part in PARTS for label in getattr(split, part)]
+    unknown = sorted(set(listed) - set(perturbations) | {CONTROL} & set(listed))
+    if unknown:
+        msg = f"The split '{split.name}' names {_some(unknown)}, no perturbation of the data; correct or remove it."
+        raise SpecError(msg)
+    twice = sorted({label for label in listed if listed.count(label) > 1}) if len(set(listed)) < len(listed) else []
+    if twice:
+        msg = f"The split '{split.name}' lists {_some(twice)} more than once; keep each in one part."
+        raise SpecError(msg)
+    home: dict[str, tuple[str, str]] = {}
+    for part in PARTS:
+        for label in getattr(split, part):
+            for gene in genes_of(label):
+                other, where = home.setdefault(gene, (label, part))
+                if where != part:
+                    msg = (
+                        f"The split '{split.name}' has the gene {gene} in two parts, '{other}' in {where} and "
+                        f"'{label}' in {part}; put them into one."
+                    )
+                    raise SpecError(msg)
+
+
+def write_split(split: Split, settings: Settings) -> Path:
+    """Save under its name. Raises SpecError when that name is taken by a different split, as runs may refer to it."""
+    path = settings.splits / f"{split.name}.json"
+    if path.exists() and load_split(split.name, settings) != split:
+        msg = f"A different split called '{split.name}' exists already and runs may refer to it; choose another name."
+        raise SpecError(msg)
+    write_json(path, split.model_dump(mode="json"))
+    return path
+
+
+def load_split(name_or_path: str | Path, settings: Settings) -> Split:
+    """A split by its name, or by the path of its .json. Raises DataError when there is none or it is damaged."""
+    is_path = str(name_or_path).endswith(".json")
+    path = Path(name_or_path) if is_path else settings.splits / f"{Path(name_or_path).name}.json"
+    if not path.is_file():
+        known = _some([split.name for split in list_splits(settings)])
+        msg = f"There is no split '{name_or_path}' (there are: {known}); choose one of them or make it."
+        raise DataError(msg)
+    return _read(path)
+
+
+def list_splits(settings: Settings, *, dataset: str | None = None) -> list[Split]:
+    """The splits of the workspace, or of one dataset, by name. Files that are no splits are left out."""
+    splits = []
+    for path in sorted(settings.splits.glob("*.json")):
+        try:
+            split = _read(path)
+        except DataError:
+            continue
+        if dataset in (None, split.dataset):
+            splits.append(split)
+    return splits
+
+
+def to_toml(split: Split, *, dataset_name: str, path: Path | str, context: str) -> str:
+    """The split as STATE's TOML: what is neither val nor test of the context trains.
+
+    STATE matches the labels of the file itself: where labels were mapped on opening, map them in the file too.
+    """
+    key = _quote(f"{dataset_name}.{context}")
+    lists = [f"{part} = [{', '.join(map(_quote, getattr(split, part)))}]" for part in ("val", "test")]
+    return "\n".join(
+        [
+            "[datasets]",
+            f"{_quote(dataset_name)} = {_quote(str(path))}",
+            "",
+            "[training]",
+            f'{_quote(dataset_name)} = "train"',
+            "",
+            "[zeroshot]",
+            "",
+            "[fewshot]",
+            "",
+            f"[fewshot.{key}]",
+            *lists,
+            "",
+        ]
+    )
+
+
+def from_toml(text: str, *, perturbations: Sequence[str], name: str, dataset: str, context: str | None = None) -> Split:
+    """A split from STATE's TOML: val and test of its [fewshot] table, the other perturbations train.
+
+    context : 'dataset.context', needed where the file has several. Raises SpecError when the file has no such table,
+    and for what `check_split` refuses, misspelled labels among it.
+    """
+    try:
+        tables = tomllib.loads(text).get("fewshot", {})
+    except tomllib.TOMLDecodeError as error:
+        msg = f"The text is not TOML ({error}); correct it."
+        raise SpecError(msg) from None
+    if not isinstance(tables, dict) or not tables:
+        msg = (
+            'The TOML has no [fewshot."dataset.context"] table, so it splits no perturbations; add val and test lists.'
+        )
+        raise SpecError(msg)
+    if context is None and len(tables) == 1:
+        context = next(iter(tables))
+    if context not in tables:
+        msg = f"The TOML has the contexts {_some(list(tables))}, not '{context}'; choose one of them."
+        raise SpecError(msg)
+    val, test = (_read_list(tables[context], part, context) for part in ("val", "test"))
+    held = {*val, *test}
+    train = [label for label in perturbations if label not in held and label != CONTROL]
+    split = split_from_lists(name=name, dataset=dataset, train=train, val=val, test=test)
+    check_split(split, perturbations)
+    return split
+
+
+def _shuffled_groups(perturbations: Sequence[str], seed: int) -> list[tuple[str, ...]]:
+    """Perturbations that share genes, directly or through others, as one group; groups in a random order."""
+    labels = sorted(set(perturbations) - {CONTROL})
+    if not labels:
+        msg = "There is no perturbation to split, only controls; choose data with perturbations."
+        raise SpecError(msg)
+    parent: dict[str, str] = {}
+
+    def root(gene: str) -> str:
+        while parent.setdefault(gene, gene) != gene:
+            parent[gene] = parent[parent[gene]]
+            gene = parent[gene]
+        return gene
+
+    for label in labels:
+        first, *others = genes_of(label)
+        for other in others:
+            parent[root(other)] = root(first)
+    groups: dict[str, list[str]] = {}
+    for label in labels:
+        groups.setdefault(root(genes_of(label)[0]), []).append(label)
+    ordered = [tuple(group) for group in groups.values()]
+    return [ordered[i] for i in np.random.default_rng(seed).permutation(len(ordered))]
+
+
+def _round_shares(shares: np.ndarray, total: int) -> list[int]:
+    """Whole parts by largest remainder, at least one of them in train."""
+    quotas = shares * total
+    sizes = np.floor(quotas + 1e-9).astype(int)
+    for i in np.argsort(sizes - quotas, kind="stable")[: total - sizes.sum()]:
+        sizes[i] += 1
+    if sizes[0] == 0:
+        sizes[np.argmax(sizes)] -= 1
+        sizes[0] = 1
+    return sizes.tolist()
+
+
+def _choose_groups(groups: list[tuple[str, ...]], size: int) -> list[tuple[str, ...]]:
+    """Groups, none larger than `size` and not all, whose sizes sum as close to `size` as can be; early groups first.
+
+    Subset sum over the bits of an integer: bit s of reach[i] tells whether some of the first i groups sum to s.
+    """
+    fitting = [group for group in groups if len(group) <= size]
+    most = min(2 * size, sum(map(len, groups)) - 1)
+    reach, limit = [1], (1 << (most + 1)) - 1
+    for group in fitting:
+        reach.append((reach[-1] | reach[-1] << len(group)) & limit)
+    best = min((s for s in range(most + 1) if reach[-1] >> s & 1), key=lambda s: (abs(s - size), s))
+    chosen = []
+    for i in range(len(fitting), 0, -1):
+        if not reach[i - 1] >> best & 1:
+            chosen.append(fitting[i - 1])
+            best -= len(fitting[i - 1])
+    return chosen
+
+
+def _labels(parts: dict[str, list[tuple[str, ...]]]) -> dict[str, tuple[str, ...]]:
+    return {part: tuple(sorted(label for group in groups for label in group)) for part, groups in parts.items()}
+
+
+def _read(path: Path) -> Split:
+    try:
+        return Split.model_validate(read_json(path))
+    except (ValidationError, SpecError):
+        msg = f"{path.name} is not a split that this version reads; make the split again."
+        raise DataError(msg) from None
+
+
+def _read_list(table: Any, part: str, context: str) -> list[str]:
+    values = table.get(part, []) if isinstance(table, dict) else None
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        msg = f'The TOML\'s {part} of \'{context}\' is no list of labels; write {part} = ["A", "B"].'
+        raise SpecError(msg)
+    return values
+
+
+def _quote(text: str) -> str:
+    """A TOML basic string: JSON's rules, and DEL escaped too."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _some(names: Sequence[str], limit: int = 5) -> str:
+    shown = ", ".join(f"'{name}'" for name in names[:limit]) or "none"
+    return shown + (f" and {len(names) - limit:,} more" if len(names) > limit else "")

@@ -1,0 +1,178 @@
+"""The datasets that a workspace knows, and the data files it may open.
+
+    workspace/datasets/<fingerprint>/dataset.json    path, columns, schema, title, ...; index/ beside it once built
+
+Light to import: pages list datasets with it. A file is known by its content; where path, size and time of change are
+as registered, it is not hashed again.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from vccapp.data.atomic import read_json, write_json
+from vccapp.data.schema import Columns, Schema
+from vccapp.errors import DataError
+from vccapp.settings import Settings
+
+if TYPE_CHECKING:
+    from vccapp.data.dataset import Dataset
+
+MAX_DEPTH = 4
+MAX_FILES = 500
+
+
+@dataclass(frozen=True)
+class Record:
+    """A registered dataset."""
+
+    fingerprint: str
+    title: str
+    path: Path
+    columns: Columns
+    schema: Schema
+    simulated: bool
+    registered_at: datetime
+    index_folder: Path
+
+    @property
+    def has_index(self) -> bool:
+        return (self.index_folder / "index.json").is_file()
+
+
+def register(
+    dataset: "Dataset", settings: Settings, *, title: str | None = None, simulated: bool | None = None
+) -> Path:
+    """Make a dataset known to the workspace; returns its folder. Again: path and columns are taken anew.
+
+    simulated : None asks the file itself, as does a title of None (the file's name).
+    """
+    folder = settings.datasets / dataset.fingerprint
+    path = dataset.path.resolve()
+    record = {
+        "title": title or path.stem,
+        "path": str(path),
+        "columns": dataset.columns.model_dump(mode="json"),
+        "schema": dataset.schema.model_copy(update={"path": path}).model_dump(mode="json"),
+        "simulated": dataset.simulated if simulated is None else simulated,
+        "registered_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "state": file_state(path),
+    }
+    write_json(folder / "dataset.json", record)
+    return folder
+
+
+def list_datasets(settings: Settings) -> list[Record]:
+    """All registered datasets, latest first. Records that this version cannot read are left out."""
+    records = []
+    for path in settings.datasets.glob("*/dataset.json"):
+        try:
+            records.append(_record(path.parent))
+        except DataError:
+            continue
+    return sorted(records, key=lambda record: (record.registered_at, record.fingerprint), reverse=True)
+
+
+def open_registered(fingerprint: str, settings: Settings) -> "Dataset":
+    """Open a registered dataset. Raises DataError when it is unknown, or its file is gone or has changed."""
+    from vccapp.data.dataset import open_dataset
+
+    folder = settings.datasets / fingerprint
+    if not re.fullmatch(r"[0-9a-f]{16}", fingerprint) or not (folder / "dataset.json").is_file():
+        msg = f"The workspace knows no dataset '{fingerprint}'; open its file first."
+        raise DataError(msg)
+    record = _record(folder)
+    if not record.path.exists():
+        msg = f"{record.path.name}: it is gone from {record.path.parent}; put it back, or open it at its new place."
+        raise DataError(msg)
+    saved, state = read_json(folder / "dataset.json"), file_state(record.path)
+    dataset = open_dataset(record.path, columns=record.columns)
+    if saved["state"] == state:
+        dataset.fingerprint = fingerprint
+    elif dataset.fingerprint == fingerprint:
+        write_json(folder / "dataset.json", saved | {"state": state})
+    else:
+        msg = f"{record.path.name}: it has changed since it was opened as {fingerprint}; open and index it again."
+        raise DataError(msg)
+    return dataset
+
+
+def _record(folder: Path) -> Record:
+    saved = read_json(folder / "dataset.json")
+    try:
+        return Record(
+            fingerprint=folder.name,
+            title=saved["title"],
+            path=Path(saved["path"]),
+            columns=Columns.model_validate(saved["columns"]),
+            schema=Schema.model_validate(saved["schema"]),
+            simulated=saved["simulated"],
+            registered_at=datetime.fromisoformat(saved["registered_at"]),
+            index_folder=folder / "index",
+        )
+    except (KeyError, TypeError, ValueError, ValidationError):
+        msg = f"{folder / 'dataset.json'} was written by another version; open the data file again."
+        raise DataError(msg) from None
+
+
+def file_state(path: Path) -> dict[str, Any]:
+    """Size and time of the last change of a file, or of all files of a zarr folder."""
+    stats = [path.stat()]
+    for folder, _, names in os.walk(path):
+        stats += [Path(folder, name).stat() for name in names]
+    return {"path": str(path), "size": sum(s.st_size for s in stats), "mtime_ns": max(s.st_mtime_ns for s in stats)}
+
+
+def list_data_files(settings: Settings) -> list[Path]:
+    """The .h5ad, .h5 and .zarr under the data roots and the demo: at most MAX_DEPTH folders deep, MAX_FILES, sorted.
+
+    Hidden things, what the app writes itself, and links that lead out of the roots are left out.
+    """
+    found: dict[Path, None] = {}
+    for root in _roots(settings):
+        for path in _walk(root, settings):
+            if len(found) < MAX_FILES and _is_inside(path.resolve(), settings):
+                found[path] = None
+    return sorted(found)
+
+
+def check_allowed(path: Path | str, settings: Settings) -> Path:
+    """The path with links resolved. Raises DataError unless it lies under a data root or is the demo."""
+    resolved = Path(path).expanduser().resolve()
+    if not _is_inside(resolved, settings):
+        roots = ", ".join(map(str, settings.data_roots))
+        msg = (
+            f"{path} lies outside of the data folders ({roots}); move it there or name its folder in VCCAPP_DATA_ROOTS."
+        )
+        raise DataError(msg)
+    return resolved
+
+
+def _roots(settings: Settings) -> tuple[Path, ...]:
+    return (*settings.data_roots, settings.demo)
+
+
+def _is_inside(path: Path, settings: Settings) -> bool:
+    return any(path.is_relative_to(root) for root in _roots(settings))
+
+
+def _walk(root: Path, settings: Settings) -> Iterator[Path]:
+    own = {settings.datasets, settings.submissions, settings.jobs, settings.checkpoints}
+    for name, folders, files in os.walk(root):
+        folder = Path(name)
+        yield from (folder / f for f in files if f.endswith((".h5ad", ".h5")) and not f.startswith("."))
+        yield from (folder / f for f in folders if f.endswith(".zarr") and not f.startswith("."))
+        deep = len(folder.relative_to(root).parts) >= MAX_DEPTH
+        folders[:] = (
+            []
+            if deep
+            else sorted(
+                f for f in folders if not f.startswith(".") and not f.endswith(".zarr") and folder / f not in own
+            )
+        )
