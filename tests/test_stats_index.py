@@ -18,11 +18,12 @@ from vccapp.data.dataset import open_dataset
 from vccapp.data.schema import CONTROL
 from vccapp.errors import DataError, JobError, ResourceError, SpecError
 from vccapp.progress import Stopped
-from vccapp.stats.accumulator import Accumulator, Grouping
+from vccapp.stats.accumulator import SUMS, Accumulator, Grouping, sums_bytes
 from vccapp.stats.build import build_index
 from vccapp.stats.de import compute_de
 from vccapp.stats.hvg import compute_hvg
 from vccapp.stats.index import Index, has_index, load_index
+from vccapp.stats.plan import plan_index
 from vccapp.stats.store import GeneStore, StoreWriter
 
 
@@ -227,6 +228,23 @@ def test_too_little_memory_is_refused_before_work(counts: ad.AnnData, tmp_path: 
     with pytest.raises(ResourceError, match="VCCAPP_MEMORY_GB"):
         build_index(open_dataset(tmp_path / "toy.h5ad"), tmp_path / "index", memory_bytes=1000)
     assert not (tmp_path / "index").exists()
+
+
+def test_the_plan_counts_the_sums_to_the_byte(counts: ad.AnnData, tmp_path: Path) -> None:
+    counts.write_h5ad(tmp_path / "toy.h5ad")
+    dataset = open_dataset(tmp_path / "toy.h5ad")
+    grouping = Grouping.of_cells(dataset.cells, seed=0)
+    sums = Accumulator(grouping, dataset.n_genes)
+    expected = sums_bytes(
+        n_strata=len(grouping.strata),
+        n_batches=len(grouping.batches),
+        n_perturbations=len(grouping.perturbations),
+        n_genes=dataset.n_genes,
+    )
+    assert sum(getattr(sums, name).nbytes for name in SUMS) == expected
+    plan = plan_index(dataset)
+    assert plan.memory_bytes > expected
+    assert plan.disk_bytes > dataset.n_cells * dataset.n_genes + expected
 
 
 class Interrupter:

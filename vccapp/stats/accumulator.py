@@ -78,11 +78,6 @@ class Accumulator:
         self.genes[:, SMALLEST] = np.inf
         self.nonzero = np.zeros((n_genes, 2), np.int64)
 
-    @staticmethod
-    def bytes_needed(grouping: Grouping, n_genes: int) -> int:
-        rows = 2 * (len(grouping.strata) + len(grouping.batches)) + len(grouping.perturbations) + 3
-        return 16 * n_genes * rows
-
     def add(self, block: csr_matrix, start: int, scaling: np.ndarray) -> None:
         """Add the cells `start ..` with stored values `block` ((n, n_genes), sorted indices) and their `scaling`."""
         from vccapp.stats import kernels
@@ -144,6 +139,11 @@ class Accumulator:
         for stratum, group in enumerate(member):
             out[group] += self.moments[stratum]
         return out
+
+
+def sums_bytes(*, n_strata: int, n_batches: int, n_perturbations: int, n_genes: int) -> int:
+    """Bytes of an Accumulator."""
+    return 16 * n_genes * (2 * (n_strata + n_batches) + n_perturbations + 3)
 
 
 def gene_ranges(n_genes: int) -> np.ndarray:

@@ -45,8 +45,8 @@ def build_index(
     another process builds the same index.
     """
     dataset.require_usable()
+    plan_index(dataset).refuse(dataset.path.name, memory_bytes=memory_bytes, folder=folder)
     grouping = Grouping.of_cells(dataset.cells, seed=seed)
-    plan_index(dataset, grouping).refuse(dataset.path.name, memory_bytes=memory_bytes, folder=folder)
     started = time.time()
     counts = dataset.schema.value_space == "counts"
     with _working(folder, {"version": VERSION, "fingerprint": dataset.fingerprint, "seed": seed}) as work:

@@ -1,12 +1,13 @@
 """What an index will take, told before it starts: memory, disk and time."""
 
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from vccapp.data.dataset import Dataset
 from vccapp.errors import ResourceError
-from vccapp.stats.accumulator import Accumulator, Grouping
+from vccapp.stats.accumulator import sums_bytes
 from vccapp.stats.store import BLOCK_CELLS
 
 BLOCK_VALUES = 2**23
@@ -16,6 +17,9 @@ BLOCK_VALUES = 2**23
 SECONDS_PER_VALUE = 45e-9
 SECONDS_PER_ENTRY = 22e-9
 SECONDS_TO_START = 8
+
+PROGRAM_BYTES = 250_000_000
+"""Python and its libraries."""
 
 
 @dataclass(frozen=True)
@@ -44,23 +48,20 @@ class IndexPlan:
             raise ResourceError(msg)
 
 
-def plan_index(dataset: Dataset, grouping: Grouping) -> IndexPlan:
-    """Estimate from shapes alone; nothing is read."""
-    from numba import get_num_threads
-
-    n_cells, n_genes, n_perturbations = dataset.n_cells, dataset.n_genes, len(grouping.perturbations)
-    size = 1 if dataset.schema.value_space == "counts" else 4
-    dtype = "uint8" if size == 1 else "float32"
-    sums = Accumulator.bytes_needed(grouping, n_genes)
+def plan_index(dataset: Dataset) -> IndexPlan:
+    """Estimate from shapes and labels; X is not read."""
+    n_cells, n_genes, cells = dataset.n_cells, dataset.n_genes, dataset.cells
+    n_perturbations, n_guides, n_batches = (cells[c].nunique() for c in ("perturbation", "guide", "batch"))
+    n_strata = len(cells[["perturbation", "guide"]].drop_duplicates())
     n_values = dataset.schema.n_values or n_cells * n_genes
+    dtype = "uint8" if dataset.schema.value_space == "counts" else "float32"
+    size = 1 if dtype == "uint8" else 4
+    sums = sums_bytes(n_strata=n_strata, n_batches=n_batches, n_perturbations=n_perturbations, n_genes=n_genes)
     block = n_genes * size * min(BLOCK_CELLS[dtype], n_cells)
-    in_flight = 30 * min(BLOCK_VALUES, n_values)
-    tables = n_genes * (n_perturbations * 60 + 4 * (len(grouping.guides) + len(grouping.batches)))
-    seconds = (
-        SECONDS_TO_START + (n_values * SECONDS_PER_VALUE + n_cells * n_genes * SECONDS_PER_ENTRY) / get_num_threads()
-    )
+    tables = n_genes * (60 * n_perturbations + 4 * (n_guides + n_batches)) + 40 * n_cells
+    work = n_values * SECONDS_PER_VALUE + n_cells * n_genes * SECONDS_PER_ENTRY
     return IndexPlan(
-        memory_bytes=sums + block + in_flight + 250_000_000,
-        disk_bytes=n_cells * n_genes * size + sums + tables + 40 * n_cells,
-        seconds=seconds,
+        memory_bytes=sums + block + 30 * min(BLOCK_VALUES, n_values) + PROGRAM_BYTES,
+        disk_bytes=n_cells * n_genes * size + sums + tables,
+        seconds=SECONDS_TO_START + work / (os.cpu_count() or 1),
     )
