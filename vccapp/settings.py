@@ -22,7 +22,7 @@ class Settings(BaseSettings):
 
     home: Path = Path("workspace")
     checkpoints: Path = Path("checkpoints")
-    data_roots: Annotated[tuple[Path, ...], NoDecode] = (Path("."),)
+    data_roots: Annotated[tuple[Path, ...], NoDecode] = (Path(),)
     memory_gb: float = Field(4.0, gt=0)
     max_jobs: int = Field(2, ge=1)
 

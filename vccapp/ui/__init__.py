@@ -1,0 +1,45 @@
+"""What the pages share. A page reads: `ui.open_page(__file__)`, widgets, a loader, a pure figure, `ui.show_chart`.
+
+A name is imported from its module when it is first used, so a page that trains nothing never loads the models.
+"""
+
+import importlib
+from typing import Any
+
+_NAMES = {
+    "downloads": ["show_csv_button"],
+    "files": ["ROUTES"],
+    "forms": ["spec_form"],
+    "frame": ["errors_told", "navigate", "open_page", "page_link", "tell_error"],
+    "jobs": ["begin_job", "job_table", "show_jobs"],
+    "loaders": [
+        "current_settings",
+        "load_cells",
+        "load_gene",
+        "load_jobs",
+        "load_splits",
+        "need_index",
+    ],
+    "opening": ["choose_columns", "load_schema"],
+    "runs": ["choose_run", "load_runs", "load_scores", "run_label", "run_table", "score_table"],
+    "show": ["reproduce", "show_chart", "show_table"],
+    "splits": ["keep_split", "standard_split"],
+    "submissions": [
+        "bytes_text",
+        "load_submissions",
+        "load_wanted",
+        "optional_path",
+        "plan_table",
+        "show_submission",
+    ],
+    "tables": ["SPACES", "dataset_table", "show_schema", "show_summary", "split_table"],
+}
+_HOME = {name: module for module, names in _NAMES.items() for name in names}
+__all__ = sorted(_HOME)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)

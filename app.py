@@ -1,0 +1,13 @@
+"""The app: its pages and its file route. Start it with `streamlit run app.py`.
+
+Streamlit's command finds the ASGI object `app` below; the server then runs this same file as the script of each visit.
+"""
+
+import streamlit as st
+
+from vccapp import ui
+
+app = st.App("app.py", routes=ui.ROUTES, on_script_error=ui.tell_error)
+
+if __name__ == "__main__":
+    ui.navigate()

@@ -1,0 +1,73 @@
+"""Data files: open a file, check how it was read, and compute its statistics once.
+
+section: Data
+icon: :material/folder_open:
+order: 35
+"""
+
+import shlex
+
+import streamlit as st
+
+from vccapp import ui
+from vccapp.data.demo import sample_path
+from vccapp.data.workspace import list_data_files, list_datasets
+
+ui.open_page(__file__)
+settings = ui.current_settings()
+
+
+def use_sample() -> None:
+    st.session_state["data_path"] = str(sample_path())
+
+
+def use_listed() -> None:
+    if st.session_state["data_listed"]:
+        st.session_state["data_path"] = st.session_state["data_listed"]
+
+
+st.subheader("Open a file", anchor=False)
+roots = ", ".join(str(root) for root in settings.data_roots)
+left, right = st.columns([3, 1], vertical_alignment="bottom")
+left.selectbox(
+    "Files found",
+    [str(path) for path in list_data_files(settings)],
+    index=None,
+    key="data_listed",
+    on_change=use_listed,
+    placeholder="choose an .h5ad file or zarr store",
+    help=f"Below {roots}. Other folders: set VCCAPP_DATA_ROOTS.",
+)
+right.button(
+    "The real sample",
+    icon=":material/biotech:",
+    key="data_sample",
+    on_click=use_sample,
+    width="stretch",
+    help="600 H1 cells x 1,000 genes of the 2025 challenge's training data, raw counts, CC0",
+)
+path = st.text_input("Path", key="data_path", bind="query-params", placeholder="or type a path").strip()
+
+if path:
+    columns = ui.choose_columns(key="data")
+    with ui.errors_told():
+        schema = ui.load_schema(path, columns)
+        ui.show_schema(schema)
+        if st.button("Compute the statistics", type="primary", icon=":material/play_arrow:", key="data_index"):
+            params = {"path": str(schema.path.resolve()), "columns": columns.model_dump(exclude_none=True)}
+            ui.begin_job("index", params, title=f"Index {schema.path.name}")
+            st.rerun()
+    ui.show_jobs(task="index", limit=2, key="data_jobs")
+
+st.subheader("Datasets of this workspace", anchor=False)
+st.caption("Choose a row to see it on every page, or choose in the sidebar.")
+ui.show_table(
+    ui.dataset_table(list_datasets(settings)),
+    key="data_table",
+    text="Table of the registered datasets",
+    name="datasets",
+    height=280,
+    choose=("fingerprint", "data"),
+)
+quoted = shlex.quote(path) if path else "PATH"
+ui.reproduce(f"vccapp data describe {quoted}", f"vccapp data index {quoted}", "vccapp data list")

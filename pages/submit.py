@@ -1,0 +1,108 @@
+"""Submit: plan the cells within the budget, generate and check them, and download the package.
+
+section: Submission
+icon: :material/package_2:
+order: 70
+"""
+
+import shlex
+
+import streamlit as st
+
+from vccapp import ui
+from vccapp.challenges.base import CHALLENGES
+from vccapp.figures import submission as figures
+from vccapp.submission.plan import make_plan, write_plan
+
+SOURCES = {"heldout": "Held-out perturbations of the run", "upload": "Upload pert_counts.csv", "path": "Path of a CSV"}
+
+ui.open_page(__file__)
+record, index = ui.need_index()
+settings = ui.current_settings()
+
+left, right = st.columns([3, 2])
+with left:
+    run = ui.choose_run(record, key="sub_run")
+names = list(CHALLENGES)
+challenge = CHALLENGES[
+    right.selectbox(
+        "Challenge", names, key="sub_challenge", bind="query-params", format_func=lambda name: CHALLENGES[name].label
+    )
+]
+source = st.segmented_control(
+    "Cells wanted per perturbation",
+    list(SOURCES),
+    default="heldout",
+    required=True,
+    key="sub_source",
+    bind="query-params",
+    format_func=SOURCES.get,
+)
+upload = path = None
+if source == "upload":
+    upload = st.file_uploader("pert_counts.csv", type="csv", key="sub_upload", max_upload_size=5)
+elif source == "path":
+    path = st.text_input("Path of pert_counts.csv", key="sub_path", bind="query-params").strip()
+
+n_known = int(index.perturbations["n_cells"].iloc[0])
+left, middle, right = st.columns([1, 2, 1], vertical_alignment="bottom")
+n_controls = left.number_input(
+    "Control cells", 1, n_known, n_known, key="sub_controls", bind="query-params", help="Copied from the training file"
+)
+gene_list = middle.text_input(
+    "Gene list",
+    key="sub_genes",
+    bind="query-params",
+    placeholder="path; empty: the genes of the training file, in order",
+)
+practice = right.toggle(
+    "Practice",
+    value=len(index.genes) != challenge.n_genes,
+    key="sub_practice",
+    help=f"Lets other genes than the challenge's {challenge.n_genes:,} through; the package is marked as practice.",
+)
+
+with ui.errors_told():
+    counts = ui.load_wanted(source, run=run, index=index, upload=upload, path=path)
+    if counts is not None:
+        plan = make_plan(
+            index,
+            run.id,
+            counts,
+            challenge=challenge,
+            settings=settings,
+            n_controls=int(n_controls),
+            genes=ui.optional_path(gene_list),
+            practice=practice,
+        )
+        estimate = plan.estimate
+        with st.container(horizontal=True, key="numbers"):
+            st.metric("Perturbations", f"{len(plan.cells):,}")
+            st.metric("Cells", f"{estimate.n_cells:,}", help=f"At most {challenge.max_cells:,}, controls included")
+            st.metric("Of the budget", f"{estimate.n_cells / challenge.max_cells:.1%}")
+            st.metric("Scaled by", f"{plan.alpha:.4f}", help="Planned cells over wanted cells")
+            st.metric("Package, about", ui.bytes_text(estimate.vcc_bytes))
+            st.metric("Disk needed", ui.bytes_text(estimate.disk_bytes))
+        for note in plan.notes:
+            st.caption(note)
+        table = ui.plan_table(plan)
+        if st.button("Build the submission", type="primary", icon=":material/package_2:", key="sub_build"):
+            write_plan(plan, settings)
+            ui.begin_job("build", {"plan": plan.id}, title=f"Build {plan.id}")
+            st.rerun()
+        ui.show_jobs(task="build", limit=1, key="sub_jobs")
+        ui.show_chart(
+            figures.budget_bars(table, alpha=plan.alpha),
+            key="sub_budget",
+            text=f"Bar chart: planned and wanted cells of {len(plan.cells)} perturbations.",
+            data=table,
+            name="plan",
+        )
+
+submissions = ui.load_submissions()
+if submissions:
+    st.subheader("Submissions", anchor=False)
+for submission in submissions:
+    ui.show_submission(submission)
+words = ["vccapp", "submit", "plan", "--run", run.id]
+ui.reproduce(shlex.join(words), "vccapp submit build latest", "vccapp submit check FILE")

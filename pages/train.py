@@ -1,0 +1,97 @@
+"""Train: fit a model on a split in the background, follow it, and see its scores beside the baselines.
+
+section: Models
+icon: :material/model_training:
+order: 50
+"""
+
+import shlex
+from datetime import UTC, datetime
+
+import streamlit as st
+
+from vccapp import ui
+from vccapp.models.base import MODELS
+from vccapp.training import RunSpec, check_run, make_run_id
+
+ui.open_page(__file__)
+record, index = ui.need_index()
+settings = ui.current_settings()
+
+left, right = st.columns(2)
+names = list(MODELS)
+with left:
+    model = st.selectbox(
+        "Model",
+        names,
+        index=names.index("perturbation_mean"),
+        key="train_model",
+        bind="query-params",
+        format_func=lambda name: MODELS[name].label,
+    )
+    st.caption(MODELS[model].description)
+with right:
+    splits = {split.name: split for split in ui.load_splits(record)}
+    standard = ui.standard_split(record, index)
+    splits.setdefault(standard.name, standard)
+    name = st.selectbox("Split", list(splits), key="train_split", bind="query-params")
+    split = splits[name]
+    st.caption(
+        f"{len(split.train)} perturbations to train on, {len(split.val)} to validate, {len(split.test)} to test."
+    )
+
+params = ui.spec_form(MODELS[model].Spec, key=f"train_{model}")
+left, right = st.columns([3, 1])
+title = left.text_input("Title", key="train_title", placeholder="a name for people, if you like")
+seed = int(
+    right.number_input("Seed", 0, 2**31 - 1, 0, key="train_seed", bind="query-params", help="Same seed, same run")
+)
+
+changed = {
+    name: value
+    for name, value in params.items()
+    if value != MODELS[model].Spec.model_fields[name].get_default(call_default_factory=True)
+}
+words = ["vccapp", "train", "start", model, "--split", split.name, "--seed", str(seed)]
+words += [word for key, value in changed.items() for word in ("--set", f"{key}={value}")]
+words += ["--title", title] if title else []
+st.code(shlex.join(words), language="bash", wrap_lines=True)
+
+if st.button("Start training", type="primary", icon=":material/play_arrow:", key="train_start"):
+    with ui.errors_told():
+        ui.keep_split(split)
+        spec = RunSpec(
+            model=model, params=changed, dataset=record.fingerprint, split=split.name, seed=seed, title=title
+        )
+        check_run(spec, settings)
+        run_id = make_run_id(spec, now=datetime.now(UTC))
+        name = title or MODELS[model].label
+        ui.begin_job("train", spec.model_dump() | {"run_id": run_id}, title=f"Train {name} on {split.name}")
+        st.rerun()
+
+ui.show_jobs(task="train", limit=3, key="train_jobs", heading="Latest jobs")
+
+runs = ui.load_runs(record, finished=False)
+if not runs:
+    st.caption("No run on this dataset yet.")
+    st.stop()
+st.subheader("Runs", anchor=False)
+part = st.segmented_control("Scored on", ["val", "test"], default="test", required=True, key="train_part")
+ui.show_table(
+    ui.run_table(runs, part=part),
+    key="train_runs",
+    text="Table of runs with their mean scores on the held-out part",
+    name="runs",
+    height=35 * min(len(runs), 8) + 40,
+)
+if finished := [run for run in runs if run.state == "finished"]:
+    st.caption(f"The newest finished run, {ui.run_label(finished[0])}, beside the baselines")
+    ui.show_table(
+        ui.score_table(finished[0], part=part),
+        key="train_scores",
+        text="Mean scores of the newest run and of the baselines",
+        name="scores",
+        height=150,
+    )
+ui.page_link("compare", "Compare predicted with real")
+ui.reproduce(shlex.join(words), "vccapp train list", "vccapp train status latest")

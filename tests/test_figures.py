@@ -1,0 +1,137 @@
+"""Every figure draws from a toy frame, on empty and one-row frames too, and says its title and its axes."""
+
+import altair as alt
+import numpy as np
+import pandas as pd
+import pytest
+
+from vccapp.figures import compare, genes, overview, perturbations, splits, style, submission
+
+RNG = np.random.default_rng(0)
+
+
+def toy(n: int) -> pd.DataFrame:
+    """Columns of every figure, n rows."""
+    names = [f"G{i}" for i in range(n)]
+    value = RNG.normal(size=n)
+    return pd.DataFrame(
+        {
+            "gene": names,
+            "perturbation": names,
+            "guide": names,
+            "batch": [f"b{i % 3}" for i in range(n)],
+            "n_cells": RNG.integers(1, 500, n),
+            "mean": np.abs(value) * np.arange(n),
+            "degs": RNG.integers(0, 90, n),
+            "up": RNG.integers(0, 40, n),
+            "down": RNG.integers(0, 40, n),
+            "delta": value,
+            "control": np.abs(value),
+            "perturbed": np.abs(value) + 0.1,
+            "direction": np.where(value > 1, "up", np.where(value < -1, "down", "not significant")),
+            "p_value": RNG.random(n),
+            "fdr": RNG.random(n),
+            "log2_fold_change": value,
+            "knockdown": RNG.random(n),
+            "real": value,
+            "predicted": value + 0.1,
+            "model": "this run",
+            "pearson_delta": RNG.random(n),
+            "part": [splits.PARTS[i % 3] for i in range(n)],
+            "effect": np.abs(value),
+            "wanted": RNG.integers(1, 900, n),
+            "given": RNG.integers(1, 90, n),
+        }
+    )
+
+
+FIGURES = {
+    "cells_ranked": lambda f: overview.cells_ranked(f, name="perturbation", control="G0"),
+    "cells_bars": lambda f: overview.cells_bars(f, name="batch", plural="batches"),
+    "depth_histogram": lambda f: overview.depth_histogram(f["n_cells"].to_numpy(), label="UMIs per cell", unit="UMIs"),
+    "means_histogram": lambda f: genes.means_histogram(f, unit="counts", marked="G1"),
+    "deg_bars": lambda f: perturbations.deg_bars(f, rule="FDR < 0.05"),
+    "delta_histogram": lambda f: perturbations.delta_histogram(f["delta"].to_numpy(), label="G1"),
+    "top_deltas": lambda f: perturbations.top_deltas(f, label="G1"),
+    "mean_scatter": lambda f: perturbations.mean_scatter(f, label="G1"),
+    "volcano": lambda f: perturbations.volcano(f, label="G1", rule="FDR < 0.05"),
+    "knockdown_strip": lambda f: perturbations.knockdown_strip(f, chosen="G1"),
+    "agreement": lambda f: compare.agreement(f, x="real", y="predicted", label="Pseudobulk", unit="mean log1p"),
+    "scores": lambda f: compare.scores_by_perturbation(f, score="pearson_delta", label="Pearson of deltas"),
+    "part_balance": lambda f: splits.part_balance(f, value="effect", label="effect"),
+    "budget_bars": lambda f: submission.budget_bars(f, alpha=0.5),
+}
+
+
+def axis_titles(spec: dict) -> list:
+    layers = spec.get("layer", [spec])
+    return [
+        layer["encoding"][side].get("title", "") for layer in layers for side in ("x", "y") if side in layer["encoding"]
+    ]
+
+
+@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("n", [1, 30])
+def test_figure_has_a_title_and_named_axes(name: str, n: int) -> None:
+    chart = FIGURES[name](toy(n))
+    assert isinstance(chart, alt.TopLevelMixin)
+    spec = chart.to_dict()
+    assert spec["title"]["text"]
+    assert any(axis_titles(spec)), "no axis says what it shows"
+
+
+def test_volcano_leaves_out_untested_genes_and_keeps_p_of_zero_finite() -> None:
+    frame = toy(3).assign(p_value=[0.0, np.nan, 0.5])
+    spec = perturbations.volcano(frame, label="G1", rule="x").to_dict()
+    [rows] = spec["datasets"].values()
+    assert [row["evidence"] for row in rows] == [300, pytest.approx(-np.log10(0.5))]
+
+
+def test_deg_bars_put_down_below_zero_and_most_first() -> None:
+    frame = pd.DataFrame({"perturbation": ["A", "B"], "degs": [1, 5], "up": [1, 2], "down": [0, 3]})
+    spec = perturbations.deg_bars(frame, rule="x").to_dict()
+    [rows] = spec["datasets"].values()
+    assert spec["encoding"]["x"]["sort"] == ["B", "A"]
+    assert {(r["perturbation"], r["direction"]): r["n"] for r in rows}["B", "down"] == -3
+
+
+def test_top_deltas_keep_the_largest_of_both_signs() -> None:
+    frame = pd.DataFrame({"gene": [f"G{i}" for i in range(100)], "delta": np.linspace(-1, 0.5, 100)})
+    [rows] = perturbations.top_deltas(frame, label="x").to_dict()["datasets"].values()
+    kept = np.array([row["delta"] for row in rows])
+    assert len(kept) == 50
+    assert np.abs(kept).min() >= np.sort(np.abs(frame["delta"]))[-51]
+
+
+def test_thin_keeps_every_important_row_and_the_limit() -> None:
+    frame = toy(1000)
+    important = np.zeros(1000, dtype=bool)
+    important[::100] = True
+    kept = style.thin(frame, important, limit=50)
+    assert len(kept) <= 50
+    assert set(frame.loc[important, "gene"]) <= set(kept["gene"])
+    assert style.thin(frame, important, limit=1000) is frame
+
+
+def test_expression_means_count_cells_and_shares() -> None:
+    values = np.array([0, 0, 1, 3, 2], dtype=np.float32)
+    groups = pd.Series(["a", "a", "a", "b", "b"])
+    frame = genes.compute_expression(values, groups, chosen=["b", "a", "absent"])
+    assert frame["perturbation"].tolist() == ["b", "a"]
+    assert frame["mean"].tolist() == pytest.approx([2.5, 1 / 3])
+    assert frame["nonzero_fraction"].tolist() == pytest.approx([1, 1 / 3])
+
+
+def test_ecdf_starts_with_the_share_of_expressing_cells_and_falls() -> None:
+    values = np.array([0, 0, 1, 3], dtype=np.float32)
+    curve = genes.compute_ecdf(values, pd.Series(["a"] * 4), chosen=["a"])
+    assert curve["share"].iloc[0] == 0.5
+    assert curve["share"].iloc[-1] == 0.25
+    assert (np.diff(curve["share"]) <= 0).all()
+
+
+def test_histogram_counts_every_finite_value_once() -> None:
+    values = np.array([1.0, 1.0, 2.0, np.nan, 5.0])
+    assert style.histogram_counts(values, bins=7)["n"].sum() == 4
+    assert style.histogram_counts(np.full(3, 2.0), bins=7)["n"].sum() == 3
+    assert style.histogram_counts(np.array([np.nan]), bins=7).empty

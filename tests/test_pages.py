@@ -1,0 +1,356 @@
+"""Every page alone and within the app, on the demo, under AppTest; and the parts that pages share."""
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+import pytest
+from pydantic import BaseModel, Field
+from streamlit.testing.v1 import AppTest
+
+from vccapp.data.demo import write_demo
+from vccapp.data.workspace import list_datasets
+from vccapp.jobs.local import environment
+from vccapp.jobs.store import JobStore
+from vccapp.settings import Settings
+from vccapp.ui.downloads import escape_cells, to_csv
+from vccapp.ui.files import submission_file
+from vccapp.ui.forms import field_label, plain_type
+from vccapp.ui.frame import HOME, PAGES, read_pages
+from vccapp.ui.jobs import duration_text
+
+ROOT = Path(__file__).resolve().parents[1]
+HEAVY = {"torch", "scanpy", "anndata", "numba", "illico", "lightning", "cell_eval"}
+NAMES = sorted(path.stem for path in PAGES.glob("*.py"))
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """The demo with its index and one finished run."""
+    from vccapp.data.dataset import open_dataset
+    from vccapp.stats.build import build_index
+    from vccapp.stats.index import load_index
+    from vccapp.training import RunSpec, make_run_id, train
+    from vccapp.ui.splits import standard_split
+
+    folder = tmp_path_factory.mktemp("pages")
+    settings = Settings(home=folder / "workspace", checkpoints=folder / "checkpoints", data_roots=(folder,))
+    dataset = open_dataset(write_demo(settings))
+    index = settings.datasets / dataset.fingerprint / "index"
+    build_index(dataset, index)
+    [record] = list_datasets(settings)
+    from vccapp.data.split import write_split
+
+    split = standard_split(record, load_index(index))
+    write_split(split, settings)
+    spec = RunSpec(model="perturbation_mean", dataset=record.fingerprint, split=split.name)
+    train(spec, settings, run_id=make_run_id(spec, now=datetime.now(UTC)))
+    return settings
+
+
+@pytest.fixture
+def here(workspace: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The prepared workspace as that of the app."""
+    return use(workspace, monkeypatch)
+
+
+def use(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    for name, value in environment(settings).items():
+        monkeypatch.setenv(name, value)
+    return settings
+
+
+def open_alone(name: str, **params: str) -> AppTest:
+    page = AppTest.from_file(str(PAGES / f"{name}.py"), default_timeout=30)
+    for key, value in params.items():
+        page.query_params[key] = value
+    page.run()
+    return page
+
+
+def assert_well(page: AppTest) -> None:
+    assert not page.exception, [(e.message, e.stack_trace) for e in page.exception]
+    assert not page.error, [e.value for e in page.error]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_page_opens_alone(name: str, here: Settings) -> None:
+    page = open_alone(name)
+    assert_well(page)
+    record = next(record for record in read_pages() if record.path.stem == name)
+    assert [title.value for title in page.title] == [record.title]
+    assert "SIMULATED" in page.main.caption[0].value
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_page_opens_within_the_app(name: str, here: Settings) -> None:
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=30).run()
+    assert_well(app)
+    if name != HOME:
+        app.switch_page(f"pages/{name}.py").run()
+        assert_well(app)
+    assert app.sidebar.selectbox(key="data").value == list_datasets(here)[0].fingerprint
+
+
+def test_statistics_pages_draw_their_figures(here: Settings) -> None:
+    for name, n in (("overview", 5), ("genes", 3), ("perturbations", 6), ("compare", 3), ("submit", 1), ("splits", 2)):
+        page = open_alone(name)
+        assert len(page.get("vega_lite_chart")) == n, name
+        assert all(chart.proto.alt for chart in page.get("vega_lite_chart")), name
+
+
+def test_a_link_reopens_the_view(here: Settings) -> None:
+    page = open_alone("perturbations", pert="MYC", pert_fdr="0.01", pert_lfc="0.5")
+    assert page.selectbox(key="pert").value == "MYC"
+    assert page.select_slider(key="pert_fdr").value == 0.01
+    assert page.slider(key="pert_lfc").value == 0.5
+
+
+def test_a_link_to_unknown_data_says_so(here: Settings) -> None:
+    page = open_alone("overview", data="0123456789abcdef")
+    assert_well(page)
+    [warning] = page.sidebar.warning
+    assert "0123456789abcdef" in warning.value
+
+
+def test_changing_the_dataset_keeps_every_page_well(here: Settings) -> None:
+    from vccapp.data.dataset import open_dataset
+    from vccapp.data.demo import sample_path
+    from vccapp.data.workspace import register
+    from vccapp.stats.build import build_index
+
+    demo = list_datasets(here)[0].fingerprint
+    sample = open_dataset(sample_path())
+    build_index(sample, register(sample, here, simulated=False) / "index")
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=30)
+    app.query_params["data"] = demo
+    app.run()
+    for name in NAMES:
+        if name != HOME:
+            app.switch_page(f"pages/{name}.py").run()
+        app.sidebar.selectbox(key="data").select(sample.fingerprint).run()
+        assert_well(app)
+        assert "SIMULATED" not in app.main.caption[0].value
+        app.sidebar.selectbox(key="data").select(demo).run()
+        assert_well(app)
+    for name, choices in (
+        ("genes", {"gene": "NOGENE"}),
+        ("perturbations", {"pert": "NOGENE"}),
+        ("compare", {"cmp_run": "x"}),
+    ):
+        assert_well(open_alone(name, data=demo, **choices))
+    for name in ("train", "genes"):
+        assert_well(open_alone(name, data=sample.fingerprint))
+    (here.datasets / sample.fingerprint / "dataset.json").unlink()
+
+
+def test_stricter_thresholds_count_fewer_degs(here: Settings) -> None:
+    page = open_alone("perturbations")
+    before = page.dataframe[0].value["degs"].sum()
+    page.slider(key="pert_lfc").set_value(1.0).run()
+    assert_well(page)
+    assert 0 < page.dataframe[0].value["degs"].sum() < before
+
+
+def test_search_narrows_the_genes(here: Settings) -> None:
+    page = open_alone("genes", gene_search="sox2")
+    assert "SOX2" in page.dataframe[0].value["gene"].tolist()
+    assert all("SOX2" in gene for gene in page.dataframe[0].value["gene"])
+
+
+def test_pasted_genes_are_compared_and_unknown_ones_named(here: Settings) -> None:
+    page = open_alone("compare", cmp_genes="MYC, SOX2")
+    assert_well(page)
+    assert set(page.dataframe[-1].value["gene"]) == {"MYC", "SOX2"}
+
+
+def test_bad_files_give_one_sentence_and_no_job(here: Settings) -> None:
+    bad = here.home.parent / "bad.h5ad"
+    bad.write_bytes(b"not an HDF5 file")
+    for path in (bad, here.home.parent / "absent.h5ad", Path("/etc/passwd")):
+        page = open_alone("data", data_path=str(path))
+        assert not page.exception
+        assert len(page.error) == 1
+        assert not [button for button in page.button if button.key == "data_index"]
+
+
+def test_the_sample_opens_with_its_report(here: Settings) -> None:
+    page = open_alone("data")
+    page.button(key="data_sample").click().run()
+    assert_well(page)
+    assert "600 cells x 1,000 genes" in page.table[0].value.to_string()
+
+
+def test_a_split_is_made_and_shown(here: Settings) -> None:
+    page = open_alone("splits")
+    page.text_input(key="split_name").set_value("mine")
+    page.button(key="split_make").click().run()
+    assert_well(page)
+    assert page.selectbox(key="split").value == "mine"
+    assert set(page.dataframe[0].value["part"]) == {"train", "val", "test"}
+
+
+def test_a_budget_that_cannot_be_met_is_one_sentence(here: Settings) -> None:
+    page = open_alone("submit")
+    page.toggle(key="sub_practice").set_value(False).run()
+    assert not page.exception
+    [error] = page.error
+    assert "18,080" in error.value
+
+
+def test_a_missing_index_is_offered_and_not_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = use(Settings(home=tmp_path / "w", checkpoints=tmp_path / "c", data_roots=(tmp_path,)), monkeypatch)
+    write_demo(settings)
+    for name in NAMES:
+        page = open_alone(name)
+        assert_well(page)
+        offered = [button.key for button in page.button if button.key == "start_index"]
+        assert bool(offered) == (name not in {"data", "jobs"}), name
+
+
+def test_the_first_start_makes_the_demo_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+    settings = use(Settings(home=tmp_path / "w", checkpoints=tmp_path / "c", data_roots=(tmp_path,)), monkeypatch)
+
+    def record_only(settings: Settings, task: str, params: dict, *, title: str) -> object:
+        started.append(task)
+        with JobStore(settings) as store:
+            return store.create(task, params, title=title)
+
+    monkeypatch.setattr("vccapp.ui.jobs.start_job", record_only)
+    for name in NAMES:
+        assert_well(open_alone(name))
+    assert started == ["demo"]
+    assert settings.home.is_dir()
+
+
+def test_pages_load_nothing_heavy(here: Settings) -> None:
+    code = (
+        "import sys; from streamlit.testing.v1 import AppTest\n"
+        f"for path in {[str(PAGES / f'{name}.py') for name in NAMES]}:\n"
+        "    found = AppTest.from_file(path, default_timeout=30).run().exception\n"
+        "    assert not found, (path, found)\n"
+        "print(*{m.split('.')[0] for m in sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert not set(done.stdout.split()) & HEAVY
+
+
+def test_pages_are_short_and_in_order() -> None:
+    orders = [record.order for record in read_pages()]
+    assert len(set(orders)) == len(orders)
+    assert read_pages()[0].path.stem == HOME
+    for path in PAGES.glob("*.py"):
+        text = path.read_text()
+        assert len(text.splitlines()) < 150, f"{path.name} is long for a page"
+        for word in ("groupby(", "try:", "except", "use_container_width"):
+            assert word not in text, f"{path.name} holds {word}"
+
+
+def test_cells_that_look_like_formulas_are_escaped() -> None:
+    frame = pd.DataFrame({"gene": ["=cmd()", "-A", "@x", "+1", "MYC"], "delta": [-1.0, 2, 3, 4, 5]})
+    escaped = escape_cells(frame)
+    assert escaped["gene"].tolist() == ["'=cmd()", "'-A", "'@x", "'+1", "MYC"]
+    assert escaped["delta"].tolist() == frame["delta"].tolist()
+    assert to_csv(frame).decode().splitlines()[1] == "'=cmd(),-1.0"
+    assert frame["gene"].tolist()[0] == "=cmd()"
+    categories = pd.DataFrame({"gene": pd.Categorical(["=x", "MYC"])})
+    assert escape_cells(categories)["gene"].tolist() == ["'=x", "MYC"]
+
+
+def test_only_packages_of_submissions_are_served(settings: Settings, tmp_path: Path) -> None:
+    folder = settings.submissions / "one"
+    folder.mkdir(parents=True)
+    (folder / "one.vcc").write_bytes(b"x")
+    (folder / "plan.json").write_text(json.dumps({}))
+    (tmp_path / "secret.vcc").write_bytes(b"x")
+    (folder / "link.vcc").symlink_to(tmp_path / "secret.vcc")
+    assert submission_file("one", "one.vcc", settings) == folder / "one.vcc"
+    for submission, name in (
+        ("one", "plan.json"),
+        ("one", "absent.vcc"),
+        ("one", "link.vcc"),
+        ("one", "../../../secret.vcc"),
+        ("..", "one.vcc"),
+        (".", "one.vcc"),
+        ("", "one.vcc"),
+        ("one/..", "one.vcc"),
+    ):
+        assert submission_file(submission, name, settings) is None, (submission, name)
+
+
+class Toy(BaseModel):
+    rate: float = Field(0.1, gt=0, le=1, description="How fast.")
+    steps: int | None = Field(3, ge=1)
+    way: Literal["a", "b"] = "b"
+    deep: bool = False
+
+
+def show_toy_form() -> None:
+    import streamlit as st
+    from test_pages import Toy
+
+    from vccapp.ui.forms import spec_form
+
+    st.session_state["values"] = spec_form(Toy, key="toy")
+
+
+def test_form_has_a_widget_of_the_right_kind_for_each_field() -> None:
+    page = AppTest.from_function(show_toy_form).run()
+    assert_well(page)
+    assert page.session_state["values"] == {"rate": 0.1, "steps": 3, "way": "b", "deep": False}
+    rate = page.number_input(key="toy_rate")
+    assert (rate.label, rate.help, rate.max) == ("Rate", "How fast.", 1)
+    assert page.number_input(key="toy_steps").min == 1
+    assert page.selectbox(key="toy_way").options == ["a", "b"]
+    page.toggle(key="toy_deep").set_value(True).run()
+    assert page.session_state["values"]["deep"] is True
+
+
+def test_labels_and_types_of_fields() -> None:
+    assert field_label("learning_rate") == "Learning rate"
+    assert plain_type(int | None) is int
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (59, "59 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")])
+def test_durations_read_as_people_say_them(seconds: float, text: str) -> None:
+    assert duration_text(seconds) == text
+
+
+def test_unexpected_errors_are_one_sentence_with_the_log(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(settings, monkeypatch)
+    settings.home.mkdir(parents=True)
+
+    def page() -> None:
+        from vccapp.ui.frame import tell_error
+
+        tell_error(ZeroDivisionError("secret detail"))
+
+    shown = AppTest.from_function(page).run()
+    [error] = shown.error
+    assert "ZeroDivisionError" in error.value
+    assert str(settings.home / "app.log") in error.value
+    assert "secret detail" not in error.value
+    assert "secret detail" in (settings.home / "app.log").read_text()
+
+
+def test_expected_errors_are_their_sentence_and_the_page_goes_on() -> None:
+    def page() -> None:
+        import streamlit as st
+
+        from vccapp.errors import DataError
+        from vccapp.ui.frame import errors_told
+
+        with errors_told():
+            msg = "no X."
+            raise DataError(msg)
+        st.write("after")
+
+    shown = AppTest.from_function(page).run()
+    assert [error.value for error in shown.error] == ["no X."]
+    assert shown.markdown[0].value == "after"

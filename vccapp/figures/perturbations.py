@@ -1,0 +1,165 @@
+"""Figures of the page Perturbations: DEGs of all, and one in detail."""
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from vccapp.figures.style import (
+    ACCENT,
+    DOWN,
+    NEUTRAL,
+    UP,
+    diagonal,
+    finish,
+    histogram_bars,
+    histogram_counts,
+    legend,
+    names_axis,
+    shown,
+    thin,
+)
+
+MAX_BARS = 40
+TOP = 50
+DIRECTIONS = alt.Scale(domain=["up", "down", "not significant"], range=[UP, DOWN, NEUTRAL])
+SHAPES = alt.Scale(domain=["up", "down", "not significant"], range=["triangle-up", "triangle-down", "circle"])
+
+
+def classify(de: pd.DataFrame, *, fdr: float, min_abs_lfc: float) -> np.ndarray:
+    """'up', 'down' or 'not significant' of each gene. de: columns fdr, log2_fold_change."""
+    lfc = de["log2_fold_change"].to_numpy(float)
+    significant = (de["fdr"].to_numpy(float) < fdr) & (np.abs(lfc) >= min_abs_lfc) & (lfc != 0)
+    return np.where(~significant, "not significant", np.where(lfc > 0, "up", "down"))
+
+
+def deg_bars(counts: pd.DataFrame, *, rule: str) -> alt.Chart:
+    """DEGs up and down for the perturbations with most. counts: perturbation, degs, up, down. rule: what a DEG is."""
+    top = counts.sort_values("degs", ascending=False, kind="stable").head(MAX_BARS)
+    order = top["perturbation"].tolist()
+    tidy = pd.concat(
+        [
+            pd.DataFrame({"perturbation": top["perturbation"], "direction": "up", "n": top["up"], "genes": top["up"]}),
+            pd.DataFrame(
+                {"perturbation": top["perturbation"], "direction": "down", "n": -top["down"], "genes": top["down"]}
+            ),
+        ]
+    )
+    chart = (
+        alt.Chart(tidy)
+        .mark_bar()
+        .encode(
+            x=alt.X("perturbation:N", sort=order, axis=names_axis(len(top))),
+            y=alt.Y("n:Q", title="DEGs down | up", axis=alt.Axis(format="~s")),
+            color=alt.Color("direction:N", scale=alt.Scale(domain=["up", "down"], range=[UP, DOWN]), legend=legend()),
+            tooltip=["perturbation:N", "direction:N", alt.Tooltip("genes:Q", format=",")],
+        )
+    )
+    few = f": the {len(top)} with most of {len(counts):,}" if len(top) < len(counts) else ""
+    return finish(chart, f"DEGs per perturbation{few}", rule, height=340)
+
+
+def delta_histogram(delta: np.ndarray, *, label: str) -> alt.Chart:
+    """Distribution of the deltas of one perturbation over the genes, counts on a symlog axis. delta: (n_genes,)."""
+    counts = histogram_counts(delta, bins=80)
+    counts["direction"] = np.where((counts["start"] + counts["end"]) > 0, "up", "down")
+    scale = alt.Scale(type="symlog")
+    y = alt.Y(
+        "n:Q", title="genes (symlog)", scale=scale, axis=alt.Axis(values=[0, 1, 3, 10, 30, 100, 300, 1e3, 3e3, 1e4])
+    )
+    x = alt.X("start:Q", title="delta (log1p, perturbed minus control)")
+    chart = histogram_bars(counts[counts["n"] > 0], x, y=y, format=".3f", noun="genes")
+    chart = chart.encode(color=alt.Color("direction:N", scale=DIRECTIONS, legend=None))
+    spread = float(np.std(delta)) if len(delta) else 0.0
+    return finish(chart, f"{label}: distribution of deltas", f"standard deviation {spread:.4f}")
+
+
+def top_deltas(frame: pd.DataFrame, *, label: str) -> alt.Chart:
+    """The TOP genes by |delta|, as bars. frame: gene, delta."""
+    frame = frame[["gene", "delta"]]
+    top = frame.reindex(frame["delta"].abs().sort_values(ascending=False, kind="stable").index).head(TOP)
+    top = top.assign(direction=np.where(top["delta"] > 0, "up", "down")).sort_values("delta", ascending=False)
+    chart = (
+        alt.Chart(top)
+        .mark_bar()
+        .encode(
+            x=alt.X("gene:N", sort=top["gene"].tolist(), axis=names_axis(len(top))),
+            y=alt.Y("delta:Q", title="delta (log1p)"),
+            color=alt.Color("direction:N", scale=DIRECTIONS, legend=None),
+            tooltip=["gene:N", alt.Tooltip("delta:Q", format=".4f")],
+        )
+    )
+    return finish(chart, f"{label}: the {len(top)} largest deltas", "perturbed minus control, log1p")
+
+
+def mean_scatter(frame: pd.DataFrame, *, label: str) -> alt.Chart:
+    """Mean expression in perturbed against control cells. frame: gene, control, perturbed, direction."""
+    frame = frame[["gene", "control", "perturbed", "direction"]]
+    points = thin(frame, (frame["direction"] != "not significant").to_numpy())
+    high = float(max(frame["control"].max(), frame["perturbed"].max()))
+    dots = (
+        alt.Chart(points)
+        .mark_point(filled=True, size=28, opacity=0.65)
+        .encode(
+            x=alt.X("control:Q", title="controls: mean log1p"),
+            y=alt.Y("perturbed:Q", title=f"{label}: mean log1p"),
+            color=alt.Color("direction:N", scale=DIRECTIONS, legend=legend()),
+            shape=alt.Shape("direction:N", scale=SHAPES, legend=legend()),
+            order=alt.Order("rank:Q"),
+            tooltip=["gene:N", alt.Tooltip("control:Q", format=".3f"), alt.Tooltip("perturbed:Q", format=".3f")],
+        )
+        .transform_calculate(rank="datum.direction == 'not significant' ? 0 : 1")
+    )
+    chart = diagonal(0, high) + dots
+    return finish(chart, f"{label} against controls", shown(frame, points, "genes"), height=360, renderer="canvas")
+
+
+def volcano(frame: pd.DataFrame, *, label: str, rule: str) -> alt.Chart:
+    """Fold change against evidence. frame: gene, p_value, fdr, log2_fold_change, direction."""
+    frame = frame[["gene", "p_value", "fdr", "log2_fold_change", "direction"]]
+    tested = frame[np.isfinite(frame["p_value"]) & np.isfinite(frame["log2_fold_change"])]
+    p = tested["p_value"].to_numpy(float)
+    tested = tested.assign(evidence=-np.log10(np.clip(p, 1e-300, 1)))
+    points = thin(tested, (tested["direction"] != "not significant").to_numpy())
+    chart = (
+        alt.Chart(points)
+        .mark_point(filled=True, size=28, opacity=0.65)
+        .encode(
+            x=alt.X("log2_fold_change:Q", title="log2 fold change"),
+            y=alt.Y("evidence:Q", title="-log10 p"),
+            color=alt.Color("direction:N", scale=DIRECTIONS, legend=legend()),
+            shape=alt.Shape("direction:N", scale=SHAPES, legend=legend()),
+            tooltip=[
+                "gene:N",
+                alt.Tooltip("log2_fold_change:Q", format=".2f"),
+                alt.Tooltip("p_value:Q", format=".2e"),
+                alt.Tooltip("fdr:Q", format=".2e"),
+            ],
+        )
+    )
+    return finish(chart, f"{label}: volcano", f"marked: {rule}", height=360, renderer="canvas")
+
+
+def knockdown_strip(frame: pd.DataFrame, *, chosen: str | None = None) -> alt.Chart:
+    """Expression left on each perturbed gene, ranked. frame: perturbation, knockdown (fraction left; NaN left out)."""
+    known = (
+        frame[["perturbation", "knockdown"]].dropna().sort_values(["knockdown", "perturbation"]).reset_index(drop=True)
+    )
+    known["rank"] = np.arange(1, len(known) + 1)
+    known["kind"] = np.where(known["perturbation"] == chosen, "chosen", "other")
+    kinds = ["other", "chosen"]
+    points = (
+        alt.Chart(known)
+        .mark_point(filled=True)
+        .encode(
+            x=alt.X("rank:Q", title="perturbations, from strongest to weakest knock-down"),
+            y=alt.Y("knockdown:Q", title="expression left on the target", axis=alt.Axis(format="%")),
+            color=alt.Color("kind:N", scale=alt.Scale(domain=kinds, range=[ACCENT, UP]), legend=None),
+            shape=alt.Shape("kind:N", scale=alt.Scale(domain=kinds, range=["circle", "diamond"]), legend=None),
+            size=alt.Size("kind:N", scale=alt.Scale(domain=kinds, range=[45, 160]), legend=None),
+            tooltip=["perturbation:N", alt.Tooltip("knockdown:Q", title="left", format=".1%")],
+        )
+    )
+    line = alt.Chart(pd.DataFrame({"y": [1.0]})).mark_rule(color=NEUTRAL, strokeDash=[5, 4]).encode(y="y:Q")
+    strong = int((known["knockdown"] < 0.3).sum())
+    found = f"{strong:,} of {len(known):,} targets keep less than 30 %; dashed: no knock-down"
+    return finish(line + points, "On-target knock-down", found)

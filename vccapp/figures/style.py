@@ -1,0 +1,83 @@
+"""What figures have in common: colours, titles, and thinning of crowded scatters."""
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+UP = "#D55E00"
+DOWN = "#3D8FC4"
+NEUTRAL = "#9AA3AD"
+ACCENT = "#2A85BD"
+QUIET = "#7D8996"
+MAX_POINTS = 6000
+"""More points than this in a scatter slow a browser down and hide each other."""
+
+
+def finish(
+    chart: alt.TopLevelMixin, text: str, subtitle: str, *, height: int = 300, renderer: str = "svg"
+) -> alt.TopLevelMixin:
+    """The chart with its title, a quieter line below it, and the size that cards have.
+
+    renderer : "canvas" where points are many: a browser needs ten times as long for them as SVG.
+    """
+    title = alt.TitleParams(
+        text, subtitle=subtitle, anchor="start", fontSize=14, subtitleFontSize=12, subtitleColor=QUIET, offset=10
+    )
+    padding = {"left": 0, "top": 2, "right": 4, "bottom": 8}
+    return chart.properties(
+        title=title, height=height, padding=padding, usermeta={"embedOptions": {"renderer": renderer}}
+    )
+
+
+def legend(*, columns: int = 4) -> alt.Legend:
+    """A legend below the plot."""
+    return alt.Legend(title=None, orient="bottom", columns=columns, offset=4, padding=0, symbolSize=70)
+
+
+def names_axis(n: int) -> alt.Axis:
+    """An axis of names on which every name is written."""
+    return alt.Axis(title=None, labelAngle=-90 if n > 12 else -45, labelLimit=84, labelOverlap=False, labelFontSize=10)
+
+
+def thin(frame: pd.DataFrame, important: np.ndarray, *, limit: int = MAX_POINTS) -> pd.DataFrame:
+    """At most `limit` rows: the important ones first, the others at even steps through the frame's order."""
+    if len(frame) <= limit:
+        return frame
+    chosen = np.flatnonzero(important)[:limit]
+    others = np.flatnonzero(~important)
+    room = limit - len(chosen)
+    steps = np.unique(np.linspace(0, len(others) - 1, room).astype(int)) if room > 0 and len(others) else []
+    return frame.iloc[np.sort(np.concatenate([chosen, others[np.asarray(steps, dtype=int)]]))]
+
+
+def shown(frame: pd.DataFrame, points: pd.DataFrame, noun: str) -> str:
+    """How much of a frame a thinned chart shows."""
+    if len(points) == len(frame):
+        return f"{len(frame):,} {noun}"
+    return f"{len(points):,} of {len(frame):,} {noun}, the marked ones all among them"
+
+
+def diagonal(low: float, high: float) -> alt.Chart:
+    """The line on which both axes agree."""
+    ends = pd.DataFrame({"x": [low, high], "y": [low, high]})
+    return alt.Chart(ends).mark_line(color=NEUTRAL, strokeDash=[5, 4], strokeWidth=1.2).encode(x="x:Q", y="y:Q")
+
+
+def histogram_bars(counts: pd.DataFrame, x: alt.X, *, y: alt.Y, format: str, noun: str) -> alt.Chart:
+    """Bars of `histogram_counts`, from zero up."""
+    tips = [
+        alt.Tooltip("start:Q", title="from", format=format),
+        alt.Tooltip("end:Q", title="to", format=format),
+        alt.Tooltip("n:Q", title=noun, format=","),
+    ]
+    return alt.Chart(counts).mark_rect(color=ACCENT).encode(x=x, x2="end:Q", y=y, y2=alt.datum(0), tooltip=tips)
+
+
+def histogram_counts(values: np.ndarray, *, bins: int) -> pd.DataFrame:
+    """Bin edges and counts of the finite values: columns start, end, n."""
+    finite = np.asarray(values, dtype=float)
+    finite = finite[np.isfinite(finite)]
+    if not len(finite):
+        return pd.DataFrame({"start": [], "end": [], "n": []})
+    counts, edges = np.histogram(finite, bins=bins)
+    return pd.DataFrame({"start": edges[:-1], "end": edges[1:], "n": counts})

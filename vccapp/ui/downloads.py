@@ -1,0 +1,36 @@
+"""CSV of what a page shows. Text that a spreadsheet would run as a formula is made harmless on the way out."""
+
+import pandas as pd
+import streamlit as st
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def escape_cells(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with an apostrophe before each text cell that begins like a formula; numbers stay as they are."""
+
+    def escape(value: object) -> object:
+        return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+    texts = frame.select_dtypes(exclude=["number", "bool", "datetime"])
+    return frame.assign(**{name: column.astype(object).map(escape) for name, column in texts.items()})
+
+
+def to_csv(frame: pd.DataFrame) -> bytes:
+    """UTF-8 CSV without the row numbers."""
+    return escape_cells(frame).to_csv(index=False).encode()
+
+
+def show_csv_button(frame: pd.DataFrame, *, name: str, key: str) -> None:
+    """A quiet button that downloads the frame as `<name>.csv`; the file is only made when it is asked for."""
+    st.download_button(
+        "CSV",
+        data=lambda: to_csv(frame),
+        file_name=f"{name}.csv",
+        mime="text/csv",
+        key=f"{key}_csv",
+        type="tertiary",
+        icon=":material/download:",
+        on_click="ignore",
+        help=f"Download these {len(frame):,} rows as {name}.csv",
+    )

@@ -1,0 +1,93 @@
+"""Small tables that pages show as they are."""
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from vccapp.data.schema import Schema
+from vccapp.data.split import Split
+from vccapp.data.workspace import Record
+from vccapp.stats.index import Index
+
+SPACES = {"counts": "raw counts", "log1p": "log1p", "scaled": "scaled"}
+
+
+def schema_table(schema: Schema) -> pd.DataFrame:
+    """What was found in a file, one row a fact: columns what, found."""
+    stored = f"{schema.n_values:,} stored values" if schema.n_values is not None else "every value stored"
+    ids = {"symbol": "gene symbols", "ensembl": "Ensembl identifiers", "entrez": "Entrez numbers"}
+    rows = {
+        "File": str(schema.path),
+        "Shape": f"{schema.n_cells:,} cells x {schema.n_genes:,} genes",
+        "Matrix": f"{schema.format}, {schema.layout}, {schema.dtype}, {stored}",
+        "Values": f"{SPACES[schema.value_space]}: {schema.value_evidence}",
+        "Perturbation column": schema.perturbation_column,
+        "Control label": f"{schema.control_label} ({schema.n_control_cells:,} cells)",
+        "Perturbations": f"{schema.n_perturbations:,} without the control",
+        "Guide column": schema.guide_column or "none",
+        "Batch column": schema.batch_column or "none",
+        "Gene names": ids.get(schema.gene_id_kind, "of an unknown kind"),
+    }
+    return pd.DataFrame({"what": list(rows), "found": list(rows.values())})
+
+
+def show_schema(schema: Schema) -> None:
+    """The report of a file: what was found, and every note about what was guessed or mapped."""
+    st.table(schema_table(schema), border="horizontal", hide_index=True, hide_header=True, alt="Schema report")
+    st.caption("  \n".join(schema.notes))
+
+
+def summary_numbers(index: Index) -> pd.DataFrame:
+    """The numbers people print of a dataset, over its genes: columns what, value."""
+    genes, perturbations = index.genes, index.perturbations.iloc[1:]
+    rows = {
+        "Mean of the gene means": f"{genes['mean'].mean():.4g}",
+        "Mean of the gene maxima": f"{genes['max'].mean():.4g}",
+        "Mean of the gene minima": f"{genes['min'].mean():.4g}",
+        "Genes never seen": _share(genes["nonzero_fraction"].to_numpy() == 0),
+        "Genes never seen in controls": _share(genes["ctrl_nonzero_fraction"].to_numpy() == 0),
+        "Cells without UMIs": f"{index.meta['n_cells_without_umis']:,}",
+        "Cells per perturbation": _range(perturbations["n_cells"]),
+        "DEGs per perturbation": _range(perturbations["degs"]),
+    }
+    return pd.DataFrame({"what": list(rows), "value": list(rows.values())})
+
+
+def show_summary(index: Index) -> None:
+    """The summary numbers as a plain table."""
+    st.table(summary_numbers(index), border="horizontal", hide_index=True, hide_header=True, alt="Summary numbers")
+
+
+def _share(mask: np.ndarray) -> str:
+    return f"{mask.sum():,} ({mask.mean():.1%})"
+
+
+def _range(values: pd.Series) -> str:
+    return f"{values.min():,.0f} to {values.max():,.0f}, median {values.median():,.0f}"
+
+
+def split_table(split: Split, index: Index) -> pd.DataFrame:
+    """One row a perturbation of a split: perturbation, part, n_cells, effect, degs."""
+    parts = {"train": split.train, "val": split.val, "test": split.test}
+    members = [(label, part) for part, labels in parts.items() for label in labels]
+    known = index.perturbations[["perturbation", "n_cells", "effect", "degs"]]
+    return pd.DataFrame(members, columns=["perturbation", "part"]).merge(known, on="perturbation", how="left")
+
+
+def dataset_table(records: list[Record]) -> pd.DataFrame:
+    """One row a registered dataset."""
+    rows = [
+        {
+            "title": record.title,
+            "cells": record.schema.n_cells,
+            "genes": record.schema.n_genes,
+            "perturbations": record.schema.n_perturbations,
+            "statistics": "ready" if record.has_index else "not computed",
+            "origin": "simulated" if record.simulated else "measured",
+            "fingerprint": record.fingerprint,
+            "path": str(record.path),
+        }
+        for record in records
+    ]
+    columns = ["title", "cells", "genes", "perturbations", "statistics", "origin", "fingerprint", "path"]
+    return pd.DataFrame(rows, columns=columns)
