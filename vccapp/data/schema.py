@@ -15,6 +15,11 @@ ValueSpace = Literal["counts", "log1p", "scaled"]
 Layout = Literal["csr", "csc", "dense"]
 
 
+def genes_of(label: str) -> tuple[str, ...]:
+    """The genes of a perturbation: 'A' -> (A,), 'A+B' -> (A, B)."""
+    return tuple(label.split("+"))
+
+
 class Columns(BaseModel):
     """The user's own choice of obs columns and control label; None means: find it."""
 

@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from vccapp.data.schema import CONTROL
+from vccapp.data.schema import CONTROL, genes_of
 from vccapp.errors import ResourceError, SpecError
 
 DECADES = 5.0  # gene means span this many powers of ten
@@ -105,13 +105,8 @@ class Simulation:
         return len(self.genes)
 
 
-def split_label(label: str) -> list[str]:
-    """The genes that a perturbation label names: 'A' -> [A], 'A+B' -> [A, B]."""
-    return label.split("+")
-
-
 def _is_label(label: str) -> bool:
-    genes = split_label(label)
+    genes = genes_of(label)
     return 1 <= len(genes) <= 2 and len(set(genes)) == len(genes) and all(g and not g.isspace() for g in genes)
 
 
@@ -216,7 +211,7 @@ def find_targets(labels: Sequence[str], genes: Sequence[str]) -> np.ndarray:
         raise ResourceError(msg)
     targets = np.full((len(labels), 2), -1)
     for row, label in enumerate(labels):
-        for column, gene in enumerate(split_label(label) if label != CONTROL else ()):
+        for column, gene in enumerate(genes_of(label) if label != CONTROL else ()):
             if gene not in position:
                 msg = f"Perturbation '{label}' targets '{gene}', which is not among the {len(genes):,} genes; add it."
                 raise SpecError(msg)

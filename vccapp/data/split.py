@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from vccapp.data.atomic import read_json, write_json
-from vccapp.data.schema import CONTROL
+from vccapp.data.schema import CONTROL, genes_of
 from vccapp.errors import DataError, SpecError
 from vccapp.settings import Settings
 
@@ -43,11 +43,6 @@ class Split(BaseModel):
             msg = f"'{name}' cannot name a split; use up to 80 letters, digits, '.', '_' and '-'."
             raise SpecError(msg)
         return name
-
-
-def genes_of(label: str) -> tuple[str, ...]:
-    """The genes of a perturbation: 'A' -> (A,), 'A+B' -> (A, B)."""
-    return tuple(label.split("+"))
 
 
 def make_split(

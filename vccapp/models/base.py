@@ -26,8 +26,8 @@ from scipy.sparse import csr_matrix
 
 import vccapp
 from vccapp.data.atomic import read_json, write_folder
-from vccapp.data.schema import CONTROL
-from vccapp.data.split import Split, genes_of
+from vccapp.data.schema import CONTROL, genes_of
+from vccapp.data.split import Split
 from vccapp.errors import DataError, SpecError
 from vccapp.models.anchor import anchor_cells
 from vccapp.progress import Progress, silent

@@ -84,10 +84,10 @@ def add_rows(data, indices, indptr, scaling, tables, groups, order, edges, momen
 
 
 @njit(parallel=True, cache=True, nogil=True)
-def scatter_bytes(data, indices, indptr, first, edges, block):
-    """Write CSR rows of counts into a gene-major block of bytes; 255 marks a count kept in the overflow list.
+def scatter(data, indices, indptr, first, edges, limit, block):
+    """Write CSR rows into a gene-major block, values above `limit` as `limit`.
 
-    block : (n_genes, block_cells) uint8, zero where nothing is written; first : column of the first row
+    block : (n_genes, block_cells), zero where nothing is written; first : column of the first row
     """
     for part in prange(len(edges) - 1):
         low_gene, high_gene = edges[part], edges[part + 1]
@@ -98,23 +98,7 @@ def scatter_bytes(data, indices, indptr, first, edges, block):
                 g = indices[j]
                 if g >= high_gene:
                     break
-                x = data[j]
-                block[g, first + i] = 255 if x > 254 else np.uint8(x)
-
-
-@njit(parallel=True, cache=True, nogil=True)
-def scatter_floats(data, indices, indptr, first, edges, block):
-    """As `scatter_bytes`, for values that are no counts: block is float32 and nothing overflows."""
-    for part in prange(len(edges) - 1):
-        low_gene, high_gene = edges[part], edges[part + 1]
-        for i in range(len(indptr) - 1):
-            start, stop = indptr[i], indptr[i + 1]
-            low = start + np.searchsorted(indices[start:stop], low_gene)
-            for j in range(low, stop):
-                g = indices[j]
-                if g >= high_gene:
-                    break
-                block[g, first + i] = data[j]
+                block[g, first + i] = min(data[j], limit)
 
 
 @njit(cache=True, nogil=True)

@@ -34,14 +34,14 @@ class StoreWriter:
         from vccapp.stats import kernels
         from vccapp.stats.accumulator import gene_ranges
 
-        scatter = kernels.scatter_bytes if self.dtype == "uint8" else kernels.scatter_floats
+        limit = np.float32(OVERFLOW if self.dtype == "uint8" else np.inf)
         start = 0
         while start < rows.shape[0]:
             stop = min(rows.shape[0], start + self._block.shape[1] - self._filled)
             low, high = rows.indptr[start], rows.indptr[stop]
             indptr = rows.indptr[start : stop + 1] - low
             data, indices = rows.data[low:high], rows.indices[low:high]
-            scatter(data, indices, indptr, self._filled, gene_ranges(self.n_genes), self._block)
+            kernels.scatter(data, indices, indptr, self._filled, gene_ranges(self.n_genes), limit, self._block)
             if self.dtype == "uint8":
                 large = np.flatnonzero(data >= OVERFLOW)
                 if len(large):

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from vccapp.data.schema import genes_of
 from vccapp.stats.accumulator import LARGEST, LINEAR_SUM, LOG_SUM, SMALLEST, SUM, Accumulator
 from vccapp.stats.hvg import compute_hvg
 from vccapp.stats.index import compute_deg_counts
@@ -94,6 +95,6 @@ def _gene_table(genes: np.ndarray, accumulator: Accumulator, moments: np.ndarray
 
 def _residual(label: str, linear: np.ndarray, row: int, position: dict[str, int]) -> float:
     """Expression left on the target, as a fraction of control, in expm1(mean log1p); the mean over two targets."""
-    columns = [position[gene] for gene in label.split("+") if gene in position]
+    columns = [position[gene] for gene in genes_of(label) if gene in position]
     left = [linear[row, c] / linear[0, c] for c in columns if row and linear[0, c] > 0]
     return float(np.mean(left)) if left else np.nan

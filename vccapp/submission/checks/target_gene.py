@@ -1,5 +1,6 @@
 """The perturbed gene is lower than in the controls: the challenge's cells are CRISPRi knock-downs."""
 
+from vccapp.data.schema import genes_of
 from vccapp.submission.check import CHECKS, Check, CheckResult
 from vccapp.submission.naming import name_some
 
@@ -16,7 +17,7 @@ class TargetGene(Check):
         pairs = [
             (context.labels[i], means[i, column[gene]] / means[control, column[gene]])
             for i in context.perturbations()
-            for gene in context.labels[i].split("+")
+            for gene in genes_of(context.labels[i])
             if gene in column and means[control, column[gene]] > 0
         ]
         if not pairs:
