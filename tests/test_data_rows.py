@@ -2,6 +2,7 @@
 
 import pickle
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 
 import anndata as ad
@@ -17,6 +18,7 @@ from scipy.sparse import csc_matrix, csr_matrix, random_array
 
 from vccapp.data import rows as rows_module
 from vccapp.data.rows import CsrRows, Rows, cut, open_rows, spread
+from vccapp.errors import DataError
 
 MAKE = {"csr": csr_matrix, "csc": csc_matrix, "dense": np.asarray}
 STORES = ["plain.h5ad", "gzip.h5ad", "lzf.h5ad", "v2.zarr", "v3.zarr"]
@@ -65,10 +67,14 @@ def test_rows_equal_scipy(n, m, density, dtype, layout, store, max_values, seed,
         assert (rows.layout, rows.shape) == (layout, (n, m))
         blocks = list(rows.iter_rows(max_values))
         picked = rows.read_rows(asked, max_values=max_values)
+        parts = list(rows.iter_values(max_values))
     starts = [start for start, _ in blocks]
     assert starts == np.cumsum([0, *(block.shape[0] for _, block in blocks)])[:-1].tolist()
     np.testing.assert_array_equal(np.vstack([block.toarray() for _, block in blocks]), x.astype(np.float32))
     np.testing.assert_array_equal(picked.toarray(), x[asked].astype(np.float32))
+    assert [start for start, *_ in parts] == starts
+    totals = [values[first:last].sum() for _, values, ends in parts for first, last in pairwise(ends.tolist())]
+    np.testing.assert_array_equal(totals, x.sum(axis=1, dtype=np.float32))
     for block in [picked, *(block for _, block in blocks)]:
         assert isinstance(block, csr_matrix)
         assert block.dtype == np.float32
@@ -128,6 +134,34 @@ def test_leaving_early_closes_the_file(tmp_path: Path) -> None:
     blocks.close()
     with h5py.File(tmp_path / "plain.h5ad", "r+") as file:
         assert "X" in file
+
+
+def test_blocks_that_are_kept_stay_as_they_were(tmp_path: Path) -> None:
+    """Memory is used again only where nobody holds it."""
+    x = make_matrix(60, 9, 0.6, "float32", 4)
+    write(tmp_path / "plain.h5ad", x, "csr")
+    rows = open_rows(tmp_path / "plain.h5ad")
+    np.testing.assert_array_equal(np.vstack([b.toarray() for _, b in list(rows.iter_rows(50))]), x)
+    addresses = [block.data.__array_interface__["data"][0] for _, block in rows.iter_rows(50)]
+    assert len(set(addresses)) < len(addresses)
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint32", "int16"])
+def test_indices_of_other_types(dtype: str, tmp_path: Path) -> None:
+    x = make_matrix(20, 9, 0.6, "float32", 5)
+    write(tmp_path / "plain.h5ad", x, "csr")
+    with h5py.File(tmp_path / "plain.h5ad", "r+") as file:
+        indices = file["X/indices"][:].astype(dtype)
+        del file["X/indices"]
+        file["X/indices"] = indices
+    rows = open_rows(tmp_path / "plain.h5ad")
+    for _, block in rows.iter_rows(1000):
+        np.testing.assert_array_equal(block.toarray(), x)
+        assert block.indices.dtype == np.int32
+    with h5py.File(tmp_path / "plain.h5ad", "r+") as file:
+        file["X/indices"][3] = np.iinfo(dtype).max
+    with pytest.raises(DataError, match=r"plain\.h5ad: X points to column"):
+        list(rows.iter_rows(1000))
 
 
 def test_far_rows_are_read_apart_and_near_ones_together() -> None:

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import anndata as ad
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -24,7 +25,7 @@ from vccapp.stats.de import compute_de
 from vccapp.stats.hvg import compute_hvg
 from vccapp.stats.index import Index, has_index, load_index
 from vccapp.stats.plan import plan_index
-from vccapp.stats.store import GeneStore, StoreWriter
+from vccapp.stats.store import GeneStore, StoreWriter, describe_store
 
 
 @pytest.fixture(scope="module")
@@ -206,7 +207,7 @@ def test_store_returns_what_it_was_given(dtype: str, n_cells: int, n_genes: int,
         writer = StoreWriter(Path(name), n_cells=n_cells, n_genes=n_genes, dtype=dtype)
         for start in range(0, n_cells, width):
             writer.add(csr_matrix(x[start : start + width]))
-        writer.close()
+        describe_store(Path(name), [writer.close()], n_cells=n_cells, n_genes=n_genes, dtype=dtype)
         store = GeneStore(Path(name))
         np.testing.assert_array_equal(store.read(0, n_genes), x.T)
         middle = n_genes // 2
@@ -219,7 +220,7 @@ def test_store_spans_blocks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     writer = StoreWriter(tmp_path, n_cells=40, n_genes=9, dtype="uint8")
     for start in range(0, 40, 11):
         writer.add(csr_matrix(x[start : start + 11]))
-    writer.close()
+    describe_store(tmp_path, [writer.close()], n_cells=40, n_genes=9, dtype="uint8")
     np.testing.assert_array_equal(GeneStore(tmp_path).read(2, 8), x.T[2:8])
 
 
@@ -301,6 +302,19 @@ def test_two_builders_of_one_index_do_not_meet(counts: ad.AnnData, tmp_path: Pat
 
     with pytest.raises(Stopped):
         build_index(dataset, tmp_path / "index", progress=second)
+
+
+@pytest.mark.parametrize(("value", "found"), [(np.nan, "NaN"), (-2.0, "negative"), (0.5, "fractions")])
+def test_wrong_values_deep_in_the_file_are_told(
+    counts: ad.AnnData, tmp_path: Path, value: float, found: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts.write_h5ad(tmp_path / "toy.h5ad")
+    dataset = open_dataset(tmp_path / "toy.h5ad")  # before the value goes wrong: a sample need not meet it
+    with h5py.File(tmp_path / "toy.h5ad", "r+") as file:
+        file["X/data"][file["X/indptr"][200]] = value
+    with pytest.raises(DataError, match=f"{found}.* row 200"):
+        build_index(dataset, tmp_path / "index")
+    assert not has_index(tmp_path / "index")
 
 
 def test_a_full_disk_is_refused_before_work(

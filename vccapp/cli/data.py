@@ -1,20 +1,24 @@
-"""`vccapp data`: look at a data file, register and index it, simulate one."""
+"""`vccapp data`: look at a data file, register and index it, export from it, simulate one."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from vccapp.cli.following import Background, end_progress, run_job, show_progress
-from vccapp.cli.names import open_settings, parse_assignments
+from vccapp.cli.names import find_dataset, open_index, open_settings, parse_assignments
 from vccapp.cli.output import Json, format_fields, format_table, show
 
 if TYPE_CHECKING:
     from vccapp.data.schema import Columns
 
-app = typer.Typer(help="Data: look at a file, index it, simulate one.", no_args_is_help=True)
+app = typer.Typer(help="Data: look at a file, index it, export from it, simulate one.", no_args_is_help=True)
 
-DataPath = Annotated[Path, typer.Argument(help="An .h5ad file or a zarr store.", show_default=False)]
+DataPaths = Annotated[
+    list[Path],
+    typer.Argument(help="An .h5ad file or a zarr store; several of the same genes are joined.", show_default=False),
+]
+DatasetName = Annotated[str, typer.Argument(help="Path, fingerprint or title of indexed data.", show_default=False)]
 PerturbationColumn = Annotated[str | None, typer.Option(help="obs column of perturbations.")]
 GuideColumn = Annotated[str | None, typer.Option(help="obs column of guides.")]
 BatchColumn = Annotated[str | None, typer.Option(help="obs column of batches.")]
@@ -23,7 +27,7 @@ ControlLabel = Annotated[str | None, typer.Option(help="What the file calls its 
 
 @app.command()
 def describe(
-    path: DataPath,
+    paths: DataPaths,
     perturbation_column: PerturbationColumn = None,
     guide_column: GuideColumn = None,
     batch_column: BatchColumn = None,
@@ -33,7 +37,7 @@ def describe(
     """Show what a data file holds, and how that was told. Reads little and writes nothing."""
     from vccapp.data.dataset import open_dataset
 
-    dataset = open_dataset(path, columns=_columns(perturbation_column, guide_column, batch_column, control))
+    dataset = open_dataset(paths, columns=_columns(perturbation_column, guide_column, batch_column, control))
     found = {"fingerprint": dataset.fingerprint} | dataset.schema.model_dump(mode="json")
 
     def text() -> str:
@@ -45,24 +49,34 @@ def describe(
 
 @app.command()
 def index(
-    path: DataPath,
+    paths: DataPaths,
     perturbation_column: PerturbationColumn = None,
     guide_column: GuideColumn = None,
     batch_column: BatchColumn = None,
     control: ControlLabel = None,
+    executor: Annotated[Literal["local", "ray"], typer.Option(help="On this machine, or on a Ray cluster.")] = "local",
+    ray_address: Annotated[str | None, typer.Option(help="HOST:PORT of the cluster, or auto.")] = None,
     background: Background = False,
     as_json: Json = False,
 ) -> None:
     """Register a data file and compute its statistics."""
     from vccapp.data.dataset import open_dataset
+    from vccapp.errors import SpecError
+
+    if ray_address is not None and executor != "ray":
+        msg = f"--ray-address {ray_address} is given, but the work stays on this machine; add --executor ray."
+        raise SpecError(msg)
 
     settings = open_settings()
     columns = _columns(perturbation_column, guide_column, batch_column, control)
-    path = path.expanduser().resolve()
-    open_dataset(path, columns=columns)  # refuses here what the job would refuse
-    params = {"path": path, "columns": columns.model_dump(exclude_none=True)}
-    result = run_job(settings, "index", params, title=f"Index {path.name}", background=background, as_json=as_json)
-    show(result, lambda: f"{path} is indexed as dataset {result['dataset']}.", as_json=as_json)
+    paths = [path.expanduser().resolve() for path in paths]
+    open_dataset(paths, columns=columns)  # refuses here what the job would refuse
+    params = {"path": paths[0], "paths": paths, "columns": columns.model_dump(exclude_none=True), "executor": executor}
+    if ray_address is not None:
+        params["ray_address"] = ray_address
+    names = ", ".join(path.name for path in paths)
+    result = run_job(settings, "index", params, title=f"Index {names}", background=background, as_json=as_json)
+    show(result, lambda: f"{names}: indexed as dataset {result['dataset']}.", as_json=as_json)
 
 
 @app.command()
@@ -93,6 +107,50 @@ def list_(as_json: Json = False) -> None:
         for record in records
     ]
     show(rows, lambda: format_table(rows, list(rows[0]) if rows else ()), as_json=as_json)
+
+
+@app.command()
+def preprocess(
+    dataset: DatasetName,
+    out: Annotated[Path, typer.Argument(help="The .h5ad file to write.", show_default=False)],
+    n_hvg: Annotated[int, typer.Option(min=1, help="Highly variable genes to choose.")] = 2000,
+    as_json: Json = False,
+) -> None:
+    """Write depth-normalised log1p cells with their highly variable genes (obsm X_hvg), as for training."""
+    from vccapp.data.workspace import open_registered
+    from vccapp.stats.preprocess import write_preprocessed
+
+    settings = open_settings()
+    record = find_dataset(dataset, settings)
+    index = open_index(record.fingerprint, settings)
+    data = open_registered(record.fingerprint, settings)
+    chosen = write_preprocessed(data, index, out, n_hvg=n_hvg, progress=show_progress)
+    end_progress()
+    found = {
+        "path": str(out),
+        "n_cells": data.n_cells,
+        "n_genes": data.n_genes,
+        "n_hvg": chosen,
+        "target_sum": index.meta["target_sum"],
+    }
+    show(found, lambda: format_fields(found), as_json=as_json)
+
+
+@app.command()
+def export(
+    dataset: DatasetName,
+    folder: Annotated[Path, typer.Argument(help="Folder for the CSVs.", show_default=False, file_okay=False)],
+    fdr: Annotated[float, typer.Option(min=0, max=1, help="DEGs are below this false discovery rate.")] = 0.05,
+    min_abs_lfc: Annotated[float, typer.Option(min=0, help="DEGs have at least this absolute log2 fold change.")] = 0.0,
+    as_json: Json = False,
+) -> None:
+    """Write the tables of genes and DEG counts as CSVs."""
+    from vccapp.stats.export import write_exports
+
+    settings = open_settings()
+    index = open_index(find_dataset(dataset, settings).fingerprint, settings)
+    paths = [str(path) for path in write_exports(index, folder, fdr=fdr, min_abs_lfc=min_abs_lfc)]
+    show({"paths": paths}, lambda: "\n".join(paths), as_json=as_json)
 
 
 @app.command()

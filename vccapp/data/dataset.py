@@ -8,20 +8,26 @@ A handle keeps no file open: it can be pickled, or made anew from path and colum
 """
 
 import os
+import tempfile
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix
 
 from vccapp.data.columns import find_cells, find_genes, name_some
+from vccapp.data.files import open_store, reading
 from vccapp.data.fingerprint import compute_fingerprint
-from vccapp.data.rows import Rows, open_rows, open_store, reading
+from vccapp.data.rows import Rows, open_rows
 from vccapp.data.schema import CONTROL, Columns, Schema
 from vccapp.data.values import tell_values
 from vccapp.errors import DataError
+
+if TYPE_CHECKING:
+    from vccapp.data.joined import JoinedRows
 
 SUFFIXES = (".h5ad", ".h5", ".zarr")
 
@@ -29,6 +35,7 @@ SUFFIXES = (".h5ad", ".h5", ".zarr")
 class Dataset:
     """A data file with a checked schema. Made by `open_dataset`.
 
+    rows : the reader of X
     genes : (n_genes,) str; cells : n_cells rows, perturbation, guide and batch as categories, controls named CONTROL;
     obs_columns : the columns that the file offers; simulated : whether the file says that its cells are made up.
     """
@@ -38,7 +45,7 @@ class Dataset:
         schema: Schema,
         *,
         columns: Columns,
-        rows: Rows,
+        rows: "Rows | JoinedRows",
         genes: np.ndarray,
         cells: pd.DataFrame,
         obs_columns: Sequence[str],
@@ -50,11 +57,16 @@ class Dataset:
         self.cells = cells
         self.obs_columns = tuple(map(str, obs_columns))
         self.simulated = simulated
-        self._rows = rows
+        self.rows = rows
 
     @property
     def path(self) -> Path:
         return self.schema.path
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """All files of the dataset."""
+        return (self.path,)
 
     @property
     def n_cells(self) -> int:
@@ -67,7 +79,7 @@ class Dataset:
     @cached_property
     def fingerprint(self) -> str:
         """16 hexadecimal digits that tell the content, wherever the file lies."""
-        return compute_fingerprint(self._rows, self.cells, self.genes, control_label=self.schema.control_label)
+        return compute_fingerprint(self.rows, self.cells, self.genes, control_label=self.schema.control_label)
 
     def require_usable(self) -> None:
         """Raises DataError where statistics and models cannot work with the values."""
@@ -75,20 +87,42 @@ class Dataset:
             msg = f"{self.path.name}: X holds scaled values; statistics need counts or log1p values: write those to X."
             raise DataError(msg)
 
-    def iter_rows(self, *, max_values: int = 2**24) -> Iterator[tuple[int, csr_matrix]]:
-        """All cells in order as (start row, (some cells, genes) float32 CSR), at most `max_values` values at a time.
+    def iter_rows(
+        self, *, max_values: int = 2**24, first: int = 0, last: int | None = None
+    ) -> Iterator[tuple[int, csr_matrix]]:
+        """Cells in order as (start row, (some cells, genes) float32 CSR), at most `max_values` values at a time.
 
-        Values as stored; canonical, no explicit zeros. A CSC file is streamed once a block (see vccapp.data.rows).
+        All cells, or those from `first` to `last` - 1.
+        Values as stored; canonical, no explicit zeros. A large CSC file is first copied (see vccapp.data.csc).
         """
-        return self._rows.iter_rows(max_values)
+        return self.rows.iter_rows(max_values, first=first, last=last)
+
+    def iter_values(
+        self, *, max_values: int = 2**24, first: int = 0, last: int | None = None
+    ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """The same cells as (start row, values float32, (rows + 1,) int64 where each cell's values begin and end).
+
+        For sums over a cell, at half of the cost of `iter_rows`: genes are not read. Values may be zero, or in parts.
+        """
+        return self.rows.iter_values(max_values, first=first, last=last)
 
     def read_rows(self, rows: Sequence[int] | np.ndarray) -> csr_matrix:
         """The cells in the order asked, repeats allowed: (len(rows), genes) float32 CSR."""
-        return self._rows.read_rows(rows)
+        return self.rows.read_rows(rows)
 
 
-def open_dataset(path: Path | str, *, columns: Columns | None = None) -> Dataset:
-    """Open an .h5ad, .h5 or .zarr. Raises DataError, in one sentence, for anything that cannot be used."""
+def open_dataset(path: Path | str | Sequence[Path | str], *, columns: Columns | None = None) -> Dataset:
+    """Open an .h5ad, .h5 or .zarr, or several of the same genes as one (see vccapp.data.joined).
+
+    Raises DataError, in one sentence, for anything that cannot be used.
+    """
+    if not isinstance(path, Path | str):
+        paths = list(path)
+        if len(paths) > 1:
+            from vccapp.data.joined import JoinedDataset
+
+            return JoinedDataset([open_dataset(one, columns=columns) for one in paths])
+        (path,) = paths
     columns = columns or Columns()
     path = Path(path).expanduser().absolute()
     with reading(path):
@@ -110,7 +144,7 @@ def open_dataset(path: Path | str, *, columns: Columns | None = None) -> Dataset
     if space == "scaled":
         notes.append("X holds scaled values: they can be described, but statistics need counts or log1p values.")
     if rows.layout == "csc":
-        notes.append("X is stored by gene (CSC): reading cells takes a pass over the file per block; CSR is faster.")
+        notes.append(_note_csc(rows.scratch_bytes))
     schema = Schema(
         path=path,
         format="zarr" if path.suffix == ".zarr" else "h5ad",
@@ -140,6 +174,14 @@ def open_dataset(path: Path | str, *, columns: Columns | None = None) -> Dataset
         obs_columns=list(obs.columns),
         simulated=simulated,
     )
+
+
+def list_columns(path: Path | str) -> list[str]:
+    """The obs columns of a file, which may need telling which is which. Raises DataError as `open_dataset` does."""
+    path = Path(path).expanduser().absolute()
+    with reading(path):
+        _check_path(path)
+        return list(map(str, _read_tables(path)[0].columns))
 
 
 def _check_path(path: Path) -> None:
@@ -191,6 +233,13 @@ def _check_shape(obs: pd.DataFrame, var: pd.DataFrame) -> None:
     if len(obs.columns) == 0:
         msg = "obs has no columns, so no cell's perturbation is known; add a column such as target_gene."
         raise DataError(msg)
+
+
+def _note_csc(scratch_bytes: int) -> str:
+    if scratch_bytes == 0:
+        return "X is stored by gene (CSC): it is turned around in memory to be read cell by cell."
+    where = f"a temporary copy of {scratch_bytes / 1e9:.1f} GB in {tempfile.gettempdir()}"
+    return f"X is stored by gene (CSC): to read all cells takes {where}, removed afterwards; CSR is faster."
 
 
 def _note_targets(labels: Sequence[str], genes: np.ndarray) -> str:

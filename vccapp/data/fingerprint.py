@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vccapp.data.rows import DenseRows, Rows, cut, open_x, reading, sample_blocks, spread
+from vccapp.data.files import open_x, reading
+from vccapp.data.rows import DenseRows, Rows, cut, sample_blocks, spread
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +38,7 @@ def compute_fingerprint(rows: Rows, cells: "pd.DataFrame", genes: np.ndarray, *,
         add_text(column, *cells[column].cat.categories)
         add(cells[column].cat.codes.to_numpy(np.int32))
     dense = isinstance(rows, DenseRows)
-    ends = rows.ends if dense else rows.stored_ends
+    ends = rows.stored_ends
     with reading(rows.path), open_x(rows.path) as x:
         arrays = [x] if dense else [x["data"], x["indices"]]
         if not dense:

@@ -5,13 +5,13 @@
     rows.read_rows([7, 3, 3])                           # in the order asked
 
 A block is canonical: indices sorted, duplicates summed, explicit zeros dropped. A reader keeps no file open and holds
-the row pointers only, so it can be pickled to a worker.
+the row pointers only, so it can be pickled to a worker. Arrays of a block that nothing refers to any more are used
+again for a later one (see vccapp.data.chunks).
 
-Cost: CSR and dense read every byte of X once. CSC knows where genes are, not cells: the first use streams the indices
-to count the values of each cell, then each block streams all of X once more; convert a large CSC file to CSR instead.
+Cost: CSR and dense read every byte of X once, or half of them where only values are asked for. CSC knows where genes
+are, not cells: see vccapp.data.csc.
 """
 
-import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -21,55 +21,15 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.sparse import csc_matrix, csr_matrix, vstack
 
+from vccapp.data.files import open_store, open_x, reading
 from vccapp.data.schema import Layout
-from vccapp.errors import DataError, VccAppError
+from vccapp.errors import DataError
 
 WHOLE_SAMPLE = 20_000_000  # stored values up to which a sample is all of X
 SAMPLE_BLOCK = 2**16
 SAMPLE_BLOCKS = (4, 64)  # fewer where the chunks that a block inflates are large
 GAP_VALUES = 2**14  # reading so many values too many is cheaper than another call
 SLAB_VALUES = 2**22
-
-
-@contextlib.contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Turn what the format libraries raise on a damaged file into a DataError of one sentence that names the file."""
-    try:
-        yield
-    except DataError as error:
-        text = str(error)
-        raise DataError(text if text.startswith(path.name) else f"{path.name}: {text}") from error
-    except (VccAppError, MemoryError):
-        raise
-    except PermissionError:
-        msg = f"{path.name}: it may not be read by this user; change its permissions."
-        raise DataError(msg) from None
-    except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:150]
-        msg = f"{path.name}: it cannot be read, so it may be damaged or cut short ({reason}); copy it again."
-        raise DataError(msg) from error
-
-
-@contextlib.contextmanager
-def open_store(path: Path) -> Iterator[Any]:
-    """The root group of a file, read-only. Locks are taken where the file system has them."""
-    if path.suffix == ".zarr":
-        import zarr
-
-        yield zarr.open_group(path, mode="r")
-    else:
-        import h5py
-
-        with h5py.File(path, "r", locking="best-effort") as file:
-            yield file
-
-
-@contextlib.contextmanager
-def open_x(path: Path) -> Iterator[Any]:
-    """The array X, or where it is sparse its arrays by name, looked up once."""
-    with open_store(path) as store:
-        x = store["X"]
-        yield x if hasattr(x, "shape") else {name: x[name] for name in ("data", "indices")}
 
 
 def open_rows(path: Path) -> "Rows":
@@ -91,6 +51,8 @@ def open_rows(path: Path) -> "Rows":
 
 
 def _open_sparse(path: Path, x: Any) -> "Rows":
+    from vccapp.data.csc import CscRows
+
     kind = x.attrs.get("encoding-type", x.attrs.get("h5sparse_format"))
     kind = kind.decode() if isinstance(kind, bytes) else kind
     readers = {"csr_matrix": CsrRows, "csr": CsrRows, "csc_matrix": CscRows, "csc": CscRows}
@@ -126,10 +88,15 @@ def _check_numbers(array: Any) -> None:
 
 
 class Rows(ABC):
-    """Reads rows of X. `ends` : (cells + 1,) int64, where the values of each row begin and end."""
+    """Reads rows of X.
+
+    ends : (cells + 1,) int64, where the values of each row begin and end
+    stored_ends : the same of what is stored in one piece; of genes in CSC
+    """
 
     layout: ClassVar[Layout]
     ends: np.ndarray
+    stored_ends: np.ndarray
 
     def __init__(self, path: Path, *, shape: Sequence[int], dtype: str, chunk: int) -> None:
         self.path = path
@@ -143,17 +110,31 @@ class Rows(ABC):
         """Stored values; cells x genes where X is dense."""
 
     @abstractmethod
-    def _read(self, x: Any, start: int, stop: int) -> csr_matrix:
-        """Rows start..stop."""
+    def _read(self, x: Any, start: int, stop: int) -> csr_matrix | csc_matrix:
+        """The stored pieces start..stop, as cells x genes."""
 
-    def _blocks(self, max_values: int) -> Iterator[tuple[int, int]]:
-        yield from cut(self.ends, max_values)
+    def _blocks(self, max_values: int, *, first: int = 0, last: int | None = None) -> Iterator[tuple[int, int]]:
+        """Ranges of the stored pieces first .. last - 1, in order, of at most `max_values` values or one piece."""
+        for start, stop in cut(self.stored_ends[first : None if last is None else last + 1], max_values):
+            yield first + start, first + stop
 
-    def iter_rows(self, max_values: int) -> Iterator[tuple[int, csr_matrix]]:
-        """All rows in order as (start row, block); a block holds at most `max_values` values or one row."""
+    def iter_rows(
+        self, max_values: int, *, first: int = 0, last: int | None = None
+    ) -> Iterator[tuple[int, csr_matrix]]:
+        """The rows first .. last - 1 in order as (start row, block) of at most `max_values` values or one row."""
         with reading(self.path), open_x(self.path) as x:
-            for start, stop in self._blocks(max_values):
+            for start, stop in self._blocks(max_values, first=first, last=last):
                 yield start, self._read(x, start, stop)
+
+    def iter_values(
+        self, max_values: int, *, first: int = 0, last: int | None = None
+    ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """The same rows as (start row, values float32, (rows + 1,) int64 where each row's values begin and end).
+
+        What `iter_rows` gives without genes; values may be zero or, where an index is repeated, in parts.
+        """
+        for start, block in self.iter_rows(max_values, first=first, last=last):
+            yield start, block.data, block.indptr.astype(np.int64)
 
     def read_rows(self, rows: Sequence[int] | np.ndarray, *, max_values: int = SLAB_VALUES) -> csr_matrix:
         """The rows in the order asked, repeats allowed: (len(rows), genes) float32. Raises IndexError outside X."""
@@ -165,7 +146,7 @@ class Rows(ABC):
             for run in self._runs(rows, max_values):
                 block = self._read(x, int(run[0]), int(run[-1]) + 1)
                 parts.append(block if block.shape[0] == len(run) else block[run - run[0]])
-        return _in_order(vstack(parts, format="csr") if len(parts) > 1 else parts[0], order)
+        return in_order(vstack(parts, format="csr") if len(parts) > 1 else parts[0], order)
 
     def _wanted(self, rows: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         rows = np.asarray(rows, dtype=np.int64).ravel()
@@ -196,7 +177,7 @@ class Rows(ABC):
         if self.n_values <= WHOLE_SAMPLE:
             yield from self._blocks(SLAB_VALUES)
         else:
-            yield from spread(self.ends, block=SAMPLE_BLOCK, n=sample_blocks(self.inflated, *SAMPLE_BLOCKS))
+            yield from spread(self.stored_ends, block=SAMPLE_BLOCK, n=sample_blocks(self.inflated, *SAMPLE_BLOCKS))
 
     @property
     def inflated(self) -> int:
@@ -242,72 +223,43 @@ class CsrRows(Rows):
         return int(self.ends[-1])
 
     def _read(self, x: Any, start: int, stop: int) -> csr_matrix:
-        return _read_compressed(x, self.ends, start, stop, width=self.shape[1])
+        return read_compressed(x, self.ends, start, stop, width=self.shape[1])
 
+    def iter_rows(
+        self, max_values: int, *, first: int = 0, last: int | None = None
+    ) -> Iterator[tuple[int, csr_matrix]]:
+        from vccapp.data.chunks import Buffers, open_reader
 
-class CscRows(Rows):
-    """X stored by gene. `stored_ends` : (genes + 1,) int64."""
-
-    layout = "csc"
-
-    def __init__(self, path: Path, *, shape: Sequence[int], dtype: str, chunk: int, ends: np.ndarray) -> None:
-        super().__init__(path, shape=shape, dtype=dtype, chunk=chunk)
-        self.stored_ends = ends
-
-    @property
-    def n_values(self) -> int:
-        return int(self.stored_ends[-1])
-
-    @cached_property
-    def ends(self) -> np.ndarray:
-        counts = np.zeros(self.shape[0], np.int64)
-        with reading(self.path), open_x(self.path) as x:
-            for start, stop in self._slabs():
-                cells = x["indices"][self.stored_ends[start] : self.stored_ends[stop]]
-                _check_range(cells, self.shape[0])
-                counts += np.bincount(cells, minlength=self.shape[0])
-        return np.concatenate([[0], np.cumsum(counts)])
-
-    def _slabs(self) -> Iterator[tuple[int, int]]:
-        yield from cut(self.stored_ends, SLAB_VALUES)
-
-    def _read(self, x: Any, start: int, stop: int) -> csr_matrix:
-        return self._collect(x, np.arange(start, stop))
-
-    def _collect(self, x: Any, wanted: np.ndarray) -> csr_matrix:
-        """One pass over X that keeps the values of the wanted rows (sorted, distinct)."""
-        place = np.full(self.shape[0], -1, np.int32)
-        place[wanted] = np.arange(len(wanted))
-        cells, values = [np.zeros(0, np.int32)], [np.zeros(0, np.float32)]
-        counts = np.zeros(self.shape[1], np.int64)
-        for start, stop in self._slabs():
-            part = slice(self.stored_ends[start], self.stored_ends[stop])
-            rows = x["indices"][part]
-            _check_range(rows, self.shape[0])
-            rows = place[rows]
-            keep = rows >= 0
-            if keep.any():
-                cells.append(rows[keep])
-                values.append(x["data"][part][keep].astype(np.float32, copy=False))
-                kept = np.concatenate([[0], np.cumsum(keep)])
-                counts[start:stop] = np.diff(kept[self.stored_ends[start : stop + 1] - self.stored_ends[start]])
-        pointers = np.concatenate([[0], np.cumsum(counts)])
-        by_gene = (np.concatenate(values), np.concatenate(cells), pointers)
-        return _canonical(csc_matrix(by_gene, shape=(len(wanted), self.shape[1])).tocsr())
-
-    def read_rows(self, rows: Sequence[int] | np.ndarray, *, max_values: int = SLAB_VALUES) -> csr_matrix:
-        rows, order = self._wanted(rows)
-        with reading(self.path), open_x(self.path) as x:
-            return _in_order(self._collect(x, rows), order)
-
-    def sample(self) -> Iterator[tuple[int, int, csr_matrix | csc_matrix]]:
-        if self.n_values <= WHOLE_SAMPLE:
-            ranges = self._slabs()
-        else:
-            ranges = spread(self.stored_ends, block=SAMPLE_BLOCK, n=sample_blocks(self.inflated, *SAMPLE_BLOCKS))
-        with reading(self.path), open_x(self.path) as x:
+        ranges = list(self._blocks(max_values, first=first, last=last))
+        buffers = Buffers(self._largest(ranges))
+        with reading(self.path), open_x(self.path) as x, open_reader(x["data"]) as data, open_reader(x["indices"]) as i:
+            index_type = "int32" if x["indices"].dtype.itemsize <= 4 else "int64"
             for start, stop in ranges:
-                yield 0, start, _read_compressed(x, self.stored_ends, start, stop, width=self.shape[0]).T
+                place, n = int(self.ends[start]), int(self.ends[stop] - self.ends[start])
+                values, indices = buffers.take(n, "float32"), buffers.take(n, index_type)
+                data.read(place, values)
+                i.read(place, indices)
+                pointers = self.ends[start : stop + 1] - place
+                yield start, assemble(values, indices, pointers, width=self.shape[1])
+                del values, indices
+
+    def iter_values(
+        self, max_values: int, *, first: int = 0, last: int | None = None
+    ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        from vccapp.data.chunks import Buffers, open_reader
+
+        ranges = list(self._blocks(max_values, first=first, last=last))
+        buffers = Buffers(self._largest(ranges))
+        with reading(self.path), open_x(self.path) as x, open_reader(x["data"]) as data:
+            for start, stop in ranges:
+                place = int(self.ends[start])
+                values = buffers.take(int(self.ends[stop]) - place, "float32")
+                data.read(place, values)
+                yield start, values, self.ends[start : stop + 1] - place
+                del values
+
+    def _largest(self, ranges: list[tuple[int, int]]) -> int:
+        return max(int(self.ends[stop] - self.ends[start]) for start, stop in ranges)
 
 
 class DenseRows(Rows):
@@ -320,6 +272,10 @@ class DenseRows(Rows):
         return np.arange(self.shape[0] + 1, dtype=np.int64) * self.shape[1]
 
     @property
+    def stored_ends(self) -> np.ndarray:
+        return self.ends
+
+    @property
     def n_values(self) -> int:
         return self.shape[0] * self.shape[1]
 
@@ -327,12 +283,13 @@ class DenseRows(Rows):
     def inflated(self) -> int:
         return self.chunk * self.shape[1]
 
-    def _blocks(self, max_values: int) -> Iterator[tuple[int, int]]:
+    def _blocks(self, max_values: int, *, first: int = 0, last: int | None = None) -> Iterator[tuple[int, int]]:
         """Whole chunks where they fit, so that none is inflated twice."""
+        last = self.shape[0] if last is None else last
         step = max(max_values // max(self.shape[1], 1), 1)
         step = step - step % self.chunk if step >= self.chunk else step
-        for start in range(0, self.shape[0], step):
-            yield start, min(start + step, self.shape[0])
+        for start in range(first, last, step):
+            yield start, min(start + step, last)
 
     def _read(self, x: Any, start: int, stop: int) -> csr_matrix:
         block = np.asarray(x[start:stop], dtype=np.float32)
@@ -342,24 +299,39 @@ class DenseRows(Rows):
         return csr_matrix((block[mask], indices, indptr), shape=block.shape)
 
 
-def _read_compressed(x: Any, ends: np.ndarray, start: int, stop: int, *, width: int) -> csr_matrix:
+def read_compressed(x: Any, ends: np.ndarray, start: int, stop: int, *, width: int) -> csr_matrix:
     """Rows start..stop of a compressed matrix of `width` columns (for CSC: its genes as rows)."""
     first, last = int(ends[start]), int(ends[stop])
     indices = x["indices"][first:last]
-    _check_range(indices, width)
+    check_range(indices, width)
     values = x["data"][first:last].astype(np.float32, copy=False)
     pointers = (ends[start : stop + 1] - first).astype(np.int32)
-    return _canonical(csr_matrix((values, indices.astype(np.int32, copy=False), pointers), shape=(stop - start, width)))
+    return canonical(csr_matrix((values, indices.astype(np.int32, copy=False), pointers), shape=(stop - start, width)))
 
 
-def _check_range(indices: np.ndarray, width: int) -> None:
+def assemble(values: np.ndarray, indices: np.ndarray, pointers: np.ndarray, *, width: int) -> csr_matrix:
+    """A canonical block of `width` columns around float32 values, checked in one compiled pass. Raises DataError."""
+    from vccapp.data.kernels import CANONICAL, OUT_OF_RANGE, scan_rows
+
+    found = scan_rows(values, indices, pointers, width)
+    if found == OUT_OF_RANGE:
+        check_range(indices, width)
+    shape = (len(pointers) - 1, width)
+    block = csr_matrix((values, indices.astype(np.int32, copy=False), pointers.astype(np.int32)), shape=shape)
+    if found == CANONICAL:
+        block.has_canonical_format = True
+        return block
+    return canonical(block)
+
+
+def check_range(indices: np.ndarray, width: int) -> None:
     if len(indices) and (indices.min() < 0 or indices.max() >= width):
         wrong = int(indices.min() if indices.min() < 0 else indices.max())
         msg = f"X points to column {wrong:,} of {width:,} and is damaged; write the file again."
         raise DataError(msg)
 
 
-def _canonical(block: csr_matrix) -> csr_matrix:
+def canonical(block: csr_matrix) -> csr_matrix:
     if not block.has_canonical_format:
         block.sum_duplicates()
     if (block.data == 0).any():
@@ -367,5 +339,5 @@ def _canonical(block: csr_matrix) -> csr_matrix:
     return block
 
 
-def _in_order(block: csr_matrix, order: np.ndarray) -> csr_matrix:
+def in_order(block: csr_matrix, order: np.ndarray) -> csr_matrix:
     return block if np.array_equal(order, np.arange(block.shape[0])) else block[order]

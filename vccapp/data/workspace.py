@@ -34,7 +34,8 @@ class Record:
 
     fingerprint: str
     title: str
-    path: Path
+    path: Path  # the first of paths
+    paths: tuple[Path, ...]
     columns: Columns
     schema: Schema
     simulated: bool
@@ -54,15 +55,16 @@ def register(
     simulated : None asks the file itself, as does a title of None (the file's name).
     """
     folder = settings.datasets / dataset.fingerprint
-    path = dataset.path.resolve()
+    paths = [path.resolve() for path in dataset.paths]
     record = {
-        "title": title or path.stem,
-        "path": str(path),
+        "title": title or ", ".join(path.stem for path in paths),
+        "path": str(paths[0]),
+        "paths": [str(path) for path in paths],
         "columns": dataset.columns.model_dump(mode="json"),
-        "schema": dataset.schema.model_copy(update={"path": path}).model_dump(mode="json"),
+        "schema": dataset.schema.model_copy(update={"path": paths[0]}).model_dump(mode="json"),
         "simulated": dataset.simulated if simulated is None else simulated,
         "registered_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "state": file_state(path),
+        "state": [file_state(path) for path in paths],
     }
     write_json(folder / "dataset.json", record)
     return folder
@@ -88,11 +90,12 @@ def open_registered(fingerprint: str, settings: Settings) -> "Dataset":
         msg = f"The workspace knows no dataset '{fingerprint}'; open its file first."
         raise DataError(msg)
     record = _record(folder)
-    if not record.path.exists():
-        msg = f"{record.path.name}: it is gone from {record.path.parent}; put it back, or open it at its new place."
-        raise DataError(msg)
-    saved, state = read_json(folder / "dataset.json"), file_state(record.path)
-    dataset = open_dataset(record.path, columns=record.columns)
+    for path in record.paths:
+        if not path.exists():
+            msg = f"{path.name}: it is gone from {path.parent}; put it back, or open it at its new place."
+            raise DataError(msg)
+    saved, state = read_json(folder / "dataset.json"), [file_state(path) for path in record.paths]
+    dataset = open_dataset(record.paths, columns=record.columns)
     if saved["state"] == state:
         dataset.fingerprint = fingerprint
     elif dataset.fingerprint == fingerprint:
@@ -110,6 +113,7 @@ def _record(folder: Path) -> Record:
             fingerprint=folder.name,
             title=saved["title"],
             path=Path(saved["path"]),
+            paths=tuple(map(Path, saved.get("paths", [saved["path"]]))),
             columns=Columns.model_validate(saved["columns"]),
             schema=Schema.model_validate(saved["schema"]),
             simulated=saved["simulated"],

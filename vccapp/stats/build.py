@@ -12,6 +12,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +24,12 @@ from vccapp.errors import DataError, JobError
 from vccapp.progress import Progress, part, silent
 from vccapp.stats.accumulator import Accumulator, Grouping
 from vccapp.stats.de import compute_de
+from vccapp.stats.executor import LOCAL, Executor, cut_evenly
 from vccapp.stats.index import VERSION
 from vccapp.stats.normalise import compute_scaling, compute_target_sum
 from vccapp.stats.plan import BLOCK_VALUES, plan_index
 from vccapp.stats.read_ahead import read_ahead
-from vccapp.stats.store import GeneStore, StoreWriter
+from vccapp.stats.store import GeneStore, StoreWriter, block_width, describe_store
 from vccapp.stats.tables import write_tables
 
 
@@ -37,9 +39,12 @@ def build_index(
     *,
     memory_bytes: int = 10**9,
     seed: int = 0,
+    executor: Executor = LOCAL,
     progress: Progress = silent,
 ) -> None:
     """Write the index of `dataset` to `folder`, or go on with one that was interrupted.
+
+    executor : where ranges of cells and of genes are worked on.
 
     Raises ResourceError before work starts, DataError for values that are neither counts nor log1p, JobError when
     another process builds the same index.
@@ -51,7 +56,7 @@ def build_index(
     counts = dataset.schema.value_space == "counts"
     with _working(folder, {"version": VERSION, "fingerprint": dataset.fingerprint, "seed": seed}) as work:
         if not (work / "totals.npy").exists():
-            totals = compute_totals(dataset, progress=part(progress, 0.0, 0.15))
+            totals = compute_totals(dataset, executor=executor, progress=part(progress, 0.0, 0.15))
             with write_file(work / "totals.npy") as beside, beside.open("wb") as file:
                 np.save(file, totals)
         totals = np.load(work / "totals.npy")
@@ -59,7 +64,12 @@ def build_index(
         scaling = compute_scaling(totals, target_sum) if counts else np.zeros(dataset.n_cells, np.float32)
         if not (work / "sums").exists():
             sums, detected = stream(
-                dataset, grouping, scaling, store=work / "store", progress=part(progress, 0.15, 0.55)
+                dataset,
+                grouping,
+                scaling,
+                store=work / "store",
+                executor=executor,
+                progress=part(progress, 0.15, 0.55),
             )
             np.save(work / "detected.npy", detected)
             sums.save(work / "sums")
@@ -70,6 +80,7 @@ def build_index(
             len(grouping.perturbations),
             target_sum=target_sum,
             folder=work / "de",
+            executor=executor,
             progress=part(progress, 0.55, 0.98),
         )
         cells = dataset.cells[["perturbation", "guide", "batch"]].reset_index(drop=True)
@@ -122,51 +133,84 @@ def _working(folder: Path, key: dict) -> Iterator[Path]:
         (folder / "lock").unlink()
 
 
-def compute_totals(dataset: Dataset, *, progress: Progress = silent) -> np.ndarray:
+WRONG = ("", "NaN or infinite values", "negative values", "fractions among the counts")
+"""What `kernels.row_totals` finds."""
+
+
+def compute_totals(dataset: Dataset, *, executor: Executor = LOCAL, progress: Progress = silent) -> np.ndarray:
     """(n_cells,) float64 totals: UMIs, or sums of expm1 for log1p input. Looks at every value: raises DataError."""
+    ranges = cut_evenly(dataset.n_cells, parts=executor.slots)
+    return np.concatenate(list(executor.map(partial(_total_cells, dataset), ranges, progress=progress)))
+
+
+def _total_cells(dataset: Dataset, cells: tuple[int, int], progress: Progress) -> np.ndarray:
+    """Totals of a range of cells."""
     from vccapp.stats import kernels
 
-    totals = np.zeros(dataset.n_cells)
-    counts = dataset.schema.value_space == "counts"
-    for start, block in read_ahead(dataset.iter_rows(max_values=BLOCK_VALUES)):
-        _check_values(block.data, start, dataset, counts=counts)
-        data = block.data if counts else np.expm1(block.data)
-        stop = start + block.shape[0]
-        totals[start:stop] = kernels.row_totals(data, block.indptr)
-        progress(stop / dataset.n_cells, f"totals, cell {stop:,} of {dataset.n_cells:,}")
+    first, last = cells
+    totals = np.zeros(last - first)
+    logged = dataset.schema.value_space == "log1p"
+    for start, values, ends in read_ahead(dataset.iter_values(max_values=BLOCK_VALUES, first=first, last=last)):
+        stop = start + len(ends) - 1
+        totals[start - first : stop - first], wrong = kernels.row_totals(values, ends, logged)
+        if wrong.any():
+            row = int(np.argmax(wrong > 0))
+            msg = (
+                f"{dataset.path.name} has {WRONG[wrong[row]]} in the cell of row {start + row:,}; "
+                "repair or drop such cells and index again."
+            )
+            raise DataError(msg)
+        progress((stop - first) / (last - first), f"totals, cell {stop:,} of {dataset.n_cells:,}")
     return totals
 
 
-def _check_values(data: np.ndarray, start: int, dataset: Dataset, *, counts: bool) -> None:
-    if not len(data):
-        return
-    if not np.isfinite(data).all():
-        found = "NaN or infinite values"
-    elif data.min() < 0:
-        found = f"negative values (lowest {data.min():g})"
-    elif counts and (data != np.rint(data)).any():
-        found = "fractions among the counts"
-    else:
-        return
-    msg = f"{dataset.path.name} has {found} in the cells from row {start:,} on; repair or drop them and index again."
-    raise DataError(msg)
-
-
 def stream(
-    dataset: Dataset, grouping: Grouping, scaling: np.ndarray, *, store: Path | None, progress: Progress = silent
+    dataset: Dataset,
+    grouping: Grouping,
+    scaling: np.ndarray,
+    *,
+    store: Path | None,
+    executor: Executor = LOCAL,
+    progress: Progress = silent,
 ) -> tuple[Accumulator, np.ndarray]:
     """The streaming pass: sums of every group and detected genes per cell, and the store if a folder is given."""
-    detected = np.zeros(dataset.n_cells, np.int32)
-    accumulator = Accumulator(grouping, dataset.n_genes)
     dtype = "uint8" if dataset.schema.value_space == "counts" else "float32"
-    writer = store and StoreWriter(store, n_cells=dataset.n_cells, n_genes=dataset.n_genes, dtype=dtype)
-    for start, block in read_ahead(dataset.iter_rows(max_values=BLOCK_VALUES)):
+    ranges = cut_evenly(dataset.n_cells, parts=executor.slots, unit=block_width(dataset.n_cells, dtype))
+    work = partial(_stream_cells, dataset, grouping, scaling, store, dtype)
+    sums = None if len(ranges) == 1 else Accumulator(grouping, dataset.n_genes)  # one range needs no second set
+    detected, overflow = [], []
+    for sums_here, detected_here, overflow_here in executor.map(work, ranges, progress=progress):
+        if sums is None:
+            sums = sums_here
+        else:
+            sums.merge(sums_here)
+        detected.append(detected_here)
+        overflow.append(overflow_here)
+    if store:
+        describe_store(store, overflow, n_cells=dataset.n_cells, n_genes=dataset.n_genes, dtype=dtype)
+    return sums, np.concatenate(detected)
+
+
+def _stream_cells(
+    dataset: Dataset,
+    grouping: Grouping,
+    scaling: np.ndarray,
+    store: Path | None,
+    dtype: str,
+    cells: tuple[int, int],
+    progress: Progress,
+) -> tuple[Accumulator, np.ndarray, np.ndarray | None]:
+    """Sums, detected genes and the store's overflow of a range of cells that begins a block of the store."""
+    first, last = cells
+    detected = np.zeros(last - first, np.int32)
+    sums = Accumulator(grouping, dataset.n_genes)
+    shape = {"n_cells": dataset.n_cells, "n_genes": dataset.n_genes, "dtype": dtype}
+    writer = store and StoreWriter(store, **shape, first=first)
+    for start, block in read_ahead(dataset.iter_rows(max_values=BLOCK_VALUES, first=first, last=last)):
         stop = start + block.shape[0]
-        accumulator.add(block, start, scaling[start:stop])
-        detected[start:stop] = np.diff(block.indptr)
+        sums.add(block, start, scaling[start:stop])
+        detected[start - first : stop - first] = np.diff(block.indptr)
         if writer:
             writer.add(block)
-        progress(stop / dataset.n_cells, f"statistics, cell {stop:,} of {dataset.n_cells:,}")
-    if writer:
-        writer.close()
-    return accumulator, detected
+        progress((stop - first) / (last - first), f"statistics, cell {stop:,} of {dataset.n_cells:,}")
+    return sums, detected, writer and writer.close()

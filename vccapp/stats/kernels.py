@@ -16,15 +16,29 @@ TABLE = 64
 
 
 @njit(parallel=True, cache=True, nogil=True)
-def row_totals(data, indptr):
-    """Sum of the values of each row: (n,) float64."""
-    totals = np.zeros(len(indptr) - 1)
+def row_totals(data, ends, logged):
+    """Sum of the values of each row (of expm1 where they are `logged`), and what is wrong with them.
+
+    Returns (n,) float64 and (n,) uint8: 0 nothing, 1 not finite, 2 negative, 3 a fraction among counts.
+    """
+    totals = np.zeros(len(ends) - 1)
+    wrong = np.zeros(len(ends) - 1, np.uint8)
     for i in prange(len(totals)):
         total = 0.0
-        for j in range(indptr[i], indptr[i + 1]):
-            total += data[j]
+        for j in range(np.uintp(ends[i]), np.uintp(ends[i + 1])):
+            x = np.float64(data[j])
+            if not math.isfinite(x):
+                wrong[i] = 1
+            elif x < 0:
+                wrong[i] = 2
+            elif logged:
+                total += math.expm1(x)
+            else:
+                if x != math.floor(x):
+                    wrong[i] = 3
+                total += x
         totals[i] = total
-    return totals
+    return totals, wrong
 
 
 @njit(cache=True, nogil=True)

@@ -5,6 +5,8 @@ says that the count is in `overflow.npz`; or float32 where the data are no count
 and how wide a block is.
 """
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,17 +18,26 @@ BLOCK_CELLS = {"uint8": 8192, "float32": 2048}
 OVERFLOW = 255
 
 
-class StoreWriter:
-    """Appends cells in order; `close` writes what describes the store."""
+def block_width(n_cells: int, dtype: str) -> int:
+    """Cells in each block of a store but the last."""
+    return min(BLOCK_CELLS[dtype], max(n_cells, 1))
 
-    def __init__(self, folder: Path, *, n_cells: int, n_genes: int, dtype: str) -> None:
+
+class StoreWriter:
+    """Appends cells in order, from cell `first` on, which must begin a block; `close` returns the overflow.
+
+    Several writers, also on several machines, may fill one store at once; `describe_store` makes it whole.
+    """
+
+    def __init__(self, folder: Path, *, n_cells: int, n_genes: int, dtype: str, first: int = 0) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.n_cells, self.n_genes, self.dtype = folder, n_cells, n_genes, dtype
-        self.width = min(BLOCK_CELLS[dtype], max(n_cells, 1))
-        self._file = (folder / "values.bin").open("wb")
-        self._block = np.zeros((n_genes, self.width), dtype)
+        self.n_genes, self.dtype = n_genes, dtype
+        self._block = np.zeros((n_genes, block_width(n_cells, dtype)), dtype)
+        # Never opened for reading too: an NFS client would then write whole pages, beyond the edge of this range.
+        self._file = os.fdopen(os.open(folder / "values.bin", os.O_WRONLY | os.O_CREAT, 0o666), "wb")
+        self._file.seek(first * n_genes * self._block.itemsize)
         self._filled = 0
-        self._written = 0
+        self._written = first
         self._overflow: list[np.ndarray] = []
 
     def add(self, rows: csr_matrix) -> None:
@@ -61,16 +72,20 @@ class StoreWriter:
             self._block[:] = 0
             self._filled = 0
 
-    def close(self) -> None:
+    def close(self) -> np.ndarray:
+        """(3, n) int64: gene, cell and value of the counts that a byte does not hold."""
         self._flush()
         self._file.close()
-        large = np.concatenate(self._overflow, axis=1) if self._overflow else np.zeros((3, 0), np.int64)
-        large = large[:, np.lexsort((large[1], large[0]))]
-        np.savez(self.folder / "overflow.npz", gene=large[0], cell=large[1], value=large[2])
-        write_json(
-            self.folder / "store.json",
-            {"n_cells": self.n_cells, "n_genes": self.n_genes, "dtype": self.dtype, "width": self.width},
-        )
+        return np.concatenate([np.zeros((3, 0), np.int64), *self._overflow], axis=1)
+
+
+def describe_store(folder: Path, overflow: Sequence[np.ndarray], *, n_cells: int, n_genes: int, dtype: str) -> None:
+    """Write what makes the writers' cells a store: the overflow that each returned, and the shape."""
+    large = np.concatenate(overflow, axis=1)
+    large = large[:, np.lexsort((large[1], large[0]))]
+    np.savez(folder / "overflow.npz", gene=large[0], cell=large[1], value=large[2])
+    width = block_width(n_cells, dtype)
+    write_json(folder / "store.json", {"n_cells": n_cells, "n_genes": n_genes, "dtype": dtype, "width": width})
 
 
 class GeneStore:

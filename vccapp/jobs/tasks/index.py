@@ -1,6 +1,8 @@
 """Task `index`: register a data file and build its index.
 
-params  path: absolute path of a .h5ad or zarr; columns: the columns chosen by hand (optional, see Columns)
+params  path: absolute path of a .h5ad or zarr; paths: all files where several are joined (optional);
+        columns: the columns chosen by hand (optional, see Columns);
+        executor: local (if absent) or ray; ray_address: its cluster (that of the settings, if absent)
 result  dataset: its fingerprint
 """
 
@@ -13,6 +15,7 @@ from vccapp.settings import Settings
 
 if TYPE_CHECKING:
     from vccapp.data.dataset import Dataset
+    from vccapp.stats.executor import Kind
 
 
 @TASKS.register("index")
@@ -21,16 +24,30 @@ def index(params: dict[str, Any], settings: Settings, progress: Progress) -> dic
     from vccapp.data.schema import Columns
     from vccapp.data.workspace import register
 
-    dataset = open_dataset(Path(params["path"]), columns=Columns(**params.get("columns", {})))
+    dataset = open_dataset(params.get("paths", params["path"]), columns=Columns(**params.get("columns", {})))
     folder = register(dataset, settings) / "index"
-    add_index(dataset, folder, settings, progress)
+    address = params.get("ray_address", settings.ray_address)
+    add_index(dataset, folder, settings, progress, executor=params.get("executor", "local"), ray_address=address)
     return {"dataset": dataset.fingerprint}
 
 
-def add_index(dataset: "Dataset", folder: Path, settings: Settings, progress: Progress) -> None:
+def add_index(
+    dataset: "Dataset",
+    folder: Path,
+    settings: Settings,
+    progress: Progress,
+    *,
+    executor: "Kind" = "local",
+    ray_address: str = "auto",
+) -> None:
     """Build the index of a registered Dataset, unless it is there already."""
     from vccapp.stats.build import build_index
+    from vccapp.stats.executor import open_executor
     from vccapp.stats.index import has_index
+    from vccapp.stats.plan import plan_index
 
     if not has_index(folder):
-        build_index(dataset, folder, memory_bytes=settings.memory_bytes, progress=progress)
+        needed = plan_index(dataset).memory_bytes
+        paths = (*dataset.paths, folder.parent)
+        with open_executor(executor, address=ray_address, paths=paths, memory_bytes=needed) as opened:
+            build_index(dataset, folder, memory_bytes=settings.memory_bytes, executor=opened, progress=progress)
