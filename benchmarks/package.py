@@ -8,25 +8,16 @@ official packager starts zstd). Prints a table and writes results/package.json.
 """
 
 import argparse
-import json
-import multiprocessing
 import os
 import platform
-import resource
-import subprocess
 import sys
 import tempfile
-import time
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
-from scipy.sparse import csr_matrix
+from measure import measure, run_apart, write_results
 
-from vccapp.challenges.base import CHALLENGES
-from vccapp.submission.h5ad import CsrWriter
-
-RESULT = Path(__file__).parent / "results" / "package.json"
+N_GENES = 18_080
 OURS = """
 import sys
 from pathlib import Path
@@ -46,8 +37,13 @@ write_vcc(Path(sys.argv[1]), Path(sys.argv[2]), challenge)
 """
 
 
-def write_prediction(path: Path, *, n_cells: int, n_genes: int, n_values: int) -> None:
+def write_prediction(path: Path, n_cells: int, n_genes: int, n_values: int) -> None:
     """Log-normalised Poisson counts, about `n_values` non-zero a cell; a third controls, 50 perturbations."""
+    import numpy as np
+    from scipy.sparse import csr_matrix
+
+    from vccapp.submission.h5ad import CsrWriter
+
     rng = np.random.default_rng(0)
     levels = rng.lognormal(0, 2, n_genes)
     low, high = 1e-8, 1e4
@@ -63,30 +59,17 @@ def write_prediction(path: Path, *, n_cells: int, n_genes: int, n_values: int) -
                 writer.append((counts / counts.mean()).log1p().minimum(14).tocsr(), label)
 
 
-def measure(command: list[str]) -> tuple[float, float]:
-    """Seconds and peak memory (bytes) of a command, in a fresh process so that peaks do not mix."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_measure, (command,))
-
-
-def _measure(command: list[str]) -> tuple[float, float]:
-    start = time.perf_counter()
-    subprocess.run(command, check=True, capture_output=True)
-    return time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cells", type=int, default=20_000)
     parser.add_argument("--values", type=int, default=1_500)
     parser.add_argument("--repeats", type=int, default=2)
     choice = parser.parse_args()
-    n_genes = CHALLENGES["vcc2025"].n_genes
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         h5ad, genes = folder / "pred.h5ad", folder / "genes.csv"
-        write_prediction(h5ad, n_cells=choice.cells, n_genes=n_genes, n_values=choice.values)
-        genes.write_text("".join(f"G{i}\n" for i in range(n_genes)))
+        run_apart(write_prediction, h5ad, choice.cells, N_GENES, choice.values)
+        genes.write_text("".join(f"G{i}\n" for i in range(N_GENES)))
         prep = [str(Path(sys.executable).with_name("cell-eval")), "prep", "-i", str(h5ad), "-g", str(genes), "-o"]
         commands = {
             "ours": lambda out: [sys.executable, "-c", OURS, str(h5ad), out],
@@ -97,12 +80,14 @@ def main() -> None:
         for _ in range(choice.repeats):
             for name, command in commands.items():
                 out = folder / "out.vcc"
-                seconds, memory = measure(command(str(out)))
-                runs[name].append((seconds, memory, out.stat().st_size))
+                found = measure(command(str(out)))
+                if "failed" in found:
+                    sys.exit(f"{name} failed: {found['failed']}")
+                runs[name].append((found["process_seconds"], found["peak_bytes"], out.stat().st_size))
                 out.unlink()
         result = {
             "cells": choice.cells,
-            "genes": n_genes,
+            "genes": N_GENES,
             "h5ad_bytes": h5ad.stat().st_size,
             "machine": f"{os.cpu_count()} cores, {platform.machine()}",
             "versions": {name: version(name) for name in ("vccapp", "cell-eval", "zstandard", "h5py", "anndata")},
@@ -117,15 +102,14 @@ def main() -> None:
             },
         }
     best, official = result["best"], result["best"]["cell-eval prep"]
-    print(f"{choice.cells:,} x {n_genes:,}, h5ad {result['h5ad_bytes'] / 1e6:,.0f} MB, best of {choice.repeats}")
+    print(f"{choice.cells:,} x {N_GENES:,}, h5ad {result['h5ad_bytes'] / 1e6:,.0f} MB, best of {choice.repeats}")
     print(f"{'':18}{'time':>9}{'memory':>10}{'vcc':>10}{'speed-up':>10}{'memory of official':>20}")
     for name, row in best.items():
         row["times_faster"] = round(official["seconds"] / row["seconds"], 2)
         row["share_of_memory"] = round(row["peak_bytes"] / official["peak_bytes"], 3)
         sizes = f"{row['peak_bytes'] / 1e9:>7.2f} GB{row['vcc_bytes'] / 1e6:>7.1f} MB"
         print(f"{name:18}{row['seconds']:>7.1f} s{sizes}{row['times_faster']:>10}{row['share_of_memory']:>20.1%}")
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps(result, indent=2) + "\n")
+    write_results("package", result)
 
 
 if __name__ == "__main__":

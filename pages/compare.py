@@ -5,6 +5,8 @@ icon: :material/compare_arrows:
 order: 60
 """
 
+import shlex
+
 import numpy as np
 import streamlit as st
 
@@ -109,6 +111,5 @@ ui.show_chart(
     name="scores_by_perturbation",
 )
 ui.show_table(frame, key="cmp_table", text="Table of real and predicted values by gene", name="compare", height=300)
-ui.reproduce(
-    f"vccapp eval compare --run {run.id} --part {part} --perturbations {','.join(chosen)} --genes {','.join(genes[:5])}"
-)
+words = ["vccapp", "eval", "compare", "--run", run.id, "--part", part]
+ui.reproduce(shlex.join([*words, "--perturbations", ",".join(chosen), "--genes", ",".join(genes)]))

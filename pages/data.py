@@ -11,6 +11,7 @@ import streamlit as st
 
 from vccapp import ui
 from vccapp.data.demo import sample_path
+from vccapp.data.schema import Columns
 from vccapp.data.workspace import list_data_files, list_datasets
 
 ui.open_page(__file__)
@@ -48,12 +49,21 @@ right.button(
 )
 path = st.text_input("Path", key="data_path", bind="query-params", placeholder="or type a path").strip()
 
+columns = Columns()
 if path:
-    columns = ui.choose_columns(key="data")
     with ui.errors_told():
-        schema = ui.load_schema(path, columns)
+        columns = ui.choose_columns(path, key="data")
+        opened = ui.open_file(path, columns)
+        schema = opened.schema
         ui.show_schema(schema)
-        if st.button("Compute the statistics", type="primary", icon=":material/play_arrow:", key="data_index"):
+        possible = ui.show_plan(opened)
+        if st.button(
+            "Compute the statistics",
+            type="primary",
+            icon=":material/play_arrow:",
+            key="data_index",
+            disabled=not possible,
+        ):
             params = {"path": str(schema.path.resolve()), "columns": columns.model_dump(exclude_none=True)}
             ui.begin_job("index", params, title=f"Index {schema.path.name}")
             st.rerun()
@@ -69,5 +79,7 @@ ui.show_table(
     height=280,
     choose=("fingerprint", "data"),
 )
-quoted = shlex.quote(path) if path else "PATH"
-ui.reproduce(f"vccapp data describe {quoted}", f"vccapp data index {quoted}", "vccapp data list")
+ui.reproduce(
+    *(shlex.join(ui.describe_words(path or "PATH", columns, verb=verb)) for verb in ("describe", "index")),
+    "vccapp data list",
+)

@@ -5,14 +5,20 @@ icon: :material/dashboard:
 order: 10
 """
 
+import shlex
+
 import streamlit as st
 
 from vccapp import ui
 from vccapp.figures import overview as figures
 
+PLURALS = {"perturbation": "perturbations", "guide": "guides", "batch": "batches"}
+NUMBERS = {"umis": "UMIs", "genes": "Genes"}
+UNITS = {"umis": "UMIs", "genes": "genes"}
+
 ui.open_page(__file__)
 record, index = ui.need_index()
-schema, genes, perturbations = record.schema, index.genes, index.perturbations
+schema, perturbations = record.schema, index.perturbations
 cells = ui.load_cells(index)
 control = perturbations.iloc[0]
 has_umis = bool(cells["umis"].notna().any())
@@ -26,52 +32,82 @@ with st.container(horizontal=True, key="numbers"):
     st.metric("Genes per cell", f"{cells['genes'].median():,.0f}", help="Median number of detected genes")
     st.metric("Values", schema.value_space, help=schema.value_evidence)
 
+
+@st.fragment
+def show_groups() -> None:
+    known = {"perturbation": perturbations, "guide": index.guides, "batch": index.batches}
+    groups = [name for name, frame in known.items() if len(frame) > 1]
+    left, right = st.columns(2)
+    by = left.segmented_control(
+        "Cells by",
+        groups,
+        default=groups[0],
+        required=True,
+        key="over_by",
+        bind="query-params",
+        format_func=str.capitalize,
+    )
+    value = right.segmented_control(
+        "Depth",
+        list(NUMBERS),
+        default="umis" if has_umis else "genes",
+        required=True,
+        key="over_number",
+        bind="query-params",
+        format_func=NUMBERS.get,
+        disabled=not has_umis,
+    )
+    frame, plural = known[by][[by, "n_cells"]], PLURALS[by]
+    with left:
+        ui.show_chart(
+            figures.cells_ranked(frame, name=by, plural=plural, control=control["perturbation"]),
+            key="over_cells",
+            text=f"Bar chart: cells of each of {len(frame)} {plural}, most first.",
+            data=frame,
+            name=f"cells_per_{by}",
+        )
+    with right:
+        depth = ui.load_depth(index, by)
+        ui.show_chart(
+            figures.depth_groups(depth, name=by, plural=plural, value=value, unit=UNITS[value]),
+            key="over_depth",
+            text=f"Median and middle 80 % of {UNITS[value]} per cell for each of {len(depth)} {plural}.",
+            data=depth,
+            name=f"depth_per_{by}",
+        )
+
+
+show_groups()
 left, right = st.columns(2)
-with left:
-    ui.show_chart(
-        figures.cells_ranked(perturbations, name="perturbation", control=control["perturbation"]),
-        key="over_perturbations",
-        text=f"Bar chart: cells of each of {schema.n_perturbations} perturbations, most first.",
-        data=perturbations[["perturbation", "n_cells"]],
-        name="cells_per_perturbation",
-    )
-    ui.show_chart(
-        figures.depth_histogram(cells["genes"].to_numpy(), label="Genes per cell", unit="detected genes"),
-        key="over_genes",
-        text=f"Histogram of detected genes per cell, median {cells['genes'].median():.0f}.",
-        data=cells[["perturbation", "guide", "batch", "genes"]],
-        name="genes_per_cell",
-    )
-    if len(index.batches) > 1:
+for place, value in ((left, "umis"), (right, "genes")):
+    if value == "genes" or has_umis:
+        with place:
+            ui.show_chart(
+                figures.depth_histogram(cells[value].to_numpy(), label=f"{NUMBERS[value]} per cell", unit=UNITS[value]),
+                key=f"over_{value}",
+                text=f"Histogram of {UNITS[value]} per cell, median {cells[value].median():.0f}.",
+                data=cells[["perturbation", "guide", "batch", value]],
+                name=f"{value}_per_cell",
+            )
+if len(index.batches) > 1:
+    left, right = st.columns(2)
+    pairs = ui.load_pairs(index)
+    with left:
         ui.show_chart(
-            figures.cells_bars(index.batches, name="batch", plural="batches"),
-            key="over_batches",
-            text=f"Bar chart: cells of each of {len(index.batches)} batches.",
-            data=index.batches,
-            name="cells_per_batch",
+            figures.pairs_heatmap(pairs, rows="perturbation", columns="batch", plurals=("perturbations", "batches")),
+            key="over_pairs",
+            text=f"Heat map: cells of {schema.n_perturbations} perturbations in {len(index.batches)} batches.",
+            data=pairs,
+            name="cells_per_perturbation_and_batch",
         )
-with right:
-    if len(index.guides) > 1:
-        ui.show_chart(
-            figures.cells_ranked(index.guides, name="guide"),
-            key="over_guides",
-            text=f"Bar chart: cells of each of {len(index.guides)} guides, most first.",
-            data=index.guides,
-            name="cells_per_guide",
-        )
-    if has_umis:
-        ui.show_chart(
-            figures.depth_histogram(cells["umis"].to_numpy(), label="UMIs per cell", unit="UMIs"),
-            key="over_umis",
-            text=f"Histogram of UMIs per cell, median {cells['umis'].median():.0f}.",
-            data=cells[["perturbation", "guide", "batch", "umis"]],
-            name="umis_per_cell",
-        )
-    with st.container(border=True, key="over_summary"):
-        st.markdown("**In numbers**")
-        ui.show_summary(index)
+with right, st.container(border=True, key="over_summary"):
+    st.markdown("**In numbers**")
+    ui.show_summary(index)
 
 with st.expander("How the file was read", icon=":material/fact_check:", expanded=False):
     ui.show_schema(schema)
 
-ui.reproduce(f"vccapp data describe {schema.path}", f"vccapp data index {schema.path}")
+ui.reproduce(
+    shlex.join(ui.describe_words(schema.path, record.columns)),
+    shlex.join(ui.describe_words(schema.path, record.columns, verb="index")),
+)

@@ -5,97 +5,100 @@ icon: :material/science:
 order: 30
 """
 
+import shlex
+from functools import partial
+
+import pandas as pd
 import streamlit as st
 
 from vccapp import ui
 from vccapp.figures import perturbations as figures
+from vccapp.stats.export import deg_counts
+
+ALL, ONE = "All perturbations", "One perturbation"
+SHOWN = ["perturbation", "n_cells", "degs", "up", "down", "effect", "knockdown", "umis_median", "genes_median"]
 
 ui.open_page(__file__)
 record, index = ui.need_index()
+if "pert" in st.query_params and "pert_view" not in st.query_params:
+    st.session_state.setdefault("pert_view", ONE)
 
-left, right, _ = st.columns([1, 1, 1])
-fdr = left.select_slider(
-    "False discovery rate below", [0.001, 0.01, 0.05, 0.1, 0.2], value=0.05, key="pert_fdr", bind="query-params"
-)
-lfc = right.slider(
-    "|log2 fold change| at least", 0.0, 3.0, 0.0, 0.25, key="pert_lfc", bind="query-params", help="0: no limit"
-)
-rule = f"FDR < {fdr:g}" + (f" and |log2 fold change| >= {lfc:g}" if lfc else "") + ", Wilcoxon against the controls"
-counts = index.deg_counts(fdr=fdr, min_abs_lfc=lfc)
-ui.show_chart(
-    figures.deg_bars(counts, rule=rule),
-    key="pert_degs",
-    text=f"Bar chart: genes up and down for the perturbations with most DEGs, {rule}.",
-    data=counts.set_axis(["Group", "DEG_Count", "Up_Regulated", "Down_Regulated"], axis=1),
-    name="deg_counts",
-)
 
-table = index.perturbations.iloc[1:].drop(columns=["degs", "up", "down"]).merge(counts, on="perturbation")
-table = table[["perturbation", "n_cells", "degs", "up", "down", "effect", "knockdown", "umis_median", "genes_median"]]
-table = table.sort_values("degs", ascending=False, kind="stable")
-st.caption("Choose a row to see the perturbation below.")
-ui.show_table(
-    table,
-    key="pert_table",
-    text="Table of perturbations with cells, DEGs, effect size and knock-down",
-    name="perturbations",
-    height=280,
-    choose=("perturbation", "pert"),
-)
+@st.fragment
+def show_page() -> None:
+    left, right, _ = st.columns(3)
+    fdr = left.select_slider(
+        "False discovery rate below", [0.001, 0.01, 0.05, 0.1, 0.2], value=0.05, key="pert_fdr", bind="query-params"
+    )
+    lfc = right.slider(
+        "|log2 fold change| at least", 0.0, 3.0, 0.0, 0.25, key="pert_lfc", bind="query-params", help="0: no limit"
+    )
+    rule = f"FDR < {fdr:g}" + (f" and |log2 fold change| >= {lfc:g}" if lfc else "") + ", Wilcoxon against the controls"
+    counts = index.deg_counts(fdr=fdr, min_abs_lfc=lfc)
+    table = index.perturbations.iloc[1:].drop(columns=["degs", "up", "down"]).merge(counts, on="perturbation")[SHOWN]
+    table = table.sort_values("degs", ascending=False, kind="stable")
+    every, one = st.tabs([ALL, ONE], key="pert_view", on_change="rerun", bind="query-params")
+    if every.open:
+        with every:
+            show_all(table, rule=rule)
+            make = partial(deg_counts, fdr=fdr, min_abs_lfc=lfc)
+            ui.show_exports(index, ["deg_counts.csv"], key="pert_csv", changed={"deg_counts.csv": make})
+    if one.open:
+        with one:
+            show_one(table, rule=rule, fdr=fdr, lfc=lfc)
+    words = ["vccapp", "data", "export", record.fingerprint, "tables", "--fdr", f"{fdr:g}", "--min-abs-lfc", f"{lfc:g}"]
+    ui.reproduce(shlex.join(words))
 
-names = index.labels[1:]
-label = st.selectbox(
-    "Perturbation", names, index=names.index(table["perturbation"].iloc[0]), key="pert", bind="query-params"
-)
-de = index.de(label)
-de["direction"] = figures.classify(de, fdr=fdr, min_abs_lfc=lfc)
-de["delta"], de["control"], de["perturbed"] = index.delta(label), index.control_mean, index.mean(label)
-own = table.set_index("perturbation").loc[label]
-with st.container(horizontal=True, key="numbers"):
-    st.metric("Cells", f"{own['n_cells']:,.0f}")
-    st.metric("DEGs", f"{own['degs']:,.0f}", help=rule)
-    st.metric("Up", f"{own['up']:,.0f}")
-    st.metric("Down", f"{own['down']:,.0f}")
-    st.metric("Effect size", f"{own['effect']:.2f}", help="Length (L2) of the delta over all genes, log1p units")
-    left_over = "not measured" if own["knockdown"] != own["knockdown"] else f"{own['knockdown']:.0%}"
-    st.metric("Left on the target", left_over, help="Expression of the perturbed gene relative to the controls")
 
-left, right = st.columns(2)
-with left:
-    ui.show_chart(
-        figures.volcano(de, label=label, rule=rule),
-        key="pert_volcano",
-        text=f"Volcano plot of {label}: log2 fold change against -log10 p, {own['degs']:.0f} DEGs marked.",
-        data=de[["gene", "log2_fold_change", "p_value", "fdr", "direction"]],
-        name=f"{label}_de",
+def show_all(table: pd.DataFrame, *, rule: str) -> None:
+    st.caption("Choose a row to open the perturbation.")
+    ui.show_table(
+        table,
+        key="pert_table",
+        text="Table of perturbations with cells, DEGs, effect size and knock-down",
+        name="perturbations",
+        height=300,
+        choose=("perturbation", "pert"),
+        then={"pert_view": ONE},
     )
-    ui.show_chart(
-        figures.delta_histogram(de["delta"].to_numpy(), label=label),
-        key="pert_deltas",
-        text=f"Histogram of the deltas of {label} over all genes.",
-        data=de[["gene", "delta"]],
-        name=f"{label}_deltas",
-    )
-with right:
-    ui.show_chart(
-        figures.mean_scatter(de, label=label),
-        key="pert_scatter",
-        text=f"Scatter plot: mean expression of each gene in {label} against controls.",
-        data=de[["gene", "control", "perturbed", "delta"]],
-        name=f"{label}_means",
-    )
-    ui.show_chart(
-        figures.knockdown_strip(table, chosen=label),
-        key="pert_knockdown",
-        text="Expression left on the target of each perturbation, strongest knock-down first.",
-        data=table[["perturbation", "knockdown"]],
-        name="knockdown",
-    )
-ui.show_chart(
-    figures.top_deltas(de, label=label),
-    key="pert_top",
-    text=f"Bar chart: the {figures.TOP} genes with the largest delta in {label}.",
-    data=de[["gene", "delta"]].sort_values("delta", key=abs, ascending=False).head(figures.TOP),
-    name=f"{label}_delta_top{figures.TOP}",
-)
-ui.reproduce(f"vccapp data perturbations {record.fingerprint} --json")
+    guides = ui.load_guides(index)
+    charts = {
+        "pert_degs": (figures.deg_bars(table, rule=rule), f"Genes up and down by perturbation, {rule}.", table),
+        "pert_knockdown": (
+            figures.knockdown_strip(table, guides),
+            "Expression left on the target of each perturbation and guide, strongest knock-down first.",
+            guides,
+        ),
+    }
+    for key, (chart, text, data) in charts.items():
+        ui.show_chart(chart, key=key, text=text, data=data, name=key)
+
+
+def show_one(table: pd.DataFrame, *, rule: str, fdr: float, lfc: float) -> None:
+    names = index.labels[1:]
+    first = names.index(table["perturbation"].iloc[0])
+    label = st.selectbox("Perturbation", names, index=first, key="pert", bind="query-params")
+    de = ui.describe_perturbation(index, label)
+    de["direction"] = figures.classify(de, fdr=fdr, min_abs_lfc=lfc)
+    own = table.set_index("perturbation").loc[label]
+    ui.show_perturbation_numbers(own, rule=rule)
+    guides = ui.load_guides(index).query("perturbation == @label")
+    evidence = de[["gene", "log2_fold_change", "p_value", "fdr", "direction"]]
+    top = de[["gene", "delta"]].sort_values("delta", ascending=False, key=abs).head(figures.TOP)
+    means = de[["gene", "control", "perturbed", "delta"]]
+    charts = [
+        ("volcano", figures.volcano(de, label=label, rule=rule), "Volcano plot: log2 fold change against p", evidence),
+        ("means", figures.mean_scatter(de, label=label), "Mean of each gene against controls, log axes", means),
+        ("deltas", figures.delta_histogram(de["delta"].to_numpy(), label=label), "Distribution of deltas", means),
+        ("guides", figures.guide_bars(guides, label=label), "Expression left on the target by guide", guides),
+        ("top", figures.top_deltas(de, label=label), f"The {figures.TOP} largest deltas as bars", top),
+    ]
+    if not len(guides):
+        del charts[3]
+    places = [*st.columns(2), *st.columns(2)][: len(charts) - 1]
+    for place, (name, chart, text, data) in zip([*places, st.container()], charts, strict=True):
+        with place:
+            ui.show_chart(chart, key=f"pert_{name}", text=f"{text}, {label}.", data=data, name=f"{label}_{name}")
+
+
+show_page()

@@ -5,6 +5,8 @@ icon: :material/call_split:
 order: 40
 """
 
+import shlex
+
 import streamlit as st
 
 from vccapp import ui
@@ -35,7 +37,9 @@ with st.expander("Make a split", icon=":material/add:", expanded=not splits):
         shares = (1 - tested - validated, validated, tested)
         st.caption(f"{shares[0]:.0%} of the {len(labels)} perturbations to train on.")
     elif way == "kfold":
-        folds = int(st.number_input("Folds", 2, max(2, min(20, len(labels))), 5, key="split_folds"))
+        folds = int(
+            st.number_input("Folds", 3, max(3, min(20, len(labels))), min(5, max(3, len(labels))), key="split_folds")
+        )
     else:
         test = st.multiselect("Test", labels, key="split_test_list")
         val = st.multiselect("Validation", labels, key="split_val_list")
@@ -91,6 +95,6 @@ st.download_button(
     help="The split as STATE and cell-load read it",
 )
 ui.reproduce(
-    f"vccapp split make {record.fingerprint} --name {split.name} --seed {split.seed}",
-    f"vccapp split export {split.name} {split.name}.toml",
+    shlex.join(ui.split_words(split, record, names=splits)),
+    shlex.join(["vccapp", "split", "export", split.name, f"{split.name}.toml"]),
 )

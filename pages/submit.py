@@ -45,7 +45,7 @@ elif source == "path":
     path = st.text_input("Path of pert_counts.csv", key="sub_path", bind="query-params").strip()
 
 n_known = int(index.perturbations["n_cells"].iloc[0])
-left, middle, right = st.columns([1, 2, 1], vertical_alignment="bottom")
+left, middle, last, right = st.columns([1, 2, 1, 1], vertical_alignment="bottom")
 n_controls = left.number_input(
     "Control cells", 1, n_known, n_known, key="sub_controls", bind="query-params", help="Copied from the training file"
 )
@@ -55,6 +55,7 @@ gene_list = middle.text_input(
     bind="query-params",
     placeholder="path; empty: the genes of the training file, in order",
 )
+name = last.text_input("Name", key="sub_name", placeholder="made up when empty").strip()
 practice = right.toggle(
     "Practice",
     value=len(index.genes) != challenge.n_genes,
@@ -74,6 +75,7 @@ with ui.errors_told():
             n_controls=int(n_controls),
             genes=ui.optional_path(gene_list),
             practice=practice,
+            id=name or None,
         )
         estimate = plan.estimate
         with st.container(horizontal=True, key="numbers"):
@@ -104,5 +106,14 @@ if submissions:
     st.subheader("Submissions", anchor=False)
 for submission in submissions:
     ui.show_submission(submission)
-words = ["vccapp", "submit", "plan", "--run", run.id]
-ui.reproduce(shlex.join(words), "vccapp submit build latest", "vccapp submit check FILE")
+named = name or "mine"
+words = ui.plan_words(
+    run=run.id,
+    challenge=challenge.name,
+    counts=upload.name if upload is not None else path,
+    n_controls=int(n_controls),
+    genes=gene_list.strip(),
+    practice=practice,
+    name=named,
+)
+ui.reproduce(shlex.join(words), shlex.join(["vccapp", "submit", "build", named]))

@@ -32,6 +32,7 @@ with left:
     st.caption(MODELS[model].description)
 with right:
     splits = {split.name: split for split in ui.load_splits(record)}
+    known = set(splits)
     standard = ui.standard_split(record, index)
     splits.setdefault(standard.name, standard)
     name = st.selectbox("Split", list(splits), key="train_split", bind="query-params")
@@ -94,4 +95,5 @@ if finished := [run for run in runs if run.state == "finished"]:
         height=150,
     )
 ui.page_link("compare", "Compare predicted with real")
-ui.reproduce(shlex.join(words), "vccapp train list", "vccapp train status latest")
+made = [] if split.name in known else [shlex.join(ui.split_words(split, record, names=splits))]
+ui.reproduce(*made, shlex.join(words), "vccapp train list", "vccapp train status latest")

@@ -59,7 +59,7 @@ class Server:
                 start_new_session=True,
             )
         for _ in range(600):
-            with contextlib.suppress(urllib.error.URLError, ConnectionError):
+            with contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError):
                 urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=1).read()
                 return
             time.sleep(0.05)

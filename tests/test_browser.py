@@ -65,7 +65,7 @@ def test_from_an_empty_workspace_to_a_package(server: Server, settings: Settings
         expect(heading(page)).to_have_text("Overview")
         expect(charts(page).nth(3)).to_be_visible(timeout=60 * SECOND)  # the demo made itself
         expect(page.get_by_text("SIMULATED").first).to_be_visible()
-        for title, at_least in (("Genes", 3), ("Perturbations", 6)):
+        for title, at_least in (("Genes", 4), ("Perturbations", 2), ("Similarity", 3)):
             go(page, title)
             expect(charts(page).nth(at_least - 1)).to_be_visible()
 

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bad_inputs import BAD_INPUTS
 from toy import make_counts
 
 from vccapp.cli import following, main
 from vccapp.cli.output import format_table
+from vccapp.ui.commands import describe_words
 
 ROOT = Path(__file__).resolve().parents[1]
 Call = Callable[..., tuple[int, str, str]]
@@ -128,6 +130,16 @@ def test_the_path_from_file_to_scores(home: Path, call: Call, ask: Callable[...,
         assert code == 0 and err == "" and len(out.splitlines()) > 1, words
 
 
+def test_several_files_are_one_dataset(home: Path, ask: Callable[..., Any]) -> None:
+    paths = [home / "first.h5ad", home / "second.h5ad"]
+    for seed, path in enumerate(paths):
+        make_counts(n_cells=120, n_genes=40, seed=seed).write_h5ad(path)
+    assert ask("data", "describe", *paths)["n_cells"] == 240
+    dataset = ask("data", "index", *paths)["dataset"]
+    [listed] = [record for record in ask("data", "list") if record["fingerprint"] == dataset]
+    assert (listed["cells"], listed["title"], listed["indexed"]) == (240, "first, second", True)
+
+
 def test_ctrl_c_stops_the_job(home: Path, call: Call, ask: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     sleep = following.time.sleep
 
@@ -192,6 +204,20 @@ def test_wrong_words_are_one_sentence_and_exit_code_2(
     code, out, err = call(*words, "--json")
     assert (code, out) == (2, "") and message in json.loads(err)["error"]
     assert {path.name for path in tmp_path.rglob("*")} <= {"workspace", "jobs.db", "jobs.db-wal", "jobs.db-shm"}
+
+
+@pytest.mark.parametrize("name", BAD_INPUTS)
+def test_every_bad_input_is_refused_in_one_sentence(
+    name: str, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, columns = BAD_INPUTS[name](tmp_path)
+    for variable, folder in (("VCCAPP_HOME", "workspace"), ("VCCAPP_CHECKPOINTS", "checkpoints")):
+        monkeypatch.setenv(variable, str(tmp_path / folder))
+    before = {found: found.lstat().st_mtime_ns for found in tmp_path.rglob("*")}
+    code, out, err = call(*describe_words(path, columns, verb="index")[1:])
+    assert (code, out) == (2, "")
+    assert err.startswith("Error: ") and err.count("\n") == 1
+    assert {found: found.lstat().st_mtime_ns for found in tmp_path.rglob("*")} == before
 
 
 def test_a_wrong_setting_is_named(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vccapp.figures import compare, genes, overview, perturbations, splits, style, submission
+from vccapp.figures import compare, genes, overview, perturbations, similarity, splits, style, submission
 
 RNG = np.random.default_rng(0)
 
@@ -39,23 +39,60 @@ def toy(n: int) -> pd.DataFrame:
             "pearson_delta": RNG.random(n),
             "part": [splits.PARTS[i % 3] for i in range(n)],
             "effect": np.abs(value),
+            "umis_low": value,
+            "umis_median": value + 1,
+            "umis_high": value + 2,
+            "means": np.abs(value),
+            "dispersions": value,
+            "highly_variable": value > 0,
+            "quadrant": [list(genes.QUADRANTS)[i % 4] for i in range(n)],
+            "x": value,
+            "y": value,
+            "r": np.clip(value, -1, 1),
+            "reliability": RNG.random(n),
             "wanted": RNG.integers(1, 900, n),
             "given": RNG.integers(1, 90, n),
         }
     )
 
 
+def violins(frame: pd.DataFrame) -> pd.DataFrame:
+    return genes.compute_violins(frame["mean"].to_numpy(), frame["perturbation"], chosen=frame["perturbation"][:5])
+
+
+def ecdf(frame: pd.DataFrame) -> pd.DataFrame:
+    return genes.compute_ecdf(frame["mean"].to_numpy(), frame["perturbation"], chosen=frame["perturbation"][:5])
+
+
+def means(frame: pd.DataFrame) -> pd.DataFrame:
+    return genes.compute_expression(frame["mean"].to_numpy(), frame["perturbation"], chosen=frame["perturbation"][:5])
+
+
 FIGURES = {
-    "cells_ranked": lambda f: overview.cells_ranked(f, name="perturbation", control="G0"),
-    "cells_bars": lambda f: overview.cells_bars(f, name="batch", plural="batches"),
+    "cells_ranked": lambda f: overview.cells_ranked(f, name="perturbation", plural="perturbations", control="G0"),
+    "depth_groups": lambda f: overview.depth_groups(f, name="guide", plural="guides", value="umis", unit="UMIs"),
+    "depth_of_many": lambda f: overview.depth_groups(
+        pd.concat([f] * 9), name="guide", plural="guides", value="umis", unit="UMIs"
+    ),
+    "pairs_heatmap": lambda f: overview.pairs_heatmap(
+        f, rows="perturbation", columns="batch", plurals=("perturbations", "batches")
+    ),
     "depth_histogram": lambda f: overview.depth_histogram(f["n_cells"].to_numpy(), label="UMIs per cell", unit="UMIs"),
-    "means_histogram": lambda f: genes.means_histogram(f, unit="counts", marked="G1"),
+    "means_histogram": lambda f: genes.means_histogram(f, unit="counts"),
+    "mean_dispersion": lambda f: genes.mean_dispersion(f, cuts=(0.1, 0.2)),
+    "violins": lambda f: genes.expression_violins(violins(f), gene="MYC", control="G0"),
+    "curves": lambda f: genes.expression_curves(ecdf(f), gene="MYC", control="G0"),
+    "means": lambda f: genes.expression_means(means(f), gene="MYC", control="G0"),
+    "pseudobulk_map": lambda f: similarity.pseudobulk_map(f, shares=(0.5, 0.2), control="G0", chosen="G1"),
+    "reliability": lambda f: similarity.reliability(f, chosen="G0"),
+    "neighbours": lambda f: similarity.neighbours(f, label="G0"),
+    "guide_bars": lambda f: perturbations.guide_bars(f, label="G0"),
     "deg_bars": lambda f: perturbations.deg_bars(f, rule="FDR < 0.05"),
     "delta_histogram": lambda f: perturbations.delta_histogram(f["delta"].to_numpy(), label="G1"),
     "top_deltas": lambda f: perturbations.top_deltas(f, label="G1"),
     "mean_scatter": lambda f: perturbations.mean_scatter(f, label="G1"),
     "volcano": lambda f: perturbations.volcano(f, label="G1", rule="FDR < 0.05"),
-    "knockdown_strip": lambda f: perturbations.knockdown_strip(f, chosen="G1"),
+    "knockdown_strip": lambda f: perturbations.knockdown_strip(f, f),
     "agreement": lambda f: compare.agreement(f, x="real", y="predicted", label="Pseudobulk", unit="mean log1p"),
     "scores": lambda f: compare.scores_by_perturbation(f, score="pearson_delta", label="Pearson of deltas"),
     "part_balance": lambda f: splits.part_balance(f, value="effect", label="effect"),
@@ -103,21 +140,41 @@ def test_top_deltas_keep_the_largest_of_both_signs() -> None:
     assert np.abs(kept).min() >= np.sort(np.abs(frame["delta"]))[-51]
 
 
-def test_thin_keeps_every_important_row_and_the_limit() -> None:
+def test_thin_keeps_the_most_important_rows_and_the_limit() -> None:
     frame = toy(1000)
-    important = np.zeros(1000, dtype=bool)
-    important[::100] = True
-    kept = style.thin(frame, important, limit=50)
-    assert len(kept) <= 50
-    assert set(frame.loc[important, "gene"]) <= set(kept["gene"])
-    assert style.thin(frame, important, limit=1000) is frame
+    importance = np.random.default_rng(0).permutation(1000).astype(float)
+    importance[3] = np.nan
+    kept = style.thin(frame, importance, limit=50)
+    assert len(kept) == 50
+    assert kept.index.is_monotonic_increasing and kept.index.is_unique
+    assert set(frame["gene"][np.nan_to_num(importance) >= 975]) <= set(kept["gene"])
+    assert kept.index.max() > 900 and kept.index.min() < 100
+    assert style.thin(frame, importance, limit=1000) is frame
+
+
+def test_violins_are_of_one_width_around_their_place() -> None:
+    values = np.array([0, 0, 0, 2, 2, 1], dtype=np.float32)
+    frame = genes.compute_violins(values, pd.Series(list("aaabbb")), chosen=["b", "none", "a"])
+    assert frame.groupby("group")["place"].first().to_dict() == {"b": 0, "a": 1}
+    assert frame.groupby("group")["density"].max().tolist() == pytest.approx([genes.VIOLIN_WIDTH] * 2)
+    assert ((frame["left"] + frame["right"]) / 2).tolist() == pytest.approx(frame["place"].tolist())
+    peak = frame.loc[frame[frame["group"] == "a"]["density"].idxmax(), "value"]
+    assert peak < 0.2
+
+
+def test_heat_map_keeps_the_order_of_its_labels() -> None:
+    figure = similarity.similarity_heatmap(np.eye(3), ["b", "a", "c"])
+    [heat] = figure.data
+    assert list(heat.x) == ["b", "a", "c"]
+    assert (heat.zmin, heat.zmax) == (-1, 1)
+    assert figure.layout.title.text
 
 
 def test_expression_means_count_cells_and_shares() -> None:
     values = np.array([0, 0, 1, 3, 2], dtype=np.float32)
     groups = pd.Series(["a", "a", "a", "b", "b"])
     frame = genes.compute_expression(values, groups, chosen=["b", "a", "absent"])
-    assert frame["perturbation"].tolist() == ["b", "a"]
+    assert frame["group"].tolist() == ["b", "a"]
     assert frame["mean"].tolist() == pytest.approx([2.5, 1 / 3])
     assert frame["nonzero_fraction"].tolist() == pytest.approx([1, 1 / 3])
 

@@ -1,22 +1,26 @@
 """Every page alone and within the app, on the demo, under AppTest; and the parts that pages share."""
 
 import json
+import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 import pytest
+from bad_inputs import BAD_INPUTS
 from pydantic import BaseModel, Field
 from streamlit.testing.v1 import AppTest
 
-from vccapp.data.demo import write_demo
+from vccapp.data.demo import sample_path, write_demo
+from vccapp.data.split import make_folds, make_split
 from vccapp.data.workspace import list_datasets
 from vccapp.jobs.local import environment
 from vccapp.jobs.store import JobStore
 from vccapp.settings import Settings
+from vccapp.ui.commands import split_words
 from vccapp.ui.downloads import escape_cells, to_csv
 from vccapp.ui.files import submission_file
 from vccapp.ui.forms import field_label, plain_type
@@ -97,10 +101,108 @@ def test_page_opens_within_the_app(name: str, here: Settings) -> None:
 
 
 def test_statistics_pages_draw_their_figures(here: Settings) -> None:
-    for name, n in (("overview", 5), ("genes", 3), ("perturbations", 6), ("compare", 3), ("submit", 1), ("splits", 2)):
-        page = open_alone(name)
-        assert len(page.get("vega_lite_chart")) == n, name
-        assert all(chart.proto.alt for chart in page.get("vega_lite_chart")), name
+    one = {"pert_view": "One perturbation"}
+    for name, params, n in (
+        ("overview", {}, 5),
+        ("genes", {}, 4),
+        ("perturbations", {}, 2),
+        ("perturbations", one, 5),
+        ("similarity", {}, 4),
+        ("compare", {}, 3),
+        ("submit", {}, 1),
+        ("splits", {}, 2),
+    ):
+        page = open_alone(name, **params)
+        assert_well(page)
+        charts = [*page.get("vega_lite_chart"), *page.get("plotly_chart")]
+        assert len(charts) == n, (name, params)
+        assert all(chart.proto.alt for chart in charts), name
+
+
+@pytest.mark.parametrize("by", ["perturbation", "guide", "batch"])
+def test_overview_shows_depth_by_every_kind_of_group(by: str, here: Settings) -> None:
+    assert_well(open_alone("overview", over_by=by, over_number="genes"))
+
+
+def test_a_gene_by_batch_and_cumulative(here: Settings) -> None:
+    page = open_alone("genes", gene="MYC", gene_by="Batches", gene_drawing="Cumulative")
+    assert_well(page)
+    assert page.multiselect(key="gene_batches").value
+
+
+def test_choosing_a_row_opens_the_perturbation(here: Settings) -> None:
+    page = open_alone("perturbations")
+    assert not [box for box in page.selectbox if box.key == "pert"]
+    page.session_state["pert"] = "MYC"
+    page.session_state["pert_view"] = "One perturbation"
+    page.run()
+    assert_well(page)
+    assert page.selectbox(key="pert").value == "MYC"
+
+
+def commands_of(page: AppTest) -> list[list[str]]:
+    """The words of every command that a page shows."""
+    lines = [line for code in page.code for line in code.value.splitlines()]
+    return [shlex.split(line) for line in lines]
+
+
+def parse_command(words: list[str]) -> dict[str, Any]:
+    """The parameters of a command line, parsed by the real command; fails where it, or an option, does not exist."""
+    import click
+    from typer.main import get_command
+
+    from vccapp.cli import app
+
+    assert words[0] == "vccapp", words
+    command, rest = get_command(app), words[1:]
+    while hasattr(command, "commands"):
+        command, rest = command.commands[rest[0]], rest[1:]
+    try:
+        return command.make_context("vccapp", list(rest)).params
+    except click.UsageError as error:
+        pytest.fail(f"{shlex.join(words)}: {error.format_message()}")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_command_that_a_page_shows_exists(name: str, here: Settings) -> None:
+    params = {"data": {"data_path": str(sample_path()), "data_batch": "batch"}}.get(name, {})
+    page = open_alone(name, **params)
+    assert_well(page)
+    commands = commands_of(page)
+    assert commands
+    for words in commands:
+        parse_command(words)
+
+
+def test_commands_say_what_the_page_does(here: Settings) -> None:
+    [plan, build] = commands_of(open_alone("submit", sub_controls="12", sub_name="tuesday"))
+    asked = parse_command(plan)
+    assert (asked["controls"], asked["practice"], asked["counts"]) == (12, True, None)
+    assert parse_command(build)["plan"] == asked["name"]
+    [export] = commands_of(open_alone("perturbations", pert_fdr="0.01", pert_lfc="0.5"))
+    asked = parse_command(export)
+    assert (asked["fdr"], asked["min_abs_lfc"]) == (0.01, 0.5)
+    describe, *_ = commands_of(open_alone("data", data_path=str(sample_path()), data_batch="batch"))
+    assert parse_command(describe)["batch_column"] == "batch"
+
+
+@pytest.mark.parametrize("ratio", [(0.64, 0.16, 0.2), (0.7, 0.0, 0.3), (1 / 3, 1 / 3, 1 / 3), (0.5, 0.05, 0.45)])
+def test_the_command_of_a_split_makes_it_again(ratio: tuple[float, float, float], here: Settings) -> None:
+    labels = [f"G{i}" for i in range(37)]
+    [record] = list_datasets(here)
+    made = make_split(labels, name="s", dataset=record.fingerprint, ratio=ratio, seed=3)
+    asked = parse_command(split_words(made, record, names=["s"]))
+    again = make_split(labels, name="s", dataset=record.fingerprint, ratio=asked["ratio"], seed=asked["seed"])
+    assert again == made
+
+
+def test_the_command_of_folds_makes_them_again(here: Settings) -> None:
+    labels = [f"G{i}" for i in range(10)]
+    [record] = list_datasets(here)
+    folds = make_folds(labels, name="f", dataset=record.fingerprint, k=4, seed=1)
+    for fold in folds:
+        asked = parse_command(split_words(fold, record, names=["other", *(own.name for own in folds)]))
+        assert (asked["name"], asked["folds"], asked["seed"]) == ("f", 4, 1)
 
 
 def test_a_link_reopens_the_view(here: Settings) -> None:
@@ -119,7 +221,6 @@ def test_a_link_to_unknown_data_says_so(here: Settings) -> None:
 
 def test_changing_the_dataset_keeps_every_page_well(here: Settings) -> None:
     from vccapp.data.dataset import open_dataset
-    from vccapp.data.demo import sample_path
     from vccapp.data.workspace import register
     from vccapp.stats.build import build_index
 
@@ -176,6 +277,34 @@ def test_bad_files_give_one_sentence_and_no_job(here: Settings) -> None:
         assert not page.exception
         assert len(page.error) == 1
         assert not [button for button in page.button if button.key == "data_index"]
+
+
+@pytest.mark.parametrize("name", BAD_INPUTS)
+def test_every_bad_input_is_one_sentence_on_the_page(name: str, here: Settings, tmp_path: Path) -> None:
+    folder = here.home.parent / f"bad_{name}"
+    folder.mkdir()
+    path, columns = BAD_INPUTS[name](folder)
+    before = sorted(here.home.rglob("*"))
+    chosen = {f"data_{kind}": value for kind, value in columns.model_dump(exclude_none=True).items()}
+    page = open_alone("data", data_path=str(path), **chosen)
+    assert not page.exception
+    [error] = page.error
+    assert 20 < len(error.value) < 400 and "\n" not in error.value
+    assert not [button for button in page.button if button.key == "data_index"]
+    assert sorted(here.home.rglob("*")) == before
+
+
+def test_an_index_that_does_not_fit_is_refused_before_it_starts(
+    here: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = open_alone("data", data_path=str(sample_path()))
+    assert {"Time, about", "Memory", "Disk"} <= {metric.label for metric in page.metric}
+    assert not page.button(key="data_index").disabled
+    monkeypatch.setenv("VCCAPP_MEMORY_GB", "0.1")
+    page = open_alone("data", data_path=str(sample_path()))
+    [error] = page.error
+    assert "VCCAPP_MEMORY_GB" in error.value
+    assert page.button(key="data_index").disabled
 
 
 def test_the_sample_opens_with_its_report(here: Settings) -> None:

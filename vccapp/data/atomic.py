@@ -16,12 +16,21 @@ from typing import Any
 from vccapp.errors import DataError
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until all files below a folder are on the disk."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            sync(path)
+    sync(folder)
 
 
 def _beside(target: Path) -> Path:
@@ -35,9 +44,9 @@ def write_file(target: Path) -> Iterator[Path]:
     beside = _beside(target)
     try:
         yield beside
-        _sync(beside)
+        sync(beside)
         os.replace(beside, target)
-        _sync(target.parent)
+        sync(target.parent)
     finally:
         beside.unlink(missing_ok=True)
 
@@ -49,15 +58,12 @@ def write_folder(target: Path) -> Iterator[Path]:
     beside.mkdir()
     try:
         yield beside
-        for path in beside.rglob("*"):
-            if path.is_file():
-                _sync(path)
-        _sync(beside)
+        sync_folder(beside)
         old = _beside(target)
         if target.exists():
             os.replace(target, old)
         os.replace(beside, target)
-        _sync(target.parent)
+        sync(target.parent)
         shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(beside, ignore_errors=True)

@@ -10,7 +10,7 @@ from vccapp.figures.style import diagonal, finish, legend, names_axis, shown, th
 def agreement(frame: pd.DataFrame, *, x: str, y: str, label: str, unit: str) -> alt.Chart:
     """Predicted (y) against real (x), a point a gene and perturbation. frame: perturbation, gene, `x`, `y`."""
     frame = frame[["perturbation", "gene", x, y]]
-    points = thin(frame, np.zeros(len(frame), dtype=bool))
+    points = thin(frame, frame[x].abs().to_numpy())
     low = float(np.nanmin(frame[[x, y]].to_numpy())) if len(frame) else 0.0
     high = float(np.nanmax(frame[[x, y]].to_numpy())) if len(frame) else 1.0
     few = frame["perturbation"].nunique() <= 8
@@ -21,8 +21,8 @@ def agreement(frame: pd.DataFrame, *, x: str, y: str, label: str, unit: str) -> 
             x=alt.X(f"{x}:Q", title=f"real {unit}"),
             y=alt.Y(f"{y}:Q", title=f"predicted {unit}"),
             tooltip=[
-                "perturbation:N",
-                "gene:N",
+                alt.Tooltip("perturbation:N"),
+                alt.Tooltip("gene:N"),
                 alt.Tooltip(f"{x}:Q", format=".4f"),
                 alt.Tooltip(f"{y}:Q", format=".4f"),
             ],
@@ -51,7 +51,7 @@ def scores_by_perturbation(scores: pd.DataFrame, *, score: str, label: str) -> a
             y=alt.Y(f"{score}:Q", title=label),
             color=alt.Color("model:N", legend=legend()),
             shape=alt.Shape("model:N", legend=legend()),
-            tooltip=["perturbation:N", "model:N", alt.Tooltip(f"{score}:Q", format=".4f")],
+            tooltip=[alt.Tooltip("perturbation:N"), alt.Tooltip("model:N"), alt.Tooltip(f"{score}:Q", format=".4f")],
         )
     )
     return finish(chart, f"{label}, each perturbation", "a constant prediction has no correlation", height=340)

@@ -21,6 +21,8 @@ from vccapp.figures.style import (
 
 MAX_BARS = 40
 TOP = 50
+STRONG = 0.3
+"""A target that keeps less than this counts as knocked down well."""
 DIRECTIONS = alt.Scale(domain=["up", "down", "not significant"], range=[UP, DOWN, NEUTRAL])
 SHAPES = alt.Scale(domain=["up", "down", "not significant"], range=["triangle-up", "triangle-down", "circle"])
 
@@ -51,7 +53,7 @@ def deg_bars(counts: pd.DataFrame, *, rule: str) -> alt.Chart:
             x=alt.X("perturbation:N", sort=order, axis=names_axis(len(top))),
             y=alt.Y("n:Q", title="DEGs down | up", axis=alt.Axis(format="~s")),
             color=alt.Color("direction:N", scale=alt.Scale(domain=["up", "down"], range=[UP, DOWN]), legend=legend()),
-            tooltip=["perturbation:N", "direction:N", alt.Tooltip("genes:Q", format=",")],
+            tooltip=[alt.Tooltip("perturbation:N"), alt.Tooltip("direction:N"), alt.Tooltip("genes:Q", format=",")],
         )
     )
     few = f": the {len(top)} with most of {len(counts):,}" if len(top) < len(counts) else ""
@@ -64,7 +66,10 @@ def delta_histogram(delta: np.ndarray, *, label: str) -> alt.Chart:
     counts["direction"] = np.where((counts["start"] + counts["end"]) > 0, "up", "down")
     scale = alt.Scale(type="symlog")
     y = alt.Y(
-        "n:Q", title="genes (symlog)", scale=scale, axis=alt.Axis(values=[0, 1, 3, 10, 30, 100, 300, 1e3, 3e3, 1e4])
+        "n:Q",
+        title="genes (symlog)",
+        scale=scale,
+        axis=alt.Axis(values=[0, 1, 3, 10, 30, 100, 300, 1e3, 3e3, 1e4]),
     )
     x = alt.X("start:Q", title="delta (log1p, perturbed minus control)")
     chart = histogram_bars(counts[counts["n"] > 0], x, y=y, format=".3f", noun="genes")
@@ -85,27 +90,36 @@ def top_deltas(frame: pd.DataFrame, *, label: str) -> alt.Chart:
             x=alt.X("gene:N", sort=top["gene"].tolist(), axis=names_axis(len(top))),
             y=alt.Y("delta:Q", title="delta (log1p)"),
             color=alt.Color("direction:N", scale=DIRECTIONS, legend=None),
-            tooltip=["gene:N", alt.Tooltip("delta:Q", format=".4f")],
+            tooltip=[alt.Tooltip("gene:N"), alt.Tooltip("delta:Q", format=".4f")],
         )
     )
     return finish(chart, f"{label}: the {len(top)} largest deltas", "perturbed minus control, log1p")
 
 
 def mean_scatter(frame: pd.DataFrame, *, label: str) -> alt.Chart:
-    """Mean expression in perturbed against control cells. frame: gene, control, perturbed, direction."""
+    """Mean expression in perturbed against control cells, log axes that include zero.
+
+    frame : gene, control, perturbed, direction.
+    """
     frame = frame[["gene", "control", "perturbed", "direction"]]
-    points = thin(frame, (frame["direction"] != "not significant").to_numpy())
+    points = thin(frame, (frame["perturbed"] - frame["control"]).abs().to_numpy())
     high = float(max(frame["control"].max(), frame["perturbed"].max()))
+    scale = alt.Scale(type="symlog", constant=0.01, domain=[0, high], nice=False)
+    axis = alt.Axis(values=[0, 0.01, 0.03, 0.1, 0.3, 1, 3, 10], format="~g")
     dots = (
         alt.Chart(points)
         .mark_point(filled=True, size=28, opacity=0.65)
         .encode(
-            x=alt.X("control:Q", title="controls: mean log1p"),
-            y=alt.Y("perturbed:Q", title=f"{label}: mean log1p"),
+            x=alt.X("control:Q", title="controls: mean log1p", scale=scale, axis=axis),
+            y=alt.Y("perturbed:Q", title=f"{label}: mean log1p", scale=scale, axis=axis),
             color=alt.Color("direction:N", scale=DIRECTIONS, legend=legend()),
             shape=alt.Shape("direction:N", scale=SHAPES, legend=legend()),
             order=alt.Order("rank:Q"),
-            tooltip=["gene:N", alt.Tooltip("control:Q", format=".3f"), alt.Tooltip("perturbed:Q", format=".3f")],
+            tooltip=[
+                alt.Tooltip("gene:N"),
+                alt.Tooltip("control:Q", format=".3f"),
+                alt.Tooltip("perturbed:Q", format=".3f"),
+            ],
         )
         .transform_calculate(rank="datum.direction == 'not significant' ? 0 : 1")
     )
@@ -119,17 +133,17 @@ def volcano(frame: pd.DataFrame, *, label: str, rule: str) -> alt.Chart:
     tested = frame[np.isfinite(frame["p_value"]) & np.isfinite(frame["log2_fold_change"])]
     p = tested["p_value"].to_numpy(float)
     tested = tested.assign(evidence=-np.log10(np.clip(p, 1e-300, 1)))
-    points = thin(tested, (tested["direction"] != "not significant").to_numpy())
+    points = thin(tested, tested["evidence"].to_numpy())
     chart = (
         alt.Chart(points)
         .mark_point(filled=True, size=28, opacity=0.65)
         .encode(
             x=alt.X("log2_fold_change:Q", title="log2 fold change"),
-            y=alt.Y("evidence:Q", title="-log10 p"),
+            y=alt.Y("evidence:Q", title="-log10 p (300 at most)"),
             color=alt.Color("direction:N", scale=DIRECTIONS, legend=legend()),
             shape=alt.Shape("direction:N", scale=SHAPES, legend=legend()),
             tooltip=[
-                "gene:N",
+                alt.Tooltip("gene:N"),
                 alt.Tooltip("log2_fold_change:Q", format=".2f"),
                 alt.Tooltip("p_value:Q", format=".2e"),
                 alt.Tooltip("fdr:Q", format=".2e"),
@@ -139,27 +153,59 @@ def volcano(frame: pd.DataFrame, *, label: str, rule: str) -> alt.Chart:
     return finish(chart, f"{label}: volcano", f"marked: {rule}", height=360, renderer="canvas")
 
 
-def knockdown_strip(frame: pd.DataFrame, *, chosen: str | None = None) -> alt.Chart:
-    """Expression left on each perturbed gene, ranked. frame: perturbation, knockdown (fraction left; NaN left out)."""
+def knockdown_strip(frame: pd.DataFrame, guides: pd.DataFrame) -> alt.LayerChart:
+    """Expression left on each perturbed gene, ranked, with that of its guides; NaN left out.
+
+    frame : perturbation, knockdown (fraction left). guides : perturbation, guide, n_cells, knockdown.
+    """
     known = (
         frame[["perturbation", "knockdown"]].dropna().sort_values(["knockdown", "perturbation"]).reset_index(drop=True)
     )
     known["rank"] = np.arange(1, len(known) + 1)
-    known["kind"] = np.where(known["perturbation"] == chosen, "chosen", "other")
-    kinds = ["other", "chosen"]
+    own = guides.merge(known[["perturbation", "rank"]], on="perturbation")
+    x = alt.X("rank:Q", title="perturbations, from strongest to weakest knock-down", scale=alt.Scale(nice=False))
+    y = alt.Y("knockdown:Q", title="expression left on the target", axis=alt.Axis(format="%"))
+    left_over = alt.Tooltip("knockdown:Q", title="left", format=".1%")
     points = (
         alt.Chart(known)
-        .mark_point(filled=True)
+        .mark_point(filled=True, color=ACCENT, size=45, opacity=1)
+        .encode(x=x, y=y, tooltip=[alt.Tooltip("perturbation:N"), left_over])
+    )
+    fine = (
+        alt.Chart(own)
+        .mark_tick(color=UP, thickness=1.5, size=7, orient="horizontal", opacity=0.8)
         .encode(
-            x=alt.X("rank:Q", title="perturbations, from strongest to weakest knock-down"),
-            y=alt.Y("knockdown:Q", title="expression left on the target", axis=alt.Axis(format="%")),
-            color=alt.Color("kind:N", scale=alt.Scale(domain=kinds, range=[ACCENT, UP]), legend=None),
-            shape=alt.Shape("kind:N", scale=alt.Scale(domain=kinds, range=["circle", "diamond"]), legend=None),
-            size=alt.Size("kind:N", scale=alt.Scale(domain=kinds, range=[45, 160]), legend=None),
-            tooltip=["perturbation:N", alt.Tooltip("knockdown:Q", title="left", format=".1%")],
+            x=x,
+            y=y,
+            tooltip=[
+                alt.Tooltip("guide:N"),
+                alt.Tooltip("perturbation:N"),
+                alt.Tooltip("n_cells:Q", title="cells"),
+                left_over,
+            ],
         )
     )
-    line = alt.Chart(pd.DataFrame({"y": [1.0]})).mark_rule(color=NEUTRAL, strokeDash=[5, 4]).encode(y="y:Q")
-    strong = int((known["knockdown"] < 0.3).sum())
-    found = f"{strong:,} of {len(known):,} targets keep less than 30 %; dashed: no knock-down"
-    return finish(line + points, "On-target knock-down", found)
+    line = alt.Chart(pd.DataFrame({"y": [1.0]})).mark_rule(color=NEUTRAL, strokeDash=[5, 4]).encode(y=alt.Y("y:Q"))
+    strong = int((known["knockdown"] < STRONG).sum())
+    found = f"{strong:,} of {len(known):,} targets keep less than {STRONG:.0%}; ticks: guides; dashed: no knock-down"
+    return finish(line + fine + points, "On-target knock-down", found, renderer="canvas")
+
+
+def guide_bars(guides: pd.DataFrame, *, label: str) -> alt.LayerChart:
+    """Expression left on the target of one perturbation, by guide. guides: guide, n_cells, knockdown."""
+    tips = [
+        alt.Tooltip("guide:N"),
+        alt.Tooltip("n_cells:Q", title="cells", format=","),
+        alt.Tooltip("knockdown:Q", format=".1%"),
+    ]
+    bars = (
+        alt.Chart(guides)
+        .mark_bar(color=ACCENT, height={"band": 0.6})
+        .encode(
+            y=alt.Y("guide:N", title=None),
+            x=alt.X("knockdown:Q", title="expression left on the target", axis=alt.Axis(format="%")),
+            tooltip=tips,
+        )
+    )
+    line = alt.Chart(pd.DataFrame({"x": [1.0]})).mark_rule(color=NEUTRAL, strokeDash=[5, 4]).encode(x=alt.X("x:Q"))
+    return finish(bars + line, f"{label}: knock-down by guide", "dashed: as in the controls")

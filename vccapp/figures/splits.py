@@ -19,7 +19,7 @@ def part_balance(frame: pd.DataFrame, *, value: str, label: str) -> alt.Chart:
             yOffset=alt.YOffset("jitter:Q", scale=alt.Scale(domain=[-1, 1])),
             color=alt.Color("part:N", sort=PARTS, legend=None),
             shape=alt.Shape("part:N", sort=PARTS, legend=None),
-            tooltip=["perturbation:N", "part:N", alt.Tooltip(f"{value}:Q", format=".4~g")],
+            tooltip=[alt.Tooltip("perturbation:N"), alt.Tooltip("part:N"), alt.Tooltip(f"{value}:Q", format=".4~g")],
         )
         .transform_calculate(jitter="random() * 1.2 - 0.6")
     )

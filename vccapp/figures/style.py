@@ -9,12 +9,12 @@ DOWN = "#3D8FC4"
 NEUTRAL = "#9AA3AD"
 ACCENT = "#2A85BD"
 QUIET = "#7D8996"
-MAX_POINTS = 6000
+MAX_POINTS = 1500
 """More points than this in a scatter slow a browser down and hide each other."""
 
 
 def finish(
-    chart: alt.TopLevelMixin, text: str, subtitle: str, *, height: int = 300, renderer: str = "svg"
+    chart: alt.TopLevelMixin, text: str, subtitle: str | list[str], *, height: int = 300, renderer: str = "svg"
 ) -> alt.TopLevelMixin:
     """The chart with its title, a quieter line below it, and the size that cards have.
 
@@ -39,28 +39,33 @@ def names_axis(n: int) -> alt.Axis:
     return alt.Axis(title=None, labelAngle=-90 if n > 12 else -45, labelLimit=84, labelOverlap=False, labelFontSize=10)
 
 
-def thin(frame: pd.DataFrame, important: np.ndarray, *, limit: int = MAX_POINTS) -> pd.DataFrame:
-    """At most `limit` rows: the important ones first, the others at even steps through the frame's order."""
+def thin(frame: pd.DataFrame, importance: np.ndarray | None = None, *, limit: int = MAX_POINTS) -> pd.DataFrame:
+    """At most `limit` rows at even steps through the frame's order; where importance is given, half of them by it."""
     if len(frame) <= limit:
         return frame
-    chosen = np.flatnonzero(important)[:limit]
-    others = np.flatnonzero(~important)
-    room = limit - len(chosen)
-    steps = np.unique(np.linspace(0, len(others) - 1, room).astype(int)) if room > 0 and len(others) else []
-    return frame.iloc[np.sort(np.concatenate([chosen, others[np.asarray(steps, dtype=int)]]))]
+    if importance is None:
+        return frame.iloc[np.linspace(0, len(frame) - 1, limit).astype(int)]
+    ranked = np.argsort(-np.nan_to_num(np.asarray(importance, float)), kind="stable")
+    others = np.sort(ranked[limit // 2 :])
+    steps = np.unique(np.linspace(0, len(others) - 1, limit - limit // 2).astype(int))
+    return frame.iloc[np.sort(np.concatenate([ranked[: limit // 2], others[steps]]))]
 
 
 def shown(frame: pd.DataFrame, points: pd.DataFrame, noun: str) -> str:
     """How much of a frame a thinned chart shows."""
     if len(points) == len(frame):
         return f"{len(frame):,} {noun}"
-    return f"{len(points):,} of {len(frame):,} {noun}, the marked ones all among them"
+    return f"{len(points):,} of {len(frame):,} {noun}, the strongest all among them"
 
 
 def diagonal(low: float, high: float) -> alt.Chart:
     """The line on which both axes agree."""
     ends = pd.DataFrame({"x": [low, high], "y": [low, high]})
-    return alt.Chart(ends).mark_line(color=NEUTRAL, strokeDash=[5, 4], strokeWidth=1.2).encode(x="x:Q", y="y:Q")
+    return (
+        alt.Chart(ends)
+        .mark_line(color=NEUTRAL, strokeDash=[5, 4], strokeWidth=1.2)
+        .encode(x=alt.X("x:Q"), y=alt.Y("y:Q"))
+    )
 
 
 def histogram_bars(counts: pd.DataFrame, x: alt.X, *, y: alt.Y, format: str, noun: str) -> alt.Chart:
@@ -70,7 +75,7 @@ def histogram_bars(counts: pd.DataFrame, x: alt.X, *, y: alt.Y, format: str, nou
         alt.Tooltip("end:Q", title="to", format=format),
         alt.Tooltip("n:Q", title=noun, format=","),
     ]
-    return alt.Chart(counts).mark_rect(color=ACCENT).encode(x=x, x2="end:Q", y=y, y2=alt.datum(0), tooltip=tips)
+    return alt.Chart(counts).mark_rect(color=ACCENT).encode(x=x, x2=alt.X2("end:Q"), y=y, y2=alt.datum(0), tooltip=tips)
 
 
 def histogram_counts(values: np.ndarray, *, bins: int) -> pd.DataFrame:

@@ -10,8 +10,12 @@ def budget_bars(frame: pd.DataFrame, *, alpha: float) -> alt.Chart:
     """Cells wanted and planned per perturbation. frame: perturbation, wanted, given."""
     order = frame.sort_values("wanted", ascending=False, kind="stable")["perturbation"].tolist()
     x = alt.X("perturbation:N", sort=order, axis=names_axis(len(order)))
-    tips = ["perturbation:N", alt.Tooltip("wanted:Q", format=","), alt.Tooltip("given:Q", title="planned", format=",")]
+    tips = [
+        alt.Tooltip("perturbation:N"),
+        alt.Tooltip("wanted:Q", format=","),
+        alt.Tooltip("given:Q", title="planned", format=","),
+    ]
     base = alt.Chart(frame)
     wanted = base.mark_tick(thickness=2, color=UP).encode(x=x, y=alt.Y("wanted:Q", title="cells"), tooltip=tips)
-    given = base.mark_bar(color=ACCENT).encode(x=x, y="given:Q", tooltip=tips)
+    given = base.mark_bar(color=ACCENT).encode(x=x, y=alt.Y("given:Q"), tooltip=tips)
     return finish(given + wanted, "Cells per perturbation", f"bars: planned; ticks: asked for; scaled by {alpha:.4f}")

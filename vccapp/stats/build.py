@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from vccapp import __version__
-from vccapp.data.atomic import read_json, write_file, write_json
+from vccapp.data.atomic import read_json, sync_folder, write_file, write_json
 from vccapp.data.dataset import Dataset
 from vccapp.errors import DataError, JobError
 from vccapp.progress import Progress, part, silent
@@ -127,7 +127,7 @@ def _working(folder: Path, key: dict) -> Iterator[Path]:
         shutil.rmtree(work / "sums")
         for name in ("key.json", "totals.npy", "detected.npy"):
             (work / name).unlink()
-        os.sync()
+        sync_folder(work)
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(work, folder)
         (folder / "lock").unlink()

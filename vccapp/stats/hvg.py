@@ -26,7 +26,12 @@ def compute_hvg(mean: np.ndarray, variance: np.ndarray, n_cells: int, *, n_top: 
     spread = table.groupby(bins, observed=True)["dispersions"].transform("std")
     alone = spread.isna()  # one gene in its bin: its normalised dispersion is 1
     table["dispersions_norm"] = (dispersion - centre.where(~alone, 0.0)) / spread.where(~alone, centre)
-    ranked = np.sort(table["dispersions_norm"].dropna())[::-1]
-    cutoff = ranked[min(n_top, len(ranked)) - 1] if len(ranked) else np.inf
-    table.insert(0, "highly_variable", table["dispersions_norm"].fillna(-np.inf) >= cutoff)
+    table.insert(0, "highly_variable", choose_hvg(table["dispersions_norm"], n_top=n_top))
     return table
+
+
+def choose_hvg(dispersions_norm: pd.Series, *, n_top: int) -> pd.Series:
+    """Which genes are among the `n_top` with the highest normalised dispersion; ties with the last are in."""
+    ranked = np.sort(dispersions_norm.dropna())[::-1]
+    cutoff = ranked[min(n_top, len(ranked)) - 1] if len(ranked) else np.inf
+    return dispersions_norm.fillna(-np.inf) >= cutoff

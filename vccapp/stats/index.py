@@ -63,6 +63,12 @@ class Index:
         return {label: row for row, label in enumerate(self.labels)}
 
     @cached_property
+    def _store(self):  # noqa: ANN202 - imported when a gene is asked for
+        from vccapp.stats.store import GeneStore
+
+        return GeneStore(self.folder / "store")
+
+    @cached_property
     def gene_position(self) -> dict[str, int]:
         return {gene: i for i, gene in enumerate(self.genes["gene"])}
 
@@ -121,13 +127,12 @@ class Index:
     def gene_values(self, gene: str) -> np.ndarray:
         """(n_cells,) float32 log1p values of one gene over all cells, from the gene-major store."""
         from vccapp.stats.normalise import log_values
-        from vccapp.stats.store import GeneStore
 
         if gene not in self.gene_position:
             some = ", ".join(self.genes["gene"][:3])
             msg = f"The data have no gene {gene}; there are {len(self.genes):,}, e.g. {some}."
             raise SpecError(msg)
-        values = GeneStore(self.folder / "store").read(self.gene_position[gene])[0]
+        values = self._store.read(self.gene_position[gene])[0]
         return values if self.meta["value_space"] == "log1p" else log_values(values, self.array("scaling"))
 
     def normalise(self, block):  # noqa: ANN001, ANN201 - scipy is not imported for pages

@@ -7,7 +7,8 @@ import importlib
 from typing import Any
 
 _NAMES = {
-    "downloads": ["show_csv_button"],
+    "commands": ["describe_words", "plan_words", "split_words"],
+    "downloads": ["show_csv_button", "show_exports"],
     "files": ["ROUTES"],
     "forms": ["spec_form"],
     "frame": ["errors_told", "navigate", "open_page", "page_link", "tell_error"],
@@ -15,12 +16,17 @@ _NAMES = {
     "loaders": [
         "current_settings",
         "load_cells",
+        "load_depth",
         "load_gene",
+        "load_guides",
         "load_jobs",
+        "load_pairs",
+        "load_similarity",
         "load_splits",
         "need_index",
     ],
-    "opening": ["choose_columns", "load_schema"],
+    "opening": ["choose_columns", "open_file", "show_plan"],
+    "perturbation": ["describe_perturbation", "show_perturbation_numbers"],
     "runs": ["choose_run", "load_runs", "load_scores", "run_label", "run_table", "score_table"],
     "show": ["reproduce", "show_chart", "show_table"],
     "splits": ["keep_split", "standard_split"],

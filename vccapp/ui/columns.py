@@ -38,6 +38,12 @@ _NUMBERS = {
     "mae": ("MAE", "%.4f", "Mean absolute error of the pseudobulk, log1p units"),
     "mse_delta": ("MSE of deltas", "%.5f", "Mean squared error of the delta"),
     "n_degs": ("DEGs", "localized", "Real DEGs at FDR < 0.05"),
+    "highly_variable": ("Highly variable", "", "Among the 2,000 genes with the highest normalised dispersion"),
+    "means": ("HVG mean", "%.4f", "log1p of the mean of depth-normalised values"),
+    "dispersions": ("Dispersion", "%.3f", "Logarithm of variance over mean of depth-normalised values"),
+    "dispersions_norm": ("Normalised dispersion", "%.3f", "Standardised among genes of like mean"),
+    "half_correlation": ("Halves' correlation", "%.3f", "Of the deltas of two random halves of the cells"),
+    "reliability": ("Reliability", "%.3f", "Spearman-Brown of the halves' correlation"),
     "wanted": ("Wanted", "localized", "Cells that pert_counts.csv asks for"),
     "given": ("Planned", "localized", "Cells after scaling to the cap"),
 }
@@ -49,6 +55,11 @@ def column_format(names: list[str]) -> dict:
     numbers = {
         name: st.column_config.NumberColumn(label, format=shape, help=meaning)
         for name, (label, shape, meaning) in _NUMBERS.items()
-        if name in names
+        if name in names and shape
     }
-    return others | numbers
+    flags = {
+        name: st.column_config.CheckboxColumn(label, help=meaning)
+        for name, (label, shape, meaning) in _NUMBERS.items()
+        if name in names and not shape
+    }
+    return others | numbers | flags

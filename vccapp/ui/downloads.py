@@ -1,7 +1,13 @@
 """CSV of what a page shows. Text that a spreadsheet would run as a formula is made harmless on the way out."""
 
+from collections.abc import Callable, Sequence
+from functools import partial
+
 import pandas as pd
 import streamlit as st
+
+from vccapp.stats.export import EXPORTS
+from vccapp.stats.index import Index
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -34,3 +40,24 @@ def show_csv_button(frame: pd.DataFrame, *, name: str, key: str) -> None:
         on_click="ignore",
         help=f"Download these {len(frame):,} rows as {name}.csv",
     )
+
+
+def show_exports(index: Index, names: Sequence[str], *, key: str, changed: dict[str, Callable] | None = None) -> None:
+    """Buttons for the tables that people pass around, made when asked for. changed: other makers for some of them."""
+    makers = EXPORTS | (changed or {})
+    with st.container(horizontal=True, key=key):
+        for name in names:
+            st.download_button(
+                name,
+                data=partial(_export, makers[name], index),
+                file_name=name,
+                mime="text/csv",
+                key=f"{key}_{name}",
+                type="tertiary",
+                icon=":material/table_view:",
+                on_click="ignore",
+            )
+
+
+def _export(make: Callable[[Index], pd.DataFrame], index: Index) -> bytes:
+    return to_csv(make(index))

@@ -1,5 +1,8 @@
 """Drawing: a chart in a card with its alt text and its data, a table, and the command that does the same."""
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 import altair as alt
 import pandas as pd
 import streamlit as st
@@ -11,28 +14,49 @@ from vccapp.ui.downloads import show_csv_button
 # A chart is checked against the Vega-Lite schema when it is drawn; once is enough, and each more costs milliseconds.
 schemapi.disable_debug_mode()
 
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
 ROW = 35
 """Pixels of a table's row."""
+MAX_SENT = 1000
+"""A table of more rows is read from the server as it is scrolled; its rows cannot be chosen."""
+PLOTLY = {"displaylogo": False, "displayModeBar": False}
 
 
-def show_chart(chart: alt.TopLevelMixin, *, key: str, text: str, data: pd.DataFrame, name: str) -> None:
+def show_chart(chart: "alt.TopLevelMixin | go.Figure", *, key: str, text: str, data: pd.DataFrame, name: str) -> None:
     """Draw a chart in a card. `text` describes it to who cannot see it; `data` is what its CSV holds."""
     with st.container(border=True, key=f"{key}_card", gap="xsmall"):
-        st.altair_chart(chart, width="stretch", theme="streamlit", key=key, alt=text)
+        if isinstance(chart, alt.TopLevelMixin):
+            st.altair_chart(chart, width="stretch", theme="streamlit", key=key, alt=text)
+        else:
+            st.plotly_chart(chart, width="stretch", theme="streamlit", key=key, alt=text, config=PLOTLY)
         with st.container(horizontal=True, horizontal_alignment="right"):
             show_csv_button(data, name=name, key=key)
 
 
 def show_table(
-    frame: pd.DataFrame, *, key: str, text: str, name: str, height: int = 380, choose: tuple[str, str] | None = None
+    frame: pd.DataFrame,
+    *,
+    key: str,
+    text: str,
+    name: str,
+    height: int = 380,
+    choose: tuple[str, str] | None = None,
+    then: Mapping[str, str] | None = None,
 ) -> None:
-    """Draw a sortable table with its CSV. `choose`: (column, widget key); a chosen row sets that widget."""
+    """Draw a sortable table with its CSV.
+
+    choose : (column, widget key); a chosen row sets that widget, and those of `then` to the values given there
+    """
+    lazy = len(frame) > MAX_SENT
 
     def take() -> None:
         column, widget = choose or ("", "")
         rows = st.session_state[key].selection.rows
         if rows:
             st.session_state[widget] = frame[column].iloc[rows[0]]
+            st.session_state.update(then or {})
 
     st.dataframe(
         frame,
@@ -42,9 +66,10 @@ def show_table(
         hide_index=True,
         width="stretch",
         column_config=column_format(list(frame.columns)),
-        on_select=take if choose else "ignore",
+        on_select=take if choose and not lazy else "ignore",
         selection_mode="single-row",
         placeholder="-",
+        lazy=lazy,
     )
     with st.container(horizontal=True, horizontal_alignment="right"):
         show_csv_button(frame, name=name, key=key)

@@ -49,7 +49,8 @@ def show_missing_index(record: Record, settings: Settings) -> None:
     st.info(f"The statistics of {record.title} are not computed yet. They are needed once; then every page is instant.")
     if st.button("Compute the statistics", type="primary", icon=":material/play_arrow:", key="start_index"):
         columns = record.columns.model_dump(exclude_none=True)
-        begin_job("index", {"path": str(record.path), "columns": columns}, title=f"Index {record.title}")
+        params = {"path": str(record.path), "paths": list(map(str, record.paths)), "columns": columns}
+        begin_job("index", params, title=f"Index {record.title}")
         st.rerun()
 
 

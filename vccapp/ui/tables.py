@@ -8,6 +8,7 @@ from vccapp.data.schema import Schema
 from vccapp.data.split import Split
 from vccapp.data.workspace import Record
 from vccapp.stats.index import Index
+from vccapp.stats.views import compute_imbalance
 
 SPACES = {"counts": "raw counts", "log1p": "log1p", "scaled": "scaled"}
 
@@ -40,6 +41,7 @@ def show_schema(schema: Schema) -> None:
 def summary_numbers(index: Index) -> pd.DataFrame:
     """The numbers people print of a dataset, over its genes: columns what, value."""
     genes, perturbations = index.genes, index.perturbations.iloc[1:]
+    uneven = compute_imbalance(perturbations["perturbation"].tolist(), perturbations["n_cells"].to_numpy())
     rows = {
         "Mean of the gene means": f"{genes['mean'].mean():.4g}",
         "Mean of the gene maxima": f"{genes['max'].mean():.4g}",
@@ -48,6 +50,9 @@ def summary_numbers(index: Index) -> pd.DataFrame:
         "Genes never seen in controls": _share(genes["ctrl_nonzero_fraction"].to_numpy() == 0),
         "Cells without UMIs": f"{index.meta['n_cells_without_umis']:,}",
         "Cells per perturbation": _range(perturbations["n_cells"]),
+        "Largest perturbation": f"{uneven.largest}, {uneven.share:.1%} of the perturbed cells",
+        "Largest over smallest": f"{uneven.ratio:,.1f} times the cells",
+        "Unevenness (Gini)": f"{uneven.gini:.2f}; 0: all perturbations have as many cells",
         "DEGs per perturbation": _range(perturbations["degs"]),
     }
     return pd.DataFrame({"what": list(rows), "value": list(rows.values())})

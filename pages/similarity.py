@@ -1,0 +1,60 @@
+"""Similarity: which perturbations act alike, and how well each effect is measured.
+
+section: Data
+icon: :material/hub:
+order: 33
+"""
+
+import shlex
+
+import streamlit as st
+
+from vccapp import ui
+from vccapp.data.schema import CONTROL
+from vccapp.figures import similarity as figures
+
+GENES = {"variable": "Highly variable", "all": "All genes"}
+
+ui.open_page(__file__)
+record, index = ui.need_index()
+
+
+@st.fragment
+def show_page() -> None:
+    left, right = st.columns(2, vertical_alignment="bottom")
+    which = left.segmented_control(
+        "Genes compared",
+        list(GENES),
+        default="variable",
+        required=True,
+        key="sim_genes",
+        bind="query-params",
+        format_func=GENES.get,
+    )
+    found = ui.load_similarity(index, which)
+    names = index.labels[1:]
+    first = names.index(found.scores.iloc[1:].nlargest(1, "effect")["perturbation"].iloc[0])
+    label = right.selectbox("Perturbation", names, index=first, key="sim_pert", bind="query-params")
+    close, pairs = found.neighbours(label), found.pairs()
+    shown = figures.similarity_heatmap(found.correlation, found.labels)
+    near = figures.neighbours(close, label=label)
+    spread = figures.pseudobulk_map(found.scores, shares=found.shares, control=CONTROL, chosen=label)
+    sure = figures.reliability(found.reliability, chosen=label)
+    charts = [
+        ("heatmap", shown, f"Heat map of the correlations between {len(names)} perturbations.", pairs),
+        ("neighbours", near, f"The perturbations most and least like {label}.", close),
+        ("map", spread, "Pseudobulks on their first two principal components.", found.scores),
+        ("reliability", sure, "Split-half reliability of each perturbation against its effect.", found.reliability),
+    ]
+    places = [*st.columns([3, 2]), *st.columns(2)]
+    for place, (name, chart, text, data) in zip(places, charts, strict=True):
+        with place:
+            ui.show_chart(chart, key=f"sim_{name}", text=text, data=data, name=f"similarity_{name}")
+
+
+show_page()
+st.caption(
+    "Reliability: the cells of each perturbation, and the controls, were drawn into two halves. The correlation r of "
+    "the two deltas gives 2r / (1 + r) for all cells together (Spearman-Brown)."
+)
+ui.reproduce(shlex.join(["vccapp", "data", "export", record.fingerprint, "tables"]))
