@@ -20,7 +20,7 @@ def make(
     ratio: Annotated[
         tuple[float, float, float], typer.Option(help="Shares of training, validation and test perturbations.")
     ] = (0.64, 0.16, 0.20),
-    folds: Annotated[int | None, typer.Option(min=2, help="Make so many splits, each testing another fold.")] = None,
+    folds: Annotated[int | None, typer.Option(min=3, help="Make so many splits, each testing another fold.")] = None,
     val: Annotated[str | None, typer.Option(help="Validation perturbations, 'A,B,C'.")] = None,
     test: Annotated[str | None, typer.Option(help="Test perturbations; the rest is for training.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same split.")] = 0,

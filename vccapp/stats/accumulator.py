@@ -115,30 +115,31 @@ class Accumulator:
 
     @classmethod
     def load(cls, folder: Path, grouping: Grouping) -> "Accumulator":
-        """Read what `save` wrote."""
+        """What `save` wrote, memory-mapped: to read only."""
         loaded = cls.__new__(cls)
         loaded.grouping = grouping
         for name in SUMS:
-            setattr(loaded, name, np.load(folder / f"{name}.npy"))
+            setattr(loaded, name, np.load(folder / f"{name}.npy", mmap_mode="r"))
         return loaded
 
     def perturbation_moments(self) -> np.ndarray:
         """(n_perturbations, n_genes, 4)."""
-        return self._add_strata(self.grouping.strata[:, 0], len(self.grouping.perturbations))
+        return _add_strata(self.moments, self.grouping.strata[:, 0], len(self.grouping.perturbations))
 
-    def guide_moments(self) -> np.ndarray:
-        """(n_guides, n_genes, 4)."""
-        return self._add_strata(self.grouping.strata[:, 1], len(self.grouping.guides))
+    def guide_log_sums(self) -> np.ndarray:
+        """(n_guides, n_genes) sums of log1p values."""
+        return _add_strata(self.moments[..., LOG_SUM], self.grouping.strata[:, 1], len(self.grouping.guides))
 
-    def batch_moments(self) -> np.ndarray:
-        """(n_batches, n_genes, 4)."""
-        return self.moments[len(self.grouping.strata) :]
+    def batch_log_sums(self) -> np.ndarray:
+        """(n_batches, n_genes) sums of log1p values."""
+        return self.moments[len(self.grouping.strata) :, :, LOG_SUM]
 
-    def _add_strata(self, member: np.ndarray, n: int) -> np.ndarray:
-        out = np.zeros((n, *self.moments.shape[1:]))
-        for stratum, group in enumerate(member):
-            out[group] += self.moments[stratum]
-        return out
+
+def _add_strata(sums: np.ndarray, member: np.ndarray, n: int) -> np.ndarray:
+    out = np.zeros((n, *sums.shape[1:]))
+    for stratum, group in enumerate(member):
+        out[group] += sums[stratum]
+    return out
 
 
 def sums_bytes(*, n_strata: int, n_batches: int, n_perturbations: int, n_genes: int) -> int:

@@ -73,6 +73,7 @@ def build_index(
             )
             np.save(work / "detected.npy", detected)
             sums.save(work / "sums")
+            del sums
         compute_de(
             GeneStore(work / "store"),
             scaling,

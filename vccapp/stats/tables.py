@@ -31,8 +31,8 @@ def write_tables(folder: Path, genes: np.ndarray, accumulator: Accumulator, cell
     np.save(folder / "variance.npy", _variance(moments[:, :, LOG_SUM:], sizes[:, None]).astype(np.float32))
     np.save(folder / "half_mean.npy", halves.astype(np.float32))
     np.save(folder / "count_sum.npy", moments[:, :, SUM])
-    _write_groups(folder, "guide", grouping.guides, cells["guide"], accumulator.guide_moments())
-    _write_groups(folder, "batch", grouping.batches, cells["batch"], accumulator.batch_moments())
+    _write_groups(folder, "guide", grouping.guides, cells["guide"], accumulator.guide_log_sums())
+    _write_groups(folder, "batch", grouping.batches, cells["batch"], accumulator.batch_log_sums())
     _gene_table(genes, accumulator, moments, sizes).to_parquet(folder / "genes.parquet")
     cells.to_parquet(folder / "cells.parquet")
 
@@ -58,9 +58,9 @@ def _variance(moments: np.ndarray, n: np.ndarray) -> np.ndarray:
     return np.maximum(moments[..., 1] / n - (moments[..., 0] / n) ** 2, 0)
 
 
-def _write_groups(folder: Path, kind: str, labels: list[str], member: pd.Series, moments: np.ndarray) -> None:
+def _write_groups(folder: Path, kind: str, labels: list[str], member: pd.Series, log_sums: np.ndarray) -> None:
     sizes = member.astype(str).value_counts()[labels].to_numpy()
-    np.save(folder / f"{kind}_mean.npy", (moments[:, :, LOG_SUM] / sizes[:, None]).astype(np.float32))
+    np.save(folder / f"{kind}_mean.npy", (log_sums / sizes[:, None]).astype(np.float32))
     pd.DataFrame({kind: labels, "n_cells": sizes}).to_parquet(folder / f"{kind}.parquet")
 
 
