@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from unittest.mock import Mock
 
 import anndata as ad
 import h5py
@@ -279,6 +280,21 @@ def test_a_stopped_index_goes_on_and_equals_one_in_one_go(
     pd.testing.assert_frame_equal(resumed.genes, index.genes)
     pd.testing.assert_frame_equal(resumed.cells, index.cells)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["index", "toy.h5ad"]
+
+
+def test_an_index_killed_while_it_is_put_in_place_goes_on(
+    index: Index, counts: ad.AnnData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts.write_h5ad(tmp_path / "toy.h5ad")
+    dataset = open_dataset(tmp_path / "toy.h5ad")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("vccapp.stats.build.sync_folder", Mock(side_effect=KeyboardInterrupt))
+        build_index(dataset, tmp_path / "index")
+    seen: list[str] = []
+    build_index(dataset, tmp_path / "index", progress=lambda fraction, message="": seen.append(message))
+    assert seen == ["index written"]
+    for name in ("mean", "de/p_value", "de/fdr"):
+        np.testing.assert_array_equal(load_index(tmp_path / "index").array(name), index.array(name))
 
 
 def test_an_interrupted_index_of_other_content_is_begun_anew(counts: ad.AnnData, tmp_path: Path) -> None:

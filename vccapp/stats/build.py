@@ -125,13 +125,13 @@ def _working(folder: Path, key: dict) -> Iterator[Path]:
                     path.unlink()
             write_json(work / "key.json", key)
         yield work
-        shutil.rmtree(work / "sums")
-        for name in ("key.json", "totals.npy", "detected.npy"):
-            (work / name).unlink()
         sync_folder(work)
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(work, folder)
-        (folder / "lock").unlink()
+        # Only now: what is left of the stages is needed for as long as the index is not in its place.
+        shutil.rmtree(folder / "sums")
+        for name in ("key.json", "lock", "totals.npy", "detected.npy", "de/genes_done.json"):
+            (folder / name).unlink()
 
 
 WRONG = ("", "NaN or infinite values", "negative values", "fractions among the counts")

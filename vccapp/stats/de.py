@@ -76,7 +76,6 @@ def compute_de(
         out["fdr"][row] = benjamini_hochberg(out["p_value"][row])
     for column in out.values():
         column.flush()
-    done_file.unlink(missing_ok=True)
 
 
 def _compare_genes(
