@@ -28,7 +28,6 @@ from vccapp.errors import ResourceError, SpecError
 from vccapp.progress import Progress, silent
 
 BLOCK_VALUES = 2**22  # cells x genes sampled at a time by one thread: 34 MB
-HDF5_CHUNK = 2**18
 
 
 def simulate(
@@ -134,31 +133,19 @@ def sample_blocks(truth: Simulation) -> Iterator[tuple[int, np.ndarray, np.ndarr
 
 
 def _write_cells(truth: Simulation, path: Path, *, compression: str | None, progress: Progress) -> None:
-    """An .h5ad with the encodings of anndata 0.12, the matrix appended block by block."""
+    """An .h5ad, the matrix appended block by block."""
     import h5py
     import pandas as pd
-    from anndata.io import write_elem
 
-    indptr = np.zeros(truth.n_cells + 1, np.int64)
+    from vccapp.data.h5ad import GrowingCsr, write_tables
+
     with h5py.File(path, "w") as file:
-        file.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
-        matrix = file.create_group("X")
-        matrix.attrs.update({"encoding-type": "csr_matrix", "encoding-version": "0.1.0"})
-        matrix.attrs["shape"] = np.array([truth.n_cells, truth.n_genes], np.int64)
-        layout = {"shape": (0,), "maxshape": (None,), "chunks": (HDF5_CHUNK,), "compression": compression}
-        values = matrix.create_dataset("data", dtype=np.float32, **layout)
-        indices = matrix.create_dataset("indices", dtype=np.int32, **layout)
-        stored = 0
-        for first, ends, block_indices, block_values in sample_blocks(truth):
+        x = GrowingCsr(file, n_genes=truth.n_genes, compression=compression)
+        for first, ends, indices, values in sample_blocks(truth):
+            x.append(values, indices, ends)
             done = first + len(ends)
-            indptr[first + 1 : done + 1] = stored + ends
-            for dataset, block in ((values, block_values), (indices, block_indices)):
-                dataset.resize((stored + len(block),))
-                dataset[stored:] = block
-            stored += len(block_values)
             progress(done / truth.n_cells, f"{done:,} of {truth.n_cells:,} cells")
-        small = stored <= np.iinfo(np.int32).max
-        matrix.create_dataset("indptr", data=indptr.astype(np.int32) if small else indptr)
+        x.close()
         width = len(str(truth.n_cells))
         columns = {
             "target_gene": (truth.guide_perturbation[truth.cell_guide], truth.perturbations),
@@ -169,8 +156,5 @@ def _write_cells(truth: Simulation, path: Path, *, compression: str | None, prog
             {name: pd.Categorical.from_codes(*column).remove_unused_categories() for name, column in columns.items()},
             index=[f"cell_{i:0{width}d}" for i in range(1, truth.n_cells + 1)],
         )
-        write_elem(file, "obs", obs)
-        write_elem(file, "var", pd.DataFrame(index=truth.genes))
-        write_elem(file, "uns", {"simulated": True, "seed": truth.seed})
-        for group in ("obsm", "obsp", "varm", "varp", "layers"):
-            write_elem(file, group, {})
+        uns = {"simulated": True, "seed": truth.seed}
+        write_tables(file, obs=obs, var=pd.DataFrame(index=truth.genes), uns=uns)

@@ -15,6 +15,7 @@ import pandas as pd
 from vccapp.data.atomic import write_file
 from vccapp.data.dataset import Dataset
 from vccapp.data.files import open_store, reading
+from vccapp.data.h5ad import GrowingCsr, write_tables
 from vccapp.errors import DataError, ResourceError, SpecError
 from vccapp.progress import Progress, silent
 from vccapp.stats.hvg import choose_hvg
@@ -24,8 +25,6 @@ from vccapp.stats.read_ahead import read_ahead
 
 BLOCK_VALUES = 2**22
 """Stored values in one block: about 150 MB with its copies."""
-CHUNK = 2**18
-"""Values in one HDF5 chunk of X: 1 MB."""
 HVG_CHUNK_ROWS = 8
 """Cells in one HDF5 chunk of X_hvg: few, since training reads cells in any order."""
 
@@ -57,7 +56,7 @@ def write_preprocessed(
     uns = uns | {"log1p": {"base": None}, "hvg": {"flavor": "seurat"}}
     with write_file(out) as beside, h5py.File(beside, "w") as file:
         _write_cells(file, dataset, index, np.flatnonzero(chosen), progress)
-        _write_annotation(file, obs=obs, var=var, uns=uns)
+        write_tables(file, obs=obs, var=var, uns=uns)
     progress(1.0, f"{dataset.n_cells:,} cells, {chosen.sum():,} highly variable genes written")
     return int(chosen.sum())
 
@@ -104,33 +103,17 @@ def _read_annotation(dataset: Dataset) -> tuple[pd.DataFrame, pd.DataFrame, dict
 def _write_cells(file: h5py.File, dataset: Dataset, index: Index, genes: np.ndarray, progress: Progress) -> None:
     """X and obsm/X_hvg, block by block."""
     n_cells, n_genes = dataset.n_cells, dataset.n_genes
-    x = file.create_group("X")
-    x.attrs.update({"encoding-type": "csr_matrix", "encoding-version": "0.1.0"})
-    x.attrs["shape"] = np.array([n_cells, n_genes], np.int64)
-    data = x.create_dataset("data", (0,), "<f4", maxshape=(None,), chunks=(CHUNK,))
-    indices = x.create_dataset("indices", (0,), "<i4", maxshape=(None,), chunks=(CHUNK,))
+    x = GrowingCsr(file, n_genes=n_genes)
     obsm = file.create_group("obsm")
     obsm.attrs.update({"encoding-type": "dict", "encoding-version": "0.1.0"})
     chunks = (min(HVG_CHUNK_ROWS, n_cells), len(genes)) if len(genes) else None
     hvg = obsm.create_dataset("X_hvg", (n_cells, len(genes)), "<f4", chunks=chunks)
     hvg.attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
     scaling = index.array("scaling")
-    indptr = np.zeros(n_cells + 1, np.int64)
     for start, counts in read_ahead(dataset.iter_rows(max_values=BLOCK_VALUES)):
-        stop, first = start + counts.shape[0], indptr[start]
+        stop = start + counts.shape[0]
         block = log_rows(counts, scaling[start:stop])
-        indptr[start + 1 : stop + 1] = first + block.indptr[1:]
-        for stored, values in ((data, block.data), (indices, block.indices)):
-            stored.resize((indptr[stop],))
-            stored[first:] = values
+        x.append(block.data, block.indices, block.indptr[1:])
         hvg[start:stop] = block[:, genes].toarray()
         progress(0.99 * stop / n_cells, f"preprocessing, cell {stop:,} of {n_cells:,}")
-    x["indptr"] = indptr.astype(np.int32) if indptr[-1] <= np.iinfo(np.int32).max else indptr
-
-
-def _write_annotation(file: h5py.File, *, obs: pd.DataFrame, var: pd.DataFrame, uns: dict) -> None:
-    from anndata.io import write_elem
-
-    file.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
-    for name, value in {"obs": obs, "var": var, "uns": uns, "layers": {}, "obsp": {}, "varm": {}, "varp": {}}.items():
-        write_elem(file, name, value)
+    x.close()

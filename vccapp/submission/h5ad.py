@@ -22,10 +22,9 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix
 
+from vccapp.data.h5ad import GrowingCsr, write_tables
 from vccapp.errors import CheckError
 
-CHUNK = 2**18
-"""Values in one HDF5 chunk: 1 MB."""
 READ_VALUES = 2**22
 """Stored values in one block that is read: about 50 MB with the copies that checks make."""
 
@@ -37,39 +36,21 @@ class CsrWriter:
         self._file = h5py.File(path, "w")
         self._genes, self._pert_col = list(genes), pert_col
         self._labels: list[str] = []
-        self._lengths: list[np.ndarray] = []
-        self._n_values = 0
-        group = self._file.create_group("X")
-        self._data = group.create_dataset("data", (0,), "<f4", maxshape=(None,), chunks=(CHUNK,))
-        self._indices = group.create_dataset("indices", (0,), "<i4", maxshape=(None,), chunks=(CHUNK,))
+        self._x = GrowingCsr(self._file, n_genes=len(self._genes))
 
     def append(self, block: csr_matrix, label: str) -> None:
         """Add cells of one label: (n, n_genes) csr, rows sorted by gene and without explicit zeros."""
         if block.shape[1] != len(self._genes):
             msg = f"A block of {block.shape[1]} genes does not fit a file of {len(self._genes)}."
             raise ValueError(msg)
-        start, stop = self._n_values, self._n_values + block.nnz
-        for dataset, values in ((self._data, block.data), (self._indices, block.indices)):
-            dataset.resize((stop,))
-            dataset[start:stop] = values
-        self._n_values = stop
-        self._lengths.append(np.diff(block.indptr))
+        self._x.append(block.data, block.indices, block.indptr[1:])
         self._labels += [label] * block.shape[0]
 
     def _finish(self) -> None:
-        from anndata.io import write_elem
-
-        file, x = self._file, self._file["X"]
-        indptr = np.concatenate([[0], np.cumsum(np.concatenate([[], *self._lengths]), dtype=np.int64)])
-        x["indptr"] = indptr.astype("<i4" if self._n_values < 2**31 else "<i8")
-        x.attrs.update({"encoding-type": "csr_matrix", "encoding-version": "0.1.0"})
-        x.attrs["shape"] = np.array([len(self._labels), len(self._genes)])
+        self._x.close()
         names = np.arange(len(self._labels)).astype(str)
-        write_elem(file, "obs", pd.DataFrame({self._pert_col: pd.Categorical(self._labels)}, index=names))
-        write_elem(file, "var", pd.DataFrame(index=np.array(self._genes, dtype=object)))
-        for name in ("layers", "obsm", "obsp", "uns", "varm", "varp"):
-            write_elem(file, name, {})
-        file.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
+        obs = pd.DataFrame({self._pert_col: pd.Categorical(self._labels)}, index=names)
+        write_tables(self._file, obs=obs, var=pd.DataFrame(index=np.array(self._genes, dtype=object)), uns={})
 
     def __enter__(self) -> Self:
         return self
