@@ -24,9 +24,10 @@ def finish(
         text, subtitle=subtitle, anchor="start", fontSize=14, subtitleFontSize=12, subtitleColor=QUIET, offset=10
     )
     padding = {"left": 0, "top": 2, "right": 4, "bottom": 8}
-    return chart.properties(
-        title=title, height=height, padding=padding, usermeta={"embedOptions": {"renderer": renderer}}
-    )
+    done = chart.copy(deep=False)  # `properties` checks each value against the schema: milliseconds a chart
+    done.title, done.height, done.padding = title, height, padding
+    done.usermeta = {"embedOptions": {"renderer": renderer}}
+    return done
 
 
 def legend(*, columns: int = 4) -> alt.Legend:

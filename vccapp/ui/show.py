@@ -1,6 +1,7 @@
 """Drawing: a chart in a card with its alt text and its data, a table, and the command that does the same."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 import altair as alt
@@ -11,8 +12,7 @@ from altair.utils import schemapi
 from vccapp.ui.columns import column_format
 from vccapp.ui.downloads import show_csv_button
 
-# A chart is checked against the Vega-Lite schema when it is drawn; once is enough, and each more costs milliseconds.
-schemapi.disable_debug_mode()
+schemapi.disable_debug_mode()  # of the checks of a chart's parts, each costs milliseconds
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -28,6 +28,8 @@ def show_chart(chart: "alt.TopLevelMixin | go.Figure", *, key: str, text: str, d
     """Draw a chart in a card. `text` describes it to who cannot see it; `data` is what its CSV holds."""
     with st.container(border=True, key=f"{key}_card", gap="xsmall"):
         if isinstance(chart, alt.TopLevelMixin):
+            # Charts are checked against the Vega-Lite schema by the tests; here it would take a third of the time.
+            object.__setattr__(chart, "to_dict", partial(chart.to_dict, validate=False))
             st.altair_chart(chart, width="stretch", theme="streamlit", key=key, alt=text)
         else:
             st.plotly_chart(chart, width="stretch", theme="streamlit", key=key, alt=text, config=PLOTLY)
