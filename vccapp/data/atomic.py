@@ -33,6 +33,15 @@ def sync_folder(folder: Path) -> None:
     sync(folder)
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Remove what writers below `folder` were writing when they were killed. None may be writing there now."""
+    for path in list(folder.rglob(".*.part")):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
 def _beside(target: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     return target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")

@@ -1,6 +1,9 @@
 """Writing an h5ad of any size: X as CSR by blocks of cells, then the tables (encodings of anndata 0.12).
 
-    with h5py.File(path, "w") as file:
+    with CsrWriter(path, genes=genes, pert_col="target_gene") as writer:   # a prediction: cells of one label at a time
+        writer.append(block, "non-targeting")
+
+    with h5py.File(path, "w") as file:                                     # anything else
         x = GrowingCsr(file, n_genes=n_genes)
         x.append(block.data, block.indices, block.indptr[1:])
         x.close()
@@ -9,11 +12,15 @@
 Unlike anndata's own files, X/data and X/indices are chunked, since they grow; readers do not see it.
 """
 
-from typing import Any, Literal
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
 
 import h5py
 import numpy as np
 import pandas as pd
+from scipy.sparse import csr_matrix
 
 CHUNK = 2**18
 """Values in one HDF5 chunk of X: 1 MB."""
@@ -55,3 +62,39 @@ def write_tables(file: h5py.File, *, obs: pd.DataFrame, var: pd.DataFrame, uns: 
     empty = {name: {} for name in ("layers", "obsm", "obsp", "varm", "varp") if name not in file}
     for name, value in {"obs": obs, "var": var, "uns": uns, **empty}.items():
         write_elem(file, name, value)
+
+
+class CsrWriter:
+    """Append csr blocks with their label; the file is complete when the `with` block ends well."""
+
+    def __init__(self, path: Path, *, genes: Sequence[str], pert_col: str) -> None:
+        self._file = h5py.File(path, "w")
+        self._genes, self._pert_col = list(genes), pert_col
+        self._labels: list[str] = []
+        self._x = GrowingCsr(self._file, n_genes=len(self._genes))
+
+    def append(self, block: csr_matrix, label: str) -> None:
+        """Add cells of one label: (n, n_genes) csr, rows sorted by gene and without explicit zeros."""
+        if block.shape[1] != len(self._genes):
+            msg = f"A block of {block.shape[1]} genes does not fit a file of {len(self._genes)}."
+            raise ValueError(msg)
+        self._x.append(block.data, block.indices, block.indptr[1:])
+        self._labels += [label] * block.shape[0]
+
+    def _finish(self) -> None:
+        self._x.close()
+        names = np.arange(len(self._labels)).astype(str)
+        obs = pd.DataFrame({self._pert_col: pd.Categorical(self._labels)}, index=names)
+        write_tables(self._file, obs=obs, var=pd.DataFrame(index=np.array(self._genes, dtype=object)), uns={})
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._finish()
+        finally:
+            self._file.close()

@@ -59,6 +59,10 @@ class JoinedRows:
         orders = [genes.get_indexer(part.genes).astype(np.int32) for part in parts]
         self.places = [None if (np.diff(order) == 1).all() else order for order in orders]
 
+    @property
+    def scratch_bytes(self) -> int:
+        return sum(part.scratch_bytes for part in self.parts)
+
     def iter_rows(
         self, max_values: int, *, first: int = 0, last: int | None = None
     ) -> Iterator[tuple[int, csr_matrix]]:

@@ -92,9 +92,11 @@ class Rows(ABC):
 
     ends : (cells + 1,) int64, where the values of each row begin and end
     stored_ends : the same of what is stored in one piece; of genes in CSC
+    scratch_bytes : size of the temporary files that iterating takes
     """
 
     layout: ClassVar[Layout]
+    scratch_bytes: int = 0
     ends: np.ndarray
     stored_ends: np.ndarray
 

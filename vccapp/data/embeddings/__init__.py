@@ -1,0 +1,63 @@
+"""Gene embeddings: one interface, one reader a file.
+
+    open_embedding("default")                            # ships with the app
+    open_embedding("GenePT_ada.pickle"), open_embedding("ESM2_pert_features.pt"), open_embedding("pathways.gmt")
+    open_embedding("expression", index)                  # from the control cells of the data
+    open_embedding("default + expression", index)        # several, side by side
+
+A file is told by what it is: each reader has `recognises(path, first bytes)` and `read(path) -> genes, matrix`.
+"""
+
+from pathlib import Path
+
+from vccapp.data.embeddings import esm2, genept, gmt, table
+from vccapp.data.embeddings.base import Embedding, Missing, join
+from vccapp.data.embeddings.expression import Cells, embed_expression
+from vccapp.data.embeddings.shipped import load_shipped
+from vccapp.errors import DataError, SpecError
+
+__all__ = ["Embedding", "Missing", "join", "open_embedding", "read_embedding"]
+
+READERS = (esm2, gmt, genept, table)
+"""In the order in which they are asked; the table comes last as a .pt is a zip too."""
+
+
+def open_embedding(source: str | Path, index: Cells | None = None) -> Embedding:
+    """The embedding that a text names: 'default', 'expression', a path, or several of them joined by '+'.
+
+    'expression' needs an index. Raises SpecError for an empty choice or a lacking index, DataError for a file that
+    cannot be read.
+    """
+    text = str(source).strip()
+    names = [text] if Path(text).is_file() else [name.strip() for name in text.split("+")]
+    if not all(names):
+        msg = f"'{source}' names no gene embedding; give default, expression, a path, or several joined by +."
+        raise SpecError(msg)
+    return join([_open_one(name, index) for name in names])
+
+
+def read_embedding(path: Path) -> Embedding:
+    """The embedding of a file. Raises DataError when there is none or it is of no known kind."""
+    if not path.is_file():
+        msg = f"There is no gene embedding {path}; give default, expression or the path of a file."
+        raise DataError(msg)
+    with path.open("rb") as file:
+        head = file.read(8)
+    for reader in READERS:
+        if reader.recognises(path, head):
+            genes, matrix = reader.read(path)
+            return Embedding(tuple(genes), matrix, path.name, f"File {path.name}, {reader.LABEL}.")
+    known = "; ".join(reader.LABEL for reader in READERS)
+    msg = f"{path.name} is no gene embedding that is known ({known}); convert it to one of these."
+    raise DataError(msg)
+
+
+def _open_one(name: str, index: Cells | None) -> Embedding:
+    if name == "default":
+        return load_shipped()
+    if name == "expression":
+        if index is None:
+            msg = "The embedding 'expression' is made from the data, and none are given; choose default or a file."
+            raise SpecError(msg)
+        return embed_expression(index)
+    return read_embedding(Path(name).expanduser())

@@ -1,0 +1,159 @@
+"""A gene embedding: one vector a gene, whatever file it came from.
+
+    embedding = open_embedding("default")                    # vccapp.data.embeddings
+    vectors = embedding.rows(["STAT1", "CEBPE+RUNX1T1"])     # (2, d); of two genes the sum
+    embedding.coverage(labels)                               # which targets it knows, and under which name
+
+A gene that the embedding lacks is an error, or filled as the caller says, and never a silent zero. Names are looked up
+as they are, then without regard to case, dashes and Ensembl versions, then through the table of aliases.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, Self
+
+import numpy as np
+import pandas as pd
+
+from vccapp.data.embeddings.aliases import current_symbol
+from vccapp.data.schema import CONTROL, genes_of
+from vccapp.errors import DataError
+
+Missing = Literal["error", "mean", "zero"]
+_ENSEMBL_VERSION = re.compile(r"^(ENS[A-Z]*G\d{11})\.\d+$")
+
+
+@dataclass(frozen=True, eq=False)
+class Embedding:
+    """Vectors of genes. Raises DataError where they are no matrix of finite numbers with one row a gene.
+
+    genes : n names, each once; matrix : (n, d) float32; provenance : where it comes from, in a sentence
+    """
+
+    genes: tuple[str, ...]
+    matrix: np.ndarray
+    name: str
+    provenance: str
+
+    def __post_init__(self) -> None:
+        shape = self.matrix.shape
+        if len(shape) != 2 or shape[0] != len(self.genes) or 0 in shape:
+            msg = f"{self.name}: {len(self.genes):,} genes and values of shape {shape} make no gene embedding."
+            raise DataError(msg)
+        if len(set(self.genes)) < len(self.genes):
+            [twice] = pd.Series(self.genes)[pd.Series(self.genes).duplicated()].head(1)
+            msg = f"{self.name}: the gene {twice} has more than one vector; keep one."
+            raise DataError(msg)
+        if not np.isfinite(self.matrix).all():
+            row = int(np.argmin(np.isfinite(self.matrix).all(axis=1)))
+            msg = f"{self.name}: the vector of {self.genes[row]} holds values that are not finite; remove the gene."
+            raise DataError(msg)
+        object.__setattr__(self, "matrix", np.ascontiguousarray(self.matrix, np.float32))
+
+    @property
+    def width(self) -> int:
+        return self.matrix.shape[1]
+
+    @cached_property
+    def _exact(self) -> dict[str, int]:
+        return {gene: row for row, gene in enumerate(self.genes)}
+
+    @cached_property
+    def _loose(self) -> dict[str, int]:
+        """Names as written, loosely, before names that they are aliases of; the first gene keeps a contested name."""
+        rows: dict[str, int] = {}
+        for name in (loosen, current_symbol):
+            for row, gene in enumerate(self.genes):
+                rows.setdefault(loosen(name(gene)), row)
+        return rows
+
+    @cached_property
+    def mean(self) -> np.ndarray:
+        """(d,) mean vector of all genes."""
+        return self.matrix.mean(axis=0)
+
+    def find(self, gene: str) -> int | None:
+        """The row of a gene, or None."""
+        if gene in self._exact:
+            return self._exact[gene]
+        row = self._loose.get(loosen(gene))
+        return row if row is not None else self._loose.get(loosen(current_symbol(loosen(gene))))
+
+    def rows(self, labels: Sequence[str], missing: Missing = "error") -> np.ndarray:
+        """(n, d) float32, one row a label: a gene's vector, the sum of two for 'A+B', zeros for the control.
+
+        missing : what stands for a gene without a vector: "mean" of all genes, "zero", or "error", a DataError.
+        """
+        rows = [[self.find(gene) for gene in targets_of(label)] for label in labels]
+        if missing == "error" and any(None in found for found in rows):
+            lacking = [label for label, found in zip(labels, rows, strict=True) if None in found]
+            msg = (
+                f"{self.name} has no vector for {', '.join(lacking[:5])}, {len(lacking):,} of {len(labels):,} "
+                "perturbations; choose an embedding that has them, or a fallback."
+            )
+            raise DataError(msg)
+        filler = self.mean if missing == "mean" else np.zeros(self.width, np.float32)
+        out = np.zeros((len(labels), self.width), np.float32)
+        for row, found in enumerate(rows):
+            for at in found:
+                out[row] += filler if at is None else self.matrix[at]
+        return out
+
+    def coverage(self, labels: Sequence[str]) -> pd.DataFrame:
+        """perturbation, n_targets, n_known, found_as (other names that were used), missing (genes without a vector)."""
+        table = []
+        for label in labels:
+            genes = targets_of(label)
+            rows = [self.find(gene) for gene in genes]
+            pairs = [(gene, None if row is None else self.genes[row]) for gene, row in zip(genes, rows, strict=True)]
+            lacking = [gene for gene, found in pairs if found is None]
+            renamed = [f"{gene} = {found}" for gene, found in pairs if found not in (None, gene)]
+            table.append((label, len(genes), len(genes) - len(lacking), ", ".join(renamed), ", ".join(lacking)))
+        return pd.DataFrame(table, columns=["perturbation", "n_targets", "n_known", "found_as", "missing"])
+
+    def reduced(self, width: int) -> Self:
+        """The first `width` principal components over its genes, if it is wider; the vectors are centred by that."""
+        if self.width <= width:
+            return self
+        centred = self.matrix - self.mean
+        _, vectors = np.linalg.eigh((centred.T @ centred).astype(np.float64))
+        matrix = centred @ vectors[:, ::-1][:, :width].astype(np.float32)
+        source = f"{self.provenance} First {width} principal components of {self.width}."
+        return type(self)(self.genes, matrix, self.name, source)
+
+
+def join(parts: Sequence[Embedding]) -> Embedding:
+    """Several embeddings side by side, for the genes that all of them have, named as in the first.
+
+    Each is centred over these genes and scaled to a mean squared length of 1, so that each weighs alike.
+    Raises DataError when no gene is in all of them.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    rows = [(i, *(part.find(gene) for part in parts[1:])) for i, gene in enumerate(parts[0].genes)]
+    rows = [row for row in rows if None not in row]
+    name = " + ".join(part.name for part in parts)
+    if not rows:
+        msg = f"{name}: no gene is in all of these embeddings; they may use different names, join others."
+        raise DataError(msg)
+    blocks = []
+    for part, at in zip(parts, zip(*rows, strict=True), strict=True):
+        block = part.matrix[list(at)]
+        block = block - block.mean(axis=0)
+        blocks.append(block / max(float(np.sqrt((block**2).sum(axis=1).mean())), 1e-12))
+    genes = tuple(parts[0].genes[row[0]] for row in rows)
+    provenance = f"The {len(genes):,} genes that all have. " + " ".join(part.provenance for part in parts)
+    return Embedding(genes, np.hstack(blocks), name, provenance)
+
+
+def targets_of(label: str) -> tuple[str, ...]:
+    """The genes that a label names: none for the control, two for 'A+B'."""
+    return () if label == CONTROL else genes_of(label)
+
+
+def loosen(name: str) -> str:
+    """A name in capitals, with '-' for '_' and blanks, without an Ensembl version."""
+    upper = re.sub(r"[_\s]+", "-", name.strip().upper())
+    return _ENSEMBL_VERSION.sub(r"\1", upper)

@@ -1,0 +1,29 @@
+"""STATE's perturbation features: a `.pt` file of a dict of gene symbol to 1-d tensor, e.g. ESM2_pert_features.pt."""
+
+from pathlib import Path
+
+import numpy as np
+
+from vccapp.data.embeddings.genept import stack_vectors
+from vccapp.errors import DataError
+
+LABEL = ".pt dict of tensors (ESM2 features)"
+
+
+def recognises(path: Path, head: bytes) -> bool:
+    return path.suffix in {".pt", ".pth"}
+
+
+def read(path: Path) -> tuple[list[str], np.ndarray]:
+    """Genes, and their vectors (n, d). torch reads tensors alone (weights_only), so no code of the file is run."""
+    import torch
+
+    try:
+        vectors = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        reason = " ".join(str(error).split())[:120]
+        msg = f"{path.name}: torch does not read it as plain tensors ({reason}); save a dict of gene symbol to tensor."
+        raise DataError(msg) from None
+    if isinstance(vectors, dict):
+        vectors = {gene: v.float().numpy() if isinstance(v, torch.Tensor) else v for gene, v in vectors.items()}
+    return stack_vectors(vectors, name=path.name)

@@ -1,0 +1,119 @@
+"""GenePT's pickle: a dict of gene symbol to a list of numbers or a numpy array (Chen & Zou 2024, Zenodo 10833191).
+
+A pickle is a program. `load_plain_pickle` runs none: the unpickler admits dict, list, tuple, set, str, numbers and
+numpy arrays, and refuses every other class or function before it is looked up.
+"""
+
+import codecs
+import io
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vccapp.errors import DataError
+
+LABEL = "pickle of a dict of vectors (GenePT)"
+
+
+def recognises(path: Path, head: bytes) -> bool:
+    return path.suffix in {".pickle", ".pkl"} or (head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05")
+
+
+def read(path: Path) -> tuple[list[str], np.ndarray]:
+    """Genes, and their vectors (n, d)."""
+    return stack_vectors(load_plain_pickle(path.read_bytes(), name=path.name), name=path.name)
+
+
+def stack_vectors(vectors: Any, *, name: str) -> tuple[list[str], np.ndarray]:
+    """A dict of equally long vectors as genes and matrix. Raises DataError for anything else."""
+    if not isinstance(vectors, dict) or not vectors or not all(isinstance(gene, str) for gene in vectors):
+        msg = f"{name}: it holds a {type(vectors).__name__}, but a dict of gene symbol to vector is needed."
+        raise DataError(msg)
+    try:
+        rows = {gene: np.asarray(vector, np.float32).ravel() for gene, vector in vectors.items()}
+    except (TypeError, ValueError):
+        msg = f"{name}: some vectors are no lists of numbers; a dict of gene symbol to vector is needed."
+        raise DataError(msg) from None
+    width = len(next(iter(rows.values())))
+    odd = next((gene for gene, row in rows.items() if len(row) != width), None)
+    if odd is not None:
+        msg = f"{name}: the vector of {odd} has {len(rows[odd]):,} values, those before it {width:,}; mend the file."
+        raise DataError(msg)
+    return list(rows), np.stack(list(rows.values()))
+
+
+def load_plain_pickle(content: bytes, *, name: str) -> Any:
+    """What a pickle of plain values holds. Raises DataError for one that asks for anything else, or is damaged."""
+    try:
+        return _PlainUnpickler(io.BytesIO(content)).load()
+    except _Refused as error:
+        msg = f"{name}: it asks for {error}, which gene vectors do not need, so it is not read; convert it to npz."
+        raise DataError(msg) from None
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:120]
+        msg = f"{name}: it is no readable pickle ({reason}); copy it again or convert it to npz."
+        raise DataError(msg) from None
+
+
+class _Refused(Exception):
+    """A name that plain values do not need."""
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        """Only what numpy writes of an array; protocol 2 writes its bytes as latin-1 text."""
+        if module == "_codecs" and name == "encode":
+            return _encode_latin
+        admitted = _NUMPY.get(module.replace("numpy._core", "numpy.core"), {}).get(name)
+        if admitted is None:
+            asked = f"{module}.{name}"
+            raise _Refused(asked)
+        return admitted
+
+    def persistent_load(self, pid: Any) -> Any:
+        asked = "an object outside the file"
+        raise _Refused(asked)
+
+
+def _encode_latin(text: str, encoding: str) -> bytes:
+    if encoding != "latin1":
+        asked = f"the encoding {encoding}"
+        raise _Refused(asked)
+    return codecs.encode(text, "latin1")
+
+
+_ARRAY = object()
+"""Stands for numpy.ndarray, so that a file cannot call it with a buffer of its own."""
+
+
+def _reconstruct(kind: object, shape: tuple[int, ...], code: bytes) -> np.ndarray:
+    """An empty array, which the pickle then fills."""
+    if kind is not _ARRAY or shape != (0,):
+        asked = f"an array of {kind!r} and shape {shape}"
+        raise _Refused(asked)
+    return np.ndarray(shape, code)
+
+
+def _dtype(code: str, *_: object) -> np.dtype:
+    return np.dtype(str(code), copy=True)
+
+
+def _scalar(dtype: np.dtype, content: bytes) -> np.generic:
+    if dtype.hasobject or not isinstance(content, bytes):
+        asked = "a numpy scalar of objects"
+        raise _Refused(asked)
+    return np.frombuffer(content, dtype, count=1)[0]
+
+
+def _from_buffer(content: bytes, dtype: np.dtype, shape: tuple[int, ...], order: str) -> np.ndarray:
+    return np.frombuffer(content, dtype).reshape(shape, order=order)
+
+
+_NUMPY = {
+    "numpy": {"ndarray": _ARRAY, "dtype": _dtype},
+    "numpy.core.multiarray": {"_reconstruct": _reconstruct, "scalar": _scalar},
+    "numpy.core.numeric": {"_frombuffer": _from_buffer},
+}
+"""What numpy writes of an array or a number, by module (numpy.core is numpy._core since numpy 2) and name."""

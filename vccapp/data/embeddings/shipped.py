@@ -1,0 +1,24 @@
+"""The default embedding: human genes x 128, made by `build_shipped`; see assets/README.md."""
+
+from functools import lru_cache
+from pathlib import Path
+
+from vccapp.data.embeddings import table
+from vccapp.data.embeddings.base import Embedding
+from vccapp.errors import DataError
+
+SHIPPED = Path(__file__).resolve().parents[3] / "assets" / "gene_embedding.npz"
+PROVENANCE = (
+    "Ships with the app: gene names of NCBI Gene read by the sentence model all-MiniLM-L6-v2, and pathways of MSigDB "
+    "7.5.1, in 128 components (assets/README.md)."
+)
+
+
+@lru_cache(maxsize=1)
+def load_shipped() -> Embedding:
+    """Raises DataError when the asset is missing from this copy of the project."""
+    if not SHIPPED.is_file():
+        msg = f"{SHIPPED} is missing from this copy of the project; fetch the project again."
+        raise DataError(msg)
+    genes, matrix = table.read(SHIPPED)
+    return Embedding(tuple(genes), matrix, "default", PROVENANCE)

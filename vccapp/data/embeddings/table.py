@@ -1,0 +1,60 @@
+"""Tables of vectors: npz, parquet, csv and tsv (also .gz). Genes in the first text column or array, numbers beside."""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from vccapp.errors import DataError
+
+LABEL = "npz, parquet, csv or tsv"
+
+
+def recognises(path: Path, head: bytes) -> bool:
+    names = path.name.lower().removesuffix(".gz")
+    return head[:4] in (b"PK\x03\x04", b"PAR1") or names.endswith((".npz", ".parquet", ".csv", ".tsv", ".txt"))
+
+
+def read(path: Path) -> tuple[list[str], np.ndarray]:
+    """Genes, and their vectors (n, d)."""
+    with path.open("rb") as file:
+        head = file.read(4)
+    if head == b"PK\x03\x04":
+        return _read_npz(path)
+    try:
+        table = pd.read_parquet(path) if head == b"PAR1" else pd.read_csv(path, sep=_separator(path))
+    except Exception as error:
+        reason = " ".join(str(error).split())[:120]
+        msg = f"{path.name}: it cannot be read as a table ({reason}); give genes in the first column, numbers beside."
+        raise DataError(msg) from None
+    if head == b"PAR1" and not isinstance(table.index, pd.RangeIndex):
+        table = table.reset_index()
+    numbers = table.iloc[:, 1:]
+    if numbers.shape[1] == 0 or not all(pd.api.types.is_numeric_dtype(kind) for kind in numbers.dtypes):
+        msg = f"{path.name}: its columns are no vectors; give genes in the first column and only numbers beside."
+        raise DataError(msg)
+    return table.iloc[:, 0].astype(str).tolist(), numbers.to_numpy(np.float32)
+
+
+def _separator(path: Path) -> str:
+    return "," if path.name.lower().removesuffix(".gz").endswith(".csv") else "\t"
+
+
+def _read_npz(path: Path) -> tuple[list[str], np.ndarray]:
+    """One array of text (n,) and one of numbers (n, d); `scale` (d,) multiplies numbers that were quantised."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        msg = f"{path.name}: it cannot be read as npz ({error}); it needs an array of genes and one of vectors."
+        raise DataError(msg) from None
+    scale = arrays.pop("scale", None)
+    names = [array for array in arrays.values() if array.dtype.kind == "U" and array.ndim == 1]
+    matrices = [array for array in arrays.values() if array.dtype.kind in "fi" and array.ndim == 2]
+    if len(names) != 1 or len(matrices) != 1:
+        found = ", ".join(f"{name} {array.dtype} {array.shape}" for name, array in arrays.items())
+        msg = f"{path.name}: it holds {found or 'nothing'}; it needs one array of genes and one matrix of vectors."
+        raise DataError(msg)
+    matrix = matrices[0].astype(np.float32)
+    return names[0].tolist(), matrix if scale is None else matrix * scale
