@@ -10,6 +10,7 @@ from scipy.sparse import csr_matrix
 
 from vccapp.challenges.base import CHALLENGES
 from vccapp.data.dataset import Dataset, open_dataset
+from vccapp.data.h5ad import CsrWriter
 from vccapp.data.schema import CONTROL
 from vccapp.data.simulate import simulate
 from vccapp.data.simulation import SimulationSpec
@@ -19,7 +20,6 @@ from vccapp.settings import Settings
 from vccapp.stats.build import build_index
 from vccapp.stats.index import Index, load_index
 from vccapp.submission.generate import generate
-from vccapp.submission.h5ad import CsrWriter
 from vccapp.submission.package import unpack_vcc, write_vcc
 from vccapp.submission.plan import make_plan
 

@@ -1,0 +1,273 @@
+"""What is wrong with a prediction, and what to do: findings that no score gives.
+
+    findings = compute_diagnostics(index, labels, deltas)                       # pseudobulks alone
+    findings = compute_diagnostics(index, labels, deltas, cells=statistics)     # and what a few cells show
+
+Each `find_...` is pure and looks for one fault; `compute_diagnostics` puts them together, the worst first.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from vccapp.data.schema import genes_of
+from vccapp.stats.index import Index
+
+Status = Literal["ok", "warning", "problem", "skipped"]
+ORDER: dict[Status, int] = {"problem": 0, "warning": 1, "ok": 2, "skipped": 3}
+
+SAME = 1e-6
+"""Predicted pseudobulks this near to the real ones, log1p units, are the real cells'."""
+SHARE = {"problem": 0.02, "warning": 0.25}
+"""Of the mean effect, what must be specific to single perturbations, relative to the real effects' share."""
+VARIANCE = {"problem": 0.3, "warning": 0.7}
+"""Of the real variance between cells, what predicted cells must have."""
+LIBRARY = {"problem": 2.0, "warning": 1.25}
+"""How many times larger or smaller than the controls' a predicted cell's total may be."""
+KNOCKED_DOWN = 0.7
+"""A target of which less than this share is left counts as silenced."""
+MISSED_TARGETS = {"problem": 0.5, "warning": 0.2}
+"""Share of the really silenced targets that are not silenced in the prediction."""
+AMPLITUDE = {"problem": 4.0, "warning": 1.5}
+"""How far the best factor on the predicted deltas may be from 1, either way."""
+OFFSET = {"problem": 4.0, "warning": 2.0}
+"""The mean predicted delta may exceed the real one by so many typical real effects."""
+LOGGED_TWICE = 0.5
+"""Pseudobulks this much nearer to log1p of the controls than to the controls themselves may be logged twice."""
+LIKE_LOGGED = 0.3
+"""They are, where they are also this near to log1p of the controls, relative to its length."""
+ENOUGH = 0.2
+"""Correlation that a prediction needs before an amplitude can be said to be wrong."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """value : the figure behind it, None where it could not be told; message : what was found; advice : what to do."""
+
+    name: str
+    label: str
+    status: Status
+    value: float | None
+    message: str
+    advice: str = ""
+
+
+@dataclass(frozen=True)
+class CellStatistics:
+    """What a few predicted cells of each of some perturbations show, beside as many control cells of the data.
+
+    labels : perturbations looked at; variance : (n, n_genes) between predicted cells; total : (n,) median sum of expm1
+    control_total : median sum of expm1 of the control cells; distinct : (n,) share of cells that differ from all others
+    """
+
+    labels: tuple[str, ...]
+    variance: np.ndarray
+    total: np.ndarray
+    control_total: float
+    distinct: np.ndarray
+
+
+def compute_diagnostics(
+    index: Index,
+    labels: Sequence[str],
+    deltas: np.ndarray,
+    *,
+    cells: CellStatistics | None = None,
+    file_control: np.ndarray | None = None,
+) -> list[Finding]:
+    """All findings, the worst first.
+
+    deltas : (labels, n_genes) predicted, log1p units; cells : of some predicted cells
+    file_control : (n_genes,) mean of the prediction's own controls, where it came with some
+    """
+    real, predicted = index.deltas(list(labels)).astype(np.float64), np.asarray(deltas, np.float64)
+    control = np.asarray(index.control_mean, np.float64)
+    genes = index.genes["gene"].tolist()
+    findings = [
+        find_real_cells(real, predicted),
+        find_mode_collapse(real, predicted),
+        find_amplitude(real, predicted),
+        find_target(real, predicted, control, labels=labels, genes=genes),
+        find_double_log(predicted, control),
+        find_wrong_control(real, predicted, control, file_control=file_control),
+    ]
+    if cells is None:
+        findings.append(find_library_size(_totals(predicted + control), float(_totals(control[None])[0])))
+    else:
+        findings.append(find_library_size(cells.total, cells.control_total))
+        known = [index.labels.index(label) for label in cells.labels]
+        variance = np.asarray(index.array("variance")[known], np.float64)
+        findings.append(find_lost_variance(variance, cells.variance, cells.distinct))
+    return sorted(findings, key=lambda finding: ORDER[finding.status])
+
+
+def find_real_cells(real: np.ndarray, predicted: np.ndarray) -> Finding:
+    """real, predicted : (n, n_genes) deltas, here and below."""
+    furthest = float(np.abs(predicted - real).max()) if real.size else np.inf
+    label = "Predicted, not copied"
+    if furthest > SAME:
+        return Finding("real_cells", label, "ok", furthest, f"Pseudobulks differ from the real ones by {furthest:.2g}.")
+    return Finding(
+        "real_cells",
+        label,
+        "problem",
+        furthest,
+        f"The predicted pseudobulks are the real ones (largest difference {furthest:.1g}).",
+        "The file holds the real cells, or the model was trained on them; take the matrix with the prediction.",
+    )
+
+
+def find_mode_collapse(real: np.ndarray, predicted: np.ndarray) -> Finding:
+    """Whether perturbations differ: the share of the mean effect that is specific to them, against the real share."""
+    label = "Perturbations differ"
+    if len(real) < 2:
+        return Finding("mode_collapse", label, "skipped", None, "There are fewer than two perturbations to compare.")
+    own, true = _specific_share(predicted), _specific_share(real)
+    value = own / true if true else np.inf
+    message = f"{own:.0%} of the mean effect is specific to single perturbations; in the real cells {true:.0%}."
+    if value >= SHARE["warning"]:
+        return Finding("mode_collapse", label, "ok", value, message)
+    advice = (
+        "Discrimination scores will be at chance. Look whether the model sees the perturbation at all (its embedding, "
+        "its learning rate, the weight of the loss on deltas); mean baselines do this by design."
+    )
+    if not np.abs(predicted).max(initial=0):
+        message = "No perturbation has any effect: the prediction is the control mean."
+    status: Status = "problem" if value < SHARE["problem"] else "warning"
+    return Finding("mode_collapse", label, status, value, message, advice)
+
+
+def find_amplitude(real: np.ndarray, predicted: np.ndarray) -> Finding:
+    """The factor on all deltas that brings them nearest to the real ones (least squares)."""
+    label, length = "Amplitude", float((predicted**2).sum())
+    if not length or not (real**2).sum():
+        return Finding("amplitude", label, "skipped", None, "There is no effect to measure an amplitude of.")
+    product = float((real * predicted).sum())
+    factor, agreement = product / length, product / np.sqrt(length * (real**2).sum())
+    if agreement < ENOUGH:
+        message = f"The deltas hardly agree with the real ones (cosine {agreement:.2f}), so no factor helps."
+        return Finding("amplitude", label, "warning", factor, message, "Mend the direction of the effects first.")
+    before, after = (float(((real - scale * predicted) ** 2).sum() / (real**2).sum()) for scale in (1.0, factor))
+    message = f"The deltas times {factor:.2f} would be nearest; the squared error goes from {before:.2f} to {after:.2f}"
+    message += " of that of predicting no change."
+    status = _grade(max(factor, 1 / factor), AMPLITUDE)
+    too = "small" if factor > 1 else "large"
+    advice = f"Effects are too {too}: multiply the predicted deltas by {factor:.2f}." if status != "ok" else ""
+    return Finding("amplitude", label, status, factor, message, advice)
+
+
+def find_target(
+    real: np.ndarray, predicted: np.ndarray, control: np.ndarray, *, labels: Sequence[str], genes: Sequence[str]
+) -> Finding:
+    """Whether targets that are silenced in the real cells are silenced in the predicted ones.
+
+    control : (n_genes,) mean log1p. What is left is expm1(mean) over the control's.
+    """
+    position, label = {gene: i for i, gene in enumerate(genes)}, "Targets are knocked down"
+    pairs = [(i, position[gene]) for i, name in enumerate(labels) for gene in genes_of(name) if gene in position]
+    pairs = [(i, gene) for i, gene in pairs if control[gene] > 0]
+    if not pairs:
+        return Finding("target", label, "skipped", None, "No target is among the genes that the controls express.")
+    rows, at = map(np.array, zip(*pairs, strict=True))
+    left = [np.expm1(delta[rows, at] + control[at]) / np.expm1(control[at]) for delta in (real, predicted)]
+    silenced = left[0] < KNOCKED_DOWN
+    if not silenced.any():
+        return Finding("target", label, "skipped", None, "No target is silenced in the real cells.")
+    missed = silenced & (left[1] >= KNOCKED_DOWN)
+    value = float(missed.sum() / silenced.sum())
+    message = f"{missed.sum():,} of {silenced.sum():,} silenced targets are not silenced in the prediction; "
+    message += f"median left {np.median(left[1][silenced]):.0%}, really {np.median(left[0][silenced]):.0%}."
+    status = _grade(value, MISSED_TARGETS)
+    names = [labels[i] for i in rows[missed][:5]]
+    advice = f"Set the target itself to its expected rest after predicting, e.g. {', '.join(names)}."
+    return Finding("target", label, status, value, message, advice if status != "ok" else "")
+
+
+def find_library_size(totals: np.ndarray, control_total: float) -> Finding:
+    """totals : (n,) of predicted cells of each perturbation, control_total : of control cells; sums of expm1."""
+    label = "Library size"
+    if not control_total or not len(totals):
+        return Finding("library_size", label, "skipped", None, "There are no totals to compare.")
+    ratio = float(np.median(totals) / control_total)
+    message = f"Predicted cells sum to {ratio:.2f} times the controls' {control_total:,.0f} (expm1 of the values)."
+    status = _grade(max(ratio, 1 / ratio) if ratio > 0 else np.inf, LIBRARY)
+    advice = "The prediction is on another scale: normalise the training cells to the data's own target sum, natural "
+    advice += "log1p, and predict again."
+    return Finding("library_size", label, status, ratio, message, advice if status != "ok" else "")
+
+
+def find_lost_variance(real: np.ndarray, predicted: np.ndarray, distinct: np.ndarray) -> Finding:
+    """real, predicted : (n, n_genes) variance between cells of each perturbation; distinct : as in `CellStatistics`."""
+    label, total = "Variance between cells", float(real.sum())
+    if not total:
+        return Finding("variance", label, "skipped", None, "The real cells do not vary.")
+    ratio = float(predicted.sum() / total)
+    message = f"Predicted cells have {ratio:.0%} of the real variance between cells"
+    message += f"; {np.mean(distinct):.0%} of the cells differ from all others."
+    status = "problem" if ratio < VARIANCE["problem"] else "warning" if ratio < VARIANCE["warning"] else "ok"
+    if ratio > 1 / VARIANCE["problem"]:
+        status = "warning"
+    advice = "Identical or too similar cells make false DEGs by the thousand: make cells from real control cells, or "
+    advice += "sample from the model's distribution instead of its mean."
+    return Finding("variance", label, status, ratio, message, advice if status != "ok" else "")
+
+
+def find_double_log(predicted: np.ndarray, control: np.ndarray) -> Finding:
+    """Whether predicted pseudobulks look like log1p of log1p values."""
+    label, mean = "Logarithm taken once", (predicted + control).mean(axis=0)
+    twice = np.log1p(control)
+    far, near = np.linalg.norm(mean - control), np.linalg.norm(mean - twice)
+    value = float(near / far) if far else np.inf
+    if value < LOGGED_TWICE and near < LIKE_LOGGED * np.linalg.norm(twice):
+        return Finding(
+            "double_log",
+            label,
+            "problem",
+            value,
+            "Predicted pseudobulks are nearer to log1p of the controls' values than to these: log1p was taken twice.",
+            "Take log1p once; feed log1p values to a tool that does not take it, or counts to one that does.",
+        )
+    return Finding("double_log", label, "ok", value, "Values are on the scale of the controls' log1p values.")
+
+
+def find_wrong_control(
+    real: np.ndarray, predicted: np.ndarray, control: np.ndarray, *, file_control: np.ndarray | None = None
+) -> Finding:
+    """Whether all perturbations share a shift away from the controls that the real ones do not have.
+
+    file_control : (n_genes,) mean of the prediction's own controls
+    """
+    label, typical = "Same controls", float(np.median(np.linalg.norm(real, axis=1)))
+    if not typical:
+        return Finding("wrong_control", label, "skipped", None, "No real perturbation has an effect.")
+    shift = predicted.mean(axis=0) - real.mean(axis=0)
+    value = float(np.linalg.norm(shift) / typical)
+    message = f"All perturbations share a shift of {value:.1f} typical effects that the real ones do not have."
+    advice = "The prediction may start from other controls (another batch, cell line or normalisation): predict from "
+    advice += "the data's own control cells."
+    if file_control is not None:
+        off = float(np.linalg.norm(file_control - control) / typical)
+        message += f" The file's own controls are {off:.1f} typical effects from the data's."
+        if off > value / 2 and off > OFFSET["warning"]:
+            advice = "The file's controls have the same shift: add the predicted deltas (against the file's controls) "
+            advice += "to the data's control mean instead."
+    status = _grade(value, OFFSET)
+    return Finding("wrong_control", label, status, value, message, advice if status != "ok" else "")
+
+
+def _grade(value: float, limits: dict[str, float]) -> Status:
+    """ok up to the warning limit."""
+    return "problem" if value > limits["problem"] else "warning" if value > limits["warning"] else "ok"
+
+
+def _specific_share(deltas: np.ndarray) -> float:
+    """Mean |delta - mean delta| over mean |delta|; 0 where there is no effect."""
+    effect = np.abs(deltas).mean()
+    return float(np.abs(deltas - deltas.mean(axis=0)).mean() / effect) if effect else 0.0
+
+
+def _totals(means: np.ndarray) -> np.ndarray:
+    """(n,) sums of expm1 of pseudobulks: what can be told of totals without cells."""
+    return np.expm1(np.clip(means, 0, None)).sum(axis=1)

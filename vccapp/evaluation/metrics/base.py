@@ -1,0 +1,68 @@
+"""What a metric is, and the registry that finds them.
+
+    METRICS["mae"].compute(real, predicted)      # (n,) float64, a value a perturbation, NaN where it is undefined
+
+To add one, write a function (real, predicted) -> (n,) in a file of this package, under `@metric(...)`.
+These are our own computations; numbers to be called official come from the official scorers.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from vccapp.evaluation.side import Side
+from vccapp.registry import Registry
+
+METRICS = Registry("metric", package="vccapp.evaluation.metrics")
+
+Compute = Callable[[Side, Side], np.ndarray]
+Needs = Literal["means", "t_score", "de", "pooled", "cells"]
+Season = Literal["", "2025", "2026"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A score of predicted against real perturbations.
+
+    label : for headings; unit : "" where there is none; best : which end is good; range : from, to, as text
+    source : where the definition stands; season : of the challenge that scores it, or ""
+    needs : what both sides must hold (t_score: the real one)
+    compute : (real, predicted) -> (n,) float64 in the order of `labels`, NaN where undefined
+    """
+
+    name: str
+    label: str
+    unit: str
+    best: Literal["high", "low"]
+    range: str
+    source: str
+    needs: Needs
+    season: Season
+    compute: Compute
+
+    def is_known(self, real: Side, predicted: Side) -> bool:
+        """Whether both sides hold what this metric needs."""
+        needed = (real,) if self.needs == "t_score" else (real, predicted)
+        return all(getattr(side, self.needs) is not None for side in needed)
+
+
+def metric(
+    name: str,
+    *,
+    label: str,
+    best: Literal["high", "low"],
+    range: str,  # noqa: A002 - the word of a metric's record
+    source: str,
+    unit: str = "",
+    needs: Needs = "means",
+    season: Season = "",
+) -> Callable[[Compute], Compute]:
+    """Register the function below as the metric `name`."""
+
+    def keep(compute: Compute) -> Compute:
+        METRICS.register(name)(Metric(name, label, unit, best, range, source, needs, season, compute))
+        return compute
+
+    return keep

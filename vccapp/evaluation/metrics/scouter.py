@@ -1,0 +1,55 @@
+"""The two numbers that Scouter's paper reports, on the top 20 genes that are not dropouts.
+
+Genes are ranked by |Welch's t| of the real cells against the controls; a dropout is a gene that the perturbation has in
+no cell while the controls have it. Of the first 20 others the perturbed genes themselves are taken out.
+"""
+
+import numpy as np
+
+from vccapp.data.schema import genes_of
+from vccapp.evaluation.metrics.base import metric
+from vccapp.evaluation.metrics.correlation import correlate, find_largest
+from vccapp.evaluation.metrics.errors import divide
+from vccapp.evaluation.side import Side
+
+SOURCE = "Scouter, doi:10.1101/2024.12.06.627290"
+TOP = 20
+
+
+@metric(
+    "scouter_pcc_error",
+    label="1 - Pearson, top 20 DEGs",
+    best="low",
+    range="0 to 2",
+    source=SOURCE,
+    needs="t_score",
+)
+def scouter_pcc_error(real: Side, predicted: Side) -> np.ndarray:
+    """1 - Pearson correlation of deltas."""
+    return np.array([1 - correlate(*pair)[0] for pair in _top_deltas(real, predicted)])
+
+
+@metric(
+    "scouter_nmse",
+    label="Normalised MSE, top 20 DEGs",
+    best="low",
+    range="0 upward, 1 is no change predicted",
+    source=SOURCE,
+    needs="t_score",
+)
+def scouter_nmse(real: Side, predicted: Side) -> np.ndarray:
+    """Mean squared error over that of predicting the control."""
+    pairs = _top_deltas(real, predicted)
+    error = np.array([np.square(guess - truth).sum() for truth, guess in pairs])
+    return divide(error, np.array([np.square(truth).sum() for truth, _ in pairs]))
+
+
+def _top_deltas(real: Side, predicted: Side) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Real and predicted deltas, (1, at most TOP) each, of every perturbation."""
+    dropout = (real.means == 0) & (real.control_mean != 0)
+    tops = find_largest(np.where(dropout, -1, np.abs(real.t_score)), TOP)
+    pairs = []
+    for row, (label, genes) in enumerate(zip(real.labels, tops, strict=True)):
+        top = genes[~dropout[row, genes] & ~np.isin(real.genes[genes], genes_of(label))]
+        pairs.append((real.deltas[row : row + 1, top], predicted.deltas[row : row + 1, top]))
+    return pairs

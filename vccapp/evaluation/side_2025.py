@@ -1,0 +1,53 @@
+"""A file of cells as the 2025 scorer sees it: log1p values, each side against its own controls."""
+
+import numpy as np
+
+from vccapp.errors import DataError
+from vccapp.evaluation.columns import Cells, cut_genes
+from vccapp.evaluation.rank_tests import RankTests, scale_values
+from vccapp.evaluation.side import DeTable, Side
+from vccapp.progress import Progress, silent
+
+
+def side_2025(cells: Cells, *, memory_bytes: int, progress: Progress = silent) -> Side:
+    """Pseudobulks and DE in float64. Counts are first scaled to the median total of the file's cells, and log1p.
+
+    Raises DataError when that median is zero.
+    """
+    from vccapp.evaluation import kernels
+
+    n_groups, n_genes = len(cells.sizes), len(cells.gene_counts)
+    tests = RankTests((n_groups, n_genes), cells.sizes)
+    means, lfc = np.empty((n_groups, n_genes)), np.empty((n_groups, n_genes), np.float32)
+    divisor = cells.totals / _median_total(cells) if cells.is_counts else None
+    everyone = np.ones(n_groups, bool)
+    for first, last in cut_genes([cells], memory_bytes=memory_bytes):
+        columns = cells.read(first, last)
+        for block in columns.blocks():
+            genes = slice(first + block.start, first + block.stop)
+            values, groups, ends = scale_values(columns[block], cells.groups, divisor)
+            if cells.is_counts:
+                np.log1p(values, out=values)
+            sums = tests.add(genes, (values, groups, ends), (values, groups, ends))
+            means[:, genes] = sums / cells.sizes[:, None]
+            shares = np.zeros((len(ends) - 1, n_groups))
+            kernels.add_shares(values, groups, ends, cells.sizes, everyone, shares)
+            lfc[:, genes] = kernels.fold_changes(shares).T
+            progress(genes.stop / n_genes, f"differential expression, gene {genes.stop:,} of {n_genes:,}")
+    p_value, fdr = tests.adjust(np.ones(n_genes, bool))
+    return Side(
+        genes=cells.dataset.genes,
+        labels=cells.labels,
+        means=means[1:],
+        control_mean=means[0],
+        de=DeTable(p_value, fdr.astype(np.float32), lfc[1:]),
+    )
+
+
+def _median_total(cells: Cells) -> float:
+    """Over all cells, also those without counts, as the official scorer takes it of a CSR matrix."""
+    median = float(np.median(cells.totals))
+    if median == 0:
+        msg = f"Most cells of {cells.dataset.path.name} have no counts, so they have no common scale; drop empty cells."
+        raise DataError(msg)
+    return median
