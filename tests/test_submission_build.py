@@ -11,14 +11,16 @@ import scipy.sparse as sp
 from vccapp.challenges.base import CHALLENGES
 from vccapp.data.schema import CONTROL
 from vccapp.errors import CheckError, DataError, ResourceError, SpecError
+from vccapp.models.base import Model
 from vccapp.progress import Stopped
-from vccapp.submission import generate as generation
 from vccapp.submission.budget import observed_counts
 from vccapp.submission.build import build, build_from, check_file
-from vccapp.submission.generate import draw_controls, generate
+from vccapp.submission.generate import generate
 from vccapp.submission.h5ad import open_cells
 from vccapp.submission.package import unpack_vcc
 from vccapp.submission.plan import Plan, load_plan, make_plan, write_plan
+from vccapp.training import cells as generation
+from vccapp.training.cells import draw_controls
 
 CHALLENGE = CHALLENGES["vcc2025"]
 N_GENES, N_CONTROLS = 30, 90
@@ -56,12 +58,17 @@ class ToyIndex:
         self.genes = pd.DataFrame({"gene": GENES})
         self.cells = data.cells
 
+    def array(self, name):
+        return {"scaling": np.ones(2 * N_CONTROLS, np.float32)}[name]
+
     def normalise(self, block):
         return block.log1p()
 
 
 class ToyModel:
     """Halves the targets; keeps what it was asked."""
+
+    cell_blocks = Model.cell_blocks
 
     def __init__(self) -> None:
         self.asked = []

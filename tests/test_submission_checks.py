@@ -7,9 +7,9 @@ import pytest
 import scipy.sparse as sp
 
 from vccapp.challenges.base import CHALLENGES
+from vccapp.data.h5ad import CsrWriter
 from vccapp.errors import CheckError
 from vccapp.submission.check import CHECKS, refuse, run_checks
-from vccapp.submission.h5ad import CsrWriter
 
 N_GENES = 40
 GENES = [f"G{i}" for i in range(N_GENES)]

@@ -9,8 +9,9 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vccapp.data.h5ad import CsrWriter
 from vccapp.errors import CheckError
-from vccapp.submission.h5ad import CsrWriter, open_cells
+from vccapp.submission.h5ad import open_cells
 
 BLOCKS = st.lists(st.tuples(st.integers(0, 6), st.sampled_from(["non-targeting", "A", "B+C"])), min_size=1, max_size=5)
 

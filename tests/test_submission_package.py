@@ -15,9 +15,9 @@ import scipy.sparse as sp
 import zstandard
 
 from vccapp.challenges.base import CHALLENGES
+from vccapp.data.h5ad import CsrWriter
 from vccapp.errors import CheckError, ResourceError
 from vccapp.progress import Stopped
-from vccapp.submission.h5ad import CsrWriter
 from vccapp.submission.package import unpack_vcc, write_vcc
 
 CHALLENGE = CHALLENGES["vcc2025"]

@@ -14,7 +14,8 @@ from vccapp.data.dataset import open_dataset
 from vccapp.data.split import Split, make_split, write_split
 from vccapp.data.workspace import register
 from vccapp.errors import DataError, SpecError
-from vccapp.evaluation.compare import compute_scores
+from vccapp.evaluation.score import compute_metrics
+from vccapp.evaluation.side import side_of_deltas, side_of_index, sides_of_halves
 from vccapp.models.base import load_model
 from vccapp.progress import Stopped
 from vccapp.settings import Settings
@@ -67,14 +68,17 @@ def test_a_finished_run_is_complete(spec: RunSpec, settings: Settings) -> None:
         assert tuple(labels) == getattr(run.split, part)
         expected = load_model(folder / "model", genes=index.genes["gene"].tolist()).predict(labels)
         np.testing.assert_array_equal(deltas, expected)
-        scores = compute_scores(index, deltas, perturbations=labels)
-        assert set(run.metrics[part]) == {"control_mean", "perturbation_mean"}
+        scores = compute_metrics(side_of_index(index, labels), side_of_deltas(index, deltas, labels))
+        assert set(run.metrics[part]) == {"control_mean", "perturbation_mean", "ceiling"}
         own = run.metrics[part]["perturbation_mean"]
-        assert own.mae == pytest.approx(scores["mae"].mean()) and own.n_perturbations == 2
-        assert own.pearson_delta == pytest.approx(scores["pearson_delta"].mean())
+        assert set(own) == set(scores.columns[2:])
+        for name in ("mae", "pearson_delta", "pds", "scouter_nmse"):
+            assert own[name] == pytest.approx(scores[name].mean())
         nothing = run.metrics[part]["control_mean"]
-        assert nothing.pearson_delta is None
-        assert nothing.mae == pytest.approx(np.abs(index.deltas(labels)).mean(), rel=1e-5)
+        assert nothing["pearson_delta"] is None and nothing["nmse"] == 1
+        assert nothing["mae"] == pytest.approx(np.abs(index.deltas(labels)).mean(), rel=1e-5)
+        halves = compute_metrics(*sides_of_halves(index, labels))
+        assert run.metrics[part]["ceiling"]["pearson_delta"] == pytest.approx(halves["pearson_delta"].mean())
     assert json.loads((folder / "run.json").read_text())["vccapp"]
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import typer
 
-from vccapp.cli import data, eval, jobs, split, submit, train
+from vccapp.cli import data, eval, jobs, model, split, submit, train
 from vccapp.errors import VccAppError
 
 app = typer.Typer(
@@ -22,7 +22,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for noun in (data, split, train, eval, submit, jobs):
+for noun in (data, split, model, train, eval, submit, jobs):
     app.add_typer(noun.app, name=noun.__name__.rpartition(".")[2])
 
 

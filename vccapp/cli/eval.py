@@ -1,13 +1,52 @@
 """`vccapp eval`: predicted against real pseudobulks."""
 
+import json
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from vccapp.cli import entered, report
+from vccapp.cli.eval_predictions import COMMANDS
 from vccapp.cli.names import find_finished_run, open_index, open_settings, parse_names
 from vccapp.cli.output import Json, format_table, show
 
 app = typer.Typer(help="Evaluation: predicted against real.", no_args_is_help=True)
+app.command()(report.leaderboard)
+app.command()(report.report)
+app.add_typer(entered.app, name="entered")
+for name, command in COMMANDS.items():
+    app.command(name)(command)
+
+
+@app.command()
+def metrics(
+    real: Annotated[Path, typer.Argument(help="Real cells, .h5ad, with controls.")],
+    predicted: Annotated[Path, typer.Argument(help="Predicted cells of the same perturbations, with controls.")],
+    season: Annotated[Literal["2025", "2026"], typer.Option(help="Whose metrics; 2026 needs counts.")] = "2025",
+    energy_cells: Annotated[
+        int, typer.Option(min=0, help="Cells of each perturbation to draw for the energy distance; 0 leaves it out.")
+    ] = 0,
+    output: Annotated[Path | None, typer.Option(help="Also write the scores of each perturbation as CSV here.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Score a file of predicted cells against one of real cells, each perturbation (own computation, DE included)."""
+    from vccapp.data.dataset import open_dataset
+    from vccapp.evaluation.cell_space import CellSpace
+    from vccapp.evaluation.score import summarise
+    from vccapp.evaluation.score_files import score_files
+
+    memory = open_settings().memory_bytes // 4  # for values; tables and Python take as much again
+    space = CellSpace(most_cells=energy_cells) if energy_cells else None
+    scores = score_files(open_dataset(real), open_dataset(predicted), season=season, memory_bytes=memory, space=space)
+    if output:
+        scores.to_csv(output, index=False)
+    value = {
+        "season": season,
+        "summary": summarise(scores),
+        "scores": json.loads(scores.to_json(orient="records", double_precision=15)),
+    }
+    show(value, lambda: format_table(scores.to_dict("records"), list(scores.columns)), as_json=as_json)
 
 
 @app.command()
@@ -19,12 +58,12 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Score the held-out predictions of a run; with --genes, show them gene by gene (log1p units)."""
-    import json
-
     import numpy as np
 
     from vccapp.errors import SpecError
-    from vccapp.evaluation.compare import compute_comparison, compute_scores, summarise
+    from vccapp.evaluation.compare import compute_comparison
+    from vccapp.evaluation.score import compute_metrics, summarise
+    from vccapp.evaluation.side import side_of_deltas, side_of_index
 
     settings = open_settings()
     record = find_finished_run(run, settings)
@@ -36,11 +75,11 @@ def compare(
         msg = f"{', '.join(unknown[:5])} are not in the {part} part of '{record.split.name}': {', '.join(labels[:10])}."
         raise SpecError(msg)
     deltas = np.asarray(deltas[[labels.index(label) for label in chosen]])
-    scores = compute_scores(index, deltas, perturbations=chosen)
+    scores = compute_metrics(side_of_index(index, chosen), side_of_deltas(index, deltas, chosen))
     value = {
         "run": record.id,
         "part": part,
-        "summary": summarise(scores).model_dump(),
+        "summary": summarise(scores),
         "scores": json.loads(scores.to_json(orient="records", double_precision=15)),
     }
     tables = [format_table(scores.to_dict("records"), list(scores.columns))]

@@ -33,8 +33,13 @@ def start(
     from datetime import UTC, datetime
 
     from vccapp.data.split import load_split
+    from vccapp.errors import SpecError
+    from vccapp.models.base import MODELS
     from vccapp.training import RunSpec, check_run, load_run, make_run_id
 
+    if not MODELS[model].trainable:
+        msg = f"'{model}' is not trained; `vccapp eval import` makes a run of predictions made elsewhere."
+        raise SpecError(msg)
     settings = open_settings()
     spec = RunSpec(
         model=model,
@@ -56,6 +61,26 @@ def start(
     )
     run = load_run(run_id, settings)
     show(run.model_dump(mode="json"), lambda: _format_run(run), as_json=as_json)
+
+
+@app.command()
+def resume(run: RunId = "latest", background: Background = False, as_json: Json = False) -> None:
+    """Go on with a run that was stopped, killed or failed, from its last checkpoint."""
+    from vccapp.training import check_resume, load_run
+
+    settings = open_settings()
+    found = find_run(run, settings)
+    check_resume(found)
+    run_job(
+        settings,
+        "train",
+        {"run_id": found.id, "resume": True},
+        title=f"Resume {found.spec.model} on {found.split.name}",
+        background=background,
+        as_json=as_json,
+    )
+    ended = load_run(found.id, settings)
+    show(ended.model_dump(mode="json"), lambda: _format_run(ended), as_json=as_json)
 
 
 @app.command()
@@ -105,13 +130,13 @@ def list_(as_json: Json = False) -> None:
     runs = list_runs(open_settings())
 
     def row(run: "RunRecord") -> dict[str, Any]:
-        own = run.metrics.get("val", {}).get(run.spec.model)
+        own = run.metrics.get("val", {}).get(run.spec.model, {})
         return {
             "id": run.id,
             "state": run.state,
             "split": run.split.name,
-            "val_pearson_delta": own and own.pearson_delta,
-            "val_mae": own and own.mae,
+            "val_pearson_delta": own.get("pearson_delta"),
+            "val_mae": own.get("mae"),
             "title": run.spec.title,
         }
 
@@ -132,6 +157,7 @@ def models(as_json: Json = False) -> None:
             "parameters": model.Spec.model_json_schema().get("properties", {}),
         }
         for name, model in MODELS.items()
+        if model.trainable
     ]
 
     def text() -> str:
@@ -189,12 +215,12 @@ def _format_run(run: "RunRecord") -> str:
         "folder": run.folder,
     }
     rows = [
-        {"part": part, "model": model} | summary.model_dump()
+        {"part": part, "model": model, "n_perturbations": len(getattr(run.split, part))} | scores
         for part, by_model in run.metrics.items()
-        for model, summary in by_model.items()
+        for model, scores in by_model.items()
     ]
     parts = [format_fields({name: value for name, value in fields.items() if value is not None})]
     if rows:
-        columns = ("part", "model", "n_perturbations", "pearson_delta", "spearman_delta", "mae")
+        columns = ("part", "model", "n_perturbations", "pearson_delta", "spearman_delta", "pds", "mae")
         parts.append(format_table(rows, columns))
     return "\n\n".join(parts)

@@ -1,68 +1,22 @@
-"""The h5ad of a prediction, written and read by blocks of cells.
+"""The h5ad of a prediction, read by blocks of cells (`vccapp.data.h5ad.CsrWriter` writes one).
 
-Written file: what the official packager writes (anndata encodings: X csr_matrix 0.1.0, obs and var dataframe 0.2.0,
-empty layers, obsm, obsp, uns, varm, varp). It differs in one thing readers do not see: X/data and X/indices are
-chunked, since they grow.
-
-    with CsrWriter(path, genes=genes, pert_col="target_gene") as writer:
-        writer.append(block, "non-targeting")
-
-    with open_cells(path, "target_gene") as cells:
-        for start, block in cells.blocks(): ...
+with open_cells(path, "target_gene") as cells:
+    for start, block in cells.blocks(): ...
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import h5py
 import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix
 
-from vccapp.data.h5ad import GrowingCsr, write_tables
 from vccapp.errors import CheckError
 
 READ_VALUES = 2**22
 """Stored values in one block that is read: about 50 MB with the copies that checks make."""
-
-
-class CsrWriter:
-    """Append csr blocks with their label; the file is complete when the `with` block ends well."""
-
-    def __init__(self, path: Path, *, genes: Sequence[str], pert_col: str) -> None:
-        self._file = h5py.File(path, "w")
-        self._genes, self._pert_col = list(genes), pert_col
-        self._labels: list[str] = []
-        self._x = GrowingCsr(self._file, n_genes=len(self._genes))
-
-    def append(self, block: csr_matrix, label: str) -> None:
-        """Add cells of one label: (n, n_genes) csr, rows sorted by gene and without explicit zeros."""
-        if block.shape[1] != len(self._genes):
-            msg = f"A block of {block.shape[1]} genes does not fit a file of {len(self._genes)}."
-            raise ValueError(msg)
-        self._x.append(block.data, block.indices, block.indptr[1:])
-        self._labels += [label] * block.shape[0]
-
-    def _finish(self) -> None:
-        self._x.close()
-        names = np.arange(len(self._labels)).astype(str)
-        obs = pd.DataFrame({self._pert_col: pd.Categorical(self._labels)}, index=names)
-        write_tables(self._file, obs=obs, var=pd.DataFrame(index=np.array(self._genes, dtype=object)), uns={})
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            if kind is None:
-                self._finish()
-        finally:
-            self._file.close()
 
 
 class Cells:

@@ -21,10 +21,8 @@ from vccapp.settings import Settings
 from vccapp.stats.index import Index
 from vccapp.submission.budget import scale_cells
 from vccapp.submission.gene_list import find_columns, read_gene_list
+from vccapp.training.cells import BLOCK_VALUES
 
-BLOCK_VALUES = 28_000_000
-"""Stored values that one generated block may have. Making one peaks at 250 MB and 26 bytes a value (measured on
-2,925 cells x 8,679 values: 0.91 GB), so it stays below 1 GB."""
 BLOCK_BYTES = 26
 VALUE_BYTES = 8  # float32 value, int32 column
 CELL_BYTES = 60  # row pointer, label code, name in the HDF5 heap

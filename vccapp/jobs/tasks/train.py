@@ -1,6 +1,7 @@
-"""Task `train`: train a model on a split.
+"""Task `train`: train a model on a split, or go on with a run.
 
-params  run_id: the id the run will have; the other fields are those of RunSpec
+params  run_id: the id the run will have; the other fields are those of RunSpec;
+        or run_id and resume: true for a run that was stopped, killed or failed
 result  run: its id
 """
 
@@ -16,6 +17,9 @@ def train(params: dict[str, Any], settings: Settings, progress: Progress) -> dic
     from vccapp import training
 
     run_id = params["run_id"]
+    if params.get("resume"):
+        training.resume(run_id, settings, progress=progress)
+        return {"run": run_id}
     spec = training.RunSpec(**{name: value for name, value in params.items() if name != "run_id"})
     training.train(spec, settings, run_id=run_id, progress=progress)
     return {"run": run_id}

@@ -1,0 +1,77 @@
+"""`vccapp eval entered`: results of official submissions, entered by hand."""
+
+from datetime import date
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from vccapp.cli.names import open_settings, parse_assignments
+from vccapp.cli.output import Json, format_fields, format_table, show
+
+if TYPE_CHECKING:
+    from vccapp.training.entered import EnteredResult
+
+app = typer.Typer(help="Official results, entered by hand.", no_args_is_help=True)
+ResultId = Annotated[str, typer.Argument(help="Id of the result.", show_default=False)]
+
+
+@app.command()
+def add(
+    season: Annotated[Literal["2025", "2026"], typer.Option(help="Season of the challenge.", show_default=False)],
+    score: Annotated[list[str], typer.Option(help="NAME=NUMBER as the leaderboard shows it; repeat.")],
+    day: Annotated[str | None, typer.Option("--date", help="YYYY-MM-DD; today without it.")] = None,
+    phase: Annotated[Literal["validation", "final"], typer.Option(help="Which cells it was judged on.")] = "validation",
+    scale: Annotated[Literal["raw", "scaled"], typer.Option(help="scaled: 0 baseline, 1 replicate.")] = "raw",
+    note: Annotated[str, typer.Option(help="Anything worth knowing.")] = "",
+    run: Annotated[str | None, typer.Option(help="Id of the run that made the prediction.")] = None,
+    submission: Annotated[str | None, typer.Option(help="Id of the submission.")] = None,
+    result_id: Annotated[str | None, typer.Option("--id", help="Change the result of this id.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Enter the result of an official submission, or change one."""
+    from vccapp.training import load_run
+    from vccapp.training.entered import load_result, make_result, make_result_id, write_result
+
+    settings = open_settings()
+    if result_id is not None:
+        load_result(result_id, settings)
+    if run is not None:
+        load_run(run, settings)
+    result = make_result(
+        id=result_id or make_result_id(date.today()),
+        date=day or date.today(),
+        season=season,
+        phase=phase,
+        scale=scale,
+        scores=parse_assignments(score),
+        note=note,
+        run=run,
+        submission=submission,
+    )
+    write_result(result, settings)
+    show(result.model_dump(mode="json"), lambda: format_fields(_row(result)), as_json=as_json)
+
+
+@app.command("list")
+def list_(as_json: Json = False) -> None:
+    """List the entered results, the newest first."""
+    from vccapp.training.entered import list_results
+
+    results = list_results(open_settings())
+    columns = ("id", "date", "season", "phase", "scale", "scores", "run", "submission", "note")
+    value = [result.model_dump(mode="json") for result in results]
+    show(value, lambda: format_table(map(_row, results), columns), as_json=as_json)
+
+
+@app.command()
+def remove(result: ResultId, as_json: Json = False) -> None:
+    """Forget an entered result."""
+    from vccapp.training.entered import delete_result
+
+    delete_result(result, open_settings())
+    show({"removed": result}, lambda: f"Removed {result}.", as_json=as_json)
+
+
+def _row(result: "EnteredResult") -> dict[str, Any]:
+    scores = " ".join(f"{name}={value:g}" for name, value in result.scores.items())
+    return result.model_dump(mode="json") | {"scores": scores}

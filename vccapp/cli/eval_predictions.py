@@ -1,0 +1,115 @@
+"""`vccapp eval official`, `import` and `diagnose`: the judges' scores of cells, predictions made elsewhere, faults."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from vccapp.cli.following import Background, run_job
+from vccapp.cli.names import find_dataset, find_finished_run, find_run, open_settings
+from vccapp.cli.output import Json, format_fields, format_table, show
+
+if TYPE_CHECKING:
+    from vccapp.training.scores import Score
+
+RunId = Annotated[str, typer.Option(help="Id of the run, or 'latest' for the newest finished one.")]
+Part = Annotated[Literal["val", "test"], typer.Option(help="Held-out part of the split.")]
+
+
+def official(
+    run: RunId = "latest",
+    part: Part = "test",
+    scorer: Annotated[
+        Literal["cell-eval", "cell-eval2", "vccapp"],
+        typer.Option(help="cell-eval: 2025; cell-eval2: 2026; vccapp: our own computation of the same, on cells."),
+    ] = "cell-eval",
+    season: Annotated[Literal["2025", "2026"], typer.Option(help="Metrics of the scorer vccapp.")] = "2025",
+    max_cells: Annotated[int | None, typer.Option(min=2, help="At most so many cells of each perturbation.")] = None,
+    max_controls: Annotated[int | None, typer.Option(min=2, help="At most so many control cells.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the cells drawn.")] = 0,
+    keep: Annotated[Path | None, typer.Option(help="Copy the official scorer's own tables and log here.")] = None,
+    background: Background = False,
+    as_json: Json = False,
+) -> None:
+    """Score the predicted cells of a run by an official scorer, run whole; the result is kept with the run."""
+    from vccapp.training.scores import load_score
+
+    settings = open_settings()
+    record = find_finished_run(run, settings)
+    params = {"run": record.id, "part": part, "scorer": scorer, "season": season, "seed": seed}
+    choices = {"max_cells": max_cells, "max_controls": max_controls, "keep": keep and str(keep.resolve())}
+    params |= {name: value for name, value in choices.items() if value is not None}
+    title = f"Score {record.spec.title or record.spec.model} by {scorer}"
+    run_job(settings, "score", params, title=title, background=background, as_json=as_json)
+    score, _ = load_score(record, scorer, part)
+    show(score.model_dump(mode="json"), lambda: _format_score(score), as_json=as_json)
+
+
+def import_(
+    file: Annotated[Path, typer.Argument(help="An h5ad of predicted cells: counts or log1p values.")],
+    dataset: Annotated[str, typer.Option(help="The data predicted: path, fingerprint or title.")],
+    split: Annotated[str | None, typer.Option(help="The split it is judged on; empty: all that the file has.")] = None,
+    title: Annotated[str, typer.Option(help="A name for people.")] = "",
+    pert_col: Annotated[str | None, typer.Option(help="The obs column of perturbations; empty: found.")] = None,
+    control: Annotated[str | None, typer.Option(help="The label of control cells; empty: found.")] = None,
+    matrix: Annotated[str | None, typer.Option(help="X, layers/NAME or obsm/NAME; empty: X.")] = None,
+    background: Background = False,
+    as_json: Json = False,
+) -> None:
+    """Import cells predicted by another tool as a run: compared, scored and submitted like one of ours."""
+    from vccapp.models.imported import ImportedSpec
+    from vccapp.training.import_prediction import check_import
+
+    settings = open_settings()
+    fingerprint = find_dataset(dataset, settings).fingerprint
+    split = str(Path(split).resolve()) if split and split.endswith(".json") else split
+    spec = ImportedSpec(file=str(file.resolve()), perturbation=pert_col, control=control, matrix=matrix)
+    check_import(spec, settings, dataset=fingerprint, split=split)  # refuses here what the job would refuse
+    choices = {"split": split, "perturbation": pert_col, "control": control, "matrix": matrix}
+    params = {name: value for name, value in choices.items() if value is not None}
+    params |= {"path": str(file.resolve()), "dataset": fingerprint, "title": title}
+    result = run_job(settings, "import", params, title=f"Import {file.name}", background=background, as_json=as_json)
+    record = find_run(result["run"], settings)
+    value = {"run": record.model_dump(mode="json"), "notes": result["notes"]}
+    lines = {"run": record.id, "split": record.split.name, "folder": record.folder}
+    show(value, lambda: "\n".join([format_fields(lines), *(f"- {note}" for note in result["notes"])]), as_json=as_json)
+
+
+def diagnose(run: RunId = "latest", part: Part = "test", as_json: Json = False) -> None:
+    """Look for faults that no score names: collapse, amplitude, scale, lost variance, wrong controls."""
+    from dataclasses import asdict
+
+    from vccapp.training.diagnose import diagnose_run
+
+    settings = open_settings()
+    record = find_finished_run(run, settings)
+    findings = diagnose_run(record.id, part, settings)
+
+    def text() -> str:
+        lines = []
+        for found in findings:
+            lines.append(f"{found.status.upper():8} {found.label}: {found.message}")
+            lines += [f"         {found.advice}"] if found.advice else []
+        return "\n".join(lines)
+
+    value = {"run": record.id, "part": part, "findings": [asdict(found) for found in findings]}
+    show(value, text, as_json=as_json)
+
+
+COMMANDS = {"official": official, "import": import_, "diagnose": diagnose}
+
+
+def _format_score(score: "Score") -> str:
+    fields = {"run": score.run, "part": score.part, "scorer": f"{score.scorer} {score.version}"}
+    fields |= score.settings | {f"{name} cells": n for name, n in score.n_cells.items()}
+    rows = [
+        {
+            "metric": name,
+            "mean": score.means.get(name),
+            "baseline": score.baseline.get(name),
+            "scaled": score.scaled[name].raw if name in score.scaled else None,
+            "clipped": score.scaled[name].clipped if name in score.scaled else None,
+        }
+        for name in dict.fromkeys([*score.means, *score.scaled])
+    ]
+    return format_fields(fields) + "\n\n" + format_table(rows, ("metric", "mean", "baseline", "scaled", "clipped"))

@@ -1,0 +1,88 @@
+"""`vccapp model`: what models start from: networks that other tools trained, and vectors of cells."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vccapp.cli.following import Background, run_job
+from vccapp.cli.names import find_dataset, open_index, open_settings, parse_assignments
+from vccapp.cli.output import Json, format_fields, show
+
+app = typer.Typer(help="Models: convert networks of other tools, embed cells.", no_args_is_help=True)
+
+
+@app.command()
+def convert(
+    checkpoint: Annotated[Path, typer.Argument(help="Folder of a run of arc-state, or one of its .ckpt files.")],
+    out: Annotated[Path, typer.Argument(help="Folder to write; the model state_checkpoint reads it.")],
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Run the conversion; without it, only say what would run.")
+    ] = False,
+    trust: Annotated[bool, typer.Option("--trust", help="Read it as a full pickle, which may run any code.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Convert an ST network of arc-state to safetensors and JSON, in a process of its own."""
+    import shlex
+
+    from vccapp.data.atomic import read_json
+    from vccapp.errors import DataError, SpecError
+
+    words = [sys.executable, "-m", "vccapp.neural.state_convert", str(checkpoint), str(out)]
+    words += ["--trust"] if trust else []
+    command = shlex.join(words)
+    if not yes:
+        how = "as full pickles, which may run any code in them" if trust else "admitting only tensors, numbers and text"
+        msg = (
+            f"The files of {checkpoint} are pickles. To read them {how}, this would run: {command} Add --yes to do so."
+        )
+        raise SpecError(msg)
+    if out.exists():
+        msg = f"{out} exists already; choose another folder."
+        raise SpecError(msg)
+    ended = subprocess.run(words, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        raise DataError(ended.stderr.strip().splitlines()[-1] if ended.stderr.strip() else f"{command} failed.")
+    record = read_json(out / "official.json")
+    shape = record["shape"]
+    fields = {
+        "folder": out.resolve(),
+        "source": record["source"],
+        "genes": len(record["genes"]),
+        "perturbations": len(record["perturbations"]),
+        "layers": shape["n_layers"],
+        "width": shape["width"],
+        "set_size": record["set_size"],
+        "space": shape["space"],
+        "next": f"vccapp train start state_checkpoint --split SPLIT --set folder={out.resolve()}",
+    }
+    show(fields, lambda: format_fields(fields), as_json=as_json)
+
+
+@app.command()
+def embed(
+    dataset: Annotated[str, typer.Argument(help="Path, fingerprint or title of an indexed dataset.")],
+    method: Annotated[str, typer.Option(help="pca, or state: STATE's self-supervised embedding (SE).")] = "pca",
+    components: Annotated[int, typer.Option(min=1, help="Principal components of pca.")] = 50,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="A parameter of state, NAME=VALUE; repeat.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same vectors.")] = 0,
+    background: Background = False,
+    as_json: Json = False,
+) -> None:
+    """Write a vector for every cell beside the index: X_pca or X_state, which `state` takes as inputs."""
+    from vccapp.errors import SpecError
+
+    settings = open_settings()
+    record = find_dataset(dataset, settings)
+    open_index(record.fingerprint, settings)
+    if method not in ("pca", "state"):
+        msg = f"There is no method '{method}'; choose pca or state."
+        raise SpecError(msg)
+    params = {"dataset": record.fingerprint, "method": method, "components": components, "seed": seed}
+    params["spec"] = parse_assignments(set_ or [])
+    title = f"Embed the cells of {record.title}"
+    result = run_job(settings, "embed", params, title=title, background=background, as_json=as_json)
+    fields = result | {"next": f"vccapp train start state --split SPLIT --set inputs={result['name']}"}
+    show(fields, lambda: format_fields(fields), as_json=as_json)

@@ -1,0 +1,186 @@
+"""Cells predicted by another tool, as a model: its deltas are theirs, its cells are they.
+
+Made by `vccapp.training.import_prediction`, never trained. Genes that the file lacks have no delta; in cells they have
+the values of the control cells given. Beside what every model saves: cells.h5ad (log1p, the data's genes, in the file's
+order) and import.json (labels and what was found out about the file).
+"""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from pydantic import Field
+from scipy.sparse import csr_matrix
+
+from vccapp.data.atomic import read_json
+from vccapp.data.h5ad import CsrWriter
+from vccapp.data.predicted import Predicted, open_predicted
+from vccapp.data.rows import open_rows
+from vccapp.data.schema import CONTROL, Columns
+from vccapp.data.split import Split
+from vccapp.errors import DataError, ResourceError, SpecError
+from vccapp.models.base import MODELS, Fitting, Model, ModelSpec
+from vccapp.stats.index import Index
+from vccapp.stats.normalise import compute_scaling, log_rows
+
+CELLS, NOTES = "cells.h5ad", "import.json"
+VALUE_BYTES = 16  # float32 value and int32 column, in the temporary file and in the run
+
+
+class ImportedSpec(ModelSpec):
+    file: str = Field(description="The h5ad of predicted cells.")
+    perturbation: str | None = Field(None, description="Its obs column of perturbations; empty: found by itself.")
+    control: str | None = Field(None, description="Its label of control cells; empty: found by itself.")
+    matrix: str | None = Field(None, description="Where the prediction is: X, layers/NAME or obsm/NAME.")
+
+
+def open_for(spec: ImportedSpec, index: Index) -> Predicted:
+    """The file, held against the data. Raises DataError when it cannot be used."""
+    predicted = open_predicted(
+        spec.file,
+        genes=index.genes["gene"].tolist(),
+        known=index.labels,
+        columns=Columns(perturbation=spec.perturbation, control=spec.control),
+        matrix=spec.matrix,
+    )
+    if predicted.space == "counts" and index.meta["value_space"] != "counts":
+        msg = (
+            f"{predicted.path.name}: it holds counts, but the data hold log1p values of a scale that is not known; "
+            "write log1p values on the data's scale."
+        )
+        raise DataError(msg)
+    return predicted
+
+
+@MODELS.register("imported")
+class Imported(Model):
+    name = "imported"
+    label = "Imported"
+    description = "Cells predicted by another tool, imported from a file."
+    Spec = ImportedSpec
+    trainable = False
+
+    labels: list[str]  # perturbations of the file, the control too where it has one
+    means: np.ndarray  # (labels, n_genes) float32, mean log1p; missing genes at the control mean
+    rows_of: dict[str, np.ndarray]  # by label, rows in cells.h5ad
+    scaling: np.ndarray  # (n_cells,) float32 counts that one unit of expm1 is worth; 0 where log1p values were given
+    present: np.ndarray  # (n_genes,) bool
+    notes: tuple[str, ...]
+
+    def learn(self, index: Index, split: Split, fitting: Fitting) -> None:
+        """Read the file once: pseudobulks, and its cells to a temporary file that `write_files` moves."""
+        predicted = open_for(self.spec, index)
+        self._scratch = tempfile.TemporaryDirectory(prefix="vccapp-import-", dir=_existing(fitting.folder))
+        self._cells = Path(self._scratch.name) / CELLS
+        self.labels, codes = predicted.labels.categories.tolist(), predicted.labels.codes
+        self.present, self.notes = predicted.present, predicted.notes
+        self.scaling = np.zeros(predicted.n_cells, np.float32)
+        sums = np.zeros((len(self.labels), predicted.n_genes))
+        free = shutil.disk_usage(self._scratch.name).free
+        with CsrWriter(self._cells, genes=self.genes.tolist(), pert_col="target_gene") as writer:
+            for start, block in predicted.iter_cells():
+                rows = slice(start, start + block.shape[0])
+                if predicted.space == "counts":
+                    totals = np.asarray(block.sum(axis=1, dtype=np.float64)).ravel()
+                    self.scaling[rows] = compute_scaling(totals, index.meta["target_sum"])
+                    block = log_rows(block, self.scaling[rows])
+                free -= VALUE_BYTES * block.nnz
+                if free < 0:
+                    msg = (
+                        f"The disk of {self._scratch.name} is too full for the cells of {predicted.path.name}; free "
+                        "some space, or set VCCAPP_CHECKPOINTS to a larger disk."
+                    )
+                    raise ResourceError(msg)
+                _add_sums(sums, block, codes[rows])
+                writer.append(block, CONTROL)
+                done = (start + block.shape[0]) / predicted.n_cells
+                fitting.progress(done, f"Reading {predicted.path.name}")
+        self.means = (sums / np.bincount(codes, minlength=len(self.labels))[:, None]).astype(np.float32)
+        self.means[:, ~self.present] = self.control_mean[~self.present]
+        self._set_rows(codes)
+
+    def predict_deltas(self, perturbations: list[str]) -> np.ndarray:
+        self._check(perturbations)
+        rows = [self.labels.index(label) if label in self.labels else -1 for label in perturbations]
+        means = np.vstack([self.means, self.control_mean])  # -1: the control of a file without controls
+        return means[rows] - self.control_mean
+
+    def available_cells(self, perturbation: str) -> int:
+        return len(self.rows_of.get(perturbation, ()))
+
+    def cells(self, perturbation: str, controls: csr_matrix) -> csr_matrix:
+        """The file's first cells of the perturbation, as many as controls are given; from the start again after all."""
+        [(block, _)] = self.cell_blocks(perturbation, [(controls, np.zeros(controls.shape[0], np.float32))])
+        return block
+
+    def cell_blocks(
+        self, perturbation: str, controls: Iterable[tuple[csr_matrix, np.ndarray]]
+    ) -> Iterator[tuple[csr_matrix, np.ndarray]]:
+        self._check([perturbation])
+        own, source, taken = self.rows_of[perturbation], open_rows(self._cells), 0
+        for block, depth in controls:
+            rows = own[(taken + np.arange(block.shape[0])) % len(own)]
+            taken += block.shape[0]
+            scaling = np.where(self.scaling[rows] > 0, self.scaling[rows], depth).astype(np.float32)
+            yield self._fill(source.read_rows(rows), block), scaling
+
+    def state(self) -> dict[str, np.ndarray]:
+        codes = np.zeros(len(self.scaling), np.int32)
+        for i, label in enumerate(self.labels):
+            codes[self.rows_of[label]] = i
+        return {"means": self.means, "scaling": self.scaling, "present": self.present, "codes": codes}
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        self.means, self.scaling, self.present = state["means"], state["scaling"], state["present"]
+        self._codes = state["codes"]
+
+    def write_files(self, folder: Path) -> None:
+        shutil.copyfile(self._cells, folder / CELLS)
+        (folder / NOTES).write_text(json.dumps({"labels": self.labels, "notes": self.notes}, indent=2) + "\n")
+
+    def read_files(self, folder: Path) -> None:
+        record = read_json(folder / NOTES)
+        self.labels, self.notes, self._cells = record["labels"], tuple(record["notes"]), folder / CELLS
+        self._set_rows(self._codes)
+
+    def control_of_file(self) -> np.ndarray | None:
+        """(n_genes,) mean of the file's own control cells; None where it has none."""
+        return self.means[self.labels.index(CONTROL)] if CONTROL in self.labels else None
+
+    def _set_rows(self, codes: np.ndarray) -> None:
+        self.rows_of = {label: np.flatnonzero(codes == i) for i, label in enumerate(self.labels)}
+
+    def _fill(self, own: csr_matrix, controls: csr_matrix) -> csr_matrix:
+        """`own` with the missing genes of `controls`."""
+        if self.present.all():
+            return own
+        missing = ~self.present[controls.indices]
+        ends = np.concatenate([[0], np.cumsum(missing)])[controls.indptr]
+        parts = (controls.data[missing], controls.indices[missing], ends)
+        return (own + csr_matrix(parts, shape=controls.shape)).tocsr()
+
+    def _check(self, perturbations: Iterable[str]) -> None:
+        unknown = [label for label in perturbations if label != CONTROL and label not in self.labels]
+        if unknown:
+            msg = (
+                f"The imported file {Path(self.spec.file).name} has no cells of {', '.join(unknown[:5])}; choose "
+                "perturbations that it has, or import a file with them."
+            )
+            raise SpecError(msg)
+
+
+def _existing(folder: Path | None) -> Path | None:
+    """The folder, made if need be; None (the system's temporary one) for None."""
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _add_sums(sums: np.ndarray, block: csr_matrix, codes: np.ndarray) -> None:
+    """Add the rows of `block` to the rows `codes` of `sums`."""
+    found, at = np.unique(codes, return_inverse=True)
+    groups = csr_matrix((np.ones(len(at)), (at, np.arange(len(at)))), shape=(len(found), len(at)))
+    sums[found] += (groups @ block.astype(np.float64)).toarray()

@@ -1,0 +1,147 @@
+"""Results that an official judge gave a submission, entered by hand.
+
+    workspace/entered/<id>.json    one EnteredResult; written atomically, changed by writing it again
+
+Nothing here computes: the numbers are what the user read on the leaderboard of a challenge, and stay labelled so.
+"""
+
+import math
+import secrets
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from vccapp.data.atomic import read_json, write_json
+from vccapp.errors import DataError, SpecError
+from vccapp.settings import Settings
+
+JUDGED = {
+    "2025": ("des", "pds", "mae", "overall"),
+    "2026": (
+        "pds_cosine",
+        "mse_capped",
+        "direction_fidelity",
+        "direction_reach",
+        "jaccard",
+        "lfc_nmae",
+        "overall",
+    ),
+}
+"""The scores that each season's leaderboard shows, by the names of our metrics."""
+
+
+class EnteredResult(BaseModel):
+    """One line of a challenge's leaderboard."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,63}$")
+    date: date
+    season: Literal["2025", "2026"]
+    phase: Literal["validation", "final"] = Field("validation", description="The two are judged on other cells.")
+    scale: Literal["raw", "scaled"] = Field("raw", description="scaled: 0 the baseline, 1 a replicate.")
+    scores: dict[str, float]
+    note: str = Field("", max_length=500)
+    run: str | None = Field(None, description="Id of the run that made the prediction.")
+    submission: str | None = Field(None, description="Id of the submission.")
+
+    @field_validator("scores")
+    @classmethod
+    def _scores_are_numbers(cls, scores: dict[str, float]) -> dict[str, float]:
+        if not scores or not all(map(math.isfinite, scores.values())):
+            msg = "at least one score is needed, each a finite number"
+            raise ValueError(msg)
+        return scores
+
+    @model_validator(mode="after")
+    def _scores_are_of_the_season(self) -> "EnteredResult":
+        if unknown := set(self.scores) - set(JUDGED[self.season]):
+            msg = f"{self.season} has no score {', '.join(sorted(unknown))}; it has {', '.join(JUDGED[self.season])}"
+            raise ValueError(msg)
+        return self
+
+
+def make_result_id(day: date) -> str:
+    """An id that no other result has, e.g. 20261121-a1b2c3."""
+    return f"{day:%Y%m%d}-{secrets.token_hex(3)}"
+
+
+def make_result(**fields: Any) -> EnteredResult:
+    """A checked result. Raises SpecError naming the field that is wrong."""
+    try:
+        return EnteredResult(**fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the scores"
+        reason = first["msg"].removeprefix("Value error, ")
+        msg = f"The result cannot be entered: {where}: {reason[0].lower()}{reason[1:]}; correct it."
+        raise SpecError(msg) from None
+
+
+def write_result(result: EnteredResult, settings: Settings) -> Path:
+    """Save under its id; one with the same id is replaced."""
+    path = _path(result.id, settings)
+    write_json(path, result.model_dump(mode="json", exclude_none=True))
+    return path
+
+
+def load_result(result_id: str, settings: Settings) -> EnteredResult:
+    """Raises SpecError when there is none of this id, DataError when its file cannot be read."""
+    path = _path(result_id, settings)
+    if not path.is_file():
+        known = ", ".join(result.id for result in list_results(settings)) or "none yet"
+        msg = f"No result '{result_id}' was entered; there are: {known}."
+        raise SpecError(msg)
+    return _read(path)
+
+
+def list_results(settings: Settings) -> list[EnteredResult]:
+    """The newest first. Files that this version cannot read are left out."""
+    results = []
+    for path in _folder(settings).glob("*.json"):
+        try:
+            results.append(_read(path))
+        except DataError:
+            continue
+    return sorted(results, key=lambda result: (result.date, result.id), reverse=True)
+
+
+def delete_result(result_id: str, settings: Settings) -> None:
+    """Raises SpecError when there is none of this id."""
+    load_result(result_id, settings)
+    _path(result_id, settings).unlink()
+
+
+def _folder(settings: Settings) -> Path:
+    return settings.home / "entered"
+
+
+def _path(result_id: str, settings: Settings) -> Path:
+    if not result_id.replace("-", "").isalnum():
+        msg = f"'{result_id}' is not the id of a result; it is made of letters, digits and '-'."
+        raise SpecError(msg)
+    return _folder(settings) / f"{result_id}.json"
+
+
+def _read(path: Path) -> EnteredResult:
+    try:
+        return EnteredResult.model_validate(read_json(path))
+    except ValidationError:
+        msg = f"{path} is not a result that this version reads; delete it and enter the result again."
+        raise DataError(msg) from None
+
+
+def tabulate_results(results: Sequence[EnteredResult]) -> pd.DataFrame:
+    """One row a result and score: row (a name that no other has), scale, metric, value."""
+    names = [f"{r.season} {r.phase} · {r.date} · {r.note[:60] or r.id}" for r in results]
+    rows = [
+        {"row": name if names.count(name) == 1 else f"{name} · {result.id}", "scale": result.scale}
+        | {"metric": metric, "value": value}
+        for name, result in zip(names, results, strict=True)
+        for metric, value in result.scores.items()
+    ]
+    return pd.DataFrame(rows, columns=["row", "scale", "metric", "value"])

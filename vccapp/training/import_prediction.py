@@ -1,0 +1,120 @@
+"""Predictions made elsewhere become runs: compared, scored and submitted like those of our own models.
+
+    run_id, notes = import_prediction(path, settings, dataset=fingerprint, split="first")
+
+The run's model is `imported` (vccapp.models.imported). It is judged on those held-out perturbations of the split of
+which the file has cells; without a split, one is made that holds out all perturbations of the file.
+"""
+
+import hashlib
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from vccapp.data.predicted import Predicted
+from vccapp.data.schema import CONTROL, genes_of
+from vccapp.data.split import Split, check_split, load_split, split_from_lists, write_split
+from vccapp.errors import DataError, ResourceError, SpecError
+from vccapp.models.imported import Imported, ImportedSpec, open_for
+from vccapp.progress import Progress, silent
+from vccapp.settings import Settings
+from vccapp.stats.index import Index, has_index, load_index
+from vccapp.training.run import RunSpec, make_run_id, train
+
+SUM_BYTES = 8 + 4 + 4  # a pseudobulk value: its sum, its mean, the prediction of the run
+
+
+def import_prediction(
+    path: Path,
+    settings: Settings,
+    *,
+    dataset: str,
+    split: str | None = None,
+    title: str = "",
+    perturbation: str | None = None,
+    control: str | None = None,
+    matrix: str | None = None,
+    run_id: str | None = None,
+    progress: Progress = silent,
+) -> tuple[str, tuple[str, ...]]:
+    """Import the predicted cells of `path`; returns the id of the finished run and what was noticed about the file.
+
+    dataset : fingerprint of the data predicted; split : name or path of the split to be judged on
+    perturbation, control, matrix : see `ImportedSpec`
+    Raises DataError, SpecError or ResourceError, in one sentence, before anything is written.
+    """
+    spec = ImportedSpec(file=str(Path(path).resolve()), perturbation=perturbation, control=control, matrix=matrix)
+    predicted, judged = check_import(spec, settings, dataset=dataset, split=split)
+    if split is None:
+        write_split(judged, settings)
+    params: dict[str, Any] = spec.model_dump(exclude_none=True)
+    run = RunSpec(
+        model=Imported.name,
+        params=params,
+        dataset=dataset,
+        split=split or judged.name,
+        title=title or Path(path).stem,
+    )
+    run_id = run_id or make_run_id(run, now=datetime.now(UTC))
+    train(run, settings, run_id=run_id, progress=progress)
+    missing = [label for label in (*judged.val, *judged.test) if label not in set(predicted.labels.categories)]
+    notes = predicted.notes
+    if missing:
+        notes += (f"{len(missing):,} held-out perturbations are not in the file and not judged: {_some(missing)}.",)
+    return run_id, notes
+
+
+def check_import(spec: ImportedSpec, settings: Settings, *, dataset: str, split: str | None) -> tuple[Predicted, Split]:
+    """The opened file and the split it is judged on; writes nothing. Raises what `import_prediction` raises."""
+    folder = settings.datasets / dataset / "index"
+    if not has_index(folder):
+        msg = f"The data {dataset} have no index yet; build it first (vccapp data index PATH)."
+        raise SpecError(msg)
+    index = load_index(folder)
+    predicted = open_for(spec, index)
+    labels = set(predicted.labels.categories)
+    needed = len(labels) * predicted.n_genes * SUM_BYTES
+    if needed > settings.memory_bytes:
+        msg = (
+            f"{predicted.path.name}: pseudobulks of {len(labels):,} perturbations need {needed / 1e9:.1f} GB, "
+            f"{settings.memory_gb:g} GB are allowed; raise VCCAPP_MEMORY_GB."
+        )
+        raise ResourceError(msg)
+    judged = load_split(split, settings) if split is not None else _split_of_file(predicted, index, dataset)
+    if split is not None and not labels & {*judged.val, *judged.test}:
+        msg = (
+            f"{predicted.path.name}: it has no cells of the {len(judged.val) + len(judged.test):,} held-out "
+            f"perturbations of the split '{judged.name}' ({_some([*judged.test, *judged.val])}); choose another split."
+        )
+        raise DataError(msg)
+    return predicted, judged
+
+
+def _split_of_file(predicted: Predicted, index: Index, dataset: str) -> Split:
+    """Test: what the file and the data have; train: all others of the data that share no gene with these."""
+    known = [label for label in index.labels if label != CONTROL]
+    test = [label for label in known if label in set(predicted.labels.categories)]
+    held_out = {gene for label in test for gene in genes_of(label)}
+    train = [label for label in known if not held_out & set(genes_of(label))]
+    if not test:
+        msg = (
+            f"{predicted.path.name}: none of its perturbations is in the data, so it cannot be judged; name a split "
+            "of data that have them."
+        )
+        raise DataError(msg)
+    if not train:
+        msg = (
+            f"{predicted.path.name}: it has cells of all {len(test):,} perturbations of the data; name the split whose "
+            "held-out part it is to be judged on (--split)."
+        )
+        raise DataError(msg)
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", predicted.path.stem).strip("-._")[:50] or "file"
+    digest = hashlib.sha256("\n".join([dataset, *test]).encode()).hexdigest()[:6]
+    split = split_from_lists(name=f"in-{stem}-{digest}", dataset=dataset, train=train, test=test)
+    check_split(split, known)
+    return split
+
+
+def _some(labels: list[str]) -> str:
+    return ", ".join(labels[:5]) + (f" and {len(labels) - 5:,} more" if len(labels) > 5 else "")

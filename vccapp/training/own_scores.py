@@ -1,0 +1,55 @@
+"""Our own scores of predicted pseudobulks, stored at the end of every training beside what other scorers say later."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+
+import vccapp
+from vccapp.data.atomic import write_file
+from vccapp.evaluation.score import summarise
+from vccapp.stats.index import Index
+from vccapp.training.run import Part, RunRecord
+from vccapp.training.scores import Score, write_score
+
+REFERENCES = "references-{part}.parquet"
+
+
+def write_references(run: RunRecord, part: Part, tables: Mapping[str, pd.DataFrame]) -> Path:
+    """Store what stands beside a run: the tables of `compute_metrics` of the baselines and the ceiling, by name."""
+    path = run.folder / "scores" / REFERENCES.format(part=part)
+    every = pd.concat([table.assign(source=name) for name, table in tables.items()], ignore_index=True)
+    with write_file(path) as beside:
+        every.to_parquet(beside, index=False)
+    return path
+
+
+def load_references(run: RunRecord, part: Part) -> dict[str, pd.DataFrame]:
+    """The stored tables of the run's model, of the baselines and of the ceiling; empty where there are none."""
+    path = run.folder / "scores" / REFERENCES.format(part=part)
+    if not path.exists():
+        return {}
+    every = pd.read_parquet(path)
+    return {str(name): own.drop(columns="source") for name, own in every.groupby("source", sort=False)}
+
+
+def write_own_scores(
+    run: RunRecord, index: Index, part: Part, table: pd.DataFrame, *, baseline: dict[str, float | None], seconds: float
+) -> Path:
+    """Store the scores of each perturbation of a part. table : of `compute_metrics`; baseline : means of the floor."""
+    cells = index.perturbations.set_index("perturbation")["n_cells"]
+    score = Score(
+        run=run.id,
+        scorer="pseudobulks",
+        version=vccapp.__version__,
+        settings={},
+        part=part,
+        created=datetime.now(UTC),
+        n_perturbations=len(table),
+        n_cells={"real": int(cells.loc[table["perturbation"]].sum()), "control": int(cells.iloc[0])},
+        seconds=seconds,
+        means=summarise(table),
+        baseline=baseline,
+    )
+    return write_score(run, score, table)

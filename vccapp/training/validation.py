@@ -1,0 +1,30 @@
+"""What a model may ask while it trains: how well does it predict the perturbations of the split's val part?"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from vccapp.data.split import Split
+from vccapp.evaluation.score import compute_metrics, summarise
+from vccapp.evaluation.side import side_of_deltas, side_of_index
+from vccapp.stats.index import Index
+
+VALIDATION_METRICS = ("pearson_delta", "pds", "mae", "nmse")
+"""All of pseudobulks: those that need predicted cells would take minutes."""
+PREFIX = "val_"
+
+
+def make_validation(index: Index, split: Split) -> Callable[[np.ndarray], dict[str, float]] | None:
+    """Deltas (n_val, n_genes) in the order of `split.val` -> {"val_pearson_delta": ...}; NaN where undefined.
+
+    None when the split has no val part.
+    """
+    if not split.val:
+        return None
+    real = side_of_index(index, split.val)
+
+    def validate(deltas: np.ndarray) -> dict[str, float]:
+        means = summarise(compute_metrics(real, side_of_deltas(index, deltas, split.val), VALIDATION_METRICS))
+        return {PREFIX + name: float("nan") if value is None else value for name, value in means.items()}
+
+    return validate
