@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vccapp.figures import compare, genes, overview, perturbations, similarity, splits, style, submission
+from vccapp.figures import genes, overview, perturbations, similarity, splits, style, submission
 
 RNG = np.random.default_rng(0)
 
@@ -93,8 +93,6 @@ FIGURES = {
     "mean_scatter": lambda f: perturbations.mean_scatter(f, label="G1"),
     "volcano": lambda f: perturbations.volcano(f, label="G1", rule="FDR < 0.05"),
     "knockdown_strip": lambda f: perturbations.knockdown_strip(f, f),
-    "agreement": lambda f: compare.agreement(f, x="real", y="predicted", label="Pseudobulk", unit="mean log1p"),
-    "scores": lambda f: compare.scores_by_perturbation(f, score="pearson_delta", label="Pearson of deltas"),
     "part_balance": lambda f: splits.part_balance(f, value="effect", label="effect"),
     "budget_bars": lambda f: submission.budget_bars(f, alpha=0.5),
 }

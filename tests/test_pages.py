@@ -108,7 +108,7 @@ def test_statistics_pages_draw_their_figures(here: Settings) -> None:
         ("perturbations", {}, 2),
         ("perturbations", one, 5),
         ("similarity", {}, 4),
-        ("compare", {}, 3),
+        ("compare", {}, 1),
         ("submit", {}, 1),
         ("splits", {}, 2),
     ):
@@ -241,7 +241,7 @@ def test_changing_the_dataset_keeps_every_page_well(here: Settings) -> None:
     for name, choices in (
         ("genes", {"gene": "NOGENE"}),
         ("perturbations", {"pert": "NOGENE"}),
-        ("compare", {"cmp_run": "x"}),
+        ("compare", {"cmp_runs": "x"}),
     ):
         assert_well(open_alone(name, data=demo, **choices))
     for name in ("train", "genes"):

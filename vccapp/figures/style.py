@@ -32,7 +32,7 @@ def finish(
 
 def legend(*, columns: int = 4) -> alt.Legend:
     """A legend below the plot."""
-    return alt.Legend(title=None, orient="bottom", columns=columns, offset=4, padding=0, symbolSize=70)
+    return alt.Legend(title=None, orient="bottom", columns=columns, offset=4, padding=0, symbolSize=70, labelLimit=260)
 
 
 def names_axis(n: int) -> alt.Axis:

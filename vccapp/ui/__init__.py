@@ -7,11 +7,17 @@ import importlib
 from typing import Any
 
 _NAMES = {
+    "compare_choice": ["choose_comparison", "has_runs"],
+    "compare_genes": ["show_agreement", "show_genes", "show_heat_map"],
+    "compare_findings": ["show_findings"],
+    "compare_perturbations": ["show_confusion", "show_degs", "show_difference", "show_scores"],
     "commands": ["describe_words", "plan_words", "split_words"],
     "downloads": ["show_csv_button", "show_exports"],
+    "entered": ["show_entered"],
     "files": ["ROUTES"],
     "forms": ["spec_form"],
     "frame": ["errors_told", "navigate", "open_page", "page_link", "tell_error"],
+    "imports": ["import_form"],
     "jobs": ["begin_job", "job_table", "show_jobs"],
     "loaders": [
         "current_settings",
@@ -25,9 +31,11 @@ _NAMES = {
         "load_splits",
         "need_index",
     ],
+    "official": ["show_official"],
     "opening": ["choose_columns", "open_file", "show_plan"],
     "perturbation": ["describe_perturbation", "show_perturbation_numbers"],
-    "runs": ["choose_run", "load_runs", "load_scores", "run_label", "run_table", "score_table"],
+    "runs": ["choose_run", "load_runs", "load_scores", "run_label", "run_table", "score_names", "score_table"],
+    "scores": ["choose_board", "scores_words", "show_leaderboard", "show_metric", "show_report_button"],
     "show": ["reproduce", "show_chart", "show_table"],
     "splits": ["keep_split", "standard_split"],
     "submissions": [
@@ -38,6 +46,7 @@ _NAMES = {
         "plan_table",
         "show_submission",
     ],
+    "training": ["show_estimate", "show_training"],
     "tables": ["SPACES", "dataset_table", "show_schema", "show_summary", "split_table"],
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names}

@@ -2,6 +2,8 @@
 
 import streamlit as st
 
+from vccapp.evaluation.metric_names import AVERAGE, find_metric, label_metric
+
 _NUMBERS = {
     "cells": ("Cells", "localized", "Number of cells"),
     "genes": ("Genes", "localized", "Number of genes"),
@@ -31,12 +33,6 @@ _NUMBERS = {
     "p_value": ("p", "scientific", "Wilcoxon rank-sum, two-sided"),
     "fdr": ("FDR", "scientific", "Benjamini-Hochberg over the genes of one perturbation"),
     "log2_fold_change": ("log2 fold change", "%.3f", "Of geometric means, as in the 2025 scorer"),
-    "pearson_delta": ("Pearson of deltas", "%.3f", "Correlation of predicted and real delta over all genes"),
-    "spearman_delta": ("Spearman of deltas", "%.3f", "Rank correlation of predicted and real delta over all genes"),
-    "pearson_delta_top": ("Pearson, top 50", "%.3f", "Over the 50 genes with the largest real |delta|"),
-    "spearman_delta_top": ("Spearman, top 50", "%.3f", "Over the 50 genes with the largest real |delta|"),
-    "mae": ("MAE", "%.4f", "Mean absolute error of the pseudobulk, log1p units"),
-    "mse_delta": ("MSE of deltas", "%.5f", "Mean squared error of the delta"),
     "n_degs": ("DEGs", "localized", "Real DEGs at FDR < 0.05"),
     "highly_variable": ("Highly variable", "", "Among the 2,000 genes with the highest normalised dispersion"),
     "means": ("HVG mean", "%.4f", "log1p of the mean of depth-normalised values"),
@@ -44,14 +40,25 @@ _NUMBERS = {
     "dispersions_norm": ("Normalised dispersion", "%.3f", "Standardised among genes of like mean"),
     "half_correlation": ("Halves' correlation", "%.3f", "Of the deltas of two random halves of the cells"),
     "reliability": ("Reliability", "%.3f", "Spearman-Brown of the halves' correlation"),
+    "seeds": ("Seeds", "localized", "Runs that differ in the seed alone; mean and spread are over them"),
+    "n_perturbations": ("n", "localized", "Perturbations scored"),
+    "n": ("n", "localized", "Perturbations that both rows have"),
+    "rank": ("Rank", "localized", "By the first metric, among the rows that can be compared"),
+    "difference": ("Difference", "%+.4f", "Mean over perturbations, minus that of the reference"),
+    "low": ("Low", "%+.4f", "2.5 % of the bootstrap of the mean difference"),
+    "high": ("High", "%+.4f", "97.5 % of the bootstrap of the mean difference"),
+    "p": ("p", "%.4g", "Two-sided, signs of the paired differences flipped"),
+    "p_holm": ("p (Holm)", "%.4g", "Corrected for the number of rows"),
+    "overall": ("Overall", "%.4f", "Of the challenge's leaderboard, as entered"),
     "wanted": ("Wanted", "localized", "Cells that pert_counts.csv asks for"),
     "given": ("Planned", "localized", "Cells after scaling to the cap"),
 }
 
 
 def column_format(names: list[str]) -> dict:
-    """`column_config` for the columns of a frame that have a known meaning."""
+    """`column_config` for the columns of a frame that have a known meaning, those of metrics among them."""
     others = {name: st.column_config.Column(name.replace("_", " ").capitalize()) for name in names}
+    metrics = {name: column for name in names if name not in _NUMBERS and (column := _metric_column(name)) is not None}
     numbers = {
         name: st.column_config.NumberColumn(label, format=shape, help=meaning)
         for name, (label, shape, meaning) in _NUMBERS.items()
@@ -62,4 +69,19 @@ def column_format(names: list[str]) -> dict:
         for name, (label, shape, meaning) in _NUMBERS.items()
         if name in names and not shape
     }
-    return others | numbers | flags
+    return others | metrics | numbers | flags
+
+
+def _metric_column(name: str) -> dict | None:
+    """The column of a metric, of its spread over seeds (`<metric> sd`) or of the size of its panel (`<metric> n`)."""
+    column, _, kind = name.partition(" ")
+    metric = find_metric(column)
+    if kind not in ("", "sd", "n") or (metric is None and column != AVERAGE):
+        return None
+    label = label_metric(column)
+    if kind == "n":
+        return st.column_config.NumberColumn(f"n of {label}", format="localized", help="Perturbations ranked among")
+    if kind == "sd":
+        return st.column_config.NumberColumn(f"± {label}", format="%.4f", help="Standard deviation over seeds")
+    meaning = f"{metric.best} is good; {metric.range}; {metric.source}" if metric else "Mean of the scaled scores"
+    return st.column_config.NumberColumn(label, format="%.4f", help=meaning)

@@ -87,10 +87,10 @@ def open_page(file: str) -> PageRecord:
     return record
 
 
-def page_link(name: str, label: str) -> None:
-    """A link to another page of the app, by file stem."""
+def page_link(name: str, label: str, **params: str) -> None:
+    """A link to another page of the app, by file stem, with these values in its URL."""
     record = read_page(PAGES / f"{name}.py")
-    st.page_link(_page(record), label=label, icon=record.icon)
+    st.page_link(_page(record), label=label, icon=record.icon, query_params=params or None)
 
 
 @contextlib.contextmanager

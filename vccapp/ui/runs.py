@@ -4,11 +4,11 @@ import pandas as pd
 import streamlit as st
 
 from vccapp.data.workspace import Record
-from vccapp.evaluation.compare import SCORES, compute_scores
-from vccapp.models.base import MODELS, make_model
+from vccapp.evaluation.metrics import METRICS
+from vccapp.models.base import MODELS
 from vccapp.stats.index import Index
 from vccapp.training import RunRecord, list_runs, load_run
-from vccapp.training.run import BASELINES
+from vccapp.training.run import CEILING, compute_all_scores
 from vccapp.ui.loaders import current_settings, load_index
 
 OWN = "this run"
@@ -38,38 +38,44 @@ def choose_run(record: Record, *, key: str) -> RunRecord:
     return runs[chosen]
 
 
+def score_names() -> list[str]:
+    """Metrics that every run has, because they need no predicted cells."""
+    return [name for name, metric in METRICS.items() if metric.needs in ("means", "t_score")]
+
+
 def run_table(runs: list[RunRecord], *, part: str) -> pd.DataFrame:
     """One row a run: title, model, split, state and mean scores on a part."""
+    scores = score_names()
     rows = []
     for run in runs:
-        own = run.metrics.get(part, {}).get(run.spec.model)
-        scores = {name: getattr(own, name) if own else None for name in SCORES}
+        own = run.metrics.get(part, {}).get(run.spec.model, {})
         named = {"run": run.id, "title": run.spec.title, "model": run.spec.model, "split": run.split.name}
-        rows.append(named | {"state": run.state} | scores)
-    return pd.DataFrame(rows, columns=["run", "title", "model", "split", "state", *SCORES])
+        rows.append(named | {"state": run.state} | {name: own.get(name) for name in scores})
+    return pd.DataFrame(rows, columns=["run", "title", "model", "split", "state", *scores])
 
 
 def score_table(run: RunRecord, *, part: str) -> pd.DataFrame:
-    """Mean scores of a run on a part, and below those of the baselines: columns model, then the scores."""
+    """Mean scores of a run on a part, below those of the baselines and the ceiling: columns model, then the scores."""
     rows = [
-        {"model": f"{OWN}: {MODELS[name].label}" if name == run.spec.model else MODELS[name].label}
-        | {score: getattr(summary, score) for score in SCORES}
-        for name, summary in run.metrics.get(part, {}).items()
+        {"model": f"{OWN}: {_label(name)}" if name == run.spec.model else _label(name)} | scores
+        for name, scores in run.metrics.get(part, {}).items()
     ]
-    return pd.DataFrame(rows, columns=["model", *SCORES])
+    return pd.DataFrame(rows, columns=["model", *score_names()])
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
 def load_scores(run_id: str, part: str) -> pd.DataFrame:
-    """Scores of each perturbation of a part, for the run and the baselines: columns model, perturbation, scores."""
+    """Scores of each perturbation of a part: model (OWN, baselines, the ceiling), perturbation, n_degs, scores."""
     settings = current_settings()
     run = load_run(run_id, settings)
     index: Index = load_index(settings.datasets / run.spec.dataset / "index")
     labels, deltas = run.prediction(part)
-    frames = [compute_scores(index, deltas, perturbations=labels).assign(model=OWN)]
-    for name in BASELINES:
-        if name != run.spec.model:
-            baseline = make_model(name).fit(index, run.split)
-            scores = compute_scores(index, baseline.predict(labels), perturbations=labels)
-            frames.append(scores.assign(model=MODELS[name].label))
+    frames = [
+        scores.assign(model=OWN if name == run.spec.model else _label(name))
+        for name, scores in compute_all_scores(index, run.split, run.spec.model, labels, deltas)
+    ]
     return pd.concat(frames, ignore_index=True)
+
+
+def _label(name: str) -> str:
+    return "Noise ceiling (half against half)" if name == CEILING else MODELS[name].label

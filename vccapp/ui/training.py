@@ -1,0 +1,126 @@
+"""A training on a page: what it will take, its curves while it runs, and how to go on with one that was interrupted."""
+
+import pandas as pd
+import streamlit as st
+
+from vccapp.data.split import Split
+from vccapp.errors import VccAppError
+from vccapp.evaluation.metrics import METRICS
+from vccapp.figures.training import curve_of, thin_curve
+from vccapp.models.base import MODELS, make_model
+from vccapp.stats.index import Index
+from vccapp.training import RunRecord, load_run
+from vccapp.training.metrics_log import read_metrics
+from vccapp.training.run import CEILING
+from vccapp.training.validation import PREFIX
+from vccapp.ui.jobs import REFRESH_SECONDS, begin_job, duration_text
+from vccapp.ui.loaders import current_settings
+from vccapp.ui.runs import run_label
+from vccapp.ui.show import show_chart
+from vccapp.ui.submissions import bytes_text
+
+RESUMABLE = ("stopped", "interrupted", "failed")
+COLUMNS = 3
+LABELS = {
+    "loss": "Loss",
+    "val_loss": "Loss of held-out cells",
+    "energy": "Energy distance",
+    "mmd": "Maximum mean discrepancy",
+    "pseudobulk_mae": "Error of pseudobulks",
+    "de": "DE genes (cross entropy)",
+    "rank": "Rank among effects",
+    "autofocus": "Autofocus (squared error of cells)",
+    "direction": "Direction",
+    "learning_rate": "Learning rate",
+}
+
+
+def show_estimate(model: str, params: dict, index: Index, split: Split) -> None:
+    """Time and memory that a training will take, and whether it is allowed; nothing where the parameters are wrong."""
+    settings = current_settings()
+    try:
+        estimate = make_model(model, params).estimate(index, split)
+    except VccAppError:
+        return  # told when it is started
+    about = (
+        f"About {duration_text(estimate.seconds)} on this machine's CPU, {bytes_text(estimate.memory_bytes)} of memory"
+    )
+    st.caption(f"{about}{f'; {estimate.text}' if estimate.text else ''}.")
+    if estimate.memory_bytes > settings.memory_bytes:
+        allowed = bytes_text(settings.memory_bytes)
+        st.warning(f"More than the {allowed} that are allowed: choose fewer genes, or raise VCCAPP_MEMORY_GB.")
+
+
+def show_training(runs: list[RunRecord], *, key: str) -> None:
+    """Curves of a run that logs its steps, live while it trains; nothing where there is none."""
+    logged = {run.id: run for run in runs if run.spec.model in MODELS and _logs_steps(run)}
+    if not logged:
+        return
+    st.subheader("Training curves", anchor=False)
+    chosen = st.selectbox(
+        "Run of the curves",
+        list(logged),
+        key=key,
+        bind="query-params",
+        format_func=lambda run_id: f"{run_label(logged[run_id])} · {logged[run_id].state}",
+    )
+    live = logged[chosen].state == "running"
+    st.fragment(_draw, run_every=REFRESH_SECONDS if live else None)(chosen, key, live)
+
+
+def _logs_steps(run: RunRecord) -> bool:
+    return (run.folder / "metrics.jsonl").exists() and (run.folder / "metrics.jsonl").stat().st_size > 0
+
+
+def _draw(run_id: str, key: str, was_live: bool) -> None:
+    run = load_run(run_id, current_settings())
+    if was_live and run.state != "running":
+        st.rerun()
+    if run.state in RESUMABLE:
+        left, right = st.columns([6, 1], vertical_alignment="center")
+        left.caption(f"This run is {run.state}. {run.reason} It goes on from its last checkpoint.")
+        right.button(
+            "Resume", key=f"{key}_resume", icon=":material/resume:", on_click=_resume, args=(run,), width="stretch"
+        )
+    frame = read_metrics(run.folder).dropna()
+    names = [name for name in dict.fromkeys(frame["name"]) if name != "learning_rate"]
+    scored = [name for name in names if name.removeprefix(PREFIX) in METRICS]
+    terms = [name for name in names if name not in scored]
+    for row in (scored, terms):
+        for start in range(0, len(row), COLUMNS):
+            for column, name in zip(st.columns(COLUMNS), row[start : start + COLUMNS], strict=False):
+                with column:
+                    _draw_curve(frame[frame["name"] == name], name, run, key)
+
+
+def _draw_curve(curve: pd.DataFrame, name: str, run: RunRecord, key: str) -> None:
+    known = name.startswith(PREFIX) and name.removeprefix(PREFIX) in METRICS
+    metric = METRICS[name.removeprefix(PREFIX)] if known else None
+    label = LABELS.get(name, name) if metric is None else metric.label
+    references = _references(run, metric.name) if metric else pd.DataFrame(columns=["name", "value"])
+    values = curve["value"]
+    note = f"now {values.iloc[-1]:.4g}"
+    if metric or name == "val_loss":
+        best = values.idxmax() if metric and metric.best == "high" else values.idxmin()
+        note += f", best {values[best]:.4g} at step {curve['step'][best]:,}"
+    show_chart(
+        curve_of(thin_curve(curve[["step", "value"]]), references, label=label, note=note),
+        key=f"{key}_{name}",
+        text=f"{label} over the steps of the training: {note}",
+        data=curve,
+        name=name,
+    )
+
+
+def _references(run: RunRecord, metric: str) -> pd.DataFrame:
+    """name, value of the baselines and the ceiling on the validation part, where they have the metric."""
+    scores = {who: found.get(metric) for who, found in run.metrics.get("val", {}).items() if who != run.spec.model}
+    rows = [
+        ("ceiling" if who == CEILING else MODELS[who].label.lower(), v) for who, v in scores.items() if v is not None
+    ]
+    return pd.DataFrame(rows, columns=["name", "value"])
+
+
+def _resume(run: RunRecord) -> None:
+    title = f"Resume {run.spec.title or MODELS[run.spec.model].label} on {run.split.name}"
+    begin_job("train", {"run_id": run.id, "resume": True}, title=title)
