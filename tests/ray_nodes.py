@@ -9,14 +9,14 @@ RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0 Ray listens on 127.0.0.1 only; every process
 import os
 import sys
 
-os.environ |= {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
+os.environ |= {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0", "RAY_TMPDIR": sys.argv[1]}
 
 from ray.cluster_utils import Cluster  # noqa: E402
 
 NODE = {"num_cpus": 1, "num_gpus": 0, "object_store_memory": 200_000_000, "include_dashboard": False}
 
 if __name__ == "__main__":
-    cluster = Cluster(initialize_head=True, head_node_args=NODE | {"temp_dir": sys.argv[1]})
+    cluster = Cluster(initialize_head=True, head_node_args=NODE)
     try:
         second = cluster.add_node(**NODE)
         print(cluster.address, cluster.head_node.node_id, second.node_id, flush=True)

@@ -19,10 +19,29 @@ class ToyIndex:
         self.genes = pd.DataFrame({"gene": list(genes)})
         shape = (len(self.labels), len(self.genes))
         self._means = (rng.gamma(1.0, 0.5, shape) if means is None else np.asarray(means)).astype(np.float32)
-        self.perturbations = pd.DataFrame({"perturbation": self.labels, "degs": range(len(self.labels))})
+        n_cells = np.full(len(self.labels), 100)
+        self.perturbations = pd.DataFrame(
+            {"perturbation": self.labels, "degs": range(len(self.labels)), "n_cells": n_cells}
+        )
+        noise = rng.normal(0, 0.01, (2, *shape)).astype(np.float32)
+        p_value = rng.uniform(0, 1, shape)
+        self._arrays = {
+            "mean": self._means,
+            "variance": np.abs(self._means),
+            "half_mean": self._means + noise,
+            "de/p_value": p_value,
+            "de/fdr": p_value.astype(np.float32),
+            "de/lfc_2025": rng.normal(0, 1, shape).astype(np.float32),
+        }
+
+    def array(self, name: str) -> np.ndarray:
+        return self._arrays[name]
+
+    def rows(self, labels: Sequence[str]) -> list[int]:
+        return [self.labels.index(label) for label in labels]
 
     def means(self, labels: Sequence[str]) -> np.ndarray:
-        return self._means[[self.labels.index(label) for label in labels]]
+        return self._means[self.rows(labels)]
 
     def mean(self, label: str) -> np.ndarray:
         return self.means([label])[0]

@@ -6,7 +6,6 @@ finished folder is moved into place.
 """
 
 import fcntl
-import json
 import os
 import shutil
 import time
@@ -18,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from vccapp import __version__
-from vccapp.data.atomic import read_json, sync_folder, write_file, write_json
+from vccapp.data.atomic import read_json, remove_leftovers, sync, sync_folder, write_file, write_json
 from vccapp.data.dataset import Dataset
 from vccapp.errors import DataError, JobError
 from vccapp.progress import Progress, part, silent
@@ -51,65 +50,76 @@ def build_index(
     """
     dataset.require_usable()
     plan_index(dataset).refuse(dataset.path.name, memory_bytes=memory_bytes, folder=folder)
-    grouping = Grouping.of_cells(dataset.cells, seed=seed)
+    with _working(folder, {"version": VERSION, "fingerprint": dataset.fingerprint, "seed": seed}) as (stages, index):
+        if not (index / "index.json").exists():
+            _work(dataset, stages, index, seed=seed, executor=executor, progress=progress)
+    progress(1.0, "index written")
+
+
+def _work(dataset: Dataset, stages: Path, index: Path, *, seed: int, executor: Executor, progress: Progress) -> None:
+    """All stages, but those whose results `stages` has. index.json is written when everything else is on the disk."""
     started = time.time()
+    grouping = Grouping.of_cells(dataset.cells, seed=seed)
     counts = dataset.schema.value_space == "counts"
-    with _working(folder, {"version": VERSION, "fingerprint": dataset.fingerprint, "seed": seed}) as work:
-        if not (work / "totals.npy").exists():
-            totals = compute_totals(dataset, executor=executor, progress=part(progress, 0.0, 0.15))
-            with write_file(work / "totals.npy") as beside, beside.open("wb") as file:
-                np.save(file, totals)
-        totals = np.load(work / "totals.npy")
-        target_sum = compute_target_sum(totals)
-        scaling = compute_scaling(totals, target_sum) if counts else np.zeros(dataset.n_cells, np.float32)
-        if not (work / "sums").exists():
-            sums, detected = stream(
-                dataset,
-                grouping,
-                scaling,
-                store=work / "store",
-                executor=executor,
-                progress=part(progress, 0.15, 0.55),
-            )
-            np.save(work / "detected.npy", detected)
-            sums.save(work / "sums")
-            del sums
-        compute_de(
-            GeneStore(work / "store"),
+    if not (stages / "totals.npy").exists():
+        totals = compute_totals(dataset, executor=executor, progress=part(progress, 0.0, 0.15))
+        with write_file(stages / "totals.npy") as beside, beside.open("wb") as file:
+            np.save(file, totals)
+    totals = np.load(stages / "totals.npy")
+    target_sum = compute_target_sum(totals)
+    scaling = compute_scaling(totals, target_sum) if counts else np.zeros(dataset.n_cells, np.float32)
+    if not (stages / "sums").exists():
+        sums, detected = stream(
+            dataset,
+            grouping,
             scaling,
-            grouping.perturbation,
-            len(grouping.perturbations),
-            target_sum=target_sum,
-            folder=work / "de",
+            store=index / "store",
             executor=executor,
-            progress=part(progress, 0.55, 0.98),
+            progress=part(progress, 0.15, 0.55),
         )
-        cells = dataset.cells[["perturbation", "guide", "batch"]].reset_index(drop=True)
-        umis = totals.astype(np.float32) if counts else np.nan
-        cells = cells.assign(umis=umis, genes=np.load(work / "detected.npy"))
-        write_tables(work, dataset.genes, Accumulator.load(work / "sums", grouping), cells)
-        np.save(work / "scaling.npy", scaling)
-        meta = {
-            "version": VERSION,
-            "vccapp": __version__,
-            "fingerprint": dataset.fingerprint,
-            "n_cells": dataset.n_cells,
-            "n_genes": dataset.n_genes,
-            "value_space": dataset.schema.value_space,
-            "control_label": dataset.schema.control_label,
-            "target_sum": target_sum,
-            "n_cells_without_umis": int((totals == 0).sum()),
-            "seed": seed,
-            "seconds": round(time.time() - started, 1),
-        }
-        (work / "index.json").write_text(json.dumps(meta, indent=2))
-        progress(1.0, "index written")
+        np.save(stages / "detected.npy", detected)
+        sync_folder(index / "store")
+        sums.save(stages / "sums")
+        del sums
+    compute_de(
+        GeneStore(index / "store"),
+        scaling,
+        grouping.perturbation,
+        len(grouping.perturbations),
+        target_sum=target_sum,
+        folder=index / "de",
+        executor=executor,
+        progress=part(progress, 0.55, 0.98),
+    )
+    cells = dataset.cells[["perturbation", "guide", "batch"]].reset_index(drop=True)
+    umis = totals.astype(np.float32) if counts else np.nan
+    cells = cells.assign(umis=umis, genes=np.load(stages / "detected.npy"))
+    write_tables(index, dataset.genes, Accumulator.load(stages / "sums", grouping), cells)
+    np.save(index / "scaling.npy", scaling)
+    meta = {
+        "version": VERSION,
+        "vccapp": __version__,
+        "fingerprint": dataset.fingerprint,
+        "n_cells": dataset.n_cells,
+        "n_genes": dataset.n_genes,
+        "value_space": dataset.schema.value_space,
+        "control_label": dataset.schema.control_label,
+        "target_sum": target_sum,
+        "n_cells_without_umis": int((totals == 0).sum()),
+        "seed": seed,
+        "seconds": round(time.time() - started, 1),
+    }
+    sync_folder(index)
+    write_json(index / "index.json", meta)
 
 
 @contextmanager
-def _working(folder: Path, key: dict) -> Iterator[Path]:
-    """The hidden folder of an unfinished index, emptied unless it was begun for the same `key`; moved in the end."""
+def _working(folder: Path, key: dict) -> Iterator[tuple[Path, Path]]:
+    """Two folders of an unfinished index, emptied unless they were begun for the same `key`, inside a hidden one:
+    results of the stages that go when the index is done, and the index itself, which is moved into place in the end.
+    """
     work = folder.with_name(f".{folder.name}.building")
+    stages, index = work / "stages", work / "index"
     work.mkdir(parents=True, exist_ok=True)
     with (work / "lock").open("w") as lock:
         try:
@@ -118,20 +128,20 @@ def _working(folder: Path, key: dict) -> Iterator[Path]:
             msg = f"Another job builds the index {folder} at this moment; wait for it or stop it."
             raise JobError(msg) from None
         if not (work / "key.json").exists() or read_json(work / "key.json") != key:
-            for path in work.iterdir():
-                if path.is_dir():
-                    shutil.rmtree(path)
-                elif path.name != "lock":
-                    path.unlink()
+            shutil.rmtree(index, ignore_errors=True)
+            shutil.rmtree(stages, ignore_errors=True)
             write_json(work / "key.json", key)
-        yield work
-        sync_folder(work)
+        remove_leftovers(work)
+        stages.mkdir(exist_ok=True)
+        index.mkdir(exist_ok=True)
+        yield stages, index
+        # From here on index.json says that all is done, so a start after a kill comes here at once.
+        shutil.rmtree(stages)
+        (index / "de" / "genes_done.json").unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
-        os.replace(work, folder)
-        # Only now: what is left of the stages is needed for as long as the index is not in its place.
-        shutil.rmtree(folder / "sums")
-        for name in ("key.json", "lock", "totals.npy", "detected.npy", "de/genes_done.json"):
-            (folder / name).unlink()
+        os.replace(index, folder)
+        sync(folder.parent)
+        shutil.rmtree(work, ignore_errors=True)  # NFS keeps the folder of a file that is open: the lock
 
 
 WRONG = ("", "NaN or infinite values", "negative values", "fractions among the counts")

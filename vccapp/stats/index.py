@@ -135,6 +135,22 @@ class Index:
         values = self._store.read(self.gene_position[gene])[0]
         return values if self.meta["value_space"] == "log1p" else log_values(values, self.array("scaling"))
 
+    def cell_values(self, cells: np.ndarray) -> np.ndarray:
+        """(n_genes, len(cells)) float32 log1p values of some cells, sorted row numbers, from the gene-major store."""
+        from vccapp.stats.normalise import log_values
+
+        cells = np.asarray(cells)
+        genes = np.arange(len(self.genes))
+        values = np.empty((len(genes), len(cells)), np.float32)
+        for start, block in self._store.read_blocks(genes):
+            low, high = np.searchsorted(cells, [start, start + block.shape[1]])
+            values[:, low:high] = block[:, cells[low:high] - start]
+        gene, cell, value = self._store.overflow(genes)
+        at = np.minimum(np.searchsorted(cells, cell), len(cells) - 1)
+        wanted = cells[at] == cell
+        values[gene[wanted], at[wanted]] = value[wanted]
+        return values if self.meta["value_space"] == "log1p" else log_values(values, self.array("scaling")[cells])
+
     def normalise(self, block):  # noqa: ANN001, ANN201 - scipy is not imported for pages
         """Whole cells as stored ((n, n_genes) csr) as log1p values, float32, at this index's target sum."""
         from vccapp.stats.normalise import compute_scaling, log_rows

@@ -7,9 +7,15 @@ Compiled code is cached beside this file, so only the first index on a machine w
 """
 
 import math
+import os
 
 import numpy as np
-from numba import njit, prange
+
+# Before numba loads OpenMP: threads that wait for work by spinning take the cores from those that read and inflate.
+# On a busy machine with small blocks the loops then take ten times as long.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+from numba import njit, prange  # noqa: E402
 
 TABLE = 64
 """Counts below this are normalised by one small table a cell instead of one logarithm a value."""
@@ -151,6 +157,50 @@ def sort_by_key(keys, groups, other_keys, other_groups, n):
     return source, source_groups
 
 
+@njit(cache=True, nogil=True)
+def add_ranks(keys, groups, n, zeros, here, present, u, ties):
+    """U of every group against group 0 and its tie term, of one gene, written to the rows `u` and `ties` (n_groups,).
+
+    keys, groups : the first `n` are the sorted non-zero values and their groups; zeros : (n_groups,) cells at zero
+    here : (n_groups,) zeros, and zeros again afterwards; present : (n_groups,) room for work
+    """
+    n_groups = len(zeros)
+    below = np.float64(zeros[0])
+    control_ties = below**3 - below
+    for p in range(1, n_groups):
+        z = np.float64(zeros[p])
+        u[p] = 0.5 * z * below
+        t = below + z
+        ties[p] = (t**3 - t) - control_ties
+    i = 0
+    while i < n:
+        key = keys[i]
+        n_present = 0
+        controls = np.int64(0)
+        while i < n and keys[i] == key:
+            p = groups[i]
+            if p == 0:
+                controls += 1
+            else:
+                if here[p] == 0:
+                    present[n_present] = p
+                    n_present += 1
+                here[p] += 1
+            i += 1
+        base = np.float64(controls) ** 3 - controls
+        control_ties += base
+        for q in range(n_present):
+            p = present[q]
+            m = np.float64(here[p])
+            u[p] += m * (below + 0.5 * controls)
+            t = controls + m
+            ties[p] += (t**3 - t) - base
+            here[p] = 0
+        below += controls
+    for p in range(1, n_groups):
+        ties[p] += control_ties
+
+
 @njit(parallel=True, cache=True, nogil=True)
 def rank_sums(logs, linear, group, n_groups, sizes, n_threads):
     """Mann-Whitney U of every group against group 0, for every gene of a block, from one sort a gene.
@@ -188,45 +238,12 @@ def rank_sums(logs, linear, group, n_groups, sizes, n_threads):
                     linear_sum[g, p] += linear[g, c]
                     zeros[p] -= 1
                     n += 1
-            below = np.float64(zeros[0])
-            control_ties = below**3 - below
-            for p in range(1, n_groups):
-                z = np.float64(zeros[p])
-                u[g, p] = 0.5 * z * below
-                t = below + z
-                ties[g, p] = (t**3 - t) - control_ties
             sorted_keys, sorted_groups = sort_by_key(keys, groups, other_keys, other_groups, n)
-            i = 0
-            while i < n:
-                key = sorted_keys[i]
-                n_present = 0
-                controls = np.int64(0)
-                while i < n and sorted_keys[i] == key:
-                    p = sorted_groups[i]
-                    if p == 0:
-                        controls += 1
-                    else:
-                        if here[p] == 0:
-                            present[n_present] = p
-                            n_present += 1
-                        here[p] += 1
-                    i += 1
-                base = np.float64(controls) ** 3 - controls
-                control_ties += base
-                for q in range(n_present):
-                    p = present[q]
-                    m = np.float64(here[p])
-                    u[g, p] += m * (below + 0.5 * controls)
-                    t = controls + m
-                    ties[g, p] += (t**3 - t) - base
-                    here[p] = 0
-                below += controls
-            for p in range(1, n_groups):
-                ties[g, p] += control_ties
+            add_ranks(sorted_keys, sorted_groups, n, zeros, here, present, u[g], ties[g])
     return u, ties, log_sum, linear_sum
 
 
-@njit(parallel=True, cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def p_values(u, ties, sizes):
     """Two-sided asymptotic p of U with tie correction and continuity 0.5; 1 where there is no variance.
 
@@ -236,7 +253,7 @@ def p_values(u, ties, sizes):
     n_genes, n_groups = u.shape
     p = np.ones((n_genes, n_groups), np.float64)
     n_control = np.float64(sizes[0])
-    for g in prange(n_genes):
+    for g in range(n_genes):
         for k in range(1, n_groups):
             m = np.float64(sizes[k])
             total = m + n_control

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,14 +25,18 @@ PROGRAM_BYTES = 250_000_000
 
 @dataclass(frozen=True)
 class IndexPlan:
-    """memory_bytes at the peak, disk_bytes while it is built, seconds on this machine (within a factor of two)."""
+    """memory_bytes at the peak, disk_bytes while it is built, seconds on this machine (within a factor of two).
+
+    scratch_bytes : what of disk_bytes is in the folder for temporary files: the copy of X where it is stored by gene
+    """
 
     memory_bytes: int
     disk_bytes: int
+    scratch_bytes: int
     seconds: float
 
     def refuse(self, name: str, *, memory_bytes: int, folder: Path) -> None:
-        """Raises ResourceError when memory or the disk of `folder` does not suffice."""
+        """Raises ResourceError when memory, or the disk of `folder` or of temporary files, does not suffice."""
         if self.memory_bytes > memory_bytes:
             msg = (
                 f"The index of {name} needs about {self.memory_bytes / 1e9:.1f} GB of memory, "
@@ -39,13 +44,20 @@ class IndexPlan:
             )
             raise ResourceError(msg)
         there = next(parent for parent in folder.parents if parent.exists())
-        free = shutil.disk_usage(there).free
-        if self.disk_bytes > free:
-            msg = (
-                f"The index of {name} needs {self.disk_bytes / 1e9:.1f} GB of disk, {free / 1e9:.1f} GB are free in "
-                f"{there}; free some space or set VCCAPP_HOME to a larger disk."
-            )
-            raise ResourceError(msg)
+        scratch = Path(tempfile.gettempdir())
+        apart = scratch.stat().st_dev != there.stat().st_dev
+        _require_disk(self.disk_bytes - apart * self.scratch_bytes, name, there, variable="VCCAPP_HOME")
+        _require_disk(self.scratch_bytes, name, scratch, variable="TMPDIR")
+
+
+def _require_disk(needed: int, name: str, folder: Path, *, variable: str) -> None:
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        msg = (
+            f"The index of {name} needs {needed / 1e9:.1f} GB of disk, {free / 1e9:.1f} GB are free in {folder}; "
+            f"free some space or set {variable} to a larger disk."
+        )
+        raise ResourceError(msg)
 
 
 def plan_index(dataset: Dataset) -> IndexPlan:
@@ -60,8 +72,10 @@ def plan_index(dataset: Dataset) -> IndexPlan:
     block = n_genes * size * min(BLOCK_CELLS[dtype], n_cells)
     tables = n_genes * (60 * n_perturbations + 4 * (n_guides + n_batches)) + 40 * n_cells
     work = n_values * SECONDS_PER_VALUE + n_cells * n_genes * SECONDS_PER_ENTRY
+    scratch = dataset.rows.scratch_bytes
     return IndexPlan(
         memory_bytes=sums + block + 30 * min(BLOCK_VALUES, n_values) + PROGRAM_BYTES,
-        disk_bytes=n_cells * n_genes * size + sums + tables,
+        disk_bytes=n_cells * n_genes * size + sums + tables + scratch,
+        scratch_bytes=scratch,
         seconds=SECONDS_TO_START + work / (os.cpu_count() or 1),
     )

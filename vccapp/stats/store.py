@@ -6,7 +6,7 @@ and how wide a block is.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -113,3 +113,22 @@ class GeneStore:
         low, high = np.searchsorted(self._gene, [first, last])
         out[self._gene[low:high] - first, self._cell[low:high]] = self._value[low:high]
         return out
+
+    def read_blocks(self, genes: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        """Some genes, one block of cells after the other: its first cell, and (len(genes), width) as the file has them.
+
+        In a store of bytes OVERFLOW stands for what `overflow` says.
+        """
+        values = np.memmap(self._path, self.dtype, mode="r")
+        for start in range(0, self.n_cells, self.width):
+            width = min(self.width, self.n_cells - start)
+            first = start * self.n_genes
+            yield start, values[first : first + self.n_genes * width].reshape(self.n_genes, width)[genes]
+
+    def overflow(self, genes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The counts of some genes that a byte does not hold: position in `genes`, cell, value."""
+        position = np.full(self.n_genes, -1)
+        position[genes] = np.arange(len(genes))
+        held = position[self._gene]
+        wanted = held >= 0
+        return held[wanted], self._cell[wanted], self._value[wanted]
