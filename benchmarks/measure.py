@@ -124,8 +124,8 @@ def _simulate(path: Path, n_cells: int, n_genes: int, n_perturbations: int, fold
     simulate(SimulationSpec(n_cells=n_cells), path, like=tables)
 
 
-def describe(choice: argparse.Namespace, file: Path, packages: Sequence[str]) -> dict[str, Any]:
-    """Machine, versions, date and data, for the results file."""
+def describe_machine(packages: Sequence[str] = ()) -> dict[str, Any]:
+    """Machine, versions and date, for the results file."""
     versions = {}
     for name in packages:
         try:
@@ -137,8 +137,13 @@ def describe(choice: argparse.Namespace, file: Path, packages: Sequence[str]) ->
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
         "load_before": round(os.getloadavg()[0], 2),
         "versions": versions,
-        "file": {"name": file.name, "bytes": file.stat().st_size, "imitates_tables": bool(choice.like_tables)},
     }
+
+
+def describe(choice: argparse.Namespace, file: Path, packages: Sequence[str]) -> dict[str, Any]:
+    """Machine, versions, date and data, for the results file."""
+    data = {"name": file.name, "bytes": file.stat().st_size, "imitates_tables": bool(choice.like_tables)}
+    return describe_machine(packages) | {"file": data}
 
 
 def print_table(rows: Mapping[str, Mapping[str, Any]], columns: Mapping[str, str]) -> None:

@@ -1,0 +1,77 @@
+"""Additive: the effect of silencing two genes is the sum of the effects of silencing each.
+
+Source: the additive baseline of Ahlmann-Eltze et al., Nature Methods 22:1657, 2025. A gene whose single perturbation
+is not in training counts with the mean effect of the singles and the usual knock-down; `coverage` reports it.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from vccapp.data.split import Split
+from vccapp.errors import SpecError
+from vccapp.models.base import MODELS, Fitting, Model, targets
+from vccapp.models.knockdown import mask_targets, measure_residual, positions_of, set_targets
+from vccapp.stats.index import Index
+
+
+@MODELS.register("additive")
+class Additive(Model):
+    name = "additive"
+    label = "Additive"
+    description = (
+        "For two genes A+B: the sum of the measured effects of A and of B. A gene that training has not silenced alone "
+        "counts with the mean effect."
+    )
+
+    singles: list[str]
+    effects: np.ndarray  # (singles, n_genes) float32 measured deltas, log1p units
+    mean_effect: np.ndarray  # (n_genes,) float32 of the singles, their own targets masked
+    residual: float | None
+
+    def learn(self, index: Index, split: Split, fitting: Fitting) -> None:
+        self.singles = [label for label in split.train if len(targets(label)) == 1]
+        if not self.singles:
+            msg = (
+                f"None of the {len(split.train)} training perturbations is of a single gene, so there is nothing to "
+                "add up; move some to train or choose another model."
+            )
+            raise SpecError(msg)
+        position = positions_of(self.genes)
+        self.effects = np.asarray(index.deltas(self.singles), np.float32)
+        self.mean_effect = mask_targets(self.effects, self.singles, position=position).mean(axis=0)
+        self.residual = measure_residual(index, self.singles, position=position)
+
+    def predict_deltas(self, perturbations: list[str]) -> np.ndarray:
+        row = {gene: i for i, gene in enumerate(self.singles)}
+        genes = sorted({gene for label in perturbations for gene in targets(label)})
+        lacking = [gene for gene in genes if gene not in row]
+        stand_in = np.tile(self.mean_effect, (len(lacking), 1))
+        position = positions_of(self.genes)
+        set_targets(stand_in, lacking, residual=self.residual, control_mean=self.control_mean, position=position)
+        effect = {gene: self.effects[row[gene]] for gene in genes if gene in row}
+        effect |= dict(zip(lacking, stand_in, strict=True))
+        deltas = np.zeros((len(perturbations), len(self.genes)), np.float32)
+        for i, label in enumerate(perturbations):
+            for gene in targets(label):
+                deltas[i] += effect[gene]
+        return deltas
+
+    def coverage(self, perturbations: Sequence[str]) -> pd.DataFrame:
+        """As the base class; n_known counts the targets whose single perturbation is in training."""
+        singles = set(self.singles)
+        known = [sum(gene in singles for gene in targets(label)) for label in perturbations]
+        return super().coverage(perturbations).assign(n_known=known)
+
+    def state(self) -> dict[str, np.ndarray]:
+        residual = np.nan if self.residual is None else self.residual
+        names = np.frombuffer("\n".join(self.singles).encode(), np.uint8)
+        numbers = {"mean_effect": self.mean_effect, "residual": np.array([residual])}
+        return {"effects": self.effects, "singles": names} | numbers
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        self.singles = state["singles"].tobytes().decode().split("\n")
+        self.effects, self.mean_effect = state["effects"], state["mean_effect"]
+        residual = float(state["residual"][0])
+        self.residual = None if np.isnan(residual) else residual

@@ -1,0 +1,137 @@
+"""A weighted sum of models: weights, none negative and at most 1 in total, fitted on the validation part.
+
+    effect(p) = sum_k w_k effect_k(p),   w = argmin sum over val of |effect - sum_k w_k effect_k|^2,  w >= 0, sum w <= 1
+
+What the weights leave below 1 shrinks towards no change. A perturbation's own targets take no part: they are set to the
+residual level of a knock-down (`vccapp.models.knockdown`), which is known and not to be shrunk. The members learn from
+the training part alone and keep what they learnt; the test part is never looked at. A member that cannot learn from the
+data (no target among the genes, say) is left out, and progress says why. Stacking: Wolpert 1992, Breiman 1996.
+"""
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from vccapp.data.split import Split
+from vccapp.errors import SpecError
+from vccapp.models.base import MODELS, Fitting, Model, ModelSpec, make_model
+from vccapp.models.knockdown import measure_residual, positions_of, set_targets, target_positions
+from vccapp.progress import part
+from vccapp.stats.index import Index
+
+MAX_MEMBERS = 8
+
+
+@MODELS.register("ensemble")
+class Ensemble(Model):
+    name = "ensemble"
+    label = "Ensemble"
+    description = "A weighted sum of other models, with weights fitted on the validation part of the split."
+
+    class Spec(ModelSpec):
+        members: str = Field(
+            "knockdown_mean + ridge + knn + bilinear", description=f"2 to {MAX_MEMBERS} models, joined by +."
+        )
+        embedding: str = Field("default", description="Gene embedding of the members whose own default it is.")
+
+    spec: Spec
+    members: list[Model]  # those that could learn
+    weights: np.ndarray  # (members,) float64
+    residual: float | None  # share of control expression left on a target; None where it could not be measured
+
+    def learn(self, index: Index, split: Split, fitting: Fitting) -> None:
+        if not split.val:
+            msg = f"The split '{split.name}' has no validation part to fit the weights on; choose or make another."
+            raise SpecError(msg)
+        self.members, made, reasons = [], self._make_members(), []
+        for done, member in enumerate(made):
+            report = part(fitting.progress, done / len(made), (done + 1) / len(made))
+            try:
+                self.members.append(member.fit(index, split, seed=fitting.seed, progress=report))
+            except SpecError as error:
+                reasons.append(f"{member.label} is left out: {error}")
+                report(1.0, reasons[-1])
+        if not self.members:
+            raise SpecError(reasons[0])
+        position = positions_of(self.genes)
+        self.residual = measure_residual(index, split.train, position=position)
+        sides = [index.deltas(list(split.val)), *(member.predict(split.val) for member in self.members)]
+        for row, label in enumerate(split.val):
+            for side in sides:
+                side[row, target_positions(label, position)] = 0
+        real, *told = (side.astype(np.float64).ravel() for side in sides)
+        told = np.stack(told)
+        self.weights = fit_weights(told @ told.T, told @ real)
+        fitting.log({"step": 0} | {m.name: float(w) for m, w in zip(self.members, self.weights, strict=True)})
+
+    def predict_deltas(self, perturbations: list[str]) -> np.ndarray:
+        deltas = np.zeros((len(perturbations), len(self.genes)), np.float32)
+        for member, weight in zip(self.members, self.weights, strict=True):
+            if weight > 0:
+                deltas += np.float32(weight) * member.predict(perturbations)
+        position = positions_of(self.genes)
+        set_targets(deltas, perturbations, residual=self.residual, control_mean=self.control_mean, position=position)
+        return deltas
+
+    def coverage(self, perturbations: Sequence[str]) -> pd.DataFrame:
+        """As the base class; n_known is the most that any member with weight knows."""
+        used = [m for m, weight in zip(self.members, self.weights, strict=True) if weight > 0] or self.members
+        known = np.max([member.coverage(perturbations)["n_known"] for member in used], axis=0)
+        return super().coverage(perturbations).assign(n_known=known)
+
+    def state(self) -> dict[str, np.ndarray]:
+        own = {f"{member.name}.{key}": array for member in self.members for key, array in member.state().items()}
+        names = np.frombuffer("\n".join(member.name for member in self.members).encode(), np.uint8)
+        residual = np.array([np.nan if self.residual is None else self.residual])
+        return own | {"weights": self.weights, "names": names, "residual": residual}
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        names = state["names"].tobytes().decode().split("\n")
+        self.members = [member for member in self._make_members() if member.name in names]
+        self.weights = state["weights"]
+        residual = float(state["residual"][0])
+        self.residual = None if np.isnan(residual) else residual
+        for member in self.members:
+            member.genes, member.control_mean, member.trained_on = self.genes, self.control_mean, self.trained_on
+            prefix = f"{member.name}."
+            member.restore({key.removeprefix(prefix): a for key, a in state.items() if key.startswith(prefix)})
+
+    def _make_members(self) -> list[Model]:
+        names = [name.strip() for name in self.spec.members.split("+")]
+        if not 2 <= len(names) <= MAX_MEMBERS or len(set(names)) < len(names) or self.name in names:
+            msg = (
+                f"The members are '{self.spec.members}'; name 2 to {MAX_MEMBERS} different models joined by +, e.g. "
+                "knockdown_mean + ridge, and not the ensemble itself."
+            )
+            raise SpecError(msg)
+        members = []
+        for name in names:
+            field = MODELS[name].Spec.model_fields.get("embedding")
+            takes = field is not None and field.default == "default"
+            members.append(make_model(name, {"embedding": self.spec.embedding} if takes else {}))
+        return members
+
+
+def fit_weights(square: np.ndarray, cross: np.ndarray) -> np.ndarray:
+    """w >= 0 with sum w <= 1 that minimises w' square w - 2 w' cross, exactly: the best over all sets of members.
+
+    square : (k, k) inner products of the members' predictions; cross : (k,) theirs with the real effects
+    """
+    k = len(cross)
+    best, least = np.zeros(k), 0.0
+    for size in range(1, k + 1):
+        for chosen in map(list, combinations(range(k), size)):
+            inner, target = square[np.ix_(chosen, chosen)], cross[chosen]
+            free = np.linalg.lstsq(inner, target, rcond=None)[0]
+            ones = np.linalg.lstsq(inner, np.ones(size), rcond=None)[0]
+            bound = free + ones * (1 - free.sum()) / ones.sum() if ones.sum() > 0 else free
+            for weights in (free, bound):
+                if (weights >= 0).all() and weights.sum() <= 1 + 1e-9:
+                    loss = weights @ inner @ weights - 2 * weights @ target
+                    if loss < least - 1e-12 * abs(least):
+                        best, least = np.zeros(k), float(loss)
+                        best[chosen] = weights
+    return best

@@ -1,0 +1,81 @@
+"""Gene vectors as a model uses and keeps them: centred, of unit length, at most WIDTH wide, and saved with the model.
+
+A fitted model needs the embedding's file no more: it can be moved, and predicts the same.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, Self
+
+import numpy as np
+from pydantic import Field
+
+from vccapp.data.embeddings import Embedding, open_embedding
+from vccapp.errors import SpecError
+from vccapp.models.base import ModelSpec, targets
+from vccapp.stats.index import Index
+
+WIDTH = 256
+"""Wider embeddings are reduced to so many principal components; the rows kept take 10 MB at 20,000 genes."""
+
+
+class EmbeddingSpec(ModelSpec):
+    """The choices of every model that reads a gene embedding."""
+
+    embedding: str = Field(
+        "default",
+        description="default (ships with the app), expression (from the controls), the path of a file (GenePT pickle, "
+        ".pt, npz, parquet, csv, .gmt), or several joined by +.",
+    )
+    missing: Literal["mean", "error"] = Field(
+        "mean",
+        description="A perturbation without a vector: mean predicts the mean effect for it, error stops.",
+    )
+
+
+class Features:
+    """Vectors of genes, and of perturbations as sums of them."""
+
+    def __init__(self, genes: Sequence[str], matrix: np.ndarray, *, name: str) -> None:
+        self._embedding = Embedding(tuple(genes), matrix, name, "")
+        self._stored = matrix.dtype
+
+    @classmethod
+    def open(cls, source: str, index: Index) -> Self:
+        """Of an embedding. What `open_embedding` raises passes."""
+        embedding = open_embedding(source, index).reduced(WIDTH)
+        centred = embedding.matrix - embedding.mean
+        length = np.linalg.norm(centred, axis=1, keepdims=True)
+        unit = np.divide(centred, length, out=np.zeros_like(centred), where=length > 1e-12)
+        return cls(embedding.genes, unit.astype(np.float16), name=embedding.name)
+
+    def count_known(self, perturbations: Sequence[str]) -> list[int]:
+        """Targets of each that have a vector."""
+        return [sum(self._embedding.find(gene) is not None for gene in targets(label)) for label in perturbations]
+
+    def rows(self, perturbations: Sequence[str], *, missing: Literal["mean", "error"]) -> np.ndarray:
+        """(n, d) float32 sums over the targets. Raises SpecError for one without any vector if `missing` is "error".
+
+        A vector that is missing counts as zero, which is the mean of the centred vectors.
+        """
+        if missing == "error":
+            pairs = zip(perturbations, self.count_known(perturbations), strict=True)
+            lacking = [label for label, known in pairs if targets(label) and not known]
+            if lacking:
+                msg = (
+                    f"The embedding {self._embedding.name} has no vector for {', '.join(lacking[:5])} "
+                    f"({len(lacking):,} perturbations); choose another embedding, or missing = mean."
+                )
+                raise SpecError(msg)
+        return self._embedding.rows(perturbations, "zero")
+
+    def state(self) -> dict[str, np.ndarray]:
+        names = "\n".join([self._embedding.name, *self._embedding.genes]).encode()
+        return {
+            "features": self._embedding.matrix.astype(self._stored),
+            "feature_genes": np.frombuffer(names, np.uint8),
+        }
+
+    @classmethod
+    def restore(cls, state: dict[str, np.ndarray]) -> Self:
+        name, *genes = state["feature_genes"].tobytes().decode().split("\n")
+        return cls(genes, state["features"], name=name)

@@ -1,0 +1,116 @@
+"""Ridge on gene vectors: genes with similar vectors have similar effects. Closed form, shrinkage by leave-one-out.
+
+With vectors x_p (sums over targets), m_p targets, phi the kernel's feature map, and everything orthogonal to m taken:
+
+    effect(p) = m_p b + sum_q alpha_q [k(x_p, x_q) - m_p mean_k_q],     alpha = (K + lambda I)^-1 (Y - m b')
+
+lambda minimises the squared error of leaving each training perturbation out, which the smoother H gives without
+refitting: residual_i / (1 - H_ii) (Hastie, Tibshirani & Friedman 2009, 7.10 and 5.8). Linear kernel: ridge regression;
+gaussian kernel, as wide as the median distance: kernel ridge. An infinite lambda is among the choices: the mean.
+"""
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from vccapp.models.base import MODELS, Fitting
+from vccapp.models.effects import count_targets
+from vccapp.models.embedded import EmbeddedModel
+from vccapp.models.features import EmbeddingSpec
+from vccapp.stats.index import Index
+
+SHRINKAGE = np.concatenate([np.geomspace(1e-3, 1e4, 43), [np.inf]])
+"""Choices of lambda, in units of the mean eigenvalue of the kernel."""
+
+
+@MODELS.register("ridge")
+class Ridge(EmbeddedModel):
+    name = "ridge"
+    label = "Ridge on gene vectors"
+    description = (
+        "Genes with similar vectors have similar effects: (kernel) ridge regression from a gene embedding, shrunk "
+        "towards the mean effect as leave-one-perturbation-out says."
+    )
+
+    class Spec(EmbeddingSpec):
+        kernel: Literal["linear", "gaussian"] = Field(
+            "linear", description="linear: ridge regression; gaussian: kernel ridge, as wide as the median distance."
+        )
+
+    spec: Spec
+    trained: np.ndarray  # (n, d) float32 vectors
+    counts: np.ndarray  # (n,) float32 targets
+    alpha: np.ndarray  # (n, n_genes) float32
+    width: float  # of the gaussian
+    shrinkage: float  # lambda
+
+    def learn_deviations(self, labels: list[str], effects: np.ndarray, index: Index, fitting: Fitting) -> None:
+        self.trained, self.counts = self.vectors(labels), count_targets(labels)
+        squared = _squared_distances(self.trained, self.trained)
+        above = squared[np.triu_indices(len(labels), 1)]
+        self.width = float(np.sqrt(np.median(above))) if len(above) and np.median(above) > 0 else 1.0
+        deviations = effects - self.counts[:, None] * self.mean_effect
+        kernel, gram = self._kernel(self.trained), deviations.astype(np.float64) @ deviations.T
+        choices = score_shrinkage(kernel, gram, self.counts)
+        for step, (value, error) in enumerate(choices):
+            fitting.log({"step": step, "shrinkage": min(value, 1e300), "loo_error": error / deviations.size})
+        self.shrinkage = min(choices, key=lambda choice: choice[1])[0]
+        values, vectors = np.linalg.eigh(_residualise(kernel, self.counts))
+        weight = 1 / (np.maximum(values, 0) + self.shrinkage)
+        self.alpha = ((vectors * weight) @ (vectors.T @ deviations)).astype(np.float32)
+
+    def predict_deviations(self, perturbations: list[str]) -> np.ndarray:
+        kernel = self._kernel(self.vectors(perturbations))
+        mean = self._kernel(self.trained) @ self.counts / (self.counts @ self.counts)
+        deviations = ((kernel - count_targets(perturbations)[:, None] * mean) @ self.alpha).astype(np.float32)
+        deviations[np.array(self.count_known(perturbations), int) == 0] = 0
+        return deviations
+
+    def state(self) -> dict[str, np.ndarray]:
+        numbers = np.array([self.width, self.shrinkage])
+        own = {"trained": self.trained, "counts": self.counts, "alpha": self.alpha, "numbers": numbers}
+        return super().state() | own
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        super().restore(state)
+        self.trained, self.counts, self.alpha = state["trained"], state["counts"], state["alpha"]
+        self.width, self.shrinkage = map(float, state["numbers"])
+
+    def _kernel(self, vectors: np.ndarray) -> np.ndarray:
+        """(len(vectors), n) float64, with the training perturbations."""
+        if self.spec.kernel == "linear":
+            return vectors.astype(np.float64) @ self.trained.T
+        return np.exp(-_squared_distances(vectors, self.trained) / (2 * self.width**2))
+
+
+def score_shrinkage(kernel: np.ndarray, gram: np.ndarray, counts: np.ndarray) -> list[tuple[float, float]]:
+    """(lambda, summed squared error of leaving each out in turn) for every choice.
+
+    kernel : (n, n); gram : (n, n) inner products of the deviations, which are orthogonal to counts; counts : (n,)
+    """
+    values, vectors = np.linalg.eigh(_residualise(kernel, counts))
+    values = np.maximum(values, 0)
+    mean = max(values.mean(), 1e-12)
+    unshrunk = np.outer(counts, counts) / (counts @ counts)
+    choices = []
+    for shrinkage in SHRINKAGE * mean:
+        smoother = (vectors * (values / (values + shrinkage))) @ vectors.T
+        rest = np.eye(len(counts)) - smoother
+        left_out = np.einsum("ij,jk,ik->i", rest, gram, rest, optimize=True)
+        free = np.maximum(1 - np.diag(smoother) - np.diag(unshrunk), 1e-9)
+        choices.append((float(shrinkage), float((left_out / free**2).sum())))
+    return choices
+
+
+def _residualise(kernel: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The kernel of features made orthogonal to counts: with counts of 1, the centred kernel."""
+    counts = counts.astype(np.float64)
+    away = np.eye(len(counts)) - np.outer(counts, counts) / (counts @ counts)
+    return away @ kernel @ away
+
+
+def _squared_distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    first, second = first.astype(np.float64), second.astype(np.float64)
+    squares = (first**2).sum(axis=1)[:, None] + (second**2).sum(axis=1)
+    return np.maximum(squares - 2 * first @ second.T, 0)

@@ -1,0 +1,142 @@
+"""Transfer: what the same knock-down did in other screens, weighted by how well it was measured there.
+
+    effect(p) = m_p b + s * sum_c w_cp (d_cp - m_p b_c) / (1 + sum_c w_cp),   w_cp = rel_cp / (1 - rel_cp)
+
+d_cp and b_c are the effect of p and the mean effect in screen c, rel_cp its split-half reliability (Spearman-Brown);
+one screen is thus shrunk by rel. The amplitude s is the least-squares fit on the training perturbations that the
+screens share, between 0 and MAX_AMPLITUDE. Genes that a screen lacks deviate by nothing in it; a perturbation that no
+screen has gets the mean effect. 'A+B' is taken as such, or else as A and B added.
+Source: the recipe of cross-context transfer of the 2026 challenge's public notes; STATE's `perturb_mean` is its core.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from pydantic import Field
+
+from vccapp.data.schema import CONTROL
+from vccapp.errors import SpecError
+from vccapp.models.base import MODELS, Fitting, ModelSpec, targets
+from vccapp.models.effects import MIN_TRAINED, EffectModel, count_targets
+from vccapp.models.knockdown import mask_targets, positions_of
+from vccapp.settings import Settings
+from vccapp.stats.index import Index, load_index
+from vccapp.stats.views import measure_reliability
+
+MAX_AMPLITUDE = 3.0
+MAX_RELIABILITY = 0.99
+
+
+@MODELS.register("transfer")
+class Transfer(EffectModel):
+    name = "transfer"
+    label = "Transfer from other screens"
+    description = (
+        "Takes the effects of the same perturbations from other indexed data, weighted by their reliability, with "
+        "one amplitude fitted on the training perturbations."
+    )
+
+    class Spec(ModelSpec):
+        sources: str | None = Field(
+            None,
+            description="Fingerprints of other data of the workspace that have an index, or paths of index folders, "
+            "separated by commas.",
+        )
+        amplitude: float | None = Field(
+            None, ge=0, description="Factor on the other screens' effects; empty: fitted on shared perturbations."
+        )
+
+    spec: Spec
+    known: list[str]  # perturbations of the other screens
+    deviations: np.ndarray  # (known, n_genes) float16, combined over screens, on the genes of the data
+    amplitude: float
+
+    def prepare(self, index: Index) -> None:
+        sources = [open_source(text) for text in (self.spec.sources or "").split(",") if text.strip()]
+        if not sources:
+            msg = "Transfer needs other data: give sources, the fingerprint of another data set that has an index."
+            raise SpecError(msg)
+        self.known = sorted({label for source in sources for label in source.labels if label != CONTROL})
+        self.deviations = _combine(sources, self.known, self.genes)
+
+    def count_known(self, perturbations: Sequence[str]) -> list[int]:
+        known = set(self.known)
+        return [
+            len(targets(label)) if label in known else sum(gene in known for gene in targets(label))
+            for label in perturbations
+        ]
+
+    def explain_lack(self, labels: Sequence[str], used: Sequence[str]) -> str:
+        return (
+            f"The sources have {len(used)} of the {len(labels)} training perturbations, too few to fit an amplitude; "
+            "choose other sources."
+        )
+
+    def learn_deviations(self, labels: list[str], effects: np.ndarray, index: Index, fitting: Fitting) -> None:
+        real = effects - count_targets(labels)[:, None] * self.mean_effect
+        if self.spec.amplitude is not None:
+            self.amplitude = self.spec.amplitude
+            return
+        if len(labels) < MIN_TRAINED:
+            raise SpecError(self.explain_lack(self.trained_on, labels))
+        self.amplitude = 1.0
+        told = self.predict_deviations(labels)
+        square = float((told.astype(np.float64) ** 2).sum())
+        fit = float((told * real).sum(dtype=np.float64)) / square if square > 0 else 0.0
+        self.amplitude = min(max(fit, 0.0), MAX_AMPLITUDE)
+        fitting.log({"step": 0, "amplitude": self.amplitude, "shared": len(labels)})
+
+    def predict_deviations(self, perturbations: list[str]) -> np.ndarray:
+        row = {label: i for i, label in enumerate(self.known)}
+        out = np.zeros((len(perturbations), len(self.genes)), np.float32)
+        for i, label in enumerate(perturbations):
+            for part in (label,) if label in row else targets(label):
+                if part in row:
+                    out[i] += self.deviations[row[part]]
+        return self.amplitude * out
+
+    def state(self) -> dict[str, np.ndarray]:
+        names = np.frombuffer("\n".join(self.known).encode(), np.uint8)
+        own = {"known": names, "deviations": self.deviations, "amplitude": np.array([self.amplitude])}
+        return super().state() | own
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        super().restore(state)
+        self.known = state["known"].tobytes().decode().split("\n")
+        self.deviations, self.amplitude = state["deviations"], float(state["amplitude"][0])
+
+
+def open_source(text: str) -> Index:
+    """An index by its folder, or by the fingerprint of its data. Raises SpecError when there is none."""
+    name = text.strip()
+    for folder in (Path(name).expanduser(), Settings().datasets / name / "index"):
+        if (folder / "index.json").is_file():
+            return load_index(folder)
+    msg = f"There is no index of '{name}'; give the fingerprint of data that have one, or the path of an index folder."
+    raise SpecError(msg)
+
+
+def _combine(sources: Sequence[Index], known: Sequence[str], genes: np.ndarray) -> np.ndarray:
+    """(known, genes) float16 deviations from each screen's mean effect, weighted over the screens."""
+    row = {label: i for i, label in enumerate(known)}
+    total = np.zeros((len(known), len(genes)), np.float32)
+    weights = np.zeros(len(known), np.float32)
+    for source in sources:
+        labels = [label for label in source.labels if label != CONTROL]
+        own = positions_of(source.genes["gene"].to_numpy(str))
+        shared = [(i, own[gene]) for i, gene in enumerate(genes.tolist()) if gene in own]
+        if not shared:
+            msg = f"The source {source.folder} shares no gene with the data; give data with the same gene names."
+            raise SpecError(msg)
+        here, there = map(np.array, zip(*shared, strict=True))
+        effects = mask_targets(source.deltas(labels), labels, position=own)[:, there]
+        counts = count_targets(labels)
+        effects -= counts[:, None] * (counts @ effects / (counts @ counts))
+        reliability = measure_reliability(source, there).set_index("perturbation")["reliability"].reindex(labels)
+        share = np.minimum(reliability.fillna(0).to_numpy(np.float32), MAX_RELIABILITY)
+        weight = share / (1 - share)
+        rows = np.array([row[label] for label in labels])
+        total[np.ix_(rows, here)] += weight[:, None] * effects
+        weights[rows] += weight
+    return (total / (1 + weights)[:, None]).astype(np.float16)
