@@ -42,7 +42,7 @@ def write_prediction(path: Path, n_cells: int, n_genes: int, n_values: int) -> N
     import numpy as np
     from scipy.sparse import csr_matrix
 
-    from vccapp.submission.h5ad import CsrWriter
+    from vccapp.data.h5ad import CsrWriter
 
     rng = np.random.default_rng(0)
     levels = rng.lognormal(0, 2, n_genes)

@@ -25,8 +25,10 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from browser import Server, open_browser  # noqa: E402
 
+from vccapp.models.base import MODELS  # noqa: E402
 from vccapp.settings import Settings  # noqa: E402
 from vccapp.stats.index import load_index  # noqa: E402
+from vccapp.training import list_runs  # noqa: E402
 
 LIMITS = {"first view": 2.0, "interaction": 0.7}
 WATCH = """
@@ -78,6 +80,31 @@ def choose(page: Page, key: str, options: list[str]) -> Callable[[], None]:
         options.append(options.pop(0))
 
     return act
+
+
+def pick(page: Page, key: str, options: list[str]) -> Callable[[], None]:
+    """Add the next of `options` to a multiselect by typing it; one that is chosen already is left out again."""
+
+    def act() -> None:
+        place = page.locator(f".st-key-{key}")
+        page.keyboard.press("Escape")  # an open list of options hides all else from being found
+        page.wait_for_timeout(150)
+        chosen = place.get_by_role("button", name=options[0])
+        if chosen.count():
+            chosen.first.click()
+        else:
+            field = place.locator("input").first
+            field.click()
+            field.fill(options[0])
+            page.wait_for_timeout(150)
+            field.press("Enter")
+        options.append(options.pop(0))
+
+    return act
+
+
+def toggle(page: Page, key: str) -> Callable[[], None]:
+    return lambda: page.locator(f".st-key-{key} label").first.click()
 
 
 def type_text(page: Page, key: str, texts: list[str]) -> Callable[[], None]:
@@ -133,14 +160,41 @@ def plan_actions(page: Page, genes: list[str], perturbations: list[str]) -> dict
             "choose a perturbation": choose(page, "sim_pert", [*perturbations]),
         },
         "Splits": {},
+        "Compare": {
+            "pseudobulks": switch(page, "cmp_quantity", ["Pseudobulks", "Deltas"]),
+            "choose a perturbation": pick(page, "cmp_perturbations", [*perturbations]),
+            "name genes": choose(page, "cmp_by", ["Named", "Clearest DEGs", "Largest delta"]),
+            "view: genes": switch(page, "cmp_view", ["Genes", "Agreement"]),
+            "view: heat map": switch(page, "cmp_view", ["Heat map", "Agreement"]),
+            "_open the heat map": switch(page, "cmp_view", ["Heat map"]),
+            "all perturbations": toggle(page, "cmp_wide"),
+            "view: scores": switch(page, "cmp_view", ["Scores", "Agreement"]),
+            "_open the scores": switch(page, "cmp_view", ["Scores"]),
+            "choose a metric": choose(page, "cmp_metric", ["MAE", "PDS (L1)", "Spearman of deltas"]),
+            "in detail": choose(page, "cmp_shown", ["Perturbation mean", "Knock-down mean"]),
+            "view: mistaken": switch(page, "cmp_view", ["Mistaken", "Scores"]),
+            "view: DEGs": switch(page, "cmp_view", ["DEGs", "Scores"]),
+            "view: two runs": switch(page, "cmp_view", ["Two runs", "Scores"]),
+            "view: diagnostics": switch(page, "cmp_view", ["Diagnostics", "Scores"]),
+        },
     }
 
 
-def measure_pages(page: Page, actions: dict, times: int) -> list[dict]:
+def prepare_pages(page: Page, settings: Settings) -> dict[str, list[Callable[[], None]]]:
+    """What is done once on a page before its first views are timed: three runs are chosen on Compare."""
+    runs = [run for run in list_runs(settings) if run.state == "finished"]
+    same = [run for run in runs if run.split.name == runs[0].split.name][1:3]
+    return {"Compare": [pick(page, "cmp_runs", [f"{MODELS[run.spec.model].label} · {run.split.name}"]) for run in same]}
+
+
+def measure_pages(page: Page, actions: dict, prepared: dict, times: int) -> list[dict]:
     rows = []
     for title, own in actions.items():
         elsewhere = visit(page, "Jobs")
         time_action(page, visit(page, title))
+        for act in prepared.get(title, []):
+            time_action(page, act)
+            page.keyboard.press("Escape")
         views = []
         for _ in range(times):
             time_action(page, elsewhere)
@@ -215,7 +269,7 @@ def main() -> None:
             time.sleep(3)
             actions = plan_actions(page, genes, strongest)
             wanted = {title: own for title, own in actions.items() if not options.page or title in options.page}
-            rows = measure_pages(page, wanted, options.times)
+            rows = measure_pages(page, wanted, prepare_pages(page, settings), options.times)
         memory = measure_browsers(server, list(wanted), options.browsers)
     finally:
         server.kill()

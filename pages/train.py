@@ -19,7 +19,7 @@ record, index = ui.need_index()
 settings = ui.current_settings()
 
 left, right = st.columns(2)
-names = list(MODELS)
+names = [name for name, kind in MODELS.items() if kind.trainable]
 with left:
     model = st.selectbox(
         "Model",
@@ -57,6 +57,7 @@ words = ["vccapp", "train", "start", model, "--split", split.name, "--seed", str
 words += [word for key, value in changed.items() for word in ("--set", f"{key}={value}")]
 words += ["--title", title] if title else []
 st.code(shlex.join(words), language="bash", wrap_lines=True)
+ui.show_estimate(model, changed, index, split)
 
 if st.button("Start training", type="primary", icon=":material/play_arrow:", key="train_start"):
     with ui.errors_told():
@@ -76,6 +77,7 @@ runs = ui.load_runs(record, finished=False)
 if not runs:
     st.caption("No run on this dataset yet.")
     st.stop()
+ui.show_training(runs, key="train_curves")
 st.subheader("Runs", anchor=False)
 part = st.segmented_control("Scored on", ["val", "test"], default="test", required=True, key="train_part")
 ui.show_table(
@@ -96,4 +98,4 @@ if finished := [run for run in runs if run.state == "finished"]:
     )
 ui.page_link("compare", "Compare predicted with real")
 made = [] if split.name in known else [shlex.join(ui.split_words(split, record, names=splits))]
-ui.reproduce(*made, shlex.join(words), "vccapp train list", "vccapp train status latest")
+ui.reproduce(*made, shlex.join(words), "vccapp train list", "vccapp train status latest", "vccapp train resume latest")

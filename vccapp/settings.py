@@ -5,6 +5,7 @@ VCCAPP_CHECKPOINTS   where runs live (default ./checkpoints)
 VCCAPP_DATA_ROOTS    folders from which the app opens data, separated by ':' (default: the current folder)
 VCCAPP_MEMORY_GB     memory one job may plan with (default 4)
 VCCAPP_MAX_JOBS      jobs that run at once; others wait (default 2)
+VCCAPP_DEVICE        where networks train: auto (default: a CUDA GPU where there is one), cpu, cuda
 VCCAPP_RAY_ADDRESS   the Ray cluster of `--executor ray`: HOST:PORT, or auto for the one on this machine (default)
 """
 
@@ -26,6 +27,7 @@ class Settings(BaseSettings):
     data_roots: Annotated[tuple[Path, ...], NoDecode] = (Path(),)
     memory_gb: float = Field(4.0, gt=0)
     max_jobs: int = Field(2, ge=1)
+    device: str = "auto"
     ray_address: str = "auto"
 
     @field_validator("data_roots", mode="before")

@@ -13,7 +13,7 @@ What is saved is `model.json` and `state.safetensors`; nothing is ever unpickled
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -30,11 +30,13 @@ from vccapp.data.schema import CONTROL, genes_of
 from vccapp.data.split import Split
 from vccapp.errors import DataError, SpecError
 from vccapp.models.anchor import anchor_cells
-from vccapp.progress import Progress, silent
+from vccapp.neural.fitting import Fitting
 from vccapp.registry import Registry
 from vccapp.stats.index import Index
 
 MODELS = Registry("model", package="vccapp.models")
+PROGRAM_BYTES = 300_000_000
+"""Python and its libraries, without torch."""
 
 
 class ModelSpec(BaseModel):
@@ -43,17 +45,13 @@ class ModelSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-def forget(values: dict[str, float]) -> None:
-    """Log nothing."""
-
-
 @dataclass(frozen=True)
-class Fitting:
-    """What a fit may use besides the data: a seed, a log line a step (`{"step": 1, "loss": ...}`) and progress."""
+class Estimate:
+    """What a fit will take: seconds on this machine (within a factor of two), bytes at its peak, and why."""
 
-    seed: int = 0
-    log: Callable[[dict[str, float]], None] = forget
-    progress: Progress = silent
+    seconds: float
+    memory_bytes: int
+    text: str = ""
 
 
 class Model(ABC):
@@ -63,6 +61,8 @@ class Model(ABC):
     label: ClassVar[str]
     description: ClassVar[str]
     Spec: ClassVar[type[ModelSpec]] = ModelSpec
+    trainable: ClassVar[bool] = True
+    """Whether people choose it to train; predictions made elsewhere are imported instead."""
 
     def __init__(self, spec: ModelSpec | None = None) -> None:
         self.spec = self.Spec() if spec is None else spec
@@ -74,17 +74,22 @@ class Model(ABC):
         self,
         index: Index,
         split: Split,
-        *,
-        seed: int = 0,
-        log: Callable[[dict[str, float]], None] = forget,
-        progress: Progress = silent,
+        **options: Any,
     ) -> Self:
-        """Learn from the controls and the training perturbations of `split`; returns the model itself."""
+        """Learn from the controls and the training perturbations of `split`; returns the model itself.
+
+        options : fields of `Fitting`: seed, log, progress, ...
+        """
         self.genes = index.genes["gene"].to_numpy(str)
         self.control_mean = np.asarray(index.control_mean, dtype=np.float32)
         self.trained_on = tuple(split.train)
-        self.learn(index, split, Fitting(seed=seed, log=log, progress=progress))
+        self.learn(index, split, Fitting(**options))
         return self
+
+    def estimate(self, index: Index, split: Split) -> Estimate:
+        """What `fit` will take, told without torch. Here: a closed form on the pseudobulks."""
+        pseudobulks = (len(split.train) + 1) * len(index.genes) * 4
+        return Estimate(seconds=1 + pseudobulks / 1e8, memory_bytes=PROGRAM_BYTES + 3 * pseudobulks)
 
     def predict(self, perturbations: Sequence[str]) -> np.ndarray:
         """(n, n_genes) float32 deltas against the controls, log1p units. The control's own delta is zero."""
@@ -114,6 +119,20 @@ class Model(ABC):
         """
         return anchor_cells(controls, self.control_mean + self.predict([perturbation])[0]).cells
 
+    def cell_blocks(
+        self, perturbation: str, controls: Iterable[tuple[csr_matrix, np.ndarray]]
+    ) -> Iterator[tuple[csr_matrix, np.ndarray]]:
+        """Predicted cells of one perturbation for blocks of control cells, one for one.
+
+        A block is (log1p csr (n, n_genes), (n,) counts that one unit of expm1 is worth in each cell).
+        """
+        for block, scaling in controls:
+            yield self.cells(perturbation, block), scaling
+
+    def available_cells(self, perturbation: str) -> int | None:
+        """Different cells that the model can give of a perturbation: None as many as asked, 0 no prediction."""
+        return None
+
     def save(self, folder: Path) -> None:
         """Write the fitted model to `folder`, atomically."""
         from safetensors.numpy import save_file
@@ -130,6 +149,13 @@ class Model(ABC):
         with write_folder(folder) as beside:
             (beside / "model.json").write_text(json.dumps(record) + "\n")
             save_file({key: np.ascontiguousarray(array) for key, array in arrays.items()}, beside / "state.safetensors")
+            self.write_files(beside)
+
+    def write_files(self, folder: Path) -> None:  # noqa: B027 - optional
+        """Write to a new folder what is too large for `state`; most models have nothing such."""
+
+    def read_files(self, folder: Path) -> None:  # noqa: B027 - optional
+        """Open again what `write_files` wrote."""
 
     @abstractmethod
     def learn(self, index: Index, split: Split, fitting: Fitting) -> None:
@@ -197,4 +223,5 @@ def load_model(folder: Path, *, genes: Sequence[str] | None = None) -> Model:
     model.trained_on = tuple(record["trained_on"])
     model.control_mean = state.pop("control_mean")
     model.restore(state)
+    model.read_files(folder)
     return model

@@ -53,8 +53,8 @@ class Ridge(EmbeddedModel):
         deviations = effects - self.counts[:, None] * self.mean_effect
         kernel, gram = self._kernel(self.trained), deviations.astype(np.float64) @ deviations.T
         choices = score_shrinkage(kernel, gram, self.counts)
-        for step, (value, error) in enumerate(choices):
-            fitting.log({"step": step, "shrinkage": min(value, 1e300), "loo_error": error / deviations.size})
+        for step, (_, error) in enumerate(choices):
+            fitting.log({"step": step, "loo_error": error / deviations.size})
         self.shrinkage = min(choices, key=lambda choice: choice[1])[0]
         values, vectors = np.linalg.eigh(_residualise(kernel, self.counts))
         weight = 1 / (np.maximum(values, 0) + self.shrinkage)
