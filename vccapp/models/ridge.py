@@ -53,8 +53,9 @@ class Ridge(EmbeddedModel):
         deviations = effects - self.counts[:, None] * self.mean_effect
         kernel, gram = self._kernel(self.trained), deviations.astype(np.float64) @ deviations.T
         choices = score_shrinkage(kernel, gram, self.counts)
-        for step, (_, error) in enumerate(choices):
-            fitting.log({"step": step, "loo_error": error / deviations.size})
+        for step, (value, error) in enumerate(choices):
+            known = {"shrinkage": value} if np.isfinite(value) else {}  # the last is the mean alone
+            fitting.log({"step": step, "loo_error": error / deviations.size} | known)
         self.shrinkage = min(choices, key=lambda choice: choice[1])[0]
         values, vectors = np.linalg.eigh(_residualise(kernel, self.counts))
         weight = 1 / (np.maximum(values, 0) + self.shrinkage)

@@ -34,7 +34,7 @@ _NAMES = {
     "official": ["show_official"],
     "opening": ["choose_columns", "open_file", "show_plan"],
     "perturbation": ["describe_perturbation", "show_perturbation_numbers"],
-    "runs": ["choose_run", "load_runs", "load_scores", "run_label", "run_table", "score_names", "score_table"],
+    "runs": ["choose_run", "load_runs", "run_label", "run_table", "score_names", "score_table"],
     "scores": ["choose_board", "scores_words", "show_leaderboard", "show_metric", "show_report_button"],
     "show": ["reproduce", "show_chart", "show_table"],
     "splits": ["keep_split", "standard_split"],

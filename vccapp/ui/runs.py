@@ -6,10 +6,9 @@ import streamlit as st
 from vccapp.data.workspace import Record
 from vccapp.evaluation.metrics import METRICS
 from vccapp.models.base import MODELS
-from vccapp.stats.index import Index
-from vccapp.training import RunRecord, list_runs, load_run
-from vccapp.training.run import CEILING, compute_all_scores
-from vccapp.ui.loaders import current_settings, load_index
+from vccapp.training import RunRecord, list_runs
+from vccapp.training.run import CEILING
+from vccapp.ui.loaders import current_settings
 
 OWN = "this run"
 
@@ -61,20 +60,6 @@ def score_table(run: RunRecord, *, part: str) -> pd.DataFrame:
         for name, scores in run.metrics.get(part, {}).items()
     ]
     return pd.DataFrame(rows, columns=["model", *score_names()])
-
-
-@st.cache_data(max_entries=16, show_spinner=False)
-def load_scores(run_id: str, part: str) -> pd.DataFrame:
-    """Scores of each perturbation of a part: model (OWN, baselines, the ceiling), perturbation, n_degs, scores."""
-    settings = current_settings()
-    run = load_run(run_id, settings)
-    index: Index = load_index(settings.datasets / run.spec.dataset / "index")
-    labels, deltas = run.prediction(part)
-    frames = [
-        scores.assign(model=OWN if name == run.spec.model else _label(name))
-        for name, scores in compute_all_scores(index, run.split, run.spec.model, labels, deltas)
-    ]
-    return pd.concat(frames, ignore_index=True)
 
 
 def _label(name: str) -> str:
