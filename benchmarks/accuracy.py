@@ -45,6 +45,7 @@ from vccapp.evaluation.score_files import score_files
 from vccapp.evaluation.side import side_of_deltas, side_of_index, sides_of_halves
 from vccapp.models.base import make_model
 from vccapp.stats.index import Index
+from vccapp.training.validation import make_validation
 
 METRICS = ("pds", "mae", "pearson_delta")
 COLUMNS = ("des", "pds", "mae", "pearson_delta", "r_deviation", "seconds")
@@ -84,7 +85,8 @@ def ours(case: Case, split: Split, seed: int, *, model: str, **params: object) -
     given = {
         name: value for name, value in fields.items() if name in taken and taken[name].default in ("default", None)
     }
-    return make_model(model, given | params).fit(case.index, split, seed=seed)
+    validate = make_validation(case.index, split)
+    return make_model(model, given | params).fit(case.index, split, seed=seed, validate=validate)
 
 
 CONTENDERS: dict[str, Callable[[Case, Split, int], Predictor]] = {
@@ -98,6 +100,8 @@ CONTENDERS: dict[str, Callable[[Case, Split, int], Predictor]] = {
     "nearest genes": partial(ours, model="knn"),
     "transfer": partial(ours, model="transfer"),
     "ensemble": partial(ours, model="ensemble"),
+    "Scouter": partial(ours, model="scouter"),
+    "Scouter, as the original": partial(ours, model="scouter", faithful=True, direction=0.05),
 }
 
 

@@ -12,7 +12,7 @@ from vccapp.evaluation.metrics.correlation import correlate, find_largest
 from vccapp.evaluation.metrics.errors import divide
 from vccapp.evaluation.side import Side
 
-SOURCE = "Scouter, doi:10.1101/2024.12.06.627290"
+SOURCE = "Scouter, doi:10.1038/s43588-025-00912-8"
 TOP = 20
 
 

@@ -1,0 +1,103 @@
+"""The Train page of a network: its estimate, its curves beside the baselines, and going on with an interrupted run."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+from toy import make_counts
+
+from vccapp.data.dataset import open_dataset
+from vccapp.data.split import split_from_lists, write_split
+from vccapp.data.workspace import register
+from vccapp.jobs.local import environment
+from vccapp.jobs.store import JobStore
+from vccapp.settings import Settings
+from vccapp.stats.build import build_index
+from vccapp.training import RunSpec, train
+from vccapp.ui.frame import PAGES
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+LABELS = [f"GENE{i}" for i in range(8)]
+SMALL = {"width": 16, "inner": 8, "code": 4, "batch_size": 32, "embedding": "expression", "epochs": 2}
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A toy dataset, and a finished run of Scouter on it."""
+    folder = tmp_path_factory.mktemp("training")
+    settings = Settings(
+        home=folder / "workspace", checkpoints=folder / "checkpoints", data_roots=(folder,), device="cpu"
+    )
+    make_counts(n_cells=500, n_perturbations=8).write_h5ad(folder / "toy.h5ad")
+    dataset = open_dataset(folder / "toy.h5ad")
+    build_index(dataset, register(dataset, settings) / "index")
+    split = split_from_lists(name="s", dataset=dataset.fingerprint, train=LABELS[:5], val=LABELS[5:7], test=LABELS[7:])
+    write_split(split, settings)
+    train(RunSpec(model="scouter", params=SMALL, dataset=dataset.fingerprint, split="s"), settings, run_id="done")
+    return settings
+
+
+def open_page(settings: Settings, monkeypatch: pytest.MonkeyPatch, **params: str) -> AppTest:
+    for name, value in environment(settings).items():
+        monkeypatch.setenv(name, value)
+    page = AppTest.from_file(str(PAGES / "train.py"), default_timeout=60)
+    for key, value in params.items():
+        page.query_params[key] = value
+    page.run()
+    assert not page.exception, [(e.message, e.stack_trace) for e in page.exception]
+    return page
+
+
+def charts_of(page: AppTest) -> list[dict]:
+    return [json.loads(chart.proto.spec) for chart in page.get("vega_lite_chart")]
+
+
+def test_every_term_and_every_score_has_its_curve(workspace: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = open_page(workspace, monkeypatch)
+    titles = [chart["title"]["text"] for chart in charts_of(page)]
+    assert titles[:3] == ["Pearson of deltas", "PDS (L1)", "MAE"]
+    assert titles[-4:] == ["Loss of held-out cells", "Loss", "Autofocus (squared error of cells)", "Direction"]
+    mae = charts_of(page)[2]
+    assert mae["layer"][1]["encoding"]["strokeDash"]["scale"]["domain"] == [
+        "control mean",
+        "perturbation mean",
+        "ceiling",
+    ]
+    assert mae["title"]["subtitle"].startswith("now ") and " at step " in mae["title"]["subtitle"]
+    assert not [button for button in page.button if button.label == "Resume"]
+
+
+def test_what_a_training_takes_is_told_before(workspace: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = open_page(workspace, monkeypatch, train_model="Scouter")
+    [estimate] = [caption.value for caption in page.caption if caption.value.startswith("About ")]
+    assert "million weights, at most" in estimate and " of memory" in estimate
+    assert not page.warning
+    page = open_page(workspace.model_copy(update={"memory_gb": 0.5}), monkeypatch, train_model="Scouter")
+    assert "More than the 500 MB that are allowed" in page.warning[0].value
+
+
+def test_an_interrupted_run_can_be_resumed(workspace: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = workspace.checkpoints / "done"
+    record = json.loads((folder / "run.json").read_text())
+    with monkeypatch.context() as patch:
+        (folder / "run.json").write_text(json.dumps(record | {"state": "stopped", "reason": "Stopped on request."}))
+        patch.setattr(
+            "vccapp.jobs.local.subprocess.Popen", lambda *_, **__: type("Child", (), {"pid": 1, "poll": None})
+        )
+        page = open_page(workspace, patch)
+        assert any("This run is stopped. Stopped on request." in caption.value for caption in page.caption)
+        page.button(key="train_curves_resume").click().run()
+        with JobStore(workspace) as store:
+            [job] = store.list(task="train")
+        assert job.params == {"run_id": "done", "resume": True}
+    (folder / "run.json").write_text(json.dumps(record))
+
+
+def test_the_page_of_a_network_loads_no_torch() -> None:
+    code = "import sys, vccapp.ui.training, vccapp.models.base as b; list(b.MODELS); print('torch' in sys.modules)"
+    root = Path(__file__).resolve().parents[1]
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
+    assert out.stdout.strip() == "False"

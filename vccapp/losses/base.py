@@ -1,0 +1,108 @@
+"""What a loss is, what it may look at, and the registry that finds them.
+
+    tables = read_tables(index, labels, genes)                  # once: what is known of every training label
+    context = Context(tables.to(device), label)                 # a step: the label of each set
+    LOSSES["energy"](predicted, target, context)                # a scalar to be minimised
+
+predicted, target : (sets, cells, genes) log1p values; the cells of a set share a label. A loss of single cells takes
+sets of one. To add one, write `vccapp/losses/<name>.py` with a registered function that has these three arguments.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vccapp.data.schema import CONTROL, genes_of
+from vccapp.registry import Registry
+from vccapp.stats.index import Index
+
+LOSSES = Registry("loss", package="vccapp.losses")
+SIGNIFICANT = np.float32(0.05)
+
+Loss = Callable[[Tensor, Tensor, "Context"], Tensor]
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What the index says of every label, over the modelled genes; row 0 is the control.
+
+    means, deltas : (labels, genes) float32 log1p, of all cells of the label; minus the control's
+    error : (labels, genes) standard error of the delta, never 0
+    expressed : (labels, genes) bool, some cell of the label has the gene
+    de : (labels, genes) int8, -1 down, 1 up at FDR < 0.05, 0 neither
+    tested : (labels, genes) bool, genes that the DE and rank losses look at: not the label's own targets
+    reliability : (labels,) Spearman-Brown corrected correlation of the two halves' deltas, 0 .. 1; 0 for the control
+    """
+
+    means: Tensor
+    deltas: Tensor
+    error: Tensor
+    expressed: Tensor
+    de: Tensor
+    tested: Tensor
+    reliability: Tensor
+
+    def to(self, device: torch.device | str) -> Self:
+        return type(self)(*(getattr(self, field.name).to(device) for field in fields(self)))
+
+
+@dataclass(frozen=True)
+class Context:
+    """A step: what is known, the label of each set, and the control cells that it started from.
+
+    label : (sets,) int64 rows of the tables; controls : like predicted, for the losses that compare cell with cell
+    """
+
+    tables: Tables
+    label: Tensor
+    controls: Tensor | None = None
+
+    @property
+    def control_mean(self) -> Tensor:
+        """(genes,)"""
+        return self.tables.means[0]
+
+    def perturbed(self) -> Tensor:
+        """(sets,) bool: not the controls."""
+        return self.label > 0
+
+
+def read_tables(index: Index, labels: Sequence[str], genes: np.ndarray) -> Tables:
+    """Of `labels`, the control first, over the genes at these positions."""
+    rows = index.rows(list(labels))
+
+    def read(name: str) -> np.ndarray:
+        return np.ascontiguousarray(index.array(name)[rows][:, genes])
+
+    means, variance = read("mean").astype(np.float32), read("variance")
+    n_cells = index.perturbations["n_cells"].to_numpy()[rows]
+    own = variance / np.maximum(n_cells, 1)[:, None]
+    error = np.sqrt(own + own[0])
+    floor = np.median(error[error > 0]) if (error > 0).any() else 1.0
+    lfc, significant = read("de/lfc_2025"), read("de/fdr") < SIGNIFICANT
+    names = index.genes["gene"].to_numpy(str)[genes]
+    targets = [() if label == CONTROL else genes_of(label) for label in labels]
+    halves = index.array("half_mean")[:, rows][:, :, genes]
+    return Tables(
+        means=torch.from_numpy(means),
+        deltas=torch.from_numpy(means - means[0]),
+        error=torch.from_numpy(np.maximum(error, 0.1 * floor).astype(np.float32)),
+        expressed=torch.from_numpy(means > 0),
+        de=torch.from_numpy((np.sign(np.nan_to_num(lfc)) * significant).astype(np.int8)),
+        tested=torch.from_numpy(np.stack([~np.isin(names, own) for own in targets])),
+        reliability=torch.from_numpy(_reliability(halves)),
+    )
+
+
+def _reliability(halves: np.ndarray) -> np.ndarray:
+    """(labels,) float32 from the means of both halves (2, labels, genes); see `vccapp.stats.views`."""
+    deltas = (halves - halves[:, :1]).astype(np.float64)
+    deltas -= deltas.mean(axis=2, keepdims=True)
+    lengths = np.linalg.norm(deltas, axis=2).prod(axis=0)
+    r = np.divide((deltas[0] * deltas[1]).sum(axis=1), lengths, out=np.zeros_like(lengths), where=lengths > 0)
+    r = np.clip(r, 0, 1)
+    return (2 * r / (1 + r)).astype(np.float32)

@@ -1,0 +1,34 @@
+"""Scouter's direction-aware loss: does the prediction leave the control on the right side?
+
+The original compares signs, cell by cell with the paired control: (sign(y - x) - sign(yhat - x))^2. That has no
+gradient anywhere, so it changes what is reported and nothing that is learnt; `sign_loss` is for comparisons with it.
+Ours: (tanh((mean yhat - mean x) / width) - sign(delta))^2, of each perturbation's mean prediction in the step against
+the mean control, over genes whose real delta is larger than its standard error, `width` being twice that error.
+"""
+
+import torch
+from torch import Tensor
+
+from vccapp.losses.autofocus import cell_weights
+from vccapp.losses.base import LOSSES, Context
+
+
+@LOSSES.register("direction")
+def direction(predicted: Tensor, target: Tensor, context: Context) -> Tensor:
+    """Mean over clear genes and perturbations, 0 .. 4; 0 where none is clear."""
+    tables = context.tables
+    label, at = context.label.unique(return_inverse=True)
+    total = predicted.new_zeros(len(label), predicted.shape[2]).index_add(0, at, predicted.mean(1))
+    found = total / at.bincount()[:, None] - context.control_mean
+    delta, error = tables.deltas[label], tables.error[label]
+    clear = (delta.abs() > error) & (label > 0)[:, None]
+    wrong = (torch.tanh(found / (2 * error)) - delta.sign()).square() * clear
+    return (wrong.sum(1) / clear.sum(1).clamp_min(1)).sum() / (label > 0).sum().clamp_min(1)
+
+
+@torch.no_grad()
+def sign_loss(predicted: Tensor, target: Tensor, context: Context) -> Tensor:
+    """The original's term, over expressed genes; it carries no gradient there either."""
+    wrong = torch.sign(target - context.controls) - torch.sign(predicted - context.controls)
+    wrong = wrong.square() * context.tables.expressed[context.label][:, None]
+    return (wrong.sum((1, 2)) * cell_weights(context)).sum() / predicted.shape[1]

@@ -1,0 +1,50 @@
+"""What a network adds to: the prediction of another, closed-form model.
+
+    make = partial(make_baseline, "ridge", embedding="default")
+    shifts = cross_fit(make, index, split, seed=0)      # (train, n_genes): the network learns what these leave over
+    make().fit(index, split).predict(labels)            # and is added to this
+
+A baseline knows its own training perturbations better than others. So what it leaves over of each is taken from a fit
+without it: the network then learns the very kind of residual that it is asked for later.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from vccapp.data.split import Split
+from vccapp.errors import SpecError
+from vccapp.models.base import MODELS, Model, make_model
+from vccapp.stats.index import Index
+
+FOLDS = 5
+MIN_PERTURBATIONS = 10
+NETWORKS = ("state", "state_checkpoint", "scouter")
+
+
+def make_baseline(name: str, *, embedding: str) -> Model:
+    """The unfitted model called `name`, which reads `embedding` if its own default is the one that ships with the app.
+
+    Raises SpecError for a network, or an unknown name.
+    """
+    if name in NETWORKS:
+        msg = f"'{name}' cannot be the baseline of a network, as it is one; choose a closed-form model such as ridge."
+        raise SpecError(msg)
+    field = MODELS[name].Spec.model_fields.get("embedding")
+    return make_model(name, {"embedding": embedding} if field is not None and field.default == "default" else {})
+
+
+def cross_fit(make: Callable[[], Model], index: Index, split: Split, *, seed: int) -> np.ndarray:
+    """(train, n_genes) float32 deltas of the training perturbations, each predicted by a fit without it.
+
+    With fewer than MIN_PERTURBATIONS of them by one fit with all.
+    """
+    labels = np.array(split.train)
+    if len(labels) < MIN_PERTURBATIONS:
+        return make().fit(index, split, seed=seed).predict(split.train)
+    fold = np.random.default_rng((seed, 4)).permutation(len(labels)) % FOLDS
+    deltas = np.empty((len(labels), len(index.genes)), np.float32)
+    for i in range(FOLDS):
+        rest = split.model_copy(update={"train": tuple(labels[fold != i].tolist())})
+        deltas[fold == i] = make().fit(index, rest, seed=seed).predict(labels[fold == i].tolist())
+    return deltas

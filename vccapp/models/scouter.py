@@ -1,0 +1,293 @@
+"""Scouter: a compressor of control cells and a generator from gene vectors, trained on pairs of cells.
+
+Source: Zhu & Li, "Scouter predicts transcriptional responses to genetic perturbations with large language model
+embeddings" (2024), and its package scouter-learn 0.1.10, which `faithful` follows to the letter. By default mended:
+
+    faithful                                              ours
+    a control is paired with a cell once and for all      pairs are drawn anew in each epoch
+    the direction term has no gradient                    it has one, see `vccapp.losses.direction`
+    the last weights are kept                             those that predicted held-out perturbations best
+    the network predicts the cell                         what a closed-form baseline leaves over; it starts there
+    gene vectors as they are                              centred, of unit length, and the number of targets beside them
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from vccapp.data.embeddings import open_embedding
+from vccapp.data.split import Split
+from vccapp.models.base import MODELS, PROGRAM_BYTES, Estimate, Fitting, Model, ModelSpec, targets
+from vccapp.models.features import Features
+from vccapp.models.residual import cross_fit, make_baseline
+from vccapp.neural.estimate import BYTES_A_WEIGHT, TORCH_BYTES, measure_speed
+from vccapp.neural.full_genes import FullGenes
+from vccapp.neural.sampler import CONTROLS, Cells, Pairs, PairSampler, read_cells
+from vccapp.progress import part
+from vccapp.stats.cell_matrix import CellMatrix, choose_genes, matrix_bytes, open_cell_matrix
+from vccapp.stats.index import Index
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vccapp.neural.loop import LoopSpec
+    from vccapp.neural.scouter_net import ScouterNet, ScouterShape
+    from vccapp.neural.scouter_task import ScouterTask
+
+N_VALIDATED = 4096
+"""Cells of the validation loss at most, drawn once."""
+EFFICIENCY = 0.75
+"""Of the speed of a large product of matrices, that the training reaches; measured."""
+
+
+class ScouterSpec(ModelSpec):
+    genes: int = Field(2000, ge=0, description="Most variable genes to model, the rest follows from them; 0: all.")
+    embedding: str = Field(
+        "default",
+        description="What it knows of a gene: default (ships with the app), expression (from the controls), the path "
+        "of a file (GenePT pickle, .pt, npz, parquet, csv, .gmt), or several joined by +.",
+    )
+    missing: Literal["mean", "error"] = Field(
+        "mean", description="A target without a vector: mean takes that of a mean gene, error stops."
+    )
+    baseline: str = Field("ridge", description="Model whose prediction the network adds to; empty: none.")
+    epochs: int = Field(40, ge=1, description="Times that every perturbed cell is seen, at most.")
+    steps: int = Field(0, ge=0, description="Steps at most; 0: as many as the epochs take.")
+    batch_size: int = Field(256, ge=2, description="Pairs of a perturbed and a control cell a step.")
+    learning_rate: float = Field(1e-3, gt=0, description="Of Adam, in the first epoch.")
+    decay: float = Field(0.9, gt=0, le=1, description="Factor of the learning rate after each epoch.")
+    gamma: float = Field(0.0, ge=0, description="Errors count to the power of 2 + gamma (autofocus).")
+    direction: float = Field(0.01, ge=0, description="Weight of the direction loss (the paper's lambda: 0.01 to 0.5).")
+    patience: int = Field(5, ge=0, description="Epochs without a better metric before the end; 0: no early end.")
+    min_improvement: float = Field(0.001, ge=0, description="What counts as better.")
+    metric: Literal["val_pearson_delta", "val_pds", "val_mae", "val_loss"] = Field(
+        "val_pearson_delta", description="What decides which weights are kept; val_loss is that of held-out cells."
+    )
+    mapping: Literal["random", "batch"] = Field("random", description="The control of a cell: any, or of its batch.")
+    n_controls: int = Field(300, ge=1, description="Control cells that a prediction is the mean over.")
+    width: int = Field(2048, ge=1, description="Of the widest layers.")
+    inner: int = Field(512, ge=1, description="Of the compressor's second layer.")
+    code: int = Field(64, ge=1, description="Numbers that a control cell is compressed to.")
+    faithful: bool = Field(
+        False,
+        description="As the original trains: no baseline, fixed pairs, a direction loss without gradient, "
+        "val_loss for the early end, last weights.",
+    )
+
+
+@MODELS.register("scouter")
+class Scouter(Model):
+    name = "scouter"
+    label = "Scouter"
+    description = "A network from control cells and gene vectors of the targets to perturbed cells."
+    Spec = ScouterSpec
+
+    spec: ScouterSpec
+    modelled: np.ndarray  # positions of the genes of the network
+    controls: np.ndarray  # (n_controls, modelled) float16 log1p
+    features: Features
+    network: "ScouterNet"  # in eval mode, on the CPU
+    rest: FullGenes
+    baseline: Model | None  # fitted
+
+    def learn(self, index: Index, split: Split, fitting: Fitting) -> None:
+        import torch
+
+        from vccapp.losses.base import read_tables
+        from vccapp.neural.loop import choose_device, run_loop
+        from vccapp.neural.scouter_net import ScouterNet
+        from vccapp.neural.scouter_task import ScouterTask
+
+        spec, device = self.spec, choose_device(fitting.device)
+        preparing, training = part(fitting.progress, 0.0, 0.1), part(fitting.progress, 0.1, 1.0)
+        self.modelled = choose_genes(index, spec.genes)
+        matrix = open_cell_matrix(index, self.modelled, memory_bytes=fitting.memory_bytes // 3, progress=preparing)
+        self.features = self._open_features(index)
+        self.rest = FullGenes.fit(index, split.train, self.modelled)
+        cells = read_cells(index, (*split.train, *split.val))
+        self._keep_controls(matrix, cells, seed=fitting.seed)
+        base = self._fit_baseline(index, split, cells.labels, seed=fitting.seed)
+        seen = dataclasses.replace(cells, label=np.where(cells.label > len(split.train), -1, cells.label))
+        sampler = PairSampler(
+            seen, batch_size=spec.batch_size, seed=fitting.seed, mapping=spec.mapping, fixed=spec.faithful
+        )
+        task = ScouterTask(
+            sampler,
+            read=matrix.rows,
+            vectors=self._vectors(cells.labels),
+            base=base,
+            tables=read_tables(index, cells.labels, self.modelled),
+            gamma=spec.gamma,
+            direction_weight=spec.direction,
+            faithful=spec.faithful,
+            device=device,
+        )
+        torch.manual_seed(fitting.seed)
+        self.network = ScouterNet(self._shape(), residual=base is not None).to(device)
+        run_loop(
+            self.network,
+            next_batch=task.batch,
+            step_loss=task.step_loss,
+            validate=self._validation(cells, split, task, fitting),
+            spec=self._loop(sampler.steps_per_epoch, validated=bool(split.val), scored=fitting.validate is not None),
+            fitting=dataclasses.replace(fitting, progress=training),
+        )
+        self.network.cpu()
+
+    def predict_deltas(self, perturbations: list[str]) -> np.ndarray:
+        import torch
+
+        device = next(self.network.parameters()).device
+        controls = torch.from_numpy(self.controls.astype(np.float32)).to(device)
+        vectors = torch.from_numpy(self._vectors(perturbations)).to(device)
+        with torch.inference_mode():
+            output = self.network.mean_output(self.network.encoder(controls), vectors).cpu().numpy()
+        if self.baseline is None:
+            return self.rest.complete(output - self.control_mean[self.modelled])
+        shift = self.baseline.predict(perturbations)
+        return self.rest.complete(shift[:, self.modelled] + output, shift=shift)
+
+    def coverage(self, perturbations: Sequence[str]) -> pd.DataFrame:
+        """As the base class; n_known counts the targets that have a gene vector."""
+        return super().coverage(perturbations).assign(n_known=self.features.count_known(perturbations))
+
+    def estimate(self, index: Index, split: Split) -> Estimate:
+        """Time of all epochs; an early end is not foreseen."""
+        spec, n_all = self.spec, len(index.genes)
+        n_genes = min(spec.genes or n_all, n_all)
+        sizes = index.perturbations.set_index("perturbation")["n_cells"]
+        n_cells = int(sizes.loc[list(split.train)].sum())
+        steps = self._count_steps(max(1, n_cells // min(spec.batch_size, max(n_cells, 1))))
+        vector = 256 + spec.code
+        weights = 2 * n_genes * spec.width + spec.width * (spec.inner + vector) + spec.inner * spec.code
+        # Forward and backward are three products of each weight, but the first layer's input needs no gradient.
+        flops = 2 * spec.batch_size * (3 * weights - n_genes * spec.width) + 12 * weights
+        cells = matrix_bytes(index, n_genes)
+        memory = PROGRAM_BYTES + TORCH_BYTES + BYTES_A_WEIGHT * weights + 40 * spec.batch_size * n_genes * 4
+        memory += cells if cells <= 4e9 / 3 else 0
+        memory += 6 * (len(split.train) + len(split.val) + 1) * n_all * 4
+        seconds = steps * flops / (EFFICIENCY * measure_speed()) + cells / 1e8
+        text = f"{weights / 1e6:.1f} million weights, at most {steps:,} steps of {spec.batch_size:,} cells"
+        return Estimate(seconds=seconds, memory_bytes=int(memory), text=text)
+
+    def state(self) -> dict[str, np.ndarray]:
+        weights = {f"network.{name}": value.cpu().numpy() for name, value in self.network.state_dict().items()}
+        own = {"controls": self.controls} | self.features.state()
+        rest = {f"rest.{name}": array for name, array in self.rest.state().items()}
+        base = {} if self.baseline is None else self.baseline.state()
+        return weights | own | rest | {f"baseline.{name}": array for name, array in base.items()}
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        import torch
+
+        from vccapp.neural.scouter_net import ScouterNet
+
+        def named(kind: str) -> dict[str, np.ndarray]:
+            return {k.removeprefix(f"{kind}."): v for k, v in state.items() if k.startswith(f"{kind}.")}
+
+        self.controls, self.features = state["controls"], Features.restore(state)
+        self.rest = FullGenes.restore(named("rest"))
+        self.modelled = self.rest.modelled
+        self.network = ScouterNet(self._shape(), residual=False).eval()
+        self.network.load_state_dict({name: torch.from_numpy(array) for name, array in named("network").items()})
+        self.baseline = self._make_baseline()
+        if self.baseline is not None:
+            for name in ("genes", "control_mean", "trained_on"):
+                setattr(self.baseline, name, getattr(self, name))
+            self.baseline.restore(named("baseline"))
+
+    def _open_features(self, index: Index) -> Features:
+        if not self.spec.faithful:
+            return Features.open(self.spec.embedding, index)
+        embedding = open_embedding(self.spec.embedding, index)
+        return Features(embedding.genes, embedding.matrix, name=embedding.name)
+
+    def _vectors(self, perturbations: Sequence[str]) -> np.ndarray:
+        """(n, d) float32: sums over the targets; ours with their number, which tells an unknown gene from none."""
+        vectors = self.features.rows(perturbations, missing=self.spec.missing)
+        if self.spec.faithful:
+            return vectors
+        return np.hstack([vectors, np.array([[len(targets(label))] for label in perturbations], np.float32)])
+
+    def _shape(self) -> "ScouterShape":
+        from vccapp.neural.scouter_net import ScouterShape
+
+        spec = self.spec
+        return ScouterShape(
+            n_genes=len(self.modelled),
+            n_features=self._vectors(self.trained_on[:1]).shape[1],
+            encoder=(spec.width, spec.inner),
+            code=spec.code,
+            generator=(spec.width,),
+        )
+
+    def _make_baseline(self) -> Model | None:
+        spec = self.spec
+        return None if spec.faithful or not spec.baseline else make_baseline(spec.baseline, embedding=spec.embedding)
+
+    def _fit_baseline(self, index: Index, split: Split, labels: Sequence[str], *, seed: int) -> np.ndarray | None:
+        """Fit it, and return what the network adds to for each label (labels, modelled): a pseudobulk, log1p."""
+        self.baseline = self._make_baseline()
+        if self.baseline is None:
+            return None
+        self.baseline.fit(index, split, seed=seed)
+        shifts = np.zeros((len(labels), len(self.genes)), np.float32)
+        n_train = len(split.train)
+        shifts[1 : 1 + n_train] = cross_fit(self._make_baseline, index, split, seed=seed)
+        if split.val:
+            shifts[1 + n_train :] = self.baseline.predict(split.val)
+        return np.ascontiguousarray((self.control_mean + shifts)[:, self.modelled])
+
+    def _keep_controls(self, matrix: CellMatrix, cells: Cells, *, seed: int) -> None:
+        rows = np.random.default_rng((seed, 5)).permutation(cells.of(CONTROLS))[: self.spec.n_controls]
+        self.controls = matrix.rows(rows).astype(np.float16)
+
+    def _validation(
+        self, cells: Cells, split: Split, task: "ScouterTask", fitting: Fitting
+    ) -> "Callable[[ScouterNet], dict[str, float]] | None":
+        """Loss of held-out cells, each with a control, and scores of the predicted deltas."""
+        rng = np.random.default_rng((fitting.seed, 6))
+        rows = rng.permutation(np.flatnonzero(cells.label > len(split.train)))[:N_VALIDATED]
+        if not len(rows):
+            return None
+        controls = rng.choice(cells.of(CONTROLS), len(rows))
+
+        def validate(network: "ScouterNet") -> dict[str, float]:
+            total = 0.0
+            for first in range(0, len(rows), self.spec.batch_size):
+                at = slice(first, first + self.spec.batch_size)
+                batch = task.gather(Pairs(rows[at], controls[at], cells.label[rows[at]]))
+                total += task.step_loss(network, batch)["loss"].item() * len(rows[at])
+            scores = fitting.validate(self.predict_deltas(list(split.val))) if fitting.validate else {}
+            return {"val_loss": total / len(rows)} | scores
+
+        return validate
+
+    def _count_steps(self, steps_per_epoch: int) -> int:
+        whole = self.spec.epochs * steps_per_epoch
+        return min(whole, self.spec.steps or whole)
+
+    def _loop(self, steps_per_epoch: int, *, validated: bool, scored: bool) -> "LoopSpec":
+        from vccapp.neural.loop import LoopSpec
+
+        spec = self.spec
+        metric = spec.metric if scored and not spec.faithful else "val_loss"
+        return LoopSpec(
+            steps=self._count_steps(steps_per_epoch),
+            learning_rate=spec.learning_rate,
+            schedule="exponential",
+            decay=spec.decay,
+            decay_every=steps_per_epoch,
+            clip=1.0,
+            validate_every=steps_per_epoch if validated else 0,
+            validate_start=not spec.faithful,
+            metric=metric,
+            better="low" if metric in ("val_loss", "val_mae") else "high",
+            patience=spec.patience,
+            min_improvement=spec.min_improvement,
+            keep="last" if spec.faithful else "best",
+        )

@@ -1,0 +1,299 @@
+"""STATE's state transition (ST): a transformer over sets of cells, trained on the data.
+
+Source: Adduri et al. 2025, as the package arc-state 0.11 trains it; `faithful` does what that does. By default mended:
+the energy distance without its bias, an output residual on top of a closed-form model's prediction, so that the network
+starts there, sets drawn anew in each epoch, AdamW with warm-up and cosine, averaged weights, and in the end the weights
+that predicted held-out perturbations best.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from pydantic import Field
+
+from vccapp.data.split import Split
+from vccapp.errors import SpecError
+from vccapp.models.base import MODELS, PROGRAM_BYTES, Estimate, Fitting, Model
+from vccapp.models.features import WIDTH, Features
+from vccapp.models.label_rows import EmbeddedRows, TableRows
+from vccapp.models.residual import cross_fit, make_baseline
+from vccapp.models.set_transformer import N_CONTROLS, SetSpec, SetTransformer, take
+from vccapp.models.state_start import open_start
+from vccapp.neural.estimate import BYTES_A_WEIGHT, TORCH_BYTES, measure_speed
+from vccapp.neural.full_genes import FullGenes
+from vccapp.neural.sampler import CONTROLS, Cells, SetSampler, read_cells
+from vccapp.neural.state_shape import PRESETS, StateShape
+from vccapp.progress import part
+from vccapp.stats.cell_embedding import open_cell_embedding
+from vccapp.stats.cell_matrix import CellMatrix, choose_genes, matrix_bytes, open_cell_matrix
+from vccapp.stats.index import Index
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vccapp.losses.base import Tables
+    from vccapp.neural.loop import LoopSpec
+    from vccapp.neural.state_task import Rows, SetBatch, SetLoss
+
+ONE_HOT = "one-hot"
+GENES = "genes"
+CLIP = 10.0
+EFFICIENCY = 0.75
+"""Of the speed of a large product of matrices, that the training reaches; measured."""
+EMA = 0.99
+
+
+class StateSpec(SetSpec):
+    preset: Literal["xs", "sm", "base"] = Field(
+        "xs", description="Size: xs for CPUs (256 wide, 2 layers), sm and base as the original's state_sm and state."
+    )
+    genes: int = Field(2000, ge=0, description="Most variable genes to model; 0: all.")
+    inputs: str = Field(
+        "genes",
+        description="What it sees of a control cell: genes, or the name of a cell embedding (`vccapp model embed`), "
+        "X_state or X_pca. The genes are predicted either way.",
+    )
+    embedding: str = Field(
+        "default",
+        description="What it knows of a perturbation: default (the gene embedding that ships with the app), "
+        "expression, the path of a file (also STATE's .pt of features), several joined by +, or one-hot (training "
+        "targets only).",
+    )
+    set_size: int = Field(128, ge=2, description="Cells a set.")
+    sets: int = Field(16, ge=1, description="Sets a step.")
+    steps: int = Field(1000, ge=1, description="Training steps at most.")
+    learning_rate: float = Field(3e-4, gt=0, description="Of AdamW, after a warm-up of a tenth of the steps.")
+    weight_decay: float = Field(0.01, ge=0, description="Of AdamW.")
+    loss: Literal["C1", "C2", "C3", "C4"] = Field(
+        "C2",
+        description="C1: energy distance; C2: + error of the pseudobulk; C3: + DE genes; C4: + rank among effects.",
+    )
+    mapping: Literal["random", "batch"] = Field("random", description="Controls of a set: any, or of the cells' batch.")
+    controls_as_items: bool = Field(True, description="Sets of controls are learnt from too.")
+    baseline: str = Field("ridge", description="Model whose prediction the network adds to; empty: none.")
+    batch_encoder: bool = Field(False, description="The network is told the batch of the cells.")
+    dropout: float = Field(0.1, ge=0, lt=1, description="In the encoders and the head.")
+    validate_every: int = Field(100, ge=1, description="Steps between validations on the split's val part.")
+    patience: int = Field(8, ge=0, description="Validations without a better metric before the end; 0: no early end.")
+    metric: Literal["val_pearson_delta", "val_pds", "val_mae"] = Field(
+        "val_pearson_delta", description="What decides which weights are kept."
+    )
+    start: str = Field(
+        "",
+        description="Folder of a fitted `state` model or a converted checkpoint to go on from; its sizes, genes and "
+        "features replace those above.",
+    )
+    adapt: Literal["all", "background", "lora"] = Field(
+        "lora",
+        description="What of it is trained: background (batches and biases), lora (that, and a change of low rank to "
+        "attention), or all.",
+    )
+    faithful: bool = Field(
+        False,
+        description="As the original: hidden residual, biased energy distance alone, no baseline, Adam at a constant "
+        "rate, last weights.",
+    )
+
+
+@MODELS.register("state")
+class State(SetTransformer):
+    name = "state"
+    label = "STATE (ST)"
+    description = "Transformer over sets of cells, from controls and gene vectors of the targets to perturbed cells."
+    Spec = StateSpec
+
+    spec: StateSpec
+    baseline: Model | None  # fitted
+    rest: FullGenes
+
+    def learn(self, index: Index, split: Split, fitting: Fitting) -> None:
+        import torch
+
+        from vccapp.losses.base import read_tables
+        from vccapp.neural.adapt import choose_trained, merge_adapters, replace_batches
+        from vccapp.neural.loop import choose_device, run_loop
+        from vccapp.neural.state_net import StateNet
+        from vccapp.neural.state_task import SetTask
+
+        spec, device = self.spec, choose_device(fitting.device)
+        preparing, training = part(fitting.progress, 0.0, 0.1), part(fitting.progress, 0.1, 1.0)
+        start = open_start(Path(spec.start).expanduser()) if spec.start else None
+        genes = choose_genes(index, spec.genes) if start is None else start.positions(self.genes)
+        self.columns = self.predicted = genes
+        matrix = open_cell_matrix(index, self.predicted, memory_bytes=fitting.memory_bytes // 3, progress=preparing)
+        self.rest = FullGenes.fit(index, split.train, self.predicted)
+        cells = read_cells(index, split.train)
+        self.rows = self._make_rows(index, split) if start is None else start.rows
+        residual = self._residual if start is None else start.network.shape.residual
+        shifts = self._fit_baseline(index, split, residual, seed=fitting.seed)
+        inputs = self._open_inputs(index, matrix)
+        self._keep_controls(inputs, matrix.rows, cells, seed=fitting.seed)
+        torch.manual_seed(fitting.seed)
+        self.set_size = spec.set_size
+        n_batches = cells.n_batches if spec.batch_encoder else 0
+        if start is None:
+            sizes = {"n_inputs": self.controls.shape[1], "n_features": self.rows.width, "n_batches": n_batches}
+            self.network = StateNet(self._shape(len(self.predicted), **sizes)).to(device)
+        else:
+            self.network = start.network.to(device)
+            replace_batches(self.network, cells.n_batches)
+            choose_trained(self.network, spec.adapt)
+        task = SetTask(
+            SetSampler(
+                cells,
+                n_sets=spec.sets,
+                set_size=spec.set_size,
+                seed=fitting.seed,
+                mapping=spec.mapping,
+                with_controls=spec.controls_as_items,
+            ),
+            inputs=inputs,
+            outputs=matrix.rows,
+            features=self.rows.of(cells.labels, missing=spec.missing),
+            shifts=shifts,
+            loss=self._make_loss(read_tables(index, cells.labels, self.predicted).to(device)),
+            device=device,
+        )
+        validate = fitting.validate
+        run_loop(
+            self.network,
+            next_batch=task.batch,
+            step_loss=task.step_loss,
+            validate=None if validate is None else lambda _: validate(self._validation_deltas(split.val)),
+            spec=self._loop(validated=validate is not None),
+            fitting=dataclasses.replace(fitting, progress=training),
+        )
+        merge_adapters(self.network)
+        self.network.cpu()
+
+    def shift(self, perturbations: Sequence[str]) -> np.ndarray | None:
+        return None if self.baseline is None else self.baseline.predict(perturbations)[:, self.predicted]
+
+    def complete(self, perturbations: Sequence[str], deltas: np.ndarray) -> np.ndarray:
+        return self.rest.complete(deltas, shift=None if self.baseline is None else self.baseline.predict(perturbations))
+
+    def state(self) -> dict[str, np.ndarray]:
+        own = {} if self.baseline is None else self.baseline.state()
+        rest = {f"rest.{name}": value for name, value in self.rest.state().items()}
+        return super().state() | rest | {f"baseline.{name}": value for name, value in own.items()}
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        super().restore(state)
+        self.rest = FullGenes.restore(take(state, "rest"))
+        self.baseline = self._make_baseline(self.network.shape.residual)
+        if self.baseline is not None:
+            for name in ("genes", "control_mean", "trained_on"):
+                setattr(self.baseline, name, getattr(self, name))
+            self.baseline.restore(take(state, "baseline"))
+
+    def estimate(self, index: Index, split: Split) -> Estimate:
+        """Time of all steps (an early end is not foreseen), without validations; memory at the peak."""
+        spec, n_all = self.spec, len(index.genes)
+        n_genes = min(spec.genes or n_all, n_all)
+        shape = self._shape(n_genes, n_features=WIDTH)
+        cells, weights = spec.sets * spec.set_size, shape.count_weights()
+        # Forward and backward are three products of each weight, but the inputs need no gradient.
+        flops = 2 * (3 * weights - n_genes * shape.width)
+        flops += 12 * spec.set_size * (shape.n_layers * shape.width + 2 * n_genes)
+        stored = matrix_bytes(index, n_genes)
+        memory = PROGRAM_BYTES + TORCH_BYTES + BYTES_A_WEIGHT * weights + 4 * cells * shape.count_kept()
+        memory += stored if stored <= 4e9 / 3 else 0
+        memory += 6 * (len(split.train) + len(split.val) + 1) * n_all * 4
+        seconds = spec.steps * cells * flops / (EFFICIENCY * measure_speed()) + stored / 1e8
+        text = f"{weights / 1e6:.1f} million weights, at most {spec.steps:,} steps of {cells:,} cells"
+        return Estimate(seconds=seconds, memory_bytes=int(memory), text=text)
+
+    @property
+    def _residual(self) -> Literal["hidden", "output"]:
+        return "hidden" if self.spec.faithful else "output"
+
+    def _make_baseline(self, residual: str) -> Model | None:
+        """Unfitted; None for networks that cannot be added to one."""
+        spec = self.spec
+        if residual == "hidden" or not spec.baseline:
+            return None
+        return make_baseline(spec.baseline, embedding="default" if spec.embedding == ONE_HOT else spec.embedding)
+
+    def _fit_baseline(self, index: Index, split: Split, residual: str, *, seed: int) -> np.ndarray | None:
+        """Fit it, and return what is added for the control and each training perturbation: (labels, n_outputs)."""
+        self.baseline = self._make_baseline(residual)
+        if self.baseline is None:
+            return None
+        self.baseline.fit(index, split, seed=seed)
+        shifts = cross_fit(lambda: self._make_baseline(residual), index, split, seed=seed)[:, self.predicted]
+        return np.vstack([np.zeros_like(shifts[:1]), shifts])
+
+    def _make_rows(self, index: Index, split: Split) -> EmbeddedRows | TableRows:
+        if self.spec.embedding == ONE_HOT:
+            return TableRows.one_hot(split.train)
+        return EmbeddedRows(Features.open(self.spec.embedding, index))
+
+    def _open_inputs(self, index: Index, matrix: CellMatrix) -> "Rows":
+        """What reads the network's inputs of cells. Raises SpecError for an embedding that is not there."""
+        if self.spec.inputs == GENES:
+            return matrix.rows
+        if self.spec.cells == "network":
+            msg = f"A network that sees {self.spec.inputs} cannot make cells of genes alone; choose cells = anchored."
+            raise SpecError(msg)
+        embedded = open_cell_embedding(index, self.spec.inputs)
+        return lambda rows: np.asarray(embedded[rows], np.float32)
+
+    def _keep_controls(self, inputs: "Rows", outputs: "Rows", cells: Cells, *, seed: int) -> None:
+        rows = np.random.default_rng((seed, 5)).permutation(cells.of(CONTROLS))[:N_CONTROLS]
+        self.controls = inputs(rows).astype(np.float16)
+        self.control_values = self.controls if self.spec.inputs == GENES else outputs(rows).astype(np.float16)
+        self.control_batches = cells.batch[rows].astype(np.int64)
+
+    def _validation_deltas(self, perturbations: Sequence[str]) -> np.ndarray:
+        """As `predict`, from a quarter of the controls."""
+        return self.complete(perturbations, self.network_deltas(perturbations, n_controls=N_CONTROLS // 4))
+
+    def _shape(self, n_genes: int, *, n_features: int, n_inputs: int | None = None, n_batches: int = 0) -> StateShape:
+        return StateShape(
+            n_inputs=n_inputs or n_genes,
+            n_outputs=n_genes,
+            n_features=n_features,
+            n_batches=n_batches,
+            dropout=self.spec.dropout,
+            residual=self._residual,
+            nonnegative=self.spec.faithful,
+            **PRESETS[self.spec.preset],
+        )
+
+    def _make_loss(self, tables: "Tables") -> "SetLoss":
+        from vccapp.losses.base import Context
+        from vccapp.losses.energy import energy
+        from vccapp.losses.ladder import LADDER, combine
+
+        weights = LADDER["C1" if self.spec.faithful else self.spec.loss]
+        instead = {"energy": partial(energy, v_statistic=True)} if self.spec.faithful else {}
+
+        def loss(cells: "Tensor", batch: "SetBatch") -> dict[str, "Tensor"]:
+            context = Context(tables, batch.label, batch.values)
+            return combine(weights, cells, batch.cells, context, instead=instead)
+
+        return loss
+
+    def _loop(self, *, validated: bool) -> "LoopSpec":
+        from vccapp.neural.loop import LoopSpec
+
+        spec = self.spec
+        common = {"steps": spec.steps, "learning_rate": spec.learning_rate, "clip": CLIP}
+        common |= {"validate_every": spec.validate_every if validated else 0, "metric": spec.metric}
+        common |= {"better": "low" if spec.metric == "val_mae" else "high"}
+        if spec.faithful:
+            return LoopSpec(**common, keep="last")
+        return LoopSpec(
+            **common,
+            schedule="cosine",
+            warmup=max(1, spec.steps // 10),
+            final=0.05,
+            optimiser="adamw",
+            weight_decay=spec.weight_decay,
+            ema=EMA,
+            patience=spec.patience,
+        )

@@ -1,0 +1,67 @@
+"""Checkpoints of a training that can be killed at any moment: folders `step-00000120`, the last of which is whole.
+
+    network.safetensors     weights and buffers; best.* and average.* are those of the best and of the averaged network
+    optimiser.pt            the optimiser's state, written by torch.save and read with weights_only=True
+    state.json              the step, and whatever else the loop counts
+
+A checkpoint is written under a new name and only then are older ones removed, so there is one at every moment.
+"""
+
+import json
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from vccapp.data.atomic import read_json, write_folder
+from vccapp.errors import DataError
+
+NAME = re.compile(r"step-(\d+)")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Everything that a loop needs to go on as if it had not been interrupted."""
+
+    step: int  # steps done
+    weights: dict[str, Tensor]
+    optimiser: dict[str, Any]
+    counts: dict[str, Any]  # plain JSON
+
+
+def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write into `folder`, and remove the older checkpoints there."""
+    target = folder / f"step-{checkpoint.step:08d}"
+    with write_folder(target) as beside:
+        save_file(
+            {name: value.contiguous() for name, value in checkpoint.weights.items()}, beside / "network.safetensors"
+        )
+        torch.save(checkpoint.optimiser, beside / "optimiser.pt")
+        (beside / "state.json").write_text(json.dumps({"step": checkpoint.step} | checkpoint.counts) + "\n")
+    for path in folder.iterdir():
+        if path.name != target.name and (NAME.fullmatch(path.name) or path.suffix == ".part"):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def find_checkpoint(folder: Path) -> Path | None:
+    """The last checkpoint in `folder`; None where there is none."""
+    found = [path for path in folder.glob("step-*") if NAME.fullmatch(path.name)]
+    return max(found, key=lambda path: int(NAME.fullmatch(path.name)[1]), default=None)
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read what `write_checkpoint` wrote. Raises DataError when it is damaged."""
+    counts = read_json(path / "state.json")
+    try:
+        weights = load_file(path / "network.safetensors")
+        optimiser = torch.load(path / "optimiser.pt", weights_only=True, map_location="cpu")
+    except (OSError, RuntimeError, SafetensorError, EOFError) as error:
+        msg = f"The checkpoint {path} is damaged ({error}); delete it and train again."
+        raise DataError(msg) from None
+    return Checkpoint(counts.pop("step"), weights, optimiser, counts)

@@ -1,0 +1,84 @@
+"""What a step of Scouter training is: pairs of cells gathered ahead on a thread, and the loss of them.
+
+task = ScouterTask(sampler, read=matrix.rows, vectors=..., base=..., tables=..., weights=..., device=...)
+run_loop(network, next_batch=task.batch, step_loss=task.step_loss, ...)
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vccapp.losses.autofocus import autofocus
+from vccapp.losses.base import Context, Tables
+from vccapp.losses.direction import direction, sign_loss
+from vccapp.neural.sampler import Pairs, PairSampler
+from vccapp.neural.scouter_net import ScouterNet
+
+
+@dataclass(frozen=True)
+class PairBatch:
+    """A step, on the device: cells and controls (n, genes), and the label (n,) of each cell."""
+
+    cells: Tensor
+    controls: Tensor
+    label: Tensor
+
+
+class ScouterTask:
+    """Batches and losses of one training."""
+
+    def __init__(
+        self,
+        sampler: PairSampler,
+        *,
+        read: Callable[[np.ndarray], np.ndarray],
+        vectors: np.ndarray,
+        base: np.ndarray | None,
+        tables: Tables,
+        gamma: float,
+        direction_weight: float,
+        faithful: bool,
+        device: torch.device,
+    ) -> None:
+        """
+        read : rows of cells -> (n, genes) float32
+        vectors : (labels, d); base : (labels, genes) what the network adds to, None: nothing
+        faithful : the original's direction term, which carries no gradient
+        """
+        self.sampler, self.read, self.device = sampler, read, device
+        self.vectors = torch.from_numpy(vectors).to(device)
+        self.base = None if base is None else torch.from_numpy(base).to(device)
+        self.tables = tables.to(device)
+        self.autofocus = partial(autofocus, gamma=gamma)
+        self.direction = sign_loss if faithful else direction
+        self.direction_weight = direction_weight
+
+    def batch(self, step: int) -> PairBatch:
+        return self.gather(self.sampler.batch(step))
+
+    def gather(self, pairs: Pairs) -> PairBatch:
+        label = torch.from_numpy(pairs.label.astype(np.int64)).to(self.device)
+        return PairBatch(self._rows(pairs.cells), self._rows(pairs.controls), label)
+
+    def _rows(self, rows: np.ndarray) -> Tensor:
+        values = torch.from_numpy(self.read(rows))
+        return values if self.device.type != "cuda" else values.pin_memory().to(self.device, non_blocking=True)
+
+    def predict(self, network: ScouterNet, batch: PairBatch) -> Tensor:
+        """(n, genes) cells."""
+        cells = network(batch.controls, self.vectors, batch.label)
+        return cells if self.base is None else cells + self.base[batch.label]
+
+    def step_loss(self, network: ScouterNet, batch: PairBatch) -> dict[str, Tensor]:
+        """loss = autofocus + weight * direction, and both alone."""
+        predicted, target = self.predict(network, batch)[:, None], batch.cells[:, None]
+        context = Context(self.tables, batch.label, batch.controls[:, None])
+        terms = {"autofocus": self.autofocus(predicted, target, context)}
+        if self.direction_weight:
+            terms["direction"] = self.direction(predicted, target, context)
+            return {"loss": terms["autofocus"] + self.direction_weight * terms["direction"]} | terms
+        return {"loss": terms["autofocus"]} | terms

@@ -1,0 +1,80 @@
+"""What a step of ST training is: sets of cells and controls, gathered ahead on a thread, and the loss of them.
+
+task = SetTask(sampler, inputs=matrix.rows, outputs=matrix.rows, features=..., shifts=..., loss=..., device=...)
+run_loop(network, next_batch=task.batch, step_loss=task.step_loss, ...)
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vccapp.neural.sampler import SetSampler
+from vccapp.neural.state_net import StateNet
+
+Rows = Callable[[np.ndarray], np.ndarray]
+"""Cells by row number: (n,) -> (n, values) float32."""
+SetLoss = Callable[[Tensor, "SetBatch"], dict[str, Tensor]]
+"""Predicted cells (sets, cells, genes) and their batch -> the terms; `loss` is minimised."""
+
+
+@dataclass(frozen=True)
+class SetBatch:
+    """A step, on the device."""
+
+    controls: Tensor  # (sets, cells, n_inputs)
+    values: Tensor  # (sets, cells, n_outputs), the same controls in output space; `controls` where it is the same
+    cells: Tensor  # (sets, cells, n_outputs)
+    features: Tensor  # (sets, n_features)
+    shift: Tensor | None  # (sets, n_outputs)
+    batches: Tensor  # (sets, cells) int64, those of the cells to predict
+    label: Tensor  # (sets,) int64 positions among the sampler's labels
+
+
+class SetTask:
+    """Batches and losses of one training."""
+
+    def __init__(
+        self,
+        sampler: SetSampler,
+        *,
+        inputs: Rows,
+        outputs: Rows,
+        features: np.ndarray,
+        shifts: np.ndarray | None,
+        loss: SetLoss,
+        device: torch.device,
+    ) -> None:
+        """features : (labels, n_features), shifts : (labels, n_outputs) deltas or None, of the sampler's labels"""
+        self.sampler, self.inputs, self.outputs, self.loss, self.device = sampler, inputs, outputs, loss, device
+        self.features = torch.from_numpy(features).to(device)
+        self.shifts = None if shifts is None else torch.from_numpy(shifts).to(device)
+
+    def batch(self, step: int) -> SetBatch:
+        sets = self.sampler.batch(step)
+        controls = self._gather(self.inputs, sets.controls)
+        same = self.inputs is self.outputs
+        label = torch.from_numpy(sets.label.astype(np.int64)).to(self.device)
+        return SetBatch(
+            controls=controls,
+            values=controls if same else self._gather(self.outputs, sets.controls),
+            cells=self._gather(self.outputs, sets.cells),
+            features=self.features[label],
+            shift=None if self.shifts is None else self.shifts[label],
+            batches=torch.from_numpy(self.sampler.cells.batch[sets.cells].astype(np.int64)).to(self.device),
+            label=label,
+        )
+
+    def _gather(self, read: Rows, rows: np.ndarray) -> Tensor:
+        values = torch.from_numpy(read(rows.ravel())).view(*rows.shape, -1)
+        if self.device.type != "cuda":
+            return values
+        return values.pin_memory().to(self.device, non_blocking=True)
+
+    def step_loss(self, network: StateNet, batch: SetBatch) -> dict[str, Tensor]:
+        """The terms; the network computes in bfloat16 on a GPU, the losses in float32."""
+        with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
+            cells = network(batch.controls, batch.features, batch.batches, shift=batch.shift, values=batch.values)
+        return self.loss(cells.float(), batch)

@@ -1,0 +1,48 @@
+"""Compiled inner loops of the cell-major matrix. Plain arrays; `gather` has no threads, as it runs beside torch."""
+
+import math
+
+import numpy as np
+from numba import njit, prange
+
+TILE = 64
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def transpose(block, out):
+    """out[cell, gene] = block[gene, cell], by tiles that stay in the cache."""
+    n_genes, n_cells = block.shape
+    for tile in prange((n_cells + TILE - 1) // TILE):
+        low, high = tile * TILE, min(n_cells, (tile + 1) * TILE)
+        for first in range(0, n_genes, TILE):
+            for cell in range(low, high):
+                for gene in range(first, min(n_genes, first + TILE)):
+                    out[cell, gene] = block[gene, cell]
+
+
+@njit(cache=True, nogil=True)
+def gather(stored, rows, scaling, keys, large, out):
+    """Values of some cells: out (n_rows, n_genes) float32.
+
+    stored : (n_cells, n_genes) uint8, 255 where the count is in `large`, in the order of keys = cell * n_genes + gene
+    scaling : (n_rows,) divisor of each row's counts before log1p; 0 gives the counts
+    A logarithm is taken once a row and count.
+    """
+    n_genes = stored.shape[1]
+    logs = np.empty(255, np.float32)
+    for row in range(len(rows)):
+        cell, scale = rows[row], np.float64(scaling[row])
+        logs[:] = -1
+        for gene in range(n_genes):
+            count = stored[cell, gene]
+            if count == 0:
+                out[row, gene] = 0
+            elif count < 255:
+                value = logs[count]
+                if value < 0:
+                    value = np.float32(count) if scale == 0 else np.float32(math.log1p(count / scale))
+                    logs[count] = value
+                out[row, gene] = value
+            else:
+                found = np.float64(large[np.searchsorted(keys, np.int64(cell) * n_genes + gene)])
+                out[row, gene] = found if scale == 0 else math.log1p(found / scale)

@@ -1,0 +1,143 @@
+"""Whole cells of chosen genes, by row number: what training reads.
+
+    matrix = open_cell_matrix(index, choose_genes(index, 2000), memory_bytes=2 * 10**9)
+    matrix.rows(cells)                              # (n, n_genes) float32 log1p of any cells
+
+Made from the index's gene-major store, one block of cells after the other. Counts stay one byte each (what a byte does
+not hold stands aside) until they are asked for; log1p input is float32. The matrix is in memory where it fits, else in
+a memory-mapped file in the index, which later runs use again.
+"""
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from vccapp.data.atomic import write_file
+from vccapp.errors import ResourceError, SpecError
+from vccapp.progress import Progress, silent
+from vccapp.stats.hvg import choose_hvg
+from vccapp.stats.index import Index
+from vccapp.stats.store import GeneStore
+
+
+class CellMatrix:
+    """Cells x genes. `genes` are the positions of its columns among the index's genes."""
+
+    def __init__(
+        self,
+        genes: np.ndarray,
+        stored: np.ndarray,
+        *,
+        scaling: np.ndarray | None = None,
+        large: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> None:
+        self.genes = genes
+        self._stored = stored  # (n_cells, n_genes) uint8 counts, or float32 log1p values
+        self._scaling = scaling  # (n_cells,) float32; None for log1p input
+        self._keys, self._large = large or (np.zeros(0, np.int64), np.zeros(0, np.float32))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self._stored.shape
+
+    def rows(self, cells: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
+        """(n, n_genes) float32 log1p values of cells, which may repeat; written to `out` where given."""
+        scaling = None if self._scaling is None else self._scaling[cells]
+        return self._gather(cells, scaling, out)
+
+    def counts(self, cells: np.ndarray) -> np.ndarray:
+        """(n, n_genes) float32 values as the data file has them: counts, or log1p values where it holds those."""
+        return self._gather(cells, None if self._scaling is None else np.zeros(len(cells), np.float32), None)
+
+    def _gather(self, cells: np.ndarray, scaling: np.ndarray | None, out: np.ndarray | None) -> np.ndarray:
+        cells = np.asarray(cells)
+        if scaling is None:
+            return np.take(self._stored, cells, axis=0, out=out)
+        from vccapp.stats.cell_kernels import gather
+
+        out = np.empty((len(cells), self.shape[1]), np.float32) if out is None else out
+        gather(self._stored, cells, scaling, self._keys, self._large, out)
+        return out
+
+
+def choose_genes(index: Index, n_genes: int) -> np.ndarray:
+    """Positions of the `n_genes` most variable genes, in the file's order; 0 means all. Ties with the last are in."""
+    if n_genes == 0 or n_genes >= len(index.genes):
+        return np.arange(len(index.genes))
+    chosen = np.flatnonzero(choose_hvg(index.genes["dispersions_norm"], n_top=n_genes))
+    if not len(chosen):
+        msg = "The data have no highly variable genes, as no gene varies; train on all genes (0)."
+        raise SpecError(msg)
+    return chosen
+
+
+def matrix_bytes(index: Index, n_genes: int) -> int:
+    """Size of a matrix of so many genes."""
+    return int(index.meta["n_cells"]) * n_genes * (1 if index.meta["value_space"] == "counts" else 4)
+
+
+def open_cell_matrix(index: Index, genes: np.ndarray, *, memory_bytes: int, progress: Progress = silent) -> CellMatrix:
+    """The cells of an index over `genes` (positions), in at most `memory_bytes` of memory, else mapped from a file.
+
+    Raises ResourceError when it fits neither in memory nor on the disk.
+    """
+    genes = np.asarray(genes, np.int64)
+    store = GeneStore(index.folder / "store")
+    size = store.n_cells * len(genes) * store.dtype.itemsize
+    if size <= memory_bytes:
+        stored = np.empty((store.n_cells, len(genes)), store.dtype)
+        _fill(stored, store, genes, progress)
+    else:
+        stored = np.load(_write_file(index.folder / "cells", store, genes, progress), mmap_mode="r")
+    if store.dtype != np.uint8:
+        return CellMatrix(genes, stored)
+    gene, cell, value = store.overflow(genes)
+    keys = cell.astype(np.int64) * len(genes) + gene
+    order = np.argsort(keys)
+    return CellMatrix(
+        genes,
+        stored,
+        scaling=np.asarray(index.array("scaling"), np.float32),
+        large=(keys[order], value[order].astype(np.float32)),
+    )
+
+
+def _write_file(folder: Path, store: GeneStore, genes: np.ndarray, progress: Progress) -> Path:
+    path = folder / f"{hashlib.sha256(genes.tobytes()).hexdigest()[:16]}.npy"
+    if path.exists():
+        return path
+    folder.mkdir(exist_ok=True)
+    size, free = store.n_cells * len(genes) * store.dtype.itemsize, shutil.disk_usage(folder).free
+    if size > free:
+        msg = (
+            f"The cells of {len(genes):,} genes need {size / 1e9:.1f} GB on the disk of {folder}, which has "
+            f"{free / 1e9:.1f} GB free; train on fewer genes or free some space."
+        )
+        raise ResourceError(msg)
+    with write_file(path) as beside, beside.open("wb") as file:
+        shape = (store.n_cells, len(genes))
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": np.lib.format.dtype_to_descr(store.dtype), "fortran_order": False, "shape": shape}
+        )
+        for first, part in _cell_major(store, genes):
+            file.write(memoryview(part).cast("B"))
+            progress((first + len(part)) / store.n_cells, "Arranging the cells")
+    return path
+
+
+def _fill(stored: np.ndarray, store: GeneStore, genes: np.ndarray, progress: Progress) -> None:
+    for first, part in _cell_major(store, genes):
+        stored[first : first + len(part)] = part
+        progress((first + len(part)) / store.n_cells, "Arranging the cells")
+
+
+def _cell_major(store: GeneStore, genes: np.ndarray):  # noqa: ANN202
+    """(first cell, (width, n_genes)) of each block."""
+    from vccapp.stats.cell_kernels import transpose
+
+    for first, block in store.read_blocks(genes):
+        part = np.empty(block.shape[::-1], store.dtype)
+        transpose(block, part)
+        yield first, part
