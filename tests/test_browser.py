@@ -92,7 +92,11 @@ def test_from_an_empty_workspace_to_a_package(server: Server, settings: Settings
         expect(page.get_by_test_id("stMain").get_by_text("succeeded").first).to_be_visible()
 
         go(page, "Compare")
-        expect(charts(page).nth(2)).to_be_visible()
+        expect(charts(page).first).to_be_visible()
+        page.get_by_role("tab", name="Scores").click()
+        expect(charts(page).nth(1)).to_be_visible()  # one score over the perturbations, and the best and the worst
+        go(page, "Scores")
+        expect(charts(page).first).to_be_visible()
         go(page, "Submit")
         page.get_by_role("button", name="Build the submission").click()
         wait_for(settings, "build", ("succeeded",), seconds=120)
