@@ -201,7 +201,7 @@ def main() -> None:
 def compare_with(runs: dict[str, list[dict[str, Any]]], name: str) -> dict[str, Any]:
     """The quickest run of a contender by processor time, with the highest peak and the earliest first step."""
     found = dict(max(runs[name], key=lambda run: run.get("cpu_cells_per_second", 0.0)))
-    for key, choose in (("peak_bytes", max), ("first_seconds", min)):
+    for key, choose in (("cells_per_second", max), ("peak_bytes", max), ("first_seconds", min)):
         found[key] = choose((run[key] for run in runs[name] if key in run), default=None)
     return found
 

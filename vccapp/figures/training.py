@@ -8,7 +8,7 @@ from vccapp.figures.style import ACCENT, NEUTRAL, QUIET, finish
 
 POINTS = 300
 """Of a curve at most; each is then the mean of a few."""
-HEIGHT, LEGEND = 190, 60
+HEIGHT, LEGEND = 190, 40
 DASHES = {"control mean": [2, 3], "perturbation mean": [6, 4], "ceiling": [1, 0]}
 OTHER_DASH = [10, 3, 2, 3]
 
@@ -37,7 +37,7 @@ def curve_of(
     if len(references):
         names = references["name"].tolist()
         dashes = [DASHES.get(name, OTHER_DASH) for name in names]
-        legend = alt.Legend(title=None, orient="bottom", columns=2, offset=4, padding=0, symbolSize=300, labelLimit=150)
+        legend = alt.Legend(title=None, orient="bottom", columns=3, offset=4, padding=0, symbolSize=300, labelLimit=150)
         layers.append(
             alt.Chart(references)
             .mark_rule(color=QUIET, strokeWidth=1.4)

@@ -16,7 +16,7 @@ SCALES = (0.25, 0.5, 1.0, 2.0, 4.0)
 def mmd(predicted: Tensor, target: Tensor, context: Context | None = None) -> Tensor:
     """Squared discrepancy, mean over the sets (B, n, G) and (B, m, G) and over the widths."""
     n, m = predicted.shape[1], target.shape[1]
-    squared = pairwise_distances(predicted, target, smooth=True).square()
+    squared = pairwise_distances(predicted, target).square()
     apart = ~torch.eye(n + m, dtype=torch.bool, device=squared.device)
     median = squared[:, n:, n:][:, apart[n:, n:]].median(1).values.clamp_min(1e-30)[:, None, None]
     kernel = torch.stack([torch.exp(-squared / (scale * median)) for scale in SCALES]).mean(0) * apart

@@ -6,6 +6,7 @@ run_loop(network, next_batch=task.batch, step_loss=task.step_loss, ...)
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -16,6 +17,8 @@ from vccapp.neural.state_net import StateNet
 
 Rows = Callable[[np.ndarray], np.ndarray]
 """Cells by row number: (n,) -> (n, values) float32."""
+Precision = Literal["auto", "float32"]
+"""Of the network's products: auto is bfloat16 where that is quicker."""
 SetLoss = Callable[[Tensor, "SetBatch"], dict[str, Tensor]]
 """Predicted cells (sets, cells, genes) and their batch -> the terms; `loss` is minimised."""
 
@@ -46,9 +49,11 @@ class SetTask:
         shifts: np.ndarray | None,
         loss: SetLoss,
         device: torch.device,
+        precision: Precision = "auto",
     ) -> None:
         """features : (labels, n_features), shifts : (labels, n_outputs) deltas or None, of the sampler's labels"""
         self.sampler, self.inputs, self.outputs, self.loss, self.device = sampler, inputs, outputs, loss, device
+        self.bfloat16 = precision == "auto" and multiplies_bfloat16(device)
         self.features = torch.from_numpy(features).to(device)
         self.shifts = None if shifts is None else torch.from_numpy(shifts).to(device)
 
@@ -74,7 +79,12 @@ class SetTask:
         return values.pin_memory().to(self.device, non_blocking=True)
 
     def step_loss(self, network: StateNet, batch: SetBatch) -> dict[str, Tensor]:
-        """The terms; the network computes in bfloat16 on a GPU, the losses in float32."""
-        with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
+        """The terms; the losses are computed in float32."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             cells = network(batch.controls, batch.features, batch.batches, shift=batch.shift, values=batch.values)
         return self.loss(cells.float(), batch)
+
+
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether products in bfloat16 are quicker there: GPUs, and CPUs with AMX; on other CPUs they are much slower."""
+    return device.type == "cuda" or bool(torch.cpu.get_capabilities().get("amx_bf16"))

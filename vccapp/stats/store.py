@@ -119,11 +119,11 @@ class GeneStore:
 
         In a store of bytes OVERFLOW stands for what `overflow` says.
         """
-        values = np.memmap(self._path, self.dtype, mode="r")
         for start in range(0, self.n_cells, self.width):
-            width = min(self.width, self.n_cells - start)
-            first = start * self.n_genes
-            yield start, values[first : first + self.n_genes * width].reshape(self.n_genes, width)[genes]
+            shape = (self.n_genes, min(self.width, self.n_cells - start))
+            # Mapped anew for each block: pages that were read stay with the process for as long as their map.
+            at = start * self.n_genes * self.dtype.itemsize
+            yield start, np.memmap(self._path, self.dtype, mode="r", offset=at, shape=shape)[genes]
 
     def overflow(self, genes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The counts of some genes that a byte does not hold: position in `genes`, cell, value."""

@@ -20,7 +20,7 @@ from vccapp.ui.show import show_chart
 from vccapp.ui.submissions import bytes_text
 
 RESUMABLE = ("stopped", "interrupted", "failed")
-COLUMNS = 3
+COLUMNS = 2
 LABELS = {
     "loss": "Loss",
     "val_loss": "Loss of held-out cells",
