@@ -153,6 +153,7 @@ CONTENDERS: dict[str, dict[str, Callable[[Path, int], dict[str, float]]]] = {
         "bare": scouter_bare,
     },
     "state": train_state.CONTENDERS,
+    "state_all_genes": train_state.ALL_GENES,
 }
 """By model. `official` runs in the peers' environment; every other one in this."""
 TURNS = 2

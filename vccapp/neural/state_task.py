@@ -60,7 +60,7 @@ class SetTask:
     def batch(self, step: int) -> SetBatch:
         sets = self.sampler.batch(step)
         controls = self._gather(self.inputs, sets.controls)
-        same = self.inputs is self.outputs
+        same = self.inputs == self.outputs
         label = torch.from_numpy(sets.label.astype(np.int64)).to(self.device)
         return SetBatch(
             controls=controls,

@@ -34,6 +34,7 @@ def gather(stored, rows, scaling, keys, large, out):
     logs = np.empty(256, np.float32)
     for row in range(len(rows)):
         cell, scale = rows[row], np.float64(scaling[row])
+        following = np.searchsorted(keys, np.int64(cell) * n_genes)  # where this cell's large counts begin
         logs[FREQUENT:] = -1
         for count in range(FREQUENT):
             logs[count] = count if scale == 0 else math.log1p(count / scale)
@@ -43,7 +44,8 @@ def gather(stored, rows, scaling, keys, large, out):
             if value < 0:
                 exact = np.float64(count)
                 if count == 255:
-                    exact = np.float64(large[np.searchsorted(keys, np.int64(cell) * n_genes + gene)])
+                    exact = np.float64(large[following])
+                    following += 1
                 value = np.float32(exact if scale == 0 else math.log1p(exact / scale))
                 if count < 255:
                     logs[count] = value
