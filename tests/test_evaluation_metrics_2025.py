@@ -16,7 +16,7 @@ from vccapp.evaluation.score_files import score_files
 
 METRICS = ["des", "pds", "mae"]
 SLOW = settings(
-    max_examples=16,
+    max_examples=40,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much],

@@ -29,7 +29,7 @@ NAMES = {
 }
 ERROR, DISTANCE = "expr_mse_unbiased_capped", "expr_distance_unbiased"
 SLOW = settings(
-    max_examples=12,
+    max_examples=40,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],

@@ -41,6 +41,9 @@ class StateCheckpoint(SetTransformer):
     def learn(self, index: Index, split: Split, fitting: Fitting) -> None:
         from vccapp.neural.state_official import open_official
 
+        if not self.spec.folder:
+            msg = "The folder of the converted checkpoint is missing; make one (vccapp model convert RUN OUT), name it."
+            raise SpecError(msg)
         official = open_official(Path(self.spec.folder).expanduser())
         if official.inputs not in EXPRESSION:
             msg = f"The network takes {official.inputs}, cell embeddings that the data lack; use one of expression."
