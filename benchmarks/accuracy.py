@@ -1,11 +1,12 @@
 """How well every model predicts held-out perturbations: simulated data with predictable effects, and real sets.
 
-    python benchmarks/accuracy.py --data FOLDER [--seeds 5] [--cases simulated papalexi ...] [--models ridge knn ...]
+    python benchmarks/accuracy.py --data FOLDER [--peers PYTHON] [--seeds 5] [--cases NAME ...] [--models NAME ...]
     python benchmarks/accuracy.py --tables         # results/accuracy.json as Markdown, for docs/models.md
 
-FOLDER holds papalexi2021_thp1 and perturbench_devel. Each seed is another split of the perturbations (64 % training,
-16 % validation, 20 % test); all models of a case see the same splits. Rows of the table are models, columns the means
-over test perturbations, then over seeds:
+FOLDER holds papalexi2021_thp1 and perturbench_devel; PYTHON is the interpreter of an environment with scouter-learn
+0.1.10 and arc-state 0.11.1, whose models are trained as peer_models.py says. Each seed is another split of the
+perturbations (64 % training, 16 % validation, 20 % test); all models of a case see the same splits. Rows of the table
+are models, columns the means over test perturbations, then over seeds:
 
 des            official definition of 2025, from cells: the model's cells of each test perturbation (as many as there
                are real ones) with the real controls, against the real cells; own computation
@@ -15,7 +16,7 @@ r_deviation    the same after the mean effect of the training perturbations is t
                beyond the mean (0 for the mean itself)
 
 `ceiling` is one random half of the cells as a prediction of the other, a lower bound of what could be reached.
-To add a model, add a line to CONTENDERS; for one from elsewhere, a function (case, split, seed) -> Predictor.
+To add a model, add a line to CONTENDERS: a function (case, split, seed, peers) -> Predictor.
 """
 
 import argparse
@@ -31,6 +32,7 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 from measure import RESULTS, describe_machine, write_results
+from peer_models import LEARNING_RATE, SET_SIZE, SETS, STATE_STEPS, predict_with
 from real_sets import index_file, index_part
 from scipy.sparse import csr_matrix, vstack
 
@@ -78,7 +80,7 @@ class Predictor(Protocol):
     def cells(self, perturbation: str, controls: csr_matrix) -> csr_matrix: ...
 
 
-def ours(case: Case, split: Split, seed: int, *, model: str, **params: object) -> Predictor:
+def ours(case: Case, split: Split, seed: int, peers: Path | None, *, model: str, **params: object) -> Predictor:
     """One of our models with its defaults; embedding and sources are those of the case where it takes them."""
     fields = {"embedding": case.embedding, "sources": ",".join(map(str, case.sources))}
     taken = make_model(model).Spec.model_fields
@@ -89,7 +91,28 @@ def ours(case: Case, split: Split, seed: int, *, model: str, **params: object) -
     return make_model(model, given | params).fit(case.index, split, seed=seed, validate=validate)
 
 
-CONTENDERS: dict[str, Callable[[Case, Split, int], Predictor]] = {
+class PeerCells:
+    """Cells that a peer predicted, as a Predictor. Its values below zero become zero, as every scorer needs them."""
+
+    def __init__(self, cells: dict[str, np.ndarray], control_mean: np.ndarray) -> None:
+        self._cells, self._control_mean = cells, control_mean
+
+    def predict(self, perturbations: Sequence[str]) -> np.ndarray:
+        return np.array([self._cells[label].mean(axis=0) for label in perturbations]) - self._control_mean
+
+    def cells(self, perturbation: str, controls: csr_matrix) -> csr_matrix:
+        return csr_matrix(np.resize(self._cells[perturbation].clip(0), controls.shape))
+
+
+def peer(case: Case, split: Split, seed: int, peers: Path | None, *, model: str) -> Predictor:
+    if peers is None:
+        msg = "name the environment of the originals with --peers."
+        raise SpecError(msg)
+    return PeerCells(predict_with(model, peers, case, split, seed=seed), case.index.control_mean)
+
+
+STEPS = {"sets": SETS, "set_size": SET_SIZE, "steps": STATE_STEPS, "learning_rate": LEARNING_RATE}
+CONTENDERS: dict[str, Callable[[Case, Split, int, Path | None], Predictor]] = {
     "control mean": partial(ours, model="control_mean"),
     "perturbation mean": partial(ours, model="perturbation_mean"),
     "knock-down mean": partial(ours, model="knockdown_mean"),
@@ -101,7 +124,9 @@ CONTENDERS: dict[str, Callable[[Case, Split, int], Predictor]] = {
     "transfer": partial(ours, model="transfer"),
     "ensemble": partial(ours, model="ensemble"),
     "Scouter": partial(ours, model="scouter"),
-    "Scouter, as the original": partial(ours, model="scouter", faithful=True, direction=0.05),
+    "Scouter, original": partial(peer, model="scouter"),
+    "STATE": partial(ours, model="state", **STEPS),
+    "STATE, original": partial(peer, model="state"),
 }
 
 
@@ -189,7 +214,7 @@ def score_cells(case: Case, model: Predictor, labels: Sequence[str], scratch: Pa
     return float(frame["des"].mean())
 
 
-def run_case(case: Case, *, seeds: int, models: Sequence[str], scratch: Path) -> list[dict]:
+def run_case(case: Case, *, seeds: int, models: Sequence[str], peers: Path | None, scratch: Path) -> list[dict]:
     """A record a seed and model, the ceiling among them."""
     records = []
     for seed in range(seeds):
@@ -208,7 +233,7 @@ def run_case(case: Case, *, seeds: int, models: Sequence[str], scratch: Path) ->
         for name in models:
             start = time.perf_counter()
             try:
-                model = CONTENDERS[name](case, split, seed)
+                model = CONTENDERS[name](case, split, seed, peers)
             except SpecError as error:
                 records.append(about | {"model": name, "skipped": str(error)})
                 continue
@@ -241,6 +266,7 @@ def print_markdown(records: Sequence[dict]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path)
+    parser.add_argument("--peers", type=Path, help="python of the environment of the originals")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--cases", nargs="*")
     parser.add_argument("--models", nargs="*", choices=CONTENDERS, default=list(CONTENDERS))
@@ -254,7 +280,9 @@ def main() -> None:
         cases = open_cases(choice.data, scratch)
         records = []
         for name in choice.cases or cases:
-            records += run_case(cases[name](), seeds=choice.seeds, models=choice.models, scratch=scratch)
+            case = cases[name]()
+            options = {"seeds": choice.seeds, "models": choice.models, "peers": choice.peers, "scratch": scratch}
+            records += run_case(case, **options)
             found = summarise([record for record in records if record["case"] == records[-1]["case"]])
             print(found[list(COLUMNS)].round(3).to_string(), flush=True)
     skipped = {(r["case"], r["model"]): r["skipped"] for r in records if "skipped" in r}

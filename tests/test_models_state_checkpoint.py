@@ -80,7 +80,7 @@ def test_deltas_are_of_the_genes_by_name(model: StateCheckpoint, index: Index) -
     assert not deltas[1].any()
     cells = model.transform(model.controls, "GENE0", batches=model.control_batches)
     wanted = cells.mean(axis=0) - model.controls.astype(np.float32).mean(axis=0)
-    np.testing.assert_allclose(deltas[0, 5:35], wanted, atol=1e-6)
+    np.testing.assert_allclose(deltas[0, 5:35], wanted, atol=1e-5)  # float32: the order of sums differs by processor
 
 
 def test_unknown_perturbations_are_said_and_get_the_mean_row(model: StateCheckpoint, converted: Path) -> None:
