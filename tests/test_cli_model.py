@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import anndata as ad
+import numpy as np
 import pytest
 from toy import make_counts
 
@@ -18,7 +20,10 @@ from vccapp.stats.build import build_index
 def dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The fingerprint of indexed toy data with a split 's', in a workspace of the command's own."""
     settings = Settings(home=tmp_path / "workspace", checkpoints=tmp_path / "checkpoints", data_roots=(tmp_path,))
-    make_counts(n_perturbations=8).write_h5ad(tmp_path / "toy.h5ad")
+    counts = make_counts(n_perturbations=8)
+    counts.obsm["X_state"] = np.random.default_rng(0).normal(size=(counts.n_obs, 3)).astype(np.float32)
+    counts.obsm["X_broken"] = np.full((counts.n_obs, 2), np.nan)
+    counts.write_h5ad(tmp_path / "toy.h5ad")
     data = open_dataset(tmp_path / "toy.h5ad")
     build_index(data, register(data, settings) / "index")
     write_split(make_split([f"GENE{i}" for i in range(8)], name="s", dataset=data.fingerprint), settings)
@@ -41,7 +46,35 @@ def test_embedded_cells_are_what_a_network_takes(dataset: str, capsys: pytest.Ca
     assert json.loads(said.out)["state"] == "finished"
 
 
+def test_embeddings_of_the_file_are_taken_and_written_with_the_preprocessed_cells(
+    dataset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words in (
+        ["model", "embed", dataset, "--method", "obsm", "--key", "X_state", "--json"],
+        ["model", "embed", dataset, "--method", "pca", "--components", "4"],
+        ["data", "preprocess", dataset, str(tmp_path / "out.h5ad"), "--n-hvg", "20"],
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main(words)
+        assert ended.value.code == 0, capsys.readouterr().err
+    source, out = ad.read_h5ad(tmp_path / "toy.h5ad"), ad.read_h5ad(tmp_path / "out.h5ad")
+    np.testing.assert_array_equal(out.obsm["X_state"], source.obsm["X_state"])
+    assert out.obsm["X_pca"].shape == (source.n_obs, 4)
+    centred = out.X.toarray() - out.X.toarray().mean(axis=0)
+    assert np.abs(out.obsm["X_pca"].T @ out.obsm["X_pca"]).argmax(axis=0).tolist() == [0, 1, 2, 3]  # uncorrelated
+    assert np.var(out.obsm["X_pca"], axis=0).sum() < np.var(centred, axis=0).sum()
+
+
+@pytest.mark.parametrize(("key", "said"), [("X_umap", "has: X_broken, X_state"), ("X_broken", "are no numbers")])
+def test_embeddings_that_cannot_be_taken_are_refused(
+    dataset: str, key: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["model", "embed", dataset, "--method", "obsm", "--key", key])
+    assert ended.value.code == 2 and said in capsys.readouterr().err
+
+
 def test_unknown_methods_are_refused(dataset: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["model", "embed", dataset, "--method", "umap"])
-    assert ended.value.code == 2 and "choose pca or state" in capsys.readouterr().err
+    assert ended.value.code == 2 and "choose pca, state or obsm" in capsys.readouterr().err

@@ -64,23 +64,30 @@ def convert(
 @app.command()
 def embed(
     dataset: Annotated[str, typer.Argument(help="Path, fingerprint or title of an indexed dataset.")],
-    method: Annotated[str, typer.Option(help="pca, or state: STATE's self-supervised embedding (SE).")] = "pca",
+    method: Annotated[
+        str, typer.Option(help="pca; state: STATE's self-supervised embedding (SE); obsm: one that the file has.")
+    ] = "pca",
+    key: Annotated[str, typer.Option(help="Name of the array in obsm.")] = "X_state",
     components: Annotated[int, typer.Option(min=1, help="Principal components of pca.")] = 50,
     set_: Annotated[list[str] | None, typer.Option("--set", help="A parameter of state, NAME=VALUE; repeat.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same vectors.")] = 0,
     background: Background = False,
     as_json: Json = False,
 ) -> None:
-    """Write a vector for every cell beside the index: X_pca or X_state, which `state` takes as inputs."""
+    """Write a vector for every cell beside the index (X_pca, X_state), which `state` takes as inputs.
+
+    `vccapp data preprocess` writes them to obsm.
+    """
     from vccapp.errors import SpecError
 
     settings = open_settings()
     record = find_dataset(dataset, settings)
     open_index(record.fingerprint, settings)
-    if method not in ("pca", "state"):
-        msg = f"There is no method '{method}'; choose pca or state."
+    if method not in ("pca", "state", "obsm"):
+        msg = f"There is no method '{method}'; choose pca, state or obsm."
         raise SpecError(msg)
     params = {"dataset": record.fingerprint, "method": method, "components": components, "seed": seed}
+    params["key"] = key
     params["spec"] = parse_assignments(set_ or [])
     title = f"Embed the cells of {record.title}"
     result = run_job(settings, "embed", params, title=title, background=background, as_json=as_json)

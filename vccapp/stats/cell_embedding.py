@@ -1,6 +1,7 @@
 """Embeddings of cells beside the index: an array (n_cells, d) a name, as `obsm` keeps them in an h5ad.
 
 write_pca(index, n_components=50)                     # "X_pca"
+import_cell_embedding(dataset, index, "X_emb")        # obsm["X_emb"] of the data's own file
 rows = open_cell_embedding(index, "X_pca")            # memory-mapped (n_cells, d) float32
 list_cell_embeddings(index)
 
@@ -14,7 +15,9 @@ from typing import Any
 import numpy as np
 
 from vccapp.data.atomic import read_json, write_folder, write_json
-from vccapp.errors import SpecError
+from vccapp.data.dataset import Dataset
+from vccapp.data.files import open_store, reading
+from vccapp.errors import DataError, SpecError
 from vccapp.progress import Progress, silent
 from vccapp.stats.cell_matrix import CellMatrix, choose_genes, open_cell_matrix
 from vccapp.stats.index import Index
@@ -61,6 +64,46 @@ def write_cell_embedding(
             files(beside)
         write_json(beside / "embedding.json", about | {"width": width})
     return _folder(index, name)
+
+
+def import_cell_embedding(dataset: Dataset, index: Index, key: str, *, progress: Progress = silent) -> Path:
+    """Take an array of numbers from obsm of the data's file (or files, one after the other), under its own name.
+
+    Raises DataError when a file has no such array, or it holds values that are not numbers.
+    """
+    widths = set()
+    for path in dataset.paths:
+        with reading(path), open_store(path) as store:
+            obsm = store.get("obsm", {})
+            known = {name: obsm[name].shape[1] for name in obsm if len(getattr(obsm[name], "shape", ())) == 2}
+            if key not in known:
+                msg = (
+                    f"{path.name} has no array '{key}' in obsm (has: {', '.join(known) or 'none'}); name another."
+                )
+                raise DataError(msg)
+            widths.add(known[key])
+    if len(widths) > 1:
+        msg = f"obsm['{key}'] has {sorted(widths)} columns in these files; embed them together."
+        raise DataError(msg)
+    [width] = widths
+    step = max(1, BLOCK_VALUES // width)
+
+    def read() -> Iterator[tuple[int, np.ndarray]]:
+        start = 0
+        for path in dataset.paths:
+            with reading(path), open_store(path) as store:
+                values = store["obsm"][key]
+                for first in range(0, values.shape[0], step):
+                    block = np.asarray(values[first : first + step], np.float32)
+                    if not np.isfinite(block).all():
+                        msg = f"obsm['{key}'] of {path.name} has values that are no numbers; mend them first."
+                        raise DataError(msg)
+                    yield start + first, block
+                    progress((start + first) / dataset.n_cells, f"Reading obsm['{key}']")
+                start += values.shape[0]
+
+    about = {"method": "obsm", "file": dataset.path.name}
+    return write_cell_embedding(index, key, width=width, blocks=read(), about=about)
 
 
 def write_pca(

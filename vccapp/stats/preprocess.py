@@ -18,6 +18,7 @@ from vccapp.data.files import open_store, reading
 from vccapp.data.h5ad import GrowingCsr, write_tables
 from vccapp.errors import DataError, ResourceError, SpecError
 from vccapp.progress import Progress, silent
+from vccapp.stats.cell_embedding import list_cell_embeddings, open_cell_embedding
 from vccapp.stats.hvg import choose_hvg
 from vccapp.stats.index import Index
 from vccapp.stats.normalise import log_rows
@@ -25,8 +26,8 @@ from vccapp.stats.read_ahead import read_ahead
 
 BLOCK_VALUES = 2**22
 """Stored values in one block: about 150 MB with its copies."""
-HVG_CHUNK_ROWS = 8
-"""Cells in one HDF5 chunk of X_hvg: few, since training reads cells in any order."""
+CHUNK_ROWS = 8
+"""Cells in one HDF5 chunk of obsm: few, since training reads cells in any order."""
 
 
 def write_preprocessed(
@@ -35,8 +36,8 @@ def write_preprocessed(
     """Write `out`; returns how many highly variable genes it has (fewer than `n_hvg` where fewer vary, more by ties).
 
     X (n_cells, n_genes) CSR float32 log1p; obsm/X_hvg (n_cells, n chosen) dense float32, genes in the order of var;
-    obs, var and uns of the source (no uns of several files), var and uns with what scanpy adds. Layers, raw and other
-    obsm are left out.
+    obs, var and uns of the source (no uns of several files), var and uns with what scanpy adds; the cell embeddings
+    beside the index (X_pca, X_state) in obsm. Layers, raw and other obsm are left out.
     Raises SpecError for an output that exists, DataError for an index of other data, ResourceError for a full disk.
     """
     _check_output(out)
@@ -47,7 +48,8 @@ def write_preprocessed(
         )
         raise DataError(msg)
     chosen = choose_hvg(index.genes["dispersions_norm"], n_top=n_hvg).to_numpy()
-    _check_disk(dataset, out, n_hvg=int(chosen.sum()))
+    embeddings = {name: open_cell_embedding(index, name) for name in list_cell_embeddings(index)}
+    _check_disk(dataset, out, n_dense=int(chosen.sum()) + sum(values.shape[1] for values in embeddings.values()))
     progress(0.0, "Reading obs and var")
     obs, var, uns = _read_annotation(dataset)
     added = index.genes[["means", "dispersions", "dispersions_norm"]].astype({"dispersions_norm": np.float32})
@@ -56,6 +58,8 @@ def write_preprocessed(
     uns = uns | {"log1p": {"base": None}, "hvg": {"flavor": "seurat"}}
     with write_file(out) as beside, h5py.File(beside, "w") as file:
         _write_cells(file, dataset, index, np.flatnonzero(chosen), progress)
+        for name, values in embeddings.items():
+            _create_dense(file["obsm"], name, values.shape)[:] = values
         write_tables(file, obs=obs, var=var, uns=uns)
     progress(1.0, f"{dataset.n_cells:,} cells, {chosen.sum():,} highly variable genes written")
     return int(chosen.sum())
@@ -70,10 +74,10 @@ def _check_output(out: Path) -> None:
         raise SpecError(msg)
 
 
-def _check_disk(dataset: Dataset, out: Path, *, n_hvg: int) -> None:
+def _check_disk(dataset: Dataset, out: Path, *, n_dense: int) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     n_values = dataset.schema.n_values or dataset.n_cells * dataset.n_genes
-    need, free = 8 * n_values + 4 * dataset.n_cells * n_hvg, shutil.disk_usage(out.parent).free
+    need, free = 8 * n_values + 4 * dataset.n_cells * n_dense, shutil.disk_usage(out.parent).free
     if need > 0.95 * free:
         msg = (
             f"About {need / 1e9:.1f} GB are needed in {out.parent}, {free / 1e9:.1f} GB are free; free some space or "
@@ -106,9 +110,7 @@ def _write_cells(file: h5py.File, dataset: Dataset, index: Index, genes: np.ndar
     x = GrowingCsr(file, n_genes=n_genes)
     obsm = file.create_group("obsm")
     obsm.attrs.update({"encoding-type": "dict", "encoding-version": "0.1.0"})
-    chunks = (min(HVG_CHUNK_ROWS, n_cells), len(genes)) if len(genes) else None
-    hvg = obsm.create_dataset("X_hvg", (n_cells, len(genes)), "<f4", chunks=chunks)
-    hvg.attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
+    hvg = _create_dense(obsm, "X_hvg", (n_cells, len(genes)))
     scaling = index.array("scaling")
     for start, counts in read_ahead(dataset.iter_rows(max_values=BLOCK_VALUES)):
         stop = start + counts.shape[0]
@@ -117,3 +119,10 @@ def _write_cells(file: h5py.File, dataset: Dataset, index: Index, genes: np.ndar
         hvg[start:stop] = block[:, genes].toarray()
         progress(0.99 * stop / n_cells, f"preprocessing, cell {stop:,} of {n_cells:,}")
     x.close()
+
+
+def _create_dense(obsm: h5py.Group, name: str, shape: tuple[int, int]) -> h5py.Dataset:
+    chunks = (min(CHUNK_ROWS, shape[0]), shape[1]) if shape[1] else None
+    made = obsm.create_dataset(name, shape, "<f4", chunks=chunks)
+    made.attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
+    return made

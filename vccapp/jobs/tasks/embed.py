@@ -1,6 +1,7 @@
 """Task `embed`: vectors of the cells of a dataset, written beside its index.
 
-params  dataset: its fingerprint; method: pca or state; components: of pca; spec: of state (see EmbeddingSpec); seed
+params  dataset: its fingerprint; method: pca, state or obsm; components: of pca; spec: of state (see EmbeddingSpec);
+        seed; key: of obsm
 result  name: what `inputs` of the model `state` calls it; folder: where it is
 """
 
@@ -22,6 +23,12 @@ def embed(params: dict[str, Any], settings: Settings, progress: Progress) -> dic
         folder = write_pca(
             index, n_components=params["components"], memory_bytes=settings.memory_bytes, progress=progress
         )
+    elif params["method"] == "obsm":
+        from vccapp.data.workspace import open_registered
+        from vccapp.stats.cell_embedding import import_cell_embedding
+
+        dataset = open_registered(params["dataset"], settings)
+        folder = import_cell_embedding(dataset, index, params["key"], progress=progress)
     else:
         from vccapp.neural.fitting import Fitting
         from vccapp.neural.state_embedding import EmbeddingSpec, write_state_embedding
