@@ -42,8 +42,10 @@ with right:
     )
 
 params = ui.spec_form(MODELS[model].Spec, key=f"train_{model}")
-left, right = st.columns([3, 1])
+left, right, last = st.columns([3, 1, 1])
 title = left.text_input("Title", key="train_title", placeholder="a name for people, if you like")
+with last:
+    devices = ui.choose_devices(model, key="train_devices")
 seed = int(
     right.number_input("Seed", 0, 2**31 - 1, 0, key="train_seed", bind="query-params", help="Same seed, same run")
 )
@@ -56,20 +58,26 @@ changed = {
 words = ["vccapp", "train", "start", model, "--split", split.name, "--seed", str(seed)]
 words += [word for key, value in changed.items() for word in ("--set", f"{key}={value}")]
 words += ["--title", title] if title else []
+words += ["--devices", str(devices)] if devices != settings.devices else []
 st.code(shlex.join(words), language="bash", wrap_lines=True)
-ui.show_estimate(model, changed, index, split)
+ui.show_estimate(model, changed, index, split, devices=devices)
+settings = settings.model_copy(update={"devices": devices})
+spec = RunSpec(model=model, params=changed, dataset=record.fingerprint, split=split.name, seed=seed, title=title)
 
 if st.button("Start training", type="primary", icon=":material/play_arrow:", key="train_start"):
     with ui.errors_told():
         ui.keep_split(split)
-        spec = RunSpec(
-            model=model, params=changed, dataset=record.fingerprint, split=split.name, seed=seed, title=title
-        )
         check_run(spec, settings)
         run_id = make_run_id(spec, now=datetime.now(UTC))
         name = title or MODELS[model].label
-        ui.begin_job("train", spec.model_dump() | {"run_id": run_id}, title=f"Train {name} on {split.name}")
+        params = spec.model_dump() | {"run_id": run_id, "devices": devices}
+        ui.begin_job("train", params, title=f"Train {name} on {split.name}")
         st.rerun()
+
+grid = st.expander("Grid", icon=":material/grid_on:", key="train_grid", on_change="rerun")
+if grid.open:
+    with grid:
+        ui.show_grid(spec, index, split, settings)
 
 ui.show_jobs(task="train", limit=3, key="train_jobs", heading="Latest jobs")
 

@@ -1,6 +1,7 @@
 """Every network on the demo, from the command line: 200 steps in seconds."""
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -82,3 +83,46 @@ def test_a_network_too_large_for_the_memory_is_refused(call: Call, monkeypatch: 
     monkeypatch.setenv("VCCAPP_MEMORY_GB", "1")
     code, _, err = call(*words_of("scouter", width=100_000))
     assert code == 2 and "GB of memory, 1.0 GB are allowed" in err
+
+
+def test_two_processes_share_a_run(home: Path, call: Call) -> None:
+    code, out, err = call(*words_of("state", steps=100), "--devices", "2", "--json")
+    assert code == 0, err
+    run = json.loads(out)
+    assert run["state"] == "finished" and run["devices"] == 2
+    assert "About " in err and "of memory; " in err  # told before it started
+    lines = (home / "checkpoints" / run["id"] / "metrics.jsonl").read_text().splitlines()
+    assert sum("loss" in json.loads(line) for line in lines) == 100
+
+
+def test_devices_that_make_no_sense_are_refused(call: Call) -> None:
+    code, _, err = call(*words_of("state"), "--devices", "none")
+    assert code == 2 and "--devices is 'none'; give a number of processes from 1, or auto." in err
+    code, _, err = call("train", "start", "ridge", "--split", "s", "--devices", "2")
+    assert code == 2 and "'ridge' is fitted by one process; leave out --devices." in err
+
+
+def test_a_grid_of_runs_trains_in_the_background(call: Call) -> None:
+    grid = ("train", "grid", "knn", "--split", "s", "--json")
+    for wrong, message in (
+        ("temperature=0.1,-5", "Parameter temperature of knn is -5"),
+        ("no=1,2", "Parameter no of knn"),
+    ):
+        code, out, err = call(*grid, "--set", wrong)
+        assert code == 2 and message in err and not out
+    assert not any("knn" in job["title"] for job in json.loads(call("jobs", "list", "--json")[1]))
+    code, out, err = call(
+        *grid, "--set", "temperature=0.1,0.2", "--set", "missing=mean", "--seeds", "0,1", "--title", "g"
+    )
+    assert code == 0 and "4 run(s), one after the other" in err
+    runs = json.loads(out)
+    assert [run["title"] for run in runs] == [f"g temperature={t} seed={seed}" for t in (0.1, 0.2) for seed in (0, 1)]
+    give_up = time.monotonic() + 300
+    while any(
+        job["state"] in ("queued", "starting", "running") for job in json.loads(call("jobs", "list", "--json")[1])
+    ):
+        assert time.monotonic() < give_up
+        time.sleep(0.5)
+    for run in runs:
+        record = json.loads(call("train", "status", run["run"], "--json")[1])["run"]
+        assert record["state"] == "finished" and record["spec"]["title"] == run["title"]

@@ -13,8 +13,8 @@ import pytest
 
 from vccapp.errors import DataError, JobError
 from vccapp.jobs import local
-from vccapp.jobs.local import environment, is_alive, reconcile, start_job, stop_job
-from vccapp.jobs.store import Job, JobStore
+from vccapp.jobs.local import environment, is_alive, reconcile, start_job, start_parked, stop_job
+from vccapp.jobs.store import PARKED, Job, JobStore
 from vccapp.jobs.tasks import TASKS
 from vccapp.jobs.worker import failure_reason
 from vccapp.settings import Settings
@@ -378,3 +378,24 @@ def test_ended_workers_do_not_stay_zombies(settings, start):
         assert time.monotonic() < give_up
         reconcile(settings)
     assert (settings.jobs_db, job.id) not in local._children
+
+
+def test_parked_jobs_start_one_after_the_other_without_being_looked_at(settings, start):
+    settings = settings.model_copy(update={"max_jobs": 1})
+    first = start("wait", settings)
+    wait_for_message(settings, first)
+    with JobStore(settings) as store:
+        parked = [store.create("nothing", {}, title=str(i), pid=PARKED).id for i in range(3)]
+        stopped = parked.pop(1)
+        start_parked(settings)
+        assert reconcile(settings) == []
+        assert [(store.get(job).state, store.get(job).pid) for job in parked] == [("queued", PARKED)] * 2
+        assert stop_job(settings, stopped).state == "stopped"
+        stop_job(settings, first.id)
+        give_up = time.monotonic() + 60
+        while any(store.get(job).active for job in parked):  # nobody calls reconcile but the workers
+            assert time.monotonic() < give_up
+            time.sleep(0.05)
+        ended = [store.get(job) for job in parked]
+    assert [(job.state, "nothing" in job.reason) for job in ended] == [("failed", True)] * 2
+    assert ended[0].ended <= ended[1].started and ended[0].pid != ended[1].pid

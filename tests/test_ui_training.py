@@ -85,14 +85,14 @@ def test_an_interrupted_run_can_be_resumed(workspace: Settings, monkeypatch: pyt
     with monkeypatch.context() as patch:
         (folder / "run.json").write_text(json.dumps(record | {"state": "stopped", "reason": "Stopped on request."}))
         patch.setattr(
-            "vccapp.jobs.local.subprocess.Popen", lambda *_, **__: type("Child", (), {"pid": 1, "poll": None})
+            "vccapp.jobs.local.subprocess.Popen", lambda *_, **__: type("Child", (), {"pid": 1, "poll": lambda: 0})
         )
         page = open_page(workspace, patch)
         assert any("This run is stopped. Stopped on request." in caption.value for caption in page.caption)
         page.button(key="train_curves_resume").click().run()
         with JobStore(workspace) as store:
             [job] = store.list(task="train")
-        assert job.params == {"run_id": "done", "resume": True}
+        assert job.params == {"run_id": "done", "resume": True, "devices": 1}
     (folder / "run.json").write_text(json.dumps(record))
 
 
@@ -101,3 +101,42 @@ def test_the_page_of_a_network_loads_no_torch() -> None:
     root = Path(__file__).resolve().parents[1]
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
     assert out.stdout.strip() == "False"
+
+
+def test_a_run_by_two_processes_is_started(workspace: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+    monkeypatch.setattr("vccapp.ui.jobs.start_job", lambda *args, **_: started.append(args))
+    page = open_page(workspace, monkeypatch, train_model="Scouter", train_devices="2")
+    [command] = [
+        code.value for code in page.code if code.value.startswith("vccapp train start") and "--split s" in code.value
+    ][:1]
+    assert command.endswith("--devices 2")
+    page.button(key="train_start").click().run()
+    [(_, task, params)] = started
+    assert task == "train" and params["devices"] == 2 and params["model"] == "scouter"
+    page = open_page(workspace, monkeypatch, train_model="Ridge")
+    assert not [box for box in page.number_input if box.label == "Devices"]
+
+
+def test_a_grid_is_counted_and_started(workspace: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("grid", "local"):
+        monkeypatch.setattr(f"vccapp.jobs.{module}.start_parked", lambda _: None)
+    page = open_page(workspace, monkeypatch, train_model="Scouter")
+    page.session_state["train_grid"] = True
+    page.run()
+    assert page.text_input(key="grid_scouter_direction").value == "0.01, 0.05, 0.5"
+    assert page.text_input(key="grid_scouter_learning_rate").value == "0.001, 0.01"
+    assert any("6 run(s), one after the other." in caption.value for caption in page.caption)
+    page.text_input(key="grid_scouter_seeds").set_value("0, x").run()
+    assert [error.value for error in page.error] == [
+        "'x' is not a seed; give whole numbers from 0, separated by commas."
+    ]
+    page.text_input(key="grid_scouter_seeds").set_value("0, 1").run()
+    page.button(key="grid_scouter_start").click().run()
+    assert not page.exception and not page.error
+    with JobStore(workspace) as store:
+        jobs = [job for job in store.list(task="train") if job.state == "queued"]
+        for job in jobs:
+            store.move(job.id, "stopped")
+    assert len(jobs) == 12 and len({job.params["run_id"] for job in jobs}) == 12
+    assert {job.title for job in jobs} >= {"Train scouter on s: direction=0.5 learning_rate=0.01 seed=1"}

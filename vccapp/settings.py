@@ -6,12 +6,14 @@ VCCAPP_DATA_ROOTS    folders from which the app opens data, separated by ':' (de
 VCCAPP_MEMORY_GB     memory one job may plan with (default 4)
 VCCAPP_MAX_JOBS      jobs that run at once; others wait (default 2)
 VCCAPP_DEVICE        where networks train: auto (default: a CUDA GPU where there is one), cpu, cuda
+VCCAPP_DEVICES       processes that share the training of a network, one a GPU or a part of the cores each (default 1);
+                     auto: all GPUs
 VCCAPP_RAY_ADDRESS   the Ray cluster of `--executor ray`: HOST:PORT, or auto for the one on this machine (default)
 """
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -28,6 +30,7 @@ class Settings(BaseSettings):
     memory_gb: float = Field(4.0, gt=0)
     max_jobs: int = Field(2, ge=1)
     device: str = "auto"
+    devices: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
     ray_address: str = "auto"
 
     @field_validator("data_roots", mode="before")

@@ -7,15 +7,18 @@ import typer
 
 from vccapp.cli.following import Background, run_job
 from vccapp.cli.jobs import job_row, read_log
-from vccapp.cli.names import find_run, open_settings, parse_assignments
+from vccapp.cli.names import find_run, open_index, open_settings, parse_assignments
 from vccapp.cli.output import Json, format_fields, format_table, show
 
 if TYPE_CHECKING:
     from vccapp.jobs.store import Job
     from vccapp.settings import Settings
-    from vccapp.training import RunRecord
+    from vccapp.training import RunRecord, RunSpec
 
 app = typer.Typer(help="Training: start, watch and stop runs.", no_args_is_help=True)
+Devices = Annotated[
+    str | None, typer.Option(help="Processes that share the fit, one a GPU or a part of the cores; auto: all GPUs.")
+]
 RunId = Annotated[str, typer.Argument(help="Id of the run, or 'latest'.")]
 
 
@@ -26,35 +29,27 @@ def start(
     set_: Annotated[list[str] | None, typer.Option("--set", help="A model parameter, NAME=VALUE; repeat.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same run.")] = 0,
     title: Annotated[str, typer.Option(help="A name for people.")] = "",
+    devices: Devices = None,
     background: Background = False,
     as_json: Json = False,
 ) -> None:
     """Train a model on a split."""
     from datetime import UTC, datetime
 
-    from vccapp.data.split import load_split
-    from vccapp.errors import SpecError
-    from vccapp.models.base import MODELS
-    from vccapp.training import RunSpec, check_run, load_run, make_run_id
+    from vccapp.training import check_run, load_run, make_run_id
+    from vccapp.training.fit import count_ranks
 
-    if not MODELS[model].trainable:
-        msg = f"'{model}' is not trained; `vccapp eval import` makes a run of predictions made elsewhere."
-        raise SpecError(msg)
-    settings = open_settings()
-    spec = RunSpec(
-        model=model,
-        params=parse_assignments(set_ or []),
-        dataset=load_split(split, settings).dataset,
-        split=str(Path(split).resolve()) if split.endswith(".json") else split,  # the job runs in another folder
-        seed=seed,
-        title=title,
-    )
-    check_run(spec, settings)  # refuses here what the job would refuse
+    settings = _with_devices(open_settings(), devices)
+    params = parse_assignments(set_ or [])
+    spec = _make_spec(model, split, params, seed=seed, title=title, settings=settings, devices=devices)
+    index, opened, unfitted = check_run(spec, settings)  # refuses here what the job would refuse
+    ranks = count_ranks(unfitted, settings)
+    typer.echo(unfitted.estimate(index, opened).shared(ranks).describe(), err=True)
     run_id = make_run_id(spec, now=datetime.now(UTC))
     run_job(
         settings,
         "train",
-        spec.model_dump() | {"run_id": run_id},
+        spec.model_dump() | {"run_id": run_id, "devices": ranks},
         title=f"Train {model} on {split}",
         background=background,
         as_json=as_json,
@@ -64,8 +59,35 @@ def start(
 
 
 @app.command()
-def resume(run: RunId = "latest", background: Background = False, as_json: Json = False) -> None:
-    """Go on with a run that was stopped, killed or failed, from its last checkpoint."""
+def grid(
+    model: Annotated[str, typer.Argument(help="Name of the model; see `vccapp train models`.", show_default=False)],
+    split: Annotated[str, typer.Option(help="Name or path of the split, which also names the data.")],
+    set_: Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE,VALUE,...; repeat.")] = None,
+    seeds: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "0",
+    title: Annotated[str, typer.Option(help="What each title begins with; the rest says what differs.")] = "",
+    devices: Devices = None,
+    as_json: Json = False,
+) -> None:
+    """Train a model with every combination of values, each a run of its own, in the background."""
+    from vccapp.data.split import load_split
+    from vccapp.jobs.grid import start_grid
+    from vccapp.training.grid import estimate_grid, expand_grid, parse_seeds, parse_values
+
+    settings = _with_devices(open_settings(), devices)
+    spec = _make_spec(model, split, {}, title=title, settings=settings, devices=devices)
+    specs = expand_grid(spec, parse_values(parse_assignments(set_ or [])), seeds=parse_seeds(seeds))
+    index = open_index(spec.dataset, settings)
+    typer.echo(estimate_grid(specs, index, load_split(split, settings)).describe(), err=True)
+    run_ids = start_grid(specs, settings)
+    rows = [{"run": run_id, "title": spec.title} for run_id, spec in zip(run_ids, specs, strict=True)]
+    show(rows, lambda: format_table(rows, ("run", "title")), as_json=as_json)
+
+
+@app.command()
+def resume(
+    run: RunId = "latest", devices: Devices = None, background: Background = False, as_json: Json = False
+) -> None:
+    """Go on with a run that was stopped, killed or failed, from its last checkpoint; by as many processes as before."""
     from vccapp.training import check_resume, load_run
 
     settings = open_settings()
@@ -74,7 +96,7 @@ def resume(run: RunId = "latest", background: Background = False, as_json: Json 
     run_job(
         settings,
         "train",
-        {"run_id": found.id, "resume": True},
+        {"run_id": found.id, "resume": True, "devices": _with_devices(settings, devices or found.devices).devices},
         title=f"Resume {found.spec.model} on {found.split.name}",
         background=background,
         as_json=as_json,
@@ -171,6 +193,50 @@ def models(as_json: Json = False) -> None:
         return "\n".join(lines)
 
     show(value, text, as_json=as_json)
+
+
+def _make_spec(
+    model: str,
+    split: str,
+    params: dict[str, Any],
+    *,
+    settings: "Settings",
+    title: str,
+    devices: str | None,
+    seed: int = 0,
+) -> "RunSpec":
+    """Raises SpecError for a model that is not trained, or not by several processes where they are asked for."""
+    from vccapp.data.split import load_split
+    from vccapp.errors import SpecError
+    from vccapp.models.base import MODELS
+    from vccapp.training import RunSpec
+
+    if not MODELS[model].trainable:
+        msg = f"'{model}' is not trained; `vccapp eval import` makes a run of predictions made elsewhere."
+        raise SpecError(msg)
+    if devices not in (None, "1") and not MODELS[model].shared:
+        msg = f"'{model}' is fitted by one process; leave out --devices."
+        raise SpecError(msg)
+    return RunSpec(
+        model=model,
+        params=params,
+        dataset=load_split(split, settings).dataset,
+        split=str(Path(split).resolve()) if split.endswith(".json") else split,  # the job runs in another folder
+        seed=seed,
+        title=title,
+    )
+
+
+def _with_devices(settings: "Settings", devices: str | int | None) -> "Settings":
+    """Raises SpecError for what is no number of processes."""
+    from vccapp.errors import SpecError
+
+    if devices is None:
+        return settings
+    if devices != "auto" and not (str(devices).isdecimal() and int(devices)):
+        msg = f"--devices is '{devices}'; give a number of processes from 1, or auto."
+        raise SpecError(msg)
+    return settings.model_copy(update={"devices": devices if devices == "auto" else int(devices)})
 
 
 def _find_job(run: str, settings: "Settings") -> "Job":

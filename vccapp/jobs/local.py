@@ -5,8 +5,12 @@ once; the worker ends itself by force when the work does not listen. `reconcile`
 
 Every process of a job carries the job's id in its environment (VCCAPP_JOB): what a dead worker leaves behind is found
 by that mark, never by a process id alone.
+
+Jobs of a grid are parked: they get their process when there is a slot, from the job that ends before them, or from
+whoever calls `reconcile`.
 """
 
+import contextlib
 import errno
 import os
 import signal
@@ -21,7 +25,7 @@ import psutil
 
 import vccapp
 from vccapp.errors import JobError
-from vccapp.jobs.store import ACTIVE, Job, JobStore
+from vccapp.jobs.store import ACTIVE, PARKED, Job, JobStore
 from vccapp.settings import Settings
 
 COMMAND = (sys.executable, "-m", "vccapp.jobs.worker")
@@ -48,28 +52,17 @@ def start_job(
     """
     with JobStore(settings) as store:
         job = store.create(task, params, title=title)
-        log = store.log_path(job.id)
-        try:
-            log.parent.mkdir(parents=True, exist_ok=True)
-            with log.open("ab") as output:
-                child = subprocess.Popen(
-                    [*command, job.id],
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    cwd=Path(vccapp.__file__).parents[1],
-                    env=os.environ | LIVE_LOG | environment(settings) | {MARK: job.id},
-                    start_new_session=True,
-                )
-        except OSError as error:
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            advice = "free some space on the disk" if full else "free memory or close other programs"
-            reason = f"The worker could not be started ({error}); {advice}, then start it again."
-            store.move(job.id, "failed", ended=time.time(), reason=reason)
-            raise JobError(reason) from error
-        _children[settings.jobs_db, job.id] = child
-        store.set_process(job.id, pid=child.pid, pid_created=process_birth(child.pid) or 0.0)
+        _start_worker(store, job.id, command)
         return store.get(job.id)
+
+
+def start_parked(settings: Settings, *, command: Sequence[str] = COMMAND) -> None:
+    """Start the workers of parked jobs as far as there are slots: hundreds in the queue then cost nothing."""
+    own = {"pid": os.getpid(), "pid_created": process_birth(os.getpid()) or 0.0}
+    with JobStore(settings) as store:
+        while job_id := store.take_parked(max_jobs=settings.max_jobs, **own):
+            with contextlib.suppress(JobError):  # it is recorded
+                _start_worker(store, job_id, command)
 
 
 def stop_job(settings: Settings, job_id: str) -> Job:
@@ -101,6 +94,8 @@ def reconcile(settings: Settings) -> list[Job]:
                 kill_processes(job.id)
                 changed.append(store.get(job.id))
     _release(settings, {job.id for job in active})
+    if any(job.pid == PARKED for job in active):
+        start_parked(settings)
     return changed
 
 
@@ -136,6 +131,31 @@ def kill_processes(job_id: str) -> None:
                 pass
 
 
+def _start_worker(store: JobStore, job_id: str, command: Sequence[str]) -> None:
+    """Raises JobError when no process can be started; the job is then recorded as failed."""
+    settings, log = store.settings, store.log_path(job_id)
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as output:
+            child = subprocess.Popen(
+                [*command, job_id],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=Path(vccapp.__file__).parents[1],
+                env=os.environ | LIVE_LOG | environment(settings) | {MARK: job_id},
+                start_new_session=True,
+            )
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        advice = "free some space on the disk" if full else "free memory or close other programs"
+        reason = f"The worker could not be started ({error}); {advice}, then start it again."
+        store.move(job_id, "failed", ended=time.time(), reason=reason)
+        raise JobError(reason) from error
+    _children[settings.jobs_db, job_id] = child
+    store.set_process(job_id, pid=child.pid, pid_created=process_birth(child.pid) or 0.0)
+
+
 def environment(settings: Settings) -> dict[str, str]:
     """The environment variables from which `Settings()` reads these settings."""
     prefix = Settings.model_config["env_prefix"]
@@ -156,6 +176,8 @@ def _signal(job: Job) -> None:
 
 def _fate(settings: Settings, job: Job) -> tuple[bool, int | None]:
     """Whether the process of an active job is gone, and its exit code where this process is the parent."""
+    if job.pid == PARKED:
+        return False, None
     child = _children.get((settings.jobs_db, job.id))
     if child is not None:
         code = child.poll()

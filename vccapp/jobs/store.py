@@ -39,6 +39,8 @@ FROM: dict[State, tuple[State, ...]] = {
     "stopped": ACTIVE,
     "lost": ACTIVE,
 }
+PARKED = 0
+"""The process number of a queued job that gets its process only when there is a slot for it."""
 BUSY_SECONDS = 30.0
 
 _COLUMNS = (
@@ -138,12 +140,12 @@ class JobStore:
         with self._lock:
             self._db.close()
 
-    def create(self, task: str, params: dict[str, Any], *, title: str) -> Job:
-        """Write a queued job. Paths in `params` become strings; anything else must be JSON."""
+    def create(self, task: str, params: dict[str, Any], *, title: str, pid: int | None = None) -> Job:
+        """Write a queued job (pid: PARKED or nothing). Paths in `params` become strings; all else must be JSON."""
         now = time.time()
         job_id = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now))}-{secrets.token_hex(3)}"
-        row = (job_id, task, title, json.dumps(params, default=os.fspath), "queued", now)
-        self._run("INSERT INTO jobs (id, task, title, params, state, created) VALUES (?, ?, ?, ?, ?, ?)", row)
+        row = (job_id, task, title, json.dumps(params, default=os.fspath), "queued", now, pid)
+        self._run("INSERT INTO jobs (id, task, title, params, state, created, pid) VALUES (?, ?, ?, ?, ?, ?, ?)", row)
         return self.get(job_id)
 
     def get(self, job_id: str) -> Job:
@@ -183,6 +185,16 @@ class JobStore:
             SELECT count(*) FROM jobs AS other
             WHERE other.state IN {CLAIMED} OR (other.state = 'queued' AND other.seq < jobs.seq))"""
         return self._run(sql, (job_id, max_jobs)) == 1
+
+    def take_parked(self, *, max_jobs: int, pid: int, pid_created: float) -> str | None:
+        """The oldest parked job that could `claim` a slot now; this process stands for it until it has its own."""
+        sql = f"""UPDATE jobs SET pid = ?, pid_created = ? WHERE id = (
+            SELECT id FROM jobs AS own WHERE state = 'queued' AND pid = {PARKED} AND ? > (
+                SELECT count(*) FROM jobs AS other
+                WHERE other.state IN {CLAIMED} OR (other.state = 'queued' AND other.seq < own.seq))
+            ORDER BY seq LIMIT 1) RETURNING id"""
+        rows = self._rows(sql, (pid, pid_created, max_jobs))
+        return rows[0]["id"] if rows else None
 
     def set_process(self, job_id: str, *, pid: int, pid_created: float) -> None:
         """Note which process works for a queued job."""

@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vccapp.errors import JobError, VccAppError
-from vccapp.jobs.local import kill_processes, process_birth, reconcile
+from vccapp.jobs.local import kill_processes, process_birth, reconcile, start_parked
 from vccapp.jobs.store import JobStore, State
 from vccapp.jobs.tasks import TASKS, Task
 from vccapp.progress import Stopped
@@ -130,6 +130,7 @@ def main(job_id: str, *, tasks: Mapping[str, Task] = TASKS, grace: float = GRACE
         ending = state if recorded else f"{state}, but recorded as {store.get(job_id).state} before"
         log.info("end: %s after %.1f s. %s", ending, time.monotonic() - began, outcome.get("reason", ""))
     kill_processes(job_id)
+    start_parked(settings)
     return outcome["exit_code"]
 
 

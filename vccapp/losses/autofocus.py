@@ -20,6 +20,6 @@ def autofocus(predicted: Tensor, target: Tensor, context: Context, *, gamma: flo
 def cell_weights(context: Context) -> Tensor:
     """(sets,) weights that make a sum over genes and sets a mean of each perturbation, then over perturbations."""
     label, expressed = context.label, context.tables.expressed
-    n_sets = label.bincount(minlength=len(expressed))
+    n_sets = context.step_label.bincount(minlength=len(expressed))
     n_genes = expressed.sum(1)
-    return 1 / ((n_sets > 0).sum() * n_sets[label] * n_genes[label].clamp_min(1))
+    return 1 / ((n_sets > 0).sum() * n_sets[label] * n_genes[label].clamp_min(1) * context.share)

@@ -6,11 +6,13 @@
 
 predicted, target : (sets, cells, genes) log1p values; the cells of a set share a label. A loss of single cells takes
 sets of one. To add one, write `vccapp/losses/<name>.py` with a registered function that has these three arguments.
+Where processes share a step, a loss sees the sets of its own: the mean over the processes, each weighted by its sets,
+is then the loss of the whole step. So whatever it divides by must be of the step (`Context.step_label`, `share`).
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -55,11 +57,27 @@ class Context:
     """A step: what is known, the label of each set, and the control cells that it started from.
 
     label : (sets,) int64 rows of the tables; controls : like predicted, for the losses that compare cell with cell
+    whole : the labels of all sets of the step, where this process has a share of them
     """
 
     tables: Tables
     label: Tensor
     controls: Tensor | None = None
+    whole: Tensor | None = None
+
+    @property
+    def step_label(self) -> Tensor:
+        """Labels of all sets of the step."""
+        return self.label if self.whole is None else self.whole
+
+    @property
+    def share(self) -> float:
+        """Of the step's sets, those of this process."""
+        return len(self.label) / len(self.step_label)
+
+    def sum_over_processes(self, values: Tensor) -> Tensor:
+        """With its gradient."""
+        return values if self.whole is None else SumOverProcesses.apply(values)
 
     @property
     def control_mean(self) -> Tensor:
@@ -69,6 +87,20 @@ class Context:
     def perturbed(self) -> Tensor:
         """(sets,) bool: not the controls."""
         return self.label > 0
+
+
+class SumOverProcesses(torch.autograd.Function):
+    """The sum of a tensor over the processes of a training; what each makes of it, each gets the gradient of."""
+
+    @staticmethod
+    def forward(_: Any, values: Tensor) -> Tensor:
+        total = values.clone(memory_format=torch.contiguous_format)
+        torch.distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(_: Any, gradient: Tensor) -> Tensor:
+        return SumOverProcesses.forward(_, gradient)
 
 
 def read_tables(index: Index, labels: Sequence[str], genes: np.ndarray) -> Tables:

@@ -47,4 +47,4 @@ def de(
         if kind == "focal":
             weight = weight * functional.sigmoid(logit * (1 - 2 * truth)) ** FOCUS
         loss = loss + (weight * surprise * tested).sum(1) / n_tested
-    return loss.sum() / context.perturbed().sum().clamp_min(1)
+    return loss.sum() / ((context.step_label > 0).sum().clamp_min(1) * context.share)

@@ -17,9 +17,10 @@ from vccapp.losses.base import LOSSES, Context
 def direction(predicted: Tensor, target: Tensor, context: Context) -> Tensor:
     """Mean over clear genes and perturbations, 0 .. 4; 0 where none is clear."""
     tables = context.tables
-    label, at = context.label.unique(return_inverse=True)
+    label, n_sets = context.step_label.unique(return_counts=True)
+    at = torch.searchsorted(label, context.label)
     total = predicted.new_zeros(len(label), predicted.shape[2]).index_add(0, at, predicted.mean(1))
-    found = total / at.bincount()[:, None] - context.control_mean
+    found = context.sum_over_processes(total) / n_sets[:, None] - context.control_mean
     delta, error = tables.deltas[label], tables.error[label]
     clear = (delta.abs() > error) & (label > 0)[:, None]
     wrong = (torch.tanh(found / (2 * error)) - delta.sign()).square() * clear

@@ -44,10 +44,11 @@ def rank(
     distances = _distances(found, bank, tested, distance)
     own = label - 1
     weight = tables.reliability[label]
-    weight = weight / weight.sum().clamp_min(1e-12)
+    of_step = tables.reliability[context.step_label[context.step_label > 0]]
+    weight = weight / (of_step.sum().clamp_min(1e-12) * context.share)
     apart = _distances(tables.deltas[label] * tested, bank, tested, distance)
     if kind == "infonce":
-        temperature = TEMPERATURE * (1.0 if distance == "cosine" else apart.mean())
+        temperature = TEMPERATURE * (1.0 if distance == "cosine" else apart.mean(1, keepdim=True))
         return (torch.nn.functional.cross_entropy(-distances / temperature, own, reduction="none") * weight).sum()
     true = distances.gather(1, own[:, None])
     wrong = distances.scatter(1, own[:, None], torch.inf)
@@ -61,5 +62,5 @@ def _distances(found: Tensor, bank: Tensor, tested: Tensor, kind: str) -> Tensor
     if kind == "l1":
         return torch.stack([(row - bank * kept).abs().mean(1) for row, kept in zip(found, tested, strict=True)])
     lengths = (bank.square() @ tested.T.to(bank.dtype)).sqrt().T  # (sets, perturbations)
-    floor = 0.1 * lengths.median()
+    floor = 0.1 * lengths.median(1, keepdim=True).values
     return 1 - found @ bank.T / ((found.square().sum(1, keepdim=True) + floor**2).sqrt() * (lengths + floor))

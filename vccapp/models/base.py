@@ -14,7 +14,7 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -31,6 +31,7 @@ from vccapp.data.split import Split
 from vccapp.errors import DataError, SpecError
 from vccapp.models.anchor import anchor_cells
 from vccapp.neural.fitting import Fitting
+from vccapp.progress import bytes_text, duration_text
 from vccapp.registry import Registry
 from vccapp.stats.index import Index
 
@@ -53,6 +54,14 @@ class Estimate:
     memory_bytes: int
     text: str = ""
 
+    def shared(self, devices: int) -> Self:
+        """The same by several processes of this machine: no quicker on its CPU, each with memory of its own."""
+        return replace(self, memory_bytes=devices * self.memory_bytes)
+
+    def describe(self) -> str:
+        about = f"About {duration_text(self.seconds)} on this machine's CPU, {bytes_text(self.memory_bytes)} of memory"
+        return f"{about}; {self.text}." if self.text else f"{about}."
+
 
 class Model(ABC):
     """A predictor of perturbation effects. Fitted models hold `genes`, `control_mean` and what they learnt."""
@@ -63,6 +72,10 @@ class Model(ABC):
     Spec: ClassVar[type[ModelSpec]] = ModelSpec
     trainable: ClassVar[bool] = True
     """Whether people choose it to train; predictions made elsewhere are imported instead."""
+    shared: ClassVar[bool] = False
+    """Whether several processes can share its fit."""
+    grid: ClassVar[dict[str, tuple[Any, ...]]] = {}
+    """Values of parameters that are worth a try on each data set."""
 
     def __init__(self, spec: ModelSpec | None = None) -> None:
         self.spec = self.Spec() if spec is None else spec

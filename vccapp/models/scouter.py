@@ -85,6 +85,8 @@ class Scouter(Model):
     label = "Scouter"
     description = "A network from control cells and gene vectors of the targets to perturbed cells."
     Spec = ScouterSpec
+    shared = True
+    grid = {"direction": (0.01, 0.05, 0.5), "learning_rate": (0.001, 0.01)}  # the paper's
 
     spec: ScouterSpec
     modelled: np.ndarray  # positions of the genes of the network
@@ -125,6 +127,8 @@ class Scouter(Model):
             direction_weight=spec.direction,
             faithful=spec.faithful,
             device=device,
+            rank=fitting.rank,
+            ranks=fitting.ranks,
         )
         torch.manual_seed(fitting.seed)
         self.network = ScouterNet(self._shape(), residual=base is not None).to(device)

@@ -110,6 +110,7 @@ class State(SetTransformer):
     label = "STATE (ST)"
     description = "Transformer over sets of cells, from controls and gene vectors of the targets to perturbed cells."
     Spec = StateSpec
+    shared = True
 
     spec: StateSpec
     baseline: Model | None  # fitted
@@ -163,6 +164,8 @@ class State(SetTransformer):
             loss=self._make_loss(read_tables(index, cells.labels, self.predicted).to(device)),
             device=device,
             precision=spec.precision,
+            rank=fitting.rank,
+            ranks=fitting.ranks,
         )
         validate = fitting.validate
         run_loop(
@@ -279,7 +282,7 @@ class State(SetTransformer):
         instead = {"energy": partial(energy, v_statistic=True)} if self.spec.faithful else {}
 
         def loss(cells: "Tensor", batch: "SetBatch") -> dict[str, "Tensor"]:
-            context = Context(tables, batch.label, batch.values)
+            context = Context(tables, batch.label, batch.values, batch.whole)
             return combine(weights, cells, batch.cells, context, instead=instead)
 
         return loss

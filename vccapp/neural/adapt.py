@@ -36,7 +36,9 @@ class LowRank(nn.Module):
 
 
 def choose_trained(network: StateNet, part: Part) -> None:
-    """Let a gradient reach only the weights of `part`."""
+    """Let a gradient reach only the weights of `part`; never a gene decoder, which training does not pass."""
+    if network.decoder is not None:
+        network.decoder.requires_grad_(False)
     if part == "all":
         return
     for weight in network.parameters():

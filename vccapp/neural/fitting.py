@@ -23,6 +23,7 @@ class Fitting:
     validate : scores of predicted deltas (n_val, n_genes) of the split's val part, in its order; None: no val part
     memory_bytes : what the fit may plan with
     device : "cpu", "cuda", or "auto" for CUDA where there is one
+    rank, ranks : which of so many processes this is, that share each step; the first logs, validates and writes
     """
 
     seed: int = 0
@@ -32,3 +33,5 @@ class Fitting:
     validate: Callable[[np.ndarray], dict[str, float]] | None = None
     memory_bytes: int = 4 * 10**9
     device: str = "auto"
+    rank: int = 0
+    ranks: int = 1

@@ -13,6 +13,9 @@ All that happens at a step follows from the seed and the step's number: batches 
 torch at each step, the learning rate by a formula. So a run that was killed and goes on from its last checkpoint ends
 with the very weights of one that was not (on a CPU with as many threads). A loss that is no number ends the training
 with a sentence, before a checkpoint could keep it.
+
+Where processes share the steps, each runs this loop: `next_batch` gives its own part, and the mean of the terms over
+the processes is that of the step. The first one alone logs, validates, reports and writes checkpoints.
 """
 
 import contextlib
@@ -22,7 +25,7 @@ import math
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -31,8 +34,9 @@ from torch import Tensor, nn
 
 from vccapp.errors import SpecError
 from vccapp.neural.checkpoint import Checkpoint, find_checkpoint, read_checkpoint, write_checkpoint
-from vccapp.neural.fitting import Fitting
-from vccapp.progress import Stopped
+from vccapp.neural.fitting import Fitting, forget
+from vccapp.neural.processes import average_terms, share_gradients, take_from_first
+from vccapp.progress import Stopped, silent
 
 Batch = TypeVar("Batch")
 LOG_LINES = 2000
@@ -107,6 +111,10 @@ def run_loop(
     state = _LoopState(network, spec)
     if fitting.folder is not None and (found := find_checkpoint(fitting.folder)) is not None:
         state.restore(read_checkpoint(found))
+    leads, forward = fitting.rank == 0, network
+    if fitting.ranks > 1:
+        forward = share_gradients(network)
+        fitting = fitting if leads else replace(fitting, log=forget, progress=silent, folder=None)
     began = kept = time.monotonic()
     waited = took = 0.0
     log_every = max(1, spec.steps // LOG_LINES)
@@ -114,9 +122,12 @@ def run_loop(
 
     def judge() -> None:
         state.check()
-        values = _validate(network, validate, state, seed=fitting.seed)
-        fitting.log({"step": state.step} | values)
-        state.judge(values)
+        if leads:
+            values = _validate(network, validate, state, seed=fitting.seed)
+            fitting.log({"step": state.step} | values)
+            state.judge(values)
+        if fitting.ranks > 1:  # they end together
+            state.since_best = take_from_first(state.since_best, like=trained[0])
 
     def keep() -> None:
         if fitting.folder is not None:
@@ -133,16 +144,16 @@ def run_loop(
             waited += time.monotonic() - asked
             following = thread.submit(next_batch, state.step + 1) if state.step + 1 < spec.steps else None
 
-            torch.manual_seed(_step_seed(fitting.seed, state.step))
+            torch.manual_seed(_step_seed(fitting.seed, state.step, fitting.rank))
             for group in state.optimiser.param_groups:
                 group["lr"] = learning_rate(spec, state.step)
             state.optimiser.zero_grad(set_to_none=True)
-            terms = step_loss(network, batch)
+            terms = step_loss(forward, batch)
             terms["loss"].backward()
             if spec.clip:
                 _clip(trained, spec.clip)
             state.optimiser.step()
-            state.took_step(terms)
+            state.took_step(average_terms(terms) if fitting.ranks > 1 else terms)
 
             if state.step % log_every == 0 or state.step == spec.steps:
                 state.log(fitting.log, learning_rate(spec, state.step - 1))
@@ -346,5 +357,7 @@ def _validate(
     return values
 
 
-def _step_seed(seed: int, step: int) -> int:
-    return int(np.random.SeedSequence((seed, 3, step)).generate_state(1, np.uint64)[0] >> np.uint64(1))
+def _step_seed(seed: int, step: int, rank: int = 0) -> int:
+    """Other draws in each process of a step: its cells are others."""
+    entropy = (seed, 3, step, rank) if rank else (seed, 3, step)
+    return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> np.uint64(1))

@@ -10,9 +10,9 @@ and the sets are drawn anew in each.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 
@@ -56,6 +56,18 @@ class Sets:
     cells: np.ndarray
     controls: np.ndarray
     label: np.ndarray
+
+
+Drawn = TypeVar("Drawn", Pairs, Sets)
+
+
+def take_share(step: Drawn, rank: int, ranks: int) -> Drawn:
+    """What one of several processes takes of a step. Raises SpecError where one of them would get nothing."""
+    if ranks > len(step.label):
+        msg = f"{ranks} processes cannot share a step of {len(step.label)} items; choose fewer devices or more items."
+        raise SpecError(msg)
+    own = slice(rank, None, ranks)
+    return replace(step, cells=step.cells[own], controls=step.controls[own], label=step.label[own])
 
 
 def read_cells(index: Index, perturbations: Sequence[str]) -> Cells:

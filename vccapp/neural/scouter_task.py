@@ -5,7 +5,7 @@ run_loop(network, next_batch=task.batch, step_loss=task.step_loss, ...)
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -15,17 +15,22 @@ from torch import Tensor
 from vccapp.losses.autofocus import autofocus
 from vccapp.losses.base import Context, Tables
 from vccapp.losses.direction import direction, sign_loss
-from vccapp.neural.sampler import Pairs, PairSampler
+from vccapp.neural.sampler import Pairs, PairSampler, take_share
 from vccapp.neural.scouter_net import ScouterNet
 
 
 @dataclass(frozen=True)
 class PairBatch:
-    """A step, on the device: cells and controls (n, genes), and the label (n,) of each cell."""
+    """A step, on the device: cells and controls (n, genes), and the label (n,) of each cell.
+
+    whole : labels of all cells of the step, where processes share it; weight : of the terms in their mean over them
+    """
 
     cells: Tensor
     controls: Tensor
     label: Tensor
+    whole: Tensor | None = None
+    weight: float = 1.0
 
 
 class ScouterTask:
@@ -43,6 +48,8 @@ class ScouterTask:
         direction_weight: float,
         faithful: bool,
         device: torch.device,
+        rank: int = 0,
+        ranks: int = 1,
     ) -> None:
         """
         read : rows of cells -> (n, genes) float32
@@ -50,6 +57,7 @@ class ScouterTask:
         faithful : the original's direction term, which carries no gradient
         """
         self.sampler, self.read, self.device = sampler, read, device
+        self.rank, self.ranks = rank, ranks
         self.vectors = torch.from_numpy(vectors).to(device)
         self.base = None if base is None else torch.from_numpy(base).to(device)
         self.tables = tables.to(device)
@@ -58,11 +66,18 @@ class ScouterTask:
         self.direction_weight = direction_weight
 
     def batch(self, step: int) -> PairBatch:
-        return self.gather(self.sampler.batch(step))
+        drawn = self.sampler.batch(step)
+        own = take_share(drawn, self.rank, self.ranks)
+        if self.ranks == 1:
+            return self.gather(own)
+        weight = len(own.label) * self.ranks / len(drawn.label)
+        return replace(self.gather(own), whole=self._labels(drawn), weight=weight)
 
     def gather(self, pairs: Pairs) -> PairBatch:
-        label = torch.from_numpy(pairs.label.astype(np.int64)).to(self.device)
-        return PairBatch(self._rows(pairs.cells), self._rows(pairs.controls), label)
+        return PairBatch(self._rows(pairs.cells), self._rows(pairs.controls), self._labels(pairs))
+
+    def _labels(self, pairs: Pairs) -> Tensor:
+        return torch.from_numpy(pairs.label.astype(np.int64)).to(self.device)
 
     def _rows(self, rows: np.ndarray) -> Tensor:
         values = torch.from_numpy(self.read(rows))
@@ -76,9 +91,9 @@ class ScouterTask:
     def step_loss(self, network: ScouterNet, batch: PairBatch) -> dict[str, Tensor]:
         """loss = autofocus + weight * direction, and both alone."""
         predicted, target = self.predict(network, batch)[:, None], batch.cells[:, None]
-        context = Context(self.tables, batch.label, batch.controls[:, None])
-        terms = {"autofocus": self.autofocus(predicted, target, context)}
+        context = Context(self.tables, batch.label, batch.controls[:, None], batch.whole)
+        terms = {"autofocus": batch.weight * self.autofocus(predicted, target, context)}
         if self.direction_weight:
-            terms["direction"] = self.direction(predicted, target, context)
+            terms["direction"] = batch.weight * self.direction(predicted, target, context)
             return {"loss": terms["autofocus"] + self.direction_weight * terms["direction"]} | terms
         return {"loss": terms["autofocus"]} | terms

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vccapp.neural.sampler import SetSampler
+from vccapp.neural.sampler import SetSampler, take_share
 from vccapp.neural.state_net import StateNet
 
 Rows = Callable[[np.ndarray], np.ndarray]
@@ -34,6 +34,8 @@ class SetBatch:
     shift: Tensor | None  # (sets, n_outputs)
     batches: Tensor  # (sets, cells) int64, those of the cells to predict
     label: Tensor  # (sets,) int64 positions among the sampler's labels
+    whole: Tensor | None  # labels of all sets of the step, where processes share it
+    weight: float  # of the terms in their mean over the processes
 
 
 class SetTask:
@@ -50,15 +52,19 @@ class SetTask:
         loss: SetLoss,
         device: torch.device,
         precision: Precision = "auto",
+        rank: int = 0,
+        ranks: int = 1,
     ) -> None:
         """features : (labels, n_features), shifts : (labels, n_outputs) deltas or None, of the sampler's labels"""
         self.sampler, self.inputs, self.outputs, self.loss, self.device = sampler, inputs, outputs, loss, device
+        self.rank, self.ranks = rank, ranks
         self.bfloat16 = precision == "auto" and multiplies_bfloat16(device)
         self.features = torch.from_numpy(features).to(device)
         self.shifts = None if shifts is None else torch.from_numpy(shifts).to(device)
 
     def batch(self, step: int) -> SetBatch:
-        sets = self.sampler.batch(step)
+        drawn = self.sampler.batch(step)
+        sets = take_share(drawn, self.rank, self.ranks)
         controls = self._gather(self.inputs, sets.controls)
         same = self.inputs == self.outputs
         label = torch.from_numpy(sets.label.astype(np.int64)).to(self.device)
@@ -70,6 +76,8 @@ class SetTask:
             shift=None if self.shifts is None else self.shifts[label],
             batches=torch.from_numpy(self.sampler.cells.batch[sets.cells].astype(np.int64)).to(self.device),
             label=label,
+            whole=None if self.ranks == 1 else torch.from_numpy(drawn.label.astype(np.int64)).to(self.device),
+            weight=len(sets.label) * self.ranks / len(drawn.label),
         )
 
     def _gather(self, read: Rows, rows: np.ndarray) -> Tensor:
@@ -82,7 +90,8 @@ class SetTask:
         """The terms; the losses are computed in float32."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             cells = network(batch.controls, batch.features, batch.batches, shift=batch.shift, values=batch.values)
-        return self.loss(cells.float(), batch)
+        terms = self.loss(cells.float(), batch)
+        return {name: batch.weight * term for name, term in terms.items()}
 
 
 def multiplies_bfloat16(device: torch.device) -> bool:

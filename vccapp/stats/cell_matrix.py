@@ -8,6 +8,7 @@ not hold stands aside) until they are asked for; log1p input is float32. The mat
 a memory-mapped file in the index, which later runs use again.
 """
 
+import fcntl
 import hashlib
 import shutil
 from pathlib import Path
@@ -105,10 +106,18 @@ def open_cell_matrix(index: Index, genes: np.ndarray, *, memory_bytes: int, prog
 
 
 def _write_file(folder: Path, store: GeneStore, genes: np.ndarray, progress: Progress) -> Path:
+    """The path of the file, written by the first of several processes that ask for it."""
     path = folder / f"{hashlib.sha256(genes.tobytes()).hexdigest()[:16]}.npy"
-    if path.exists():
-        return path
     folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            _write_cells(path, store, genes, progress)
+    return path
+
+
+def _write_cells(path: Path, store: GeneStore, genes: np.ndarray, progress: Progress) -> None:
+    folder = path.parent
     size, free = store.n_cells * len(genes) * store.dtype.itemsize, shutil.disk_usage(folder).free
     if size > free:
         msg = (
@@ -124,7 +133,6 @@ def _write_file(folder: Path, store: GeneStore, genes: np.ndarray, progress: Pro
         for first, part in _cell_major(store, genes):
             file.write(memoryview(part).cast("B"))
             progress((first + len(part)) / store.n_cells, "Arranging the cells")
-    return path
 
 
 def _fill(stored: np.ndarray, store: GeneStore, genes: np.ndarray, progress: Progress) -> None:

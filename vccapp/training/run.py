@@ -45,8 +45,7 @@ from vccapp.models.base import Model, make_model
 from vccapp.progress import Progress, Stopped, part, silent
 from vccapp.settings import Settings
 from vccapp.stats.index import Index, has_index, load_index
-from vccapp.training.metrics_log import MetricsLog
-from vccapp.training.validation import make_validation
+from vccapp.training.fit import Fit, count_ranks, fit_model
 
 BASELINES = ("control_mean", "perturbation_mean")
 """Models whose scores stand beside those of every run."""
@@ -89,6 +88,7 @@ class RunRecord(BaseModel):
     created: datetime
     ended: datetime | None = None
     vccapp: str
+    devices: int = Field(1, description="Processes that share the fit.")
     metrics: dict[Part, dict[str, dict[str, float | None]]] = {}
     folder: Path = Field(Path(), exclude=True)
 
@@ -133,11 +133,11 @@ def _check(spec: RunSpec, split: Split, settings: Settings) -> tuple[Index, Spli
         )
         raise SpecError(msg)
     check_split(split, [label for label in index.labels if label != CONTROL])
-    needed = model.estimate(index, split).memory_bytes
+    needed = model.estimate(index, split).shared(count_ranks(model, settings)).memory_bytes
     if needed > settings.memory_bytes:
         msg = (
             f"Training {model.label} needs about {needed / 1e9:.1f} GB of memory, {settings.memory_gb:.1f} GB are "
-            "allowed; choose fewer genes or a smaller batch, or raise VCCAPP_MEMORY_GB."
+            "allowed; choose fewer genes, a smaller batch or fewer devices, or raise VCCAPP_MEMORY_GB."
         )
         raise ResourceError(msg)
     return index, split, model
@@ -158,7 +158,13 @@ def train(spec: RunSpec, settings: Settings, *, run_id: str, progress: Progress 
         raise SpecError(msg) from None
     with _locked(folder):
         record = RunRecord(
-            id=run_id, spec=spec, split=split, state="running", created=datetime.now(UTC), vccapp=vccapp.__version__
+            id=run_id,
+            spec=spec,
+            split=split,
+            state="running",
+            created=datetime.now(UTC),
+            vccapp=vccapp.__version__,
+            devices=count_ranks(model, settings),
         )
         _work(record, folder, index, model, settings, progress)
     return folder
@@ -173,7 +179,8 @@ def resume(run_id: str, settings: Settings, *, progress: Progress = silent) -> P
     check_resume(run)
     index, _, model = _check(run.spec, run.split, settings)
     with _locked(run.folder):
-        record = run.model_copy(update={"state": "running", "reason": "", "ended": None})
+        devices = count_ranks(model, settings)
+        record = run.model_copy(update={"state": "running", "reason": "", "ended": None, "devices": devices})
         _work(record, run.folder, index, model, settings, progress)
     return run.folder
 
@@ -191,19 +198,9 @@ def _work(record: RunRecord, folder: Path, index: Index, model: Model, settings:
     with _recorded(record, folder) as keep:
         references = _val_references(index, split, model)
         keep(metrics={"val": _summarise_all(references)} if split.val else {})
-        with MetricsLog(folder) as log_step:
-            model.fit(
-                index,
-                split,
-                seed=record.spec.seed,
-                log=log_step,
-                progress=part(progress, 0.0, 0.85),
-                folder=folder / "checkpoint",
-                validate=make_validation(index, split),
-                memory_bytes=settings.memory_bytes,
-                device=settings.device,
-            )
-        model.save(folder / "model")
+        spec = record.spec
+        fit = Fit(model=spec.model, params=spec.params, split=split, seed=spec.seed, folder=folder, settings=settings)
+        model = fit_model(fit, model, index, ranks=record.devices, progress=part(progress, 0.0, 0.85))
         progress(0.85, "Predicting the held-out perturbations")
         judged = _judged(split, model)
         deltas = _write_prediction(model, judged, folder / "prediction")

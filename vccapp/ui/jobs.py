@@ -8,6 +8,7 @@ import streamlit as st
 
 from vccapp.jobs.local import reconcile, start_job, stop_job
 from vccapp.jobs.store import Job, JobStore, seconds_left
+from vccapp.progress import duration_text
 from vccapp.ui.loaders import current_settings
 
 REFRESH_SECONDS = 2.0
@@ -22,16 +23,6 @@ BADGES = {
     "stopped": ":gray-badge[:material/stop_circle: stopped]",
     "lost": ":red-badge[:material/link_off: lost]",
 }
-
-
-def duration_text(seconds: float) -> str:
-    """Seconds as people say them: 8 s, 3 min 20 s, 2 h 5 min."""
-    whole = round(max(seconds, 0))
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def progress_text(job: Job) -> str:

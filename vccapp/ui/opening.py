@@ -9,11 +9,10 @@ from vccapp.data.demo import sample_path
 from vccapp.data.schema import Columns, Schema
 from vccapp.data.workspace import check_allowed
 from vccapp.errors import DataError
+from vccapp.progress import bytes_text, duration_text
 from vccapp.stats.plan import IndexPlan
 from vccapp.ui.frame import errors_told
-from vccapp.ui.jobs import duration_text
 from vccapp.ui.loaders import current_settings
-from vccapp.ui.submissions import bytes_text
 
 FIELDS = {"perturbation": "Perturbation column", "guide": "Guide column", "batch": "Batch column"}
 

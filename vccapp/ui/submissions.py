@@ -9,6 +9,7 @@ import streamlit as st
 
 from vccapp.data.atomic import read_json
 from vccapp.data.workspace import check_allowed
+from vccapp.progress import bytes_text
 from vccapp.stats.index import Index
 from vccapp.submission.budget import observed_counts, read_pert_counts
 from vccapp.submission.plan import Plan
@@ -22,15 +23,6 @@ SIGNS = {
     "failed": ":red-badge[:material/error: failed]",
     "skipped": ":gray-badge[:material/remove: skipped]",
 }
-
-
-def bytes_text(n: float) -> str:
-    """A number of bytes as people say it."""
-    for unit in ("B", "kB", "MB"):
-        if n < 1000:
-            return f"{n:.0f} {unit}"
-        n /= 1000
-    return f"{n:.1f} GB"
 
 
 def optional_path(text: str) -> Path | None:

@@ -1,5 +1,7 @@
 """A training on a page: what it will take, its curves while it runs, and how to go on with one that was interrupted."""
 
+from typing import Literal
+
 import pandas as pd
 import streamlit as st
 
@@ -8,16 +10,16 @@ from vccapp.errors import VccAppError
 from vccapp.evaluation.metrics import METRICS
 from vccapp.figures.training import curve_of, thin_curve
 from vccapp.models.base import MODELS, make_model
+from vccapp.progress import bytes_text
 from vccapp.stats.index import Index
 from vccapp.training import RunRecord, load_run
 from vccapp.training.metrics_log import read_metrics
 from vccapp.training.run import CEILING
 from vccapp.training.validation import PREFIX
-from vccapp.ui.jobs import REFRESH_SECONDS, begin_job, duration_text
+from vccapp.ui.jobs import REFRESH_SECONDS, begin_job
 from vccapp.ui.loaders import current_settings
 from vccapp.ui.runs import run_label
 from vccapp.ui.show import show_chart
-from vccapp.ui.submissions import bytes_text
 
 RESUMABLE = ("stopped", "interrupted", "failed")
 COLUMNS = 2
@@ -35,17 +37,23 @@ LABELS = {
 }
 
 
-def show_estimate(model: str, params: dict, index: Index, split: Split) -> None:
+def choose_devices(model: str, *, key: str) -> int | Literal["auto"]:
+    """A number of processes, asked for where they can share the fit of a model; else that of the settings."""
+    known = current_settings().devices
+    if known == "auto" or not MODELS[model].shared:
+        return known
+    text = "Processes that share the fit, one a GPU or a part of this machine's cores each"
+    return int(st.number_input("Devices", 1, None, known, key=key, bind="query-params", help=text))
+
+
+def show_estimate(model: str, params: dict, index: Index, split: Split, *, devices: int | Literal["auto"] = 1) -> None:
     """Time and memory that a training will take, and whether it is allowed; nothing where the parameters are wrong."""
     settings = current_settings()
     try:
-        estimate = make_model(model, params).estimate(index, split)
+        estimate = make_model(model, params).estimate(index, split).shared(1 if devices == "auto" else devices)
     except VccAppError:
         return  # told when it is started
-    about = (
-        f"About {duration_text(estimate.seconds)} on this machine's CPU, {bytes_text(estimate.memory_bytes)} of memory"
-    )
-    st.caption(f"{about}{f'; {estimate.text}' if estimate.text else ''}.")
+    st.caption(estimate.describe())
     if estimate.memory_bytes > settings.memory_bytes:
         allowed = bytes_text(settings.memory_bytes)
         st.warning(f"More than the {allowed} that are allowed: choose fewer genes, or raise VCCAPP_MEMORY_GB.")
@@ -123,4 +131,4 @@ def _references(run: RunRecord, metric: str) -> pd.DataFrame:
 
 def _resume(run: RunRecord) -> None:
     title = f"Resume {run.spec.title or MODELS[run.spec.model].label} on {run.split.name}"
-    begin_job("train", {"run_id": run.id, "resume": True}, title=title)
+    begin_job("train", {"run_id": run.id, "resume": True, "devices": run.devices}, title=title)

@@ -1,0 +1,175 @@
+"""The fit of a run: in this process, or shared by several, one a GPU or each with its part of a CPU's cores.
+
+    model = fit_model(Fit(...), model, index, ranks=count_ranks(model, settings), progress=progress)
+
+Processes that share a fit are started here (`python -m vccapp.training.rank`). This one only watches: it hands progress
+on and a stop down, and ends them all once one has died, as the others would wait for it in the middle of a step.
+"""
+
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+import vccapp
+from vccapp import errors
+from vccapp.data.split import Split
+from vccapp.errors import JobError, ResourceError, VccAppError
+from vccapp.models.base import Model, load_model
+from vccapp.neural.fitting import forget
+from vccapp.progress import Progress, Stopped
+from vccapp.settings import Settings
+from vccapp.stats.index import Index
+from vccapp.training.metrics_log import MetricsLog
+from vccapp.training.validation import make_validation
+
+POLL_SECONDS = 0.2
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+RESUME = "resume the run: it goes on from its last checkpoint."
+
+
+class Fit(BaseModel):
+    """What to fit, and the run's folder."""
+
+    model: str
+    params: dict[str, Any]
+    split: Split
+    seed: int
+    folder: Path
+    settings: Settings
+
+
+def count_ranks(model: Model, settings: Settings) -> int:
+    """How many processes fit a model. Raises ResourceError when there are fewer GPUs than that."""
+    if settings.devices == 1 or not model.shared:
+        return 1
+    import torch
+
+    from vccapp.neural.loop import choose_device
+
+    on_gpus = choose_device(settings.device).type == "cuda"
+    there = torch.cuda.device_count() if on_gpus else 1
+    if settings.devices == "auto":
+        return there
+    if on_gpus and settings.devices > there:
+        msg = (
+            f"{settings.devices} devices were asked for, and torch finds {there} GPU(s) here; choose at most {there}, "
+            "or VCCAPP_DEVICE=cpu."
+        )
+        raise ResourceError(msg)
+    return settings.devices
+
+
+def fit_model(fit: Fit, model: Model, index: Index, *, ranks: int, progress: Progress) -> Model:
+    """The fitted model, which is saved in the run's folder. Raises JobError when one of several processes died."""
+    if ranks > 1:
+        _fit_shared(fit, ranks, progress)
+        return load_model(fit.folder / "model", genes=index.genes["gene"].tolist())
+    fit_rank(fit, model, index, progress=progress)
+    return model
+
+
+def fit_rank(fit: Fit, model: Model, index: Index, *, device: str = "", progress: Progress, **place: int) -> None:
+    """Fit in this process; place : rank and ranks of `Fitting`, where it is one of several. The first one saves."""
+    leads = not place.get("rank")
+    with MetricsLog(fit.folder) if leads else contextlib.nullcontext(forget) as log:
+        model.fit(
+            index,
+            fit.split,
+            seed=fit.seed,
+            log=log,
+            progress=progress,
+            folder=fit.folder / "checkpoint",
+            validate=make_validation(index, fit.split),
+            memory_bytes=fit.settings.memory_bytes // place.get("ranks", 1),
+            device=device or fit.settings.device,
+            **place,
+        )
+    if leads:
+        model.save(fit.folder / "model")
+
+
+def _fit_shared(fit: Fit, ranks: int, progress: Progress) -> None:
+    with _start(fit, ranks) as (processes, reports):
+        done, told, stopping = None, [], False
+        while processes[0].poll() is None and not any(process.poll() for process in processes):
+            for report in _receive(reports, POLL_SECONDS):
+                done, told = (report, told) if len(report) == 2 else (done, [*told, report])
+            try:
+                if not stopping:
+                    progress(*(done or (0.0, f"Starting {ranks} processes")))
+            except Stopped:
+                if done is None:  # nothing to keep yet
+                    raise
+                stopping = True
+                with contextlib.suppress(BrokenPipeError):
+                    processes[0].stdin.write(b"stop\n")
+                    processes[0].stdin.flush()
+        if stopping:
+            raise Stopped
+        told += [report for report in _receive(reports, 0) if len(report) == 3]
+        if told or processes[0].poll() != 0 or any(process.poll() for process in processes):
+            raise _failure(told, [process.poll() for process in processes])
+
+
+@contextlib.contextmanager
+def _start(fit: Fit, ranks: int) -> Iterator[tuple[list[subprocess.Popen[bytes]], Connection]]:
+    """The processes, killed at the end, and what they report: (fraction, message), or (rank, kind, text) of an error.
+
+    Each reads its `fit` from its standard input, and ends when that is closed.
+    """
+    share = max(1, (os.cpu_count() or 1) // ranks)
+    path = os.pathsep.join([str(Path(vccapp.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    env = dict.fromkeys(THREADS, str(share)) | os.environ | {"PYTHONPATH": path}
+    reports, sender = Pipe(duplex=False)
+    processes: list[subprocess.Popen[bytes]] = []
+    with tempfile.TemporaryDirectory(prefix="vccapp-") as folder, reports:
+        try:
+            with sender:
+                for rank in range(ranks):
+                    words = [str(rank), str(ranks), str(sender.fileno()), f"{folder}/meeting"]
+                    command = [sys.executable, "-m", "vccapp.training.rank", *words]
+                    process = subprocess.Popen(command, stdin=subprocess.PIPE, env=env, pass_fds=[sender.fileno()])
+                    processes.append(process)
+                    process.stdin.write(fit.model_dump_json().encode() + b"\n")
+                    process.stdin.flush()
+            yield processes, reports
+        finally:
+            for process in processes:
+                process.kill()
+            for process in processes:
+                process.wait()
+                with contextlib.suppress(BrokenPipeError):
+                    process.stdin.close()
+
+
+def _receive(reports: Connection, seconds: float) -> Iterator[tuple]:
+    """What has been reported, waiting so long for the first; nothing once all have ended."""
+    with contextlib.suppress(EOFError):
+        while reports.poll(seconds):
+            yield reports.recv()
+            seconds = 0
+
+
+def _failure(told: list[tuple[int, str, str]], codes: list[int | None]) -> VccAppError:
+    """The first cause: an expected error, else a death by a signal, else an unexpected error. Pure."""
+    for _, kind, text in told:
+        if kind:
+            return getattr(errors, kind)(text)
+    start = "The training ended because its process {} of " + str(len(codes))
+    for rank, code in enumerate(codes):
+        if code is not None and code < 0:
+            why = ", most often because memory ran out" if code == -9 else ""
+            return JobError(f"{start.format(rank + 1)} was killed (signal {-code}){why}; {RESUME}")
+    for rank, _, text in told:
+        return JobError(f"{start.format(rank + 1)} failed ({text}); see the log, then {RESUME}")
+    rank, code = next((rank, code) for rank, code in enumerate(codes) if code)
+    return JobError(f"{start.format(rank + 1)} ended with exit code {code}; see the log, then {RESUME}")

@@ -1,0 +1,78 @@
+"""A grid: every combination of some parameters' values and seeds, each an ordinary run.
+
+specs = expand_grid(spec, parse_values({"learning_rate": "0.001,0.01", "direction": 0.05}), seeds=[0, 1])
+estimate = estimate_grid(specs, index, split)
+"""
+
+import itertools
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from vccapp.data.split import Split
+from vccapp.errors import SpecError
+from vccapp.models.base import Estimate, make_model
+from vccapp.stats.index import Index
+from vccapp.training.run import RunSpec
+
+MAX_RUNS = 200
+
+
+def parse_values(texts: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Values separated by commas, or a list, for each name: {"rate": "0.1,0.2"} -> {"rate": [0.1, 0.2]}. Pure.
+
+    Each is JSON where it parses as JSON, else text; what comes twice is taken once. Raises SpecError for no value.
+    """
+    values = {}
+    for name, given in texts.items():
+        found = given if isinstance(given, list) else [_parse(word.strip()) for word in str(given).split(",")]
+        if "" in found or not found:
+            msg = f"'{name}' lacks a value; write NAME=VALUE,VALUE."
+            raise SpecError(msg)
+        values[name] = [value for i, value in enumerate(found) if value not in found[:i]]
+    return values
+
+
+def parse_seeds(text: str) -> list[int]:
+    """ "0,1,2" -> [0, 1, 2]. Raises SpecError for what is no whole number from 0."""
+    [seeds] = parse_values({"seeds": text}).values()
+    if wrong := [seed for seed in seeds if type(seed) is not int or seed < 0]:
+        msg = f"{wrong[0]!r} is not a seed; give whole numbers from 0, separated by commas."
+        raise SpecError(msg)
+    return seeds
+
+
+def expand_grid(spec: RunSpec, values: Mapping[str, Sequence[Any]], *, seeds: Sequence[int]) -> list[RunSpec]:
+    """`spec` with every combination, the last name changing fastest; its title says what differs. Pure.
+
+    Raises SpecError for more than MAX_RUNS.
+    """
+    axes = {**values, "seed": seeds}
+    n_runs = math.prod(map(len, axes.values()))
+    if n_runs > MAX_RUNS:
+        msg = f"This grid has {n_runs:,} runs, at most {MAX_RUNS} are started at once; give fewer values or seeds."
+        raise SpecError(msg)
+    several = [name for name, choices in axes.items() if len(choices) > 1]
+    specs = []
+    for chosen in itertools.product(*axes.values()):
+        named = dict(zip(axes, chosen, strict=True))
+        title = " ".join([*([spec.title] if spec.title else []), *(f"{name}={named[name]}" for name in several)])
+        seed = named.pop("seed")
+        specs.append(spec.model_copy(update={"params": spec.params | named, "seed": seed, "title": title}))
+    return specs
+
+
+def estimate_grid(specs: Sequence[RunSpec], index: Index, split: Split) -> Estimate:
+    """What all take one after the other: seconds of all, memory of the largest. Raises SpecError as `make_model`."""
+    estimates = [make_model(spec.model, spec.params).estimate(index, split) for spec in specs]
+    seconds = sum(estimate.seconds for estimate in estimates)
+    memory_bytes = max(estimate.memory_bytes for estimate in estimates)
+    return Estimate(seconds=seconds, memory_bytes=memory_bytes, text=f"{len(specs):,} run(s), one after the other")
+
+
+def _parse(word: str) -> Any:
+    try:
+        return json.loads(word)
+    except ValueError:
+        return word
