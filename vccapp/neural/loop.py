@@ -33,6 +33,7 @@ import torch
 from torch import Tensor, nn
 
 from vccapp.errors import SpecError
+from vccapp.neural.adam import Adam
 from vccapp.neural.checkpoint import Checkpoint, find_checkpoint, read_checkpoint, write_checkpoint
 from vccapp.neural.fitting import Fitting, forget
 from vccapp.neural.processes import average_terms, share_gradients, take_from_first
@@ -145,14 +146,12 @@ def run_loop(
             following = thread.submit(next_batch, state.step + 1) if state.step + 1 < spec.steps else None
 
             torch.manual_seed(_step_seed(fitting.seed, state.step, fitting.rank))
-            for group in state.optimiser.param_groups:
-                group["lr"] = learning_rate(spec, state.step)
-            state.optimiser.zero_grad(set_to_none=True)
+            state.optimiser.zero_grad()
             terms = step_loss(forward, batch)
             terms["loss"].backward()
             if spec.clip:
                 _clip(trained, spec.clip)
-            state.optimiser.step()
+            state.optimiser.step(learning_rate(spec, state.step))
             state.took_step(average_terms(terms) if fitting.ranks > 1 else terms)
 
             if state.step % log_every == 0 or state.step == spec.steps:
@@ -220,7 +219,8 @@ class _LoopState:
 
     def __init__(self, network: nn.Module, spec: LoopSpec) -> None:
         self.network, self.spec = network, spec
-        self.optimiser = _make_optimiser(network, spec)
+        trained = [value for _, value in self._trained()]
+        self.optimiser = Adam(trained, weight_decay=spec.weight_decay, decoupled=spec.optimiser == "adamw")
         self.step = 0
         self.best_step, self.best_metric, self.since_best = 0, None, 0
         self.best: dict[str, Tensor] = {}
@@ -307,7 +307,7 @@ class _LoopState:
             "sums": self._sums,
             "n": self._n,
         }
-        return Checkpoint(self.step, weights, self.optimiser.state_dict(), counts)
+        return Checkpoint(self.step, weights, self.optimiser.state, counts)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         def named(kind: str) -> dict[str, Tensor]:
@@ -318,7 +318,7 @@ class _LoopState:
         device = next(self.network.parameters()).device
         self.best = {name: value.to(device) for name, value in named("best").items()}
         self.average = {name: value.to(device) for name, value in named("average").items()}
-        self.optimiser.load_state_dict(checkpoint.optimiser)
+        self.optimiser.restore(checkpoint.optimiser)
         self.step = checkpoint.step
         counts = checkpoint.counts
         self.best_step, self.best_metric = counts["best_step"], counts["best_metric"]
@@ -329,17 +329,6 @@ class _LoopState:
         """Give the network its best weights: those of the best validation, else the averaged ones, else the last."""
         self.network.load_state_dict(self.best or dict(self.network.state_dict()) | self.average)
         self.network.eval()
-
-
-def _make_optimiser(network: nn.Module, spec: LoopSpec) -> torch.optim.Optimizer:
-    """Weight decay is for matrices only; biases and norms are left alone."""
-    trained = [value for value in network.parameters() if value.requires_grad]
-    groups = [
-        {"params": [value for value in trained if value.ndim >= 2], "weight_decay": spec.weight_decay},
-        {"params": [value for value in trained if value.ndim < 2], "weight_decay": 0.0},
-    ]
-    kind = torch.optim.AdamW if spec.optimiser == "adamw" else torch.optim.Adam
-    return kind([group for group in groups if group["params"]], lr=spec.learning_rate, fused=True)
 
 
 def _validate(
