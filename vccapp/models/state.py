@@ -84,8 +84,8 @@ class StateSpec(SetSpec):
     )
     precision: Literal["auto", "float32"] = Field(
         "auto",
-        description="Of the network's products in training: auto is bfloat16 on GPUs and CPUs with AMX, which are two "
-        "to four times as quick with it. Predictions are made in float32.",
+        description="Of the network's products in training: auto is bfloat16 on GPUs and on CPUs that have it (AMX, "
+        "AVX512-BF16), which are two to four times as quick with it. Predictions are made in float32.",
     )
     start: str = Field(
         "",

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vccapp.neural.estimate import has_bfloat16
 from vccapp.neural.sampler import SetSampler, take_share
 from vccapp.neural.state_net import StateNet
 
@@ -95,5 +96,5 @@ class SetTask:
 
 
 def multiplies_bfloat16(device: torch.device) -> bool:
-    """Whether products in bfloat16 are quicker there: GPUs, and CPUs with AMX; on other CPUs they are much slower."""
-    return device.type == "cuda" or bool(torch.cpu.get_capabilities().get("amx_bf16"))
+    """Whether products in bfloat16 are quicker there."""
+    return device.type == "cuda" or has_bfloat16()
