@@ -172,6 +172,7 @@ class State(SetTransformer):
             self.network,
             next_batch=task.batch,
             step_loss=task.step_loss,
+            shares=task.shares,
             validate=None if validate is None else lambda _: validate(self._validation_deltas(split.val)),
             spec=self._loop(validated=validate is not None),
             fitting=dataclasses.replace(fitting, progress=training),

@@ -98,12 +98,15 @@ def run_loop(
     network: nn.Module,
     *,
     next_batch: Callable[[int], Batch],
+    shares: int = 1,
     step_loss: Callable[[nn.Module, Batch], dict[str, Tensor]],
     spec: LoopSpec,
     fitting: Fitting,
     validate: Callable[[nn.Module], dict[str, float]] | None = None,
 ) -> LoopResult:
     """Train `network` in place, from the last checkpoint of `fitting.folder` where there is one.
+
+    shares : batches of a step, whose terms and gradients are added up; those of step s are shares * s and on
 
     Raises SpecError when the loss is no number or grows without bound, or a validation lacks `spec.metric`; lets
     Stopped pass after a checkpoint.
@@ -138,17 +141,22 @@ def run_loop(
     if validate is not None and spec.validate_every and spec.validate_start and state.step == 0:
         judge()
     with ThreadPoolExecutor(1, thread_name_prefix="batches") as thread:
-        following = thread.submit(next_batch, state.step) if not state.ended(spec) else None
+        following = thread.submit(next_batch, shares * state.step) if not state.ended(spec) else None
         while following is not None:
-            asked = time.monotonic()
-            batch = following.result()
-            waited += time.monotonic() - asked
-            following = thread.submit(next_batch, state.step + 1) if state.step + 1 < spec.steps else None
-
             torch.manual_seed(_step_seed(fitting.seed, state.step, fitting.rank))
             state.optimiser.zero_grad()
-            terms = step_loss(forward, batch)
-            terms["loss"].backward()
+            terms: dict[str, Tensor] = {}
+            last = shares * (state.step + 1)
+            for number in range(last - shares + 1, last + 1):
+                asked = time.monotonic()
+                batch = following.result()
+                waited += time.monotonic() - asked
+                following = thread.submit(next_batch, number) if number < shares * spec.steps else None
+                # Processes give each other their gradients once a step.
+                with contextlib.nullcontext() if number == last or fitting.ranks == 1 else forward.no_sync():
+                    found = step_loss(forward, batch)
+                    found["loss"].backward()
+                terms = {name: value.detach() + terms.get(name, 0) for name, value in found.items()}
             if spec.clip:
                 _clip(trained, spec.clip)
             state.optimiser.step(learning_rate(spec, state.step))
@@ -239,7 +247,7 @@ class _LoopState:
 
     def took_step(self, terms: dict[str, Tensor]) -> None:
         self.step += 1
-        self._pending.append({name: value.detach() for name, value in terms.items()})
+        self._pending.append(terms)
         if self.average:
             # A young average follows quickly: Kingma & Ba's correction as a ramp.
             ema = min(self.spec.ema, (1 + self.step) / (10 + self.step))
