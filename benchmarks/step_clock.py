@@ -26,10 +26,22 @@ class Clock:
             raise Enough
 
     def watch_torch(self) -> None:
-        """Tick after every step of any optimiser."""
+        """Tick after every step of any optimiser of torch."""
         from torch.optim.optimizer import register_optimizer_step_post_hook
 
         register_optimizer_step_post_hook(lambda *_: self.tick())
+
+    def watch_ours(self) -> None:
+        """Tick after every step of our optimiser."""
+        from vccapp.neural.adam import Adam
+
+        step = Adam.step
+
+        def ticking(optimiser: Adam, rate: float) -> None:
+            step(optimiser, rate)
+            self.tick()
+
+        Adam.step = ticking
 
     def figures(self) -> dict[str, float]:
         steps = sorted(b - a for a, b in zip(self.wall[WARM_UP - 1 :], self.wall[WARM_UP:], strict=False))
@@ -38,4 +50,5 @@ class Clock:
             "cells_per_second": self.cells / steps[len(steps) // 2],
             "cpu_cells_per_second": self.cells / cpu,
             "first_seconds": self.wall[0] - STARTED,
+            "first_cpu_seconds": self.cpu[0],
         }

@@ -67,7 +67,7 @@ def ours(folder: Path, steps: int, params: dict[str, Any]) -> dict[str, float]:
 
     SetTask.batch = timed
     clock = Clock(max(3, steps // SHARE), cells=CELLS)
-    clock.watch_torch()
+    clock.watch_ours()
     try:
         State(spec).fit(load_index(folder / "index"), split, device="cpu")
     except Enough:

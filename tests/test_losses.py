@@ -251,6 +251,25 @@ def test_direction_is_right_sides_and_wrong_sides() -> None:
     assert sides == pytest.approx({"right": 0, "none": 1, "wrong": 4}, abs=1e-3)
 
 
+@pytest.mark.parametrize("step", LADDER)
+@pytest.mark.parametrize("v_statistic", [False, True])
+def test_the_shares_of_a_step_add_up_to_it(step: str, v_statistic: bool) -> None:
+    predicted, target, context = make_step()
+    instead = {"energy": lambda *of: LOSSES["energy"](*of, v_statistic=v_statistic)}
+    predicted.requires_grad_(True)
+    whole = combine(LADDER[step], predicted, target, context, instead=instead)
+    [gradient] = torch.autograd.grad(whole["loss"], predicted)
+    total = dict.fromkeys(whole, 0.0)
+    for share in (slice(0, 3), slice(3, None)):
+        part = Context(context.tables, context.label[share], context.controls[share], context.label)
+        found = combine(LADDER[step], predicted[share], target[share], part, instead=instead)
+        (found["loss"] * part.share).backward()
+        total = {name: total[name] + value.detach() * part.share for name, value in found.items()}
+    for name, value in whole.items():
+        torch.testing.assert_close(total[name], value.detach(), rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(predicted.grad, gradient, rtol=1e-9, atol=1e-12)
+
+
 def test_combining_weighs_and_logs_each_alone() -> None:
     predicted, target, context = make_step()
     terms = combine(LADDER["C4"], predicted, target, context)

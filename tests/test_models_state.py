@@ -19,6 +19,7 @@ from vccapp.models.perturbation_mean import PerturbationMean
 from vccapp.models.residual import cross_fit
 from vccapp.models.state import State
 from vccapp.neural.state_shape import PRESETS
+from vccapp.neural.state_task import SetBatch, SetTask
 from vccapp.progress import Stopped
 from vccapp.stats.build import build_index
 from vccapp.stats.index import Index, load_index
@@ -127,7 +128,36 @@ def test_cells_have_the_predicted_means_or_are_the_network_s(model: State, index
     )
 
 
-def test_a_stopped_training_goes_on_to_the_same_weights(index: Index, split: Split, tmp_path: Path) -> None:
+def test_a_step_in_shares_is_that_of_the_whole(index: Index, split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    batches, batch = [], SetTask.batch
+
+    def counted(task: SetTask, number: int) -> SetBatch:
+        batches.append(batch(task, number))
+        return batches[-1]
+
+    def train() -> list[dict[str, float]]:
+        lines: list[dict[str, float]] = []
+        batches.clear()
+        choice = {"steps": 8, "dropout": 0, "precision": "float32", "loss": "C4", "learning_rate": 1e-3}
+        fit(index, split, options={"log": lines.append}, **choice)
+        return lines
+
+    monkeypatch.setattr(SetTask, "batch", counted)
+    whole = train()
+    assert [len(batch.label) for batch in batches] == 8 * [4]
+    monkeypatch.setattr("vccapp.neural.state_task.CELLS_AT_ONCE", 12)
+    shared = train()
+    assert [len(batch.label) for batch in batches] == 8 * [2, 1, 1]
+    for line, expected in zip(shared, whole, strict=True):
+        assert line == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("cells_at_once", [8, 1000])
+def test_a_stopped_training_goes_on_to_the_same_weights(
+    index: Index, split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cells_at_once: int
+) -> None:
+    monkeypatch.setattr("vccapp.neural.state_task.CELLS_AT_ONCE", cells_at_once)
+
     def stop(fraction: float, message: str = "") -> None:
         if "step 7 of" in message:
             raise Stopped

@@ -97,6 +97,29 @@ def test_a_stopped_training_goes_on_as_if_it_had_not_been(stop_at: int, tmp_path
     assert not lines and torch.equal(weights(whole), weights(finished))
 
 
+def test_the_shares_of_a_step_are_learnt_from_as_one() -> None:
+    spec = LoopSpec(steps=20, learning_rate=0.02)
+
+    def train(**options: object) -> tuple[torch.Tensor, list[dict]]:
+        torch.manual_seed(0)
+        network, lines = nn.Linear(4, 1).double(), []
+        run_loop(network, spec=spec, fitting=Fitting(log=lines.append, device="cpu"), **options)
+        return weights(network), lines
+
+    def share(number: int) -> torch.Tensor:
+        return next_batch(number // 4)[number % 4 :: 4].double()
+
+    whole, all_lines = train(next_batch=lambda step: next_batch(step).double(), step_loss=step_loss)
+    shared, lines = train(
+        next_batch=share,
+        shares=4,
+        step_loss=lambda network, batch: {name: term / 4 for name, term in step_loss(network, batch).items()},
+    )
+    torch.testing.assert_close(shared, whole, rtol=1e-9, atol=1e-12)
+    assert [line.keys() for line in lines] == [line.keys() for line in all_lines]
+    assert [line["error"] for line in lines] == pytest.approx([line["error"] for line in all_lines])
+
+
 def test_the_best_weights_are_kept_not_the_last() -> None:
     values = iter([9.0, 3.0, 1.0, 2.0, math.nan, 5.0])
     seen = []

@@ -10,7 +10,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import norm
+from scipy.stats import false_discovery_control, norm
 from toy import make_counts
 
 from vccapp.data.dataset import open_dataset
@@ -91,3 +91,9 @@ def test_p_values_are_illicos(both: tuple[Index, ad.AnnData]) -> None:
         as_expected = (ours["statistic"] == sizes[label] * sizes[CONTROL] / 2).to_numpy()
         assert (ours["p_value"][as_expected] == 1).all()
         np.testing.assert_allclose(ours["p_value"][~as_expected], theirs["p_value"][~as_expected], rtol=1e-9)
+
+
+@pytest.mark.parametrize("n", [0, 1, 7, 500])
+def test_adjusted_p_values_are_scipys(n: int) -> None:
+    p = np.random.default_rng(n).random((3, n)).round(2) ** 3  # with ties, zeros and ones
+    np.testing.assert_array_equal(benjamini_hochberg(p), false_discovery_control(p, axis=-1) if n else p)

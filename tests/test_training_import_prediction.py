@@ -27,6 +27,7 @@ from vccapp.training import load_run
 from vccapp.training.cells import iter_cells
 from vccapp.training.diagnose import diagnose_run
 from vccapp.training.import_prediction import import_prediction
+from vccapp.training.score_run import score_run
 
 ASSETS = Path(__file__).parent / "assets"
 HELD_OUT = ["GENE130", "GENE146"]
@@ -153,7 +154,7 @@ def test_an_import_is_submitted_like_any_run(settings, dataset, index, tmp_path)
         ("scouter_pred.h5ad", {}, 150),
     ],
 )
-def test_what_other_tools_write_is_imported(settings, dataset, name, choices, present) -> None:
+def test_what_other_tools_write_is_imported_and_scored(settings, dataset, name, choices, present) -> None:
     run_id, _ = import_prediction(ASSETS / name, settings, dataset=dataset.fingerprint, **choices)
     labels, deltas = load_run(run_id, settings).prediction("test")
     assert sorted(labels) == HELD_OUT and np.isfinite(deltas).all()
@@ -161,6 +162,10 @@ def test_what_other_tools_write_is_imported(settings, dataset, name, choices, pr
     assert any(
         finding.status == "problem" for finding in diagnose_run(run_id, "test", settings)
     )  # trained for a minute
+    for season, names in {"2025": ("des", "pds", "mae"), "2026": ("pds_cosine", "jaccard")}.items():
+        score = score_run(run_id, "test", "vccapp", settings, season=season, max_cells=10)
+        assert score.n_perturbations == 2 and score.n_cells["predicted"] == 20
+        assert all(np.isfinite(score.means[metric]) for metric in names)
 
 
 def test_refusals_come_before_anything_is_written(settings, dataset, index, tmp_path) -> None:

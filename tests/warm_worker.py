@@ -2,7 +2,6 @@
 
 import numpy as np
 import scipy.stats  # noqa: F401
-import torch._dynamo  # noqa: F401 - torch's optimisers load it
 
 import vccapp.jobs.worker
 import vccapp.neural.scouter_task

@@ -1,12 +1,15 @@
-"""The cells of a file gene by gene, range of genes after range, so that memory stays bounded.
+"""The cells of one or two files gene by gene, range of genes after range, so that memory stays bounded.
 
-cells = open_cells(dataset)
-for first, last in cut_genes([cells], memory_bytes=10**9):
-    columns = cells.read(first, last)
+pool = pool_cells(open_cells(real), open_cells(predicted))
+for first, last in pool.cut(memory_bytes=10**9):
+    for genes, result in map_blocks(pool.read(first, last), work, first=first): ...
 """
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -14,17 +17,21 @@ from vccapp.data.dataset import Dataset
 from vccapp.data.schema import CONTROL
 from vccapp.errors import DataError
 from vccapp.stats.build import WRONG
-from vccapp.stats.plan import BLOCK_VALUES
 from vccapp.stats.read_ahead import read_ahead
 
-VALUE_BYTES = 8
-BLOCK = 2**20
-"""Values that are worked on at once, in float64."""
+READ = 2**21
+"""Stored values that are read at once."""
+BLOCK = 2**18
+"""Values that one thread works on at once, in float64: they stay in its cache."""
+LEAST_PASSES = 2
+"""Reading a file twice, half of the genes each time, takes half the memory and a twentieth more time."""
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Stored values of some genes: of gene g the `values[ends[g] : ends[g + 1]]`, float32, of rows `cells`, int32."""
+    """Stored values of some genes: of gene g the `values[ends[g] : ends[g + 1]]`, of the `cells`, in their order."""
 
     values: np.ndarray
     cells: np.ndarray
@@ -45,12 +52,28 @@ class Columns:
             first = last
 
 
+def map_blocks(
+    columns: Columns, work: Callable[[slice, Columns], Result], *, first: int
+) -> Iterator[tuple[slice, Result]]:
+    """(genes, what `work` makes of these genes and their columns), block after block; several at once, on threads.
+
+    first : the gene of the first column
+    """
+    from numba import get_num_threads
+
+    blocks = list(columns.blocks())
+    genes = [slice(first + block.start, first + block.stop) for block in blocks]
+    with ThreadPoolExecutor(get_num_threads()) as threads:
+        yield from zip(genes, threads.map(work, genes, map(columns.__getitem__, blocks)), strict=True)
+
+
 @dataclass(frozen=True)
 class Cells:
     """A file that has been looked through once.
 
     labels : perturbations, sorted; groups : (n_cells,) int32, 0 the control, then labels; sizes : (1 + n,) int64 cells
-    totals : (n_cells,) float64 sums of values; gene_counts : (n_genes,) stored values
+    totals : (n_cells,) float64 sums of values; largest : value
+    gene_counts : (2, n_genes) stored values of controls, and of the other cells
     """
 
     dataset: Dataset
@@ -58,14 +81,52 @@ class Cells:
     groups: np.ndarray
     sizes: np.ndarray
     totals: np.ndarray
+    largest: float
     gene_counts: np.ndarray
 
     @property
     def is_counts(self) -> bool:
         return self.dataset.schema.value_space == "counts"
 
+
+@dataclass(frozen=True)
+class Pool:
+    """Cells that are read together, one file after the other.
+
+    groups : (n_cells,) int32, -1 for cells that are left out; sizes : (n_groups,) int64 cells
+    totals : (n_cells,) float64; gene_counts : (n_genes,) stored values of the cells that are not left out
+    value_type : the smallest that holds every value: uint16, or float32
+    """
+
+    datasets: tuple[Dataset, ...]
+    groups: np.ndarray
+    sizes: np.ndarray
+    totals: np.ndarray
+    gene_counts: np.ndarray
+    value_type: np.dtype
+
+    @property
+    def cell_type(self) -> np.dtype:
+        return np.dtype(np.uint16 if len(self.groups) <= 2**16 else np.int32)
+
+    @property
+    def value_bytes(self) -> int:
+        return self.value_type.itemsize + self.cell_type.itemsize
+
+    def cut(self, *, memory_bytes: int) -> list[tuple[int, int]]:
+        """Even ranges of genes, LEAST_PASSES or as many as keep their columns within `memory_bytes`."""
+        sizes = self.value_bytes * self.gene_counts
+        ends = np.cumsum(sizes)
+        even = ends[-1] // max(LEAST_PASSES, math.ceil(ends[-1] / memory_bytes)) + sizes.max()
+        cuts = [0]
+        while cuts[-1] < len(ends):
+            before = ends[cuts[-1] - 1] if cuts[-1] else 0
+            last = int(np.searchsorted(ends, before + min(even, memory_bytes), side="right"))
+            cuts.append(max(last, cuts[-1] + 1))
+        return list(zip(cuts[:-1], cuts[1:], strict=True))
+
     def read(self, first: int, last: int) -> Columns:
-        """Genes `first .. last - 1`, in one pass over the file."""
+        """Genes `first .. last - 1`, in one pass over the files."""
         from numba import get_num_threads
 
         from vccapp.evaluation import kernels
@@ -73,11 +134,36 @@ class Cells:
         ends = np.concatenate([[0], np.cumsum(self.gene_counts[first:last])])
         place = np.zeros(len(self.gene_counts), np.int64)
         place[first:last] = ends[:-1]
-        cells, values = np.empty(ends[-1], np.int32), np.empty(ends[-1], np.float32)
-        edges = np.linspace(first, last, 2 * get_num_threads() + 1).astype(np.int64)
-        for start, block in read_ahead(self.dataset.iter_rows(max_values=BLOCK_VALUES)):
-            kernels.turn(block.data, block.indices, block.indptr, start, edges, place, cells, values)
+        cells, values = np.empty(ends[-1], self.cell_type), np.empty(ends[-1], self.value_type)
+        edges = first + np.searchsorted(ends, np.linspace(0, ends[-1], 2 * get_num_threads() + 1))
+        before = 0
+        for dataset in self.datasets:
+            for start, block in read_ahead(dataset.iter_rows(max_values=READ)):
+                groups = self.groups[before + start : before + start + block.shape[0]]
+                kernels.turn(
+                    block.data, block.indices, block.indptr, groups, before + start, edges, place, cells, values
+                )
+            before += dataset.n_cells
         return Columns(values, cells, ends)
+
+
+def pool_cells(first: Cells, second: Cells | None = None) -> Pool:
+    """The groups of the first file, then the perturbations of the second, without its controls."""
+    files = (first,) if second is None else (first, second)
+    groups, sizes, gene_counts = [first.groups], [first.sizes], first.gene_counts.sum(axis=0)
+    if second is not None:
+        groups.append(np.where(second.groups > 0, second.groups + np.int32(len(first.labels)), np.int32(-1)))
+        sizes.append(second.sizes[1:])
+        gene_counts = gene_counts + second.gene_counts[1]
+    whole = all(cells.is_counts and cells.largest < 2**16 for cells in files)
+    return Pool(
+        datasets=tuple(cells.dataset for cells in files),
+        groups=np.concatenate(groups),
+        sizes=np.concatenate(sizes),
+        totals=np.concatenate([cells.totals for cells in files]),
+        gene_counts=gene_counts,
+        value_type=np.dtype(np.uint16 if whole else np.float32),
+    )
 
 
 def open_cells(dataset: Dataset) -> Cells:
@@ -88,19 +174,18 @@ def open_cells(dataset: Dataset) -> Cells:
     known, member = np.unique(names, return_inverse=True)
     code = {label: number for number, label in enumerate((CONTROL, *labels))}
     groups = np.array([code[name] for name in known], np.int32)[member]
-    totals, gene_counts = _look_through(dataset)
     sizes = np.bincount(groups, minlength=1 + len(labels)).astype(np.int64)
-    return Cells(dataset, labels, groups, sizes, totals, gene_counts)
+    return Cells(dataset, labels, groups, sizes, *_look_through(dataset, groups))
 
 
-def _look_through(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Sums of the values of each cell, and stored values of each gene. Raises DataError for a value that cannot be."""
-    from vccapp.data.kernels import count_cells as count
+def _look_through(dataset: Dataset, groups: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
+    """`totals`, `largest` and `gene_counts` of Cells. Raises DataError for a value that cannot be."""
+    from vccapp.evaluation.kernels import count_genes
     from vccapp.stats.kernels import row_totals
 
-    totals, gene_counts = np.zeros(dataset.n_cells), np.zeros(dataset.n_genes, np.int64)
+    totals, largest, gene_counts = np.zeros(dataset.n_cells), 0.0, np.zeros((2, dataset.n_genes), np.int64)
     fractions = WRONG.index("fractions among the counts") if dataset.schema.value_space == "log1p" else None
-    for start, block in read_ahead(dataset.iter_rows(max_values=BLOCK_VALUES)):
+    for start, block in read_ahead(dataset.iter_rows(max_values=READ)):
         found, wrong = row_totals(block.data, block.indptr, False)
         wrong[wrong == fractions] = 0
         if wrong.any():
@@ -110,17 +195,8 @@ def _look_through(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
                 "repair or drop such cells and score again."
             )
             raise DataError(msg)
-        totals[start : start + block.shape[0]] = found
-        count(block.indices, gene_counts)
-    return totals, gene_counts
-
-
-def cut_genes(sides: Sequence[Cells], *, memory_bytes: int) -> list[tuple[int, int]]:
-    """Ranges of genes, as few as keep the columns of all sides together within `memory_bytes`."""
-    ends = np.cumsum(VALUE_BYTES * sum(side.gene_counts for side in sides))
-    cuts = [0]
-    while cuts[-1] < len(ends):
-        before = ends[cuts[-1] - 1] if cuts[-1] else 0
-        last = int(np.searchsorted(ends, before + memory_bytes, side="right"))
-        cuts.append(max(last, cuts[-1] + 1))
-    return list(zip(cuts[:-1], cuts[1:], strict=True))
+        rows = slice(start, start + block.shape[0])
+        totals[rows] = found
+        largest = max(largest, float(block.data.max(initial=0)))
+        count_genes(block.indices, block.indptr, groups[rows], gene_counts)
+    return totals, largest, gene_counts

@@ -11,17 +11,30 @@ from numba import njit, prange
 
 from vccapp.stats.kernels import add_ranks, sort_by_key
 
+FAR = 1 / 8
+
+
+@njit(cache=True, nogil=True)
+def count_genes(indices, indptr, groups, counts):
+    """Add to counts (2, n_genes) how many values CSR rows store of each gene: of group 0, and of the others."""
+    for i in range(len(indptr) - 1):
+        own = counts[min(groups[i], 1)]
+        for j in range(np.uintp(indptr[i]), np.uintp(indptr[i + 1])):
+            own[indices[j]] += 1
+
 
 @njit(parallel=True, cache=True, nogil=True)
-def turn(data, indices, indptr, first_cell, edges, place, cells, values):
+def turn(data, indices, indptr, groups, first_cell, edges, place, cells, values):
     """Append CSR rows to columns, each thread on its own range of genes.
 
-    edges : gene ranges; of them only these genes are taken; place : (n_genes,) where each gene's next value goes,
-    counted from the first gene taken; moved on
+    groups : of the rows, negative for those that are left out; edges : gene ranges; of them only these genes are taken
+    place : (n_genes,) where each gene's next value goes, counted from the first gene taken; moved on
     """
     for part in prange(len(edges) - 1):
         low_gene, high_gene = edges[part], edges[part + 1]
         for i in range(len(indptr) - 1):
+            if groups[i] < 0:
+                continue
             start, stop = indptr[i], indptr[i + 1]
             low = start + np.searchsorted(indices[start:stop], low_gene)
             for j in range(np.uintp(low), np.uintp(stop)):
@@ -32,6 +45,17 @@ def turn(data, indices, indptr, first_cell, edges, place, cells, values):
                 place[g] = p + 1
                 cells[p] = first_cell + i
                 values[p] = data[j]
+
+
+@njit(cache=True, nogil=True)
+def scale(stored, cells, groups, divisor):
+    """Float64 values, divided by that of their cell, and the group of each. groups, divisor : (n_cells,)."""
+    values, members = np.empty(len(stored)), np.empty(len(stored), np.int32)
+    for j in range(len(stored)):
+        cell = np.uintp(cells[j])
+        values[j] = stored[j] / divisor[cell]
+        members[j] = groups[cell]
+    return values, members
 
 
 @njit(cache=True, nogil=True)
@@ -54,53 +78,42 @@ def sort_values(values):
     return order
 
 
-@njit(parallel=True, cache=True, nogil=True)
-def compare_genes(control_values, control_groups, control_ends, values, groups, ends, sizes):
+@njit(cache=True, nogil=True)
+def compare_genes(values, groups, ends, sizes):
     """Every group against the controls, gene by gene.
 
-    Columns of the controls (where other groups than 0 are passed over) and of the others (where 0 is), with the group
-    of each value in place of its cell; sizes : (n_groups,) cells
+    values, groups : columns, with the group of each value in place of its cell; sizes : (n_groups,) cells
     Returns (n_genes, n_groups) float64 each: Mann-Whitney U, its tie term, and sums.
     """
     n_genes, n_groups = len(ends) - 1, len(sizes)
     u = np.zeros((n_genes, n_groups))
     ties = np.zeros((n_genes, n_groups))
     sums = np.zeros((n_genes, n_groups))
-    for g in prange(n_genes):
-        most = control_ends[g + 1] - control_ends[g] + ends[g + 1] - ends[g]
-        keys = np.empty(most)
-        members = np.empty(most, np.int32)
+    here = np.zeros(n_groups, np.int64)
+    present = np.empty(n_groups, np.int32)
+    for g in range(n_genes):
+        keys, members = values[ends[g] : ends[g + 1]], groups[ends[g] : ends[g + 1]]
         zeros = sizes.copy()
-        n = 0
-        for j in range(control_ends[g], control_ends[g + 1]):
-            if control_groups[j] == 0:
-                keys[n], members[n] = control_values[j], 0
-                n += 1
-        for j in range(ends[g], ends[g + 1]):
-            if groups[j] > 0:
-                keys[n], members[n] = values[j], groups[j]
-                n += 1
-        for i in range(n):
+        for i in range(len(keys)):
             sums[g, members[i]] += keys[i]
             zeros[members[i]] -= 1
-        order = sort_values(keys[:n])
-        here = np.zeros(n_groups, np.int64)
-        present = np.empty(n_groups, np.int32)
-        add_ranks(keys[order], members[order], n, zeros, here, present, u[g], ties[g])
+        order = sort_values(keys)
+        add_ranks(keys[order], members[order], len(keys), zeros, here, present, u[g], ties[g])
     return u, ties, sums
 
 
 @njit(cache=True, nogil=True)
-def add_shares(values, groups, ends, sizes, wanted, means):
-    """Add value * (1 / cells of its group) to means (n_genes, n_groups), for the values of `wanted` groups (bools).
+def add_shares(values, groups, ends, sizes):
+    """(n_genes, n_groups) means, as sums of value * (1 / cells of its group).
 
     scipy.sparse takes means in this way, so what is equal there, to the last bit, is equal here.
     """
     share = 1.0 / sizes
+    means = np.zeros((len(ends) - 1, len(sizes)))
     for g in range(len(ends) - 1):
         for j in range(ends[g], ends[g + 1]):
-            if wanted[groups[j]]:
-                means[g, groups[j]] += values[j] * share[groups[j]]
+            means[g, groups[j]] += values[j] * share[groups[j]]
+    return means
 
 
 @njit(cache=True, nogil=True)
@@ -121,42 +134,77 @@ def fold_changes(means):
     return out
 
 
-@njit(parallel=True, cache=True, nogil=True)
-def pool_counts(values, cells, ends, order, starts, totals, target_sum):
+@njit(cache=True, nogil=True)
+def pool_counts(values, places, ends, starts, totals, target_sum):
     """Pooled counts of every group, and how they vary when one of its cells is left out.
 
-    Columns of counts; order : cells by group, group p those from starts[p] to starts[p + 1] - 1; totals : of each cell
-    Returns (n_genes, n_groups) float64 each: sums, and sum_i (v_i - mean v)^2 of v_i = log1p(target_sum * share of the
-    gene in the group without cell i), 0 where no counts are left. Deviations are from the v of the whole group, so that
-    nothing is lost to cancellation.
+    Columns of counts; places : of each value's cell, in the order of groups: group p has the places from starts[p] to
+    starts[p + 1] - 1; totals : (n_places,) of each cell
+    Returns sums (n_genes, n_groups) and, summed over genes, (n_groups,) sum_i (v_i - mean v)^2, where v_i is log1p of
+    target_sum times the share of the gene in the group without cell i, 0 where no counts are left.
     """
     n_genes, n_groups = len(ends) - 1, len(starts) - 1
     sums = np.zeros((n_genes, n_groups))
-    spread = np.zeros((n_genes, n_groups))
-    group_totals = np.zeros(n_groups)
+    spread = np.zeros(n_groups)
+    here = np.zeros(len(totals))
+    whole = np.empty(n_groups)
+    odds = np.empty(len(totals))
     for p in range(n_groups):
-        for k in range(starts[p], starts[p + 1]):
-            group_totals[p] += totals[order[k]]
-    for g in prange(n_genes):
-        here = np.zeros(len(totals))
+        own = totals[starts[p] : starts[p + 1]]
+        whole[p] = own.sum()
+        odds[starts[p] : starts[p + 1]] = own / (whole[p] - own)
+    for g in range(n_genes):
         for j in range(ends[g], ends[g + 1]):
-            here[cells[j]] = values[j]
+            here[places[j]] = values[j]
         for p in range(n_groups):
-            pooled = 0.0
-            for k in range(starts[p], starts[p + 1]):
-                pooled += here[order[k]]
-            sums[g, p] = pooled
-            n = starts[p + 1] - starts[p]
-            if pooled == 0 or n < 2:
-                continue
-            whole = math.log1p(target_sum * pooled / group_totals[p])
-            once = twice = 0.0
-            for k in range(starts[p], starts[p + 1]):
-                left = group_totals[p] - totals[order[k]]
-                v = -whole
-                if left > 0:
-                    v += math.log1p(target_sum * (pooled - here[order[k]]) / left)
-                once += v
-                twice += v * v
-            spread[g, p] = twice - once * once / n
+            cells = slice(starts[p], starts[p + 1])
+            counts = here[cells]
+            sums[g, p] = counts.sum()
+            if sums[g, p] > 0 and len(counts) > 1:
+                found, n_far = leave_near_out(counts, odds[cells], sums[g, p], whole[p], target_sum)
+                if n_far:
+                    found = leave_out(counts, totals[cells], sums[g, p], whole[p], target_sum)
+                spread[p] += found
+        for j in range(ends[g], ends[g + 1]):
+            here[places[j]] = 0
     return sums, spread
+
+
+@njit(cache=True, nogil=True)
+def leave_out(counts, totals, pooled, whole, target_sum):
+    """sum_i (v_i - mean v)^2 of `pool_counts` for one gene and group of `whole` counts, `pooled` of the gene.
+
+    Deviations are from the v of the whole group, so that nothing is lost to cancellation.
+    """
+    middle = math.log1p(target_sum * pooled / whole)
+    once = twice = 0.0
+    for k in range(len(counts)):
+        left = whole - totals[k]
+        v = -middle
+        if left > 0:
+            v += math.log1p(target_sum * (pooled - counts[k]) / left)
+        once += v
+        twice += v * v
+    return twice - once * once / len(counts)
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"}, error_model="numpy")
+def leave_near_out(counts, odds, pooled, whole, target_sum):
+    """`leave_out` where no cell makes much of its group, and the number of cells that do: with any, it is wrong.
+
+    odds : total of the cell over that of the others. With them v_i minus that of the whole group is log1p(z), and up to
+    |z| of FAR a series has all its digits; written so that it compiles to vector instructions, several times as quick.
+    """
+    scaled = whole + target_sum * pooled
+    a, b = target_sum * pooled / scaled, target_sum / scaled
+    once = twice = 0.0
+    n_far = 0
+    for k in range(len(counts)):
+        z = a * odds[k] - b * (1.0 + odds[k]) * counts[k]
+        n_far += not abs(z) <= FAR
+        q = z / (2.0 + z)  # log1p(z) = 2 artanh(q)
+        s = q * q
+        v = 2.0 * q * (1.0 + s * (1 / 3 + s * (1 / 5 + s * (1 / 7 + s * (1 / 9 + s * (1 / 11))))))
+        once += v
+        twice += v * v
+    return twice - once * once / len(counts), n_far

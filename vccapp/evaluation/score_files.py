@@ -35,7 +35,7 @@ def score_files(
 ) -> pd.DataFrame:
     """`compute_metrics` of the season's metrics and of those that need means only; a row a perturbation.
 
-    memory_bytes : for values; where a file has more, it is read several times, some genes at a time.
+    memory_bytes : for values; where there are more, files are read more than twice, some genes at a time.
     space : where to compare cells too, by their energy distance; None leaves it out.
 
     Raises DataError when the files differ in genes or perturbations, or hold other values than the season scores.

@@ -3,8 +3,8 @@
 import numpy as np
 
 from vccapp.errors import DataError
-from vccapp.evaluation.columns import Cells, cut_genes
-from vccapp.evaluation.rank_tests import RankTests, scale_values
+from vccapp.evaluation.columns import Cells, Columns, map_blocks, pool_cells
+from vccapp.evaluation.rank_tests import RankTests
 from vccapp.evaluation.side import DeTable, Side
 from vccapp.progress import Progress, silent
 
@@ -16,23 +16,21 @@ def side_2025(cells: Cells, *, memory_bytes: int, progress: Progress = silent) -
     """
     from vccapp.evaluation import kernels
 
-    n_groups, n_genes = len(cells.sizes), len(cells.gene_counts)
-    tests = RankTests((n_groups, n_genes), cells.sizes)
+    pool = pool_cells(cells)
+    n_groups, n_genes = len(pool.sizes), len(pool.gene_counts)
+    tests = RankTests((n_groups, n_genes), pool.sizes)
     means, lfc = np.empty((n_groups, n_genes)), np.empty((n_groups, n_genes), np.float32)
-    divisor = cells.totals / _median_total(cells) if cells.is_counts else None
-    everyone = np.ones(n_groups, bool)
-    for first, last in cut_genes([cells], memory_bytes=memory_bytes):
-        columns = cells.read(first, last)
-        for block in columns.blocks():
-            genes = slice(first + block.start, first + block.stop)
-            values, groups, ends = scale_values(columns[block], cells.groups, divisor)
-            if cells.is_counts:
-                np.log1p(values, out=values)
-            sums = tests.add(genes, (values, groups, ends), (values, groups, ends))
-            means[:, genes] = sums / cells.sizes[:, None]
-            shares = np.zeros((len(ends) - 1, n_groups))
-            kernels.add_shares(values, groups, ends, cells.sizes, everyone, shares)
-            lfc[:, genes] = kernels.fold_changes(shares).T
+    divisor = cells.totals / _median_total(cells) if cells.is_counts else np.ones(len(cells.totals))
+
+    def test(genes: slice, columns: Columns) -> None:
+        values, groups = kernels.scale(columns.values, columns.cells, pool.groups, divisor)
+        if cells.is_counts:
+            np.log1p(values, out=values)
+        means[:, genes] = tests.add(genes, values, groups, columns.ends) / pool.sizes[:, None]
+        lfc[:, genes] = kernels.fold_changes(kernels.add_shares(values, groups, columns.ends, pool.sizes)).T
+
+    for first, last in pool.cut(memory_bytes=memory_bytes):
+        for genes, _ in map_blocks(pool.read(first, last), test, first=first):
             progress(genes.stop / n_genes, f"differential expression, gene {genes.stop:,} of {n_genes:,}")
     p_value, fdr = tests.adjust(np.ones(n_genes, bool))
     return Side(

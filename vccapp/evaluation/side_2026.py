@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from vccapp.evaluation.columns import Cells, Columns, cut_genes
-from vccapp.evaluation.rank_tests import RankTests, scale_values
+from vccapp.evaluation.columns import Cells, Columns, Pool, map_blocks, pool_cells
+from vccapp.evaluation.rank_tests import RankTests
 from vccapp.evaluation.side import PooledTable, Side
 from vccapp.progress import Progress, silent
 
@@ -17,57 +17,72 @@ EPSILON = 1e-9
 
 
 def sides_2026(real: Cells, predicted: Cells, *, memory_bytes: int, progress: Progress = silent) -> tuple[Side, Side]:
-    """Real and predicted side, with `pooled`. Their means are of log1p counts per million."""
-    sides = [_Counts(cells, controls=real) for cells in (real, predicted)]
-    n_genes = len(real.gene_counts)
-    for first, last in cut_genes([real, predicted], memory_bytes=memory_bytes):
-        controls = real.read(first, last)
-        for side, columns in zip(sides, (controls, predicted.read(first, last)), strict=True):
-            for block in columns.blocks():
-                side.add(slice(first + block.start, first + block.stop), columns[block], controls[block])
-        progress(last / n_genes, f"differential expression, gene {last:,} of {n_genes:,}")
-    kept = sides[0].means[0] > LEAST_CPM
-    return tuple(side.finish(kept, like=sides[0]) for side in sides)
+    """Real and predicted side of the same perturbations, with `pooled`. Their means are of log1p counts per million."""
+    pool = pool_cells(real, predicted)
+    counts, n_genes = _Counts(pool), len(pool.gene_counts)
+    for first, last in pool.cut(memory_bytes=memory_bytes):
+        for genes, spread in map_blocks(pool.read(first, last), counts.add, first=first):
+            counts.spread += spread
+            progress(genes.stop / n_genes, f"differential expression, gene {genes.stop:,} of {n_genes:,}")
+    p_value, fdr = counts.tests.adjust(counts.means[0] > LEAST_CPM)
+    profile, noise, n = counts.profile, counts.noise, len(real.labels)
+    lfc = np.log2((counts.means[1:] + EPSILON) / (counts.means[0] + EPSILON))
+    sides = []
+    for rows in (slice(n), slice(n, None)):
+        table = PooledTable(
+            profile=profile[1:][rows],
+            control=profile[0],
+            noise=noise[1:][rows],
+            control_noise=float(noise[0]),
+            p_value=p_value[rows],
+            fdr=fdr[rows],
+            lfc=lfc[rows],
+        )
+        sides.append(
+            Side(
+                genes=real.dataset.genes,
+                labels=real.labels,
+                means=counts.log_means[1:][rows],
+                control_mean=counts.log_means[0],
+                pooled=table,
+            )
+        )
+    return tuple(sides)
 
 
 class _Counts:
-    """One side, filled in block of genes after block. Arrays are (n_groups, n_genes), group 0 the controls."""
+    """What is known of the groups, filled in block of genes after block. Arrays are (n_groups, n_genes)."""
 
-    def __init__(self, cells: Cells, *, controls: Cells) -> None:
-        self.cells, self.controls = cells, controls
-        shape = (len(cells.sizes), len(cells.gene_counts))
-        self.sizes = np.concatenate([controls.sizes[:1], cells.sizes[1:]])
-        self.tests = RankTests(shape, self.sizes)
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+        shape = (len(pool.sizes), len(pool.gene_counts))
+        self.tests = RankTests(shape, pool.sizes)
         self.log_means, self.means, self.sums = np.empty(shape), np.empty(shape), np.empty(shape)
-        self.spread = np.zeros(len(cells.sizes))
-        self.order = np.argsort(cells.groups, kind="stable")
-        self.starts = np.concatenate([[0], np.cumsum(cells.sizes)])
+        self.spread = np.zeros(len(pool.sizes))
+        order = np.argsort(pool.groups, kind="stable")[np.count_nonzero(pool.groups < 0) :]
+        self.place = np.zeros(len(pool.groups), np.int64)
+        self.place[order] = np.arange(len(order))
+        self.starts = np.concatenate([[0], np.cumsum(pool.sizes)])
+        self.totals = pool.totals[order]
 
-    def add(self, genes: slice, own: Columns, control: Columns) -> None:
-        """Test some genes and pool their counts; own : of this side, control : of the real one."""
+    def add(self, genes: slice, columns: Columns) -> np.ndarray:
+        """Test some genes and pool their counts; returns (n_groups,) how pooled counts vary, see `pool_counts`."""
         from vccapp.evaluation import kernels
 
-        linear = [
-            scale_values(columns, cells.groups, cells.totals / MILLION)
-            for columns, cells in ((control, self.controls), (own, self.cells))
-        ]
-        sums = self.tests.add(genes, *((np.log1p(values), *where) for values, *where in linear))
-        self.log_means[:, genes] = sums / self.sizes[:, None]
-        means = np.zeros((len(own.ends) - 1, len(self.sizes)))
-        is_control = np.arange(len(self.sizes)) == 0
-        kernels.add_shares(*linear[0], self.sizes, is_control, means)
-        kernels.add_shares(*linear[1], self.sizes, ~is_control, means)
-        self.means[:, genes] = means.T
-        pooled, spread = kernels.pool_counts(
-            own.values, own.cells, own.ends, self.order, self.starts, self.cells.totals, POOLED_SUM
+        sizes, ends = self.pool.sizes, columns.ends
+        values, groups = kernels.scale(columns.values, columns.cells, self.pool.groups, self.pool.totals / MILLION)
+        self.means[:, genes] = kernels.add_shares(values, groups, ends, sizes).T
+        self.log_means[:, genes] = self.tests.add(genes, np.log1p(values), groups, ends) / sizes[:, None]
+        sums, spread = kernels.pool_counts(
+            columns.values, self.place[columns.cells], ends, self.starts, self.totals, POOLED_SUM
         )
-        self.sums[:, genes] = pooled.T
-        self.spread += spread.sum(axis=0)
+        self.sums[:, genes] = sums.T
+        return spread
 
     @property
     def noise(self) -> np.ndarray:
         """(n_groups,) delete-one jackknife variance of the profile, summed over genes; 0 for a single cell."""
-        sizes = self.cells.sizes
+        sizes = self.pool.sizes
         return np.maximum(self.spread * (sizes - 1) / sizes, 0)
 
     @property
@@ -76,23 +91,3 @@ class _Counts:
         totals = self.sums.sum(axis=1)
         scale = np.divide(POOLED_SUM, totals, out=np.zeros_like(totals), where=totals > 0)
         return np.log1p(self.sums * scale[:, None])
-
-    def finish(self, kept: np.ndarray, *, like: "_Counts") -> Side:
-        """kept : (n_genes,) bool, genes that are tested; like : the real side."""
-        p_value, fdr = self.tests.adjust(kept)
-        table = PooledTable(
-            profile=self.profile[1:],
-            control=like.profile[0],
-            noise=self.noise[1:],
-            control_noise=float(like.noise[0]),
-            p_value=p_value,
-            fdr=fdr,
-            lfc=np.log2((self.means[1:] + EPSILON) / (self.means[0] + EPSILON)),
-        )
-        return Side(
-            genes=self.cells.dataset.genes,
-            labels=self.cells.labels,
-            means=self.log_means[1:],
-            control_mean=self.log_means[0],
-            pooled=table,
-        )

@@ -6,8 +6,9 @@
 
 predicted, target : (sets, cells, genes) log1p values; the cells of a set share a label. A loss of single cells takes
 sets of one. To add one, write `vccapp/losses/<name>.py` with a registered function that has these three arguments.
-Where processes share a step, a loss sees the sets of its own: the mean over the processes, each weighted by its sets,
-is then the loss of the whole step. So whatever it divides by must be of the step (`Context.step_label`, `share`).
+Where a step is done in shares, by processes or one after the other, a loss sees the sets of one: the mean over the
+shares, each weighted by its sets, is then the loss of the whole step. So whatever it divides by must be of the step
+(`Context.step_label`, `share`).
 """
 
 from collections.abc import Callable, Sequence
@@ -57,7 +58,7 @@ class Context:
     """A step: what is known, the label of each set, and the control cells that it started from.
 
     label : (sets,) int64 rows of the tables; controls : like predicted, for the losses that compare cell with cell
-    whole : the labels of all sets of the step, where this process has a share of them
+    whole : the labels of all sets of the step, where these are a share of them
     """
 
     tables: Tables
@@ -72,7 +73,7 @@ class Context:
 
     @property
     def share(self) -> float:
-        """Of the step's sets, those of this process."""
+        """Of the step's sets, those that are seen."""
         return len(self.label) / len(self.step_label)
 
     def sum_over_processes(self, values: Tensor) -> Tensor:

@@ -58,7 +58,8 @@ def _squared_distances(first: Tensor, second: Tensor) -> Tensor:
 
 
 def _floor(squared: Tensor) -> Tensor:
-    return (SMOOTHING**2 * squared.detach().median()).clamp_min(1e-30)
+    """(B, 1, 1)"""
+    return (SMOOTHING**2 * squared.detach().flatten(1).median(1).values).clamp_min(1e-30)[:, None, None]
 
 
 def _smooth_root(squared: Tensor, floor: Tensor) -> Tensor:

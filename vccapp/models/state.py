@@ -84,8 +84,8 @@ class StateSpec(SetSpec):
     )
     precision: Literal["auto", "float32"] = Field(
         "auto",
-        description="Of the network's products in training: auto is bfloat16 on GPUs and CPUs with AMX, which are two "
-        "to four times as quick with it. Predictions are made in float32.",
+        description="Of the network's products in training: auto is bfloat16 on GPUs and on CPUs that have it (AMX, "
+        "AVX512-BF16), which are two to four times as quick with it. Predictions are made in float32.",
     )
     start: str = Field(
         "",
@@ -172,6 +172,7 @@ class State(SetTransformer):
             self.network,
             next_batch=task.batch,
             step_loss=task.step_loss,
+            shares=task.shares,
             validate=None if validate is None else lambda _: validate(self._validation_deltas(split.val)),
             spec=self._loop(validated=validate is not None),
             fitting=dataclasses.replace(fitting, progress=training),

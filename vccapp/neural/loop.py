@@ -33,6 +33,7 @@ import torch
 from torch import Tensor, nn
 
 from vccapp.errors import SpecError
+from vccapp.neural.adam import Adam
 from vccapp.neural.checkpoint import Checkpoint, find_checkpoint, read_checkpoint, write_checkpoint
 from vccapp.neural.fitting import Fitting, forget
 from vccapp.neural.processes import average_terms, share_gradients, take_from_first
@@ -97,12 +98,15 @@ def run_loop(
     network: nn.Module,
     *,
     next_batch: Callable[[int], Batch],
+    shares: int = 1,
     step_loss: Callable[[nn.Module, Batch], dict[str, Tensor]],
     spec: LoopSpec,
     fitting: Fitting,
     validate: Callable[[nn.Module], dict[str, float]] | None = None,
 ) -> LoopResult:
     """Train `network` in place, from the last checkpoint of `fitting.folder` where there is one.
+
+    shares : batches of a step, whose terms and gradients are added up; those of step s are shares * s and on
 
     Raises SpecError when the loss is no number or grows without bound, or a validation lacks `spec.metric`; lets
     Stopped pass after a checkpoint.
@@ -137,22 +141,25 @@ def run_loop(
     if validate is not None and spec.validate_every and spec.validate_start and state.step == 0:
         judge()
     with ThreadPoolExecutor(1, thread_name_prefix="batches") as thread:
-        following = thread.submit(next_batch, state.step) if not state.ended(spec) else None
+        following = thread.submit(next_batch, shares * state.step) if not state.ended(spec) else None
         while following is not None:
-            asked = time.monotonic()
-            batch = following.result()
-            waited += time.monotonic() - asked
-            following = thread.submit(next_batch, state.step + 1) if state.step + 1 < spec.steps else None
-
             torch.manual_seed(_step_seed(fitting.seed, state.step, fitting.rank))
-            for group in state.optimiser.param_groups:
-                group["lr"] = learning_rate(spec, state.step)
-            state.optimiser.zero_grad(set_to_none=True)
-            terms = step_loss(forward, batch)
-            terms["loss"].backward()
+            state.optimiser.zero_grad()
+            terms: dict[str, Tensor] = {}
+            last = shares * (state.step + 1)
+            for number in range(last - shares + 1, last + 1):
+                asked = time.monotonic()
+                batch = following.result()
+                waited += time.monotonic() - asked
+                following = thread.submit(next_batch, number) if number < shares * spec.steps else None
+                # Processes give each other their gradients once a step.
+                with contextlib.nullcontext() if number == last or fitting.ranks == 1 else forward.no_sync():
+                    found = step_loss(forward, batch)
+                    found["loss"].backward()
+                terms = {name: value.detach() + terms.get(name, 0) for name, value in found.items()}
             if spec.clip:
                 _clip(trained, spec.clip)
-            state.optimiser.step()
+            state.optimiser.step(learning_rate(spec, state.step))
             state.took_step(average_terms(terms) if fitting.ranks > 1 else terms)
 
             if state.step % log_every == 0 or state.step == spec.steps:
@@ -220,7 +227,8 @@ class _LoopState:
 
     def __init__(self, network: nn.Module, spec: LoopSpec) -> None:
         self.network, self.spec = network, spec
-        self.optimiser = _make_optimiser(network, spec)
+        trained = [value for _, value in self._trained()]
+        self.optimiser = Adam(trained, weight_decay=spec.weight_decay, decoupled=spec.optimiser == "adamw")
         self.step = 0
         self.best_step, self.best_metric, self.since_best = 0, None, 0
         self.best: dict[str, Tensor] = {}
@@ -239,7 +247,7 @@ class _LoopState:
 
     def took_step(self, terms: dict[str, Tensor]) -> None:
         self.step += 1
-        self._pending.append({name: value.detach() for name, value in terms.items()})
+        self._pending.append(terms)
         if self.average:
             # A young average follows quickly: Kingma & Ba's correction as a ramp.
             ema = min(self.spec.ema, (1 + self.step) / (10 + self.step))
@@ -307,7 +315,7 @@ class _LoopState:
             "sums": self._sums,
             "n": self._n,
         }
-        return Checkpoint(self.step, weights, self.optimiser.state_dict(), counts)
+        return Checkpoint(self.step, weights, self.optimiser.state, counts)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         def named(kind: str) -> dict[str, Tensor]:
@@ -318,7 +326,7 @@ class _LoopState:
         device = next(self.network.parameters()).device
         self.best = {name: value.to(device) for name, value in named("best").items()}
         self.average = {name: value.to(device) for name, value in named("average").items()}
-        self.optimiser.load_state_dict(checkpoint.optimiser)
+        self.optimiser.restore(checkpoint.optimiser)
         self.step = checkpoint.step
         counts = checkpoint.counts
         self.best_step, self.best_metric = counts["best_step"], counts["best_metric"]
@@ -329,17 +337,6 @@ class _LoopState:
         """Give the network its best weights: those of the best validation, else the averaged ones, else the last."""
         self.network.load_state_dict(self.best or dict(self.network.state_dict()) | self.average)
         self.network.eval()
-
-
-def _make_optimiser(network: nn.Module, spec: LoopSpec) -> torch.optim.Optimizer:
-    """Weight decay is for matrices only; biases and norms are left alone."""
-    trained = [value for value in network.parameters() if value.requires_grad]
-    groups = [
-        {"params": [value for value in trained if value.ndim >= 2], "weight_decay": spec.weight_decay},
-        {"params": [value for value in trained if value.ndim < 2], "weight_decay": 0.0},
-    ]
-    kind = torch.optim.AdamW if spec.optimiser == "adamw" else torch.optim.Adam
-    return kind([group for group in groups if group["params"]], lr=spec.learning_rate, fused=True)
 
 
 def _validate(

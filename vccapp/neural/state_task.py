@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vccapp.neural.estimate import has_bfloat16
 from vccapp.neural.sampler import SetSampler, take_share
 from vccapp.neural.state_net import StateNet
 
@@ -21,11 +22,14 @@ Precision = Literal["auto", "float32"]
 """Of the network's products: auto is bfloat16 where that is quicker."""
 SetLoss = Callable[[Tensor, "SetBatch"], dict[str, Tensor]]
 """Predicted cells (sets, cells, genes) and their batch -> the terms; `loss` is minimised."""
+CELLS_AT_ONCE = 384
+"""Cells of a share of a step on CPUs, about: of 2,048 cells a step then keeps a sixth of what its gradients need, and
+is 7 % slower."""
 
 
 @dataclass(frozen=True)
 class SetBatch:
-    """A step, on the device."""
+    """A share of a step, on the device."""
 
     controls: Tensor  # (sets, cells, n_inputs)
     values: Tensor  # (sets, cells, n_outputs), the same controls in output space; `controls` where it is the same
@@ -34,8 +38,8 @@ class SetBatch:
     shift: Tensor | None  # (sets, n_outputs)
     batches: Tensor  # (sets, cells) int64, those of the cells to predict
     label: Tensor  # (sets,) int64 positions among the sampler's labels
-    whole: Tensor | None  # labels of all sets of the step, where processes share it
-    weight: float  # of the terms in their mean over the processes
+    whole: Tensor  # labels of all sets of the step
+    weight: float  # of the terms in their sum over a process's shares, then the mean over the processes
 
 
 class SetTask:
@@ -57,26 +61,31 @@ class SetTask:
     ) -> None:
         """features : (labels, n_features), shifts : (labels, n_outputs) deltas or None, of the sampler's labels"""
         self.sampler, self.inputs, self.outputs, self.loss, self.device = sampler, inputs, outputs, loss, device
-        self.rank, self.ranks = rank, ranks
+        self.rank, self.ranks, self.shares = rank, ranks, 1
+        if device.type == "cpu":
+            n_sets = sampler.n_sets // ranks
+            self.shares = max(1, min(n_sets, -(-n_sets * sampler.set_size // CELLS_AT_ONCE)))
         self.bfloat16 = precision == "auto" and multiplies_bfloat16(device)
         self.features = torch.from_numpy(features).to(device)
         self.shifts = None if shifts is None else torch.from_numpy(shifts).to(device)
 
-    def batch(self, step: int) -> SetBatch:
+    def batch(self, number: int) -> SetBatch:
+        """This process's share of a step, in `shares` batches."""
+        step, share = divmod(number, self.shares)
         drawn = self.sampler.batch(step)
-        sets = take_share(drawn, self.rank, self.ranks)
+        sets = take_share(drawn, self.rank + self.ranks * share, self.ranks * self.shares)
         controls = self._gather(self.inputs, sets.controls)
         same = self.inputs == self.outputs
-        label = torch.from_numpy(sets.label.astype(np.int64)).to(self.device)
+        label = self._to_device(sets.label)
         return SetBatch(
             controls=controls,
             values=controls if same else self._gather(self.outputs, sets.controls),
             cells=self._gather(self.outputs, sets.cells),
             features=self.features[label],
             shift=None if self.shifts is None else self.shifts[label],
-            batches=torch.from_numpy(self.sampler.cells.batch[sets.cells].astype(np.int64)).to(self.device),
+            batches=self._to_device(self.sampler.cells.batch[sets.cells]),
             label=label,
-            whole=None if self.ranks == 1 else torch.from_numpy(drawn.label.astype(np.int64)).to(self.device),
+            whole=self._to_device(drawn.label),
             weight=len(sets.label) * self.ranks / len(drawn.label),
         )
 
@@ -86,8 +95,11 @@ class SetTask:
             return values
         return values.pin_memory().to(self.device, non_blocking=True)
 
+    def _to_device(self, numbers: np.ndarray) -> Tensor:
+        return torch.from_numpy(numbers.astype(np.int64)).to(self.device)
+
     def step_loss(self, network: StateNet, batch: SetBatch) -> dict[str, Tensor]:
-        """The terms; the losses are computed in float32."""
+        """What this share adds to the terms of its step; the losses are computed in float32."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             cells = network(batch.controls, batch.features, batch.batches, shift=batch.shift, values=batch.values)
         terms = self.loss(cells.float(), batch)
@@ -95,5 +107,5 @@ class SetTask:
 
 
 def multiplies_bfloat16(device: torch.device) -> bool:
-    """Whether products in bfloat16 are quicker there: GPUs, and CPUs with AMX; on other CPUs they are much slower."""
-    return device.type == "cuda" or bool(torch.cpu.get_capabilities().get("amx_bf16"))
+    """Whether products in bfloat16 are quicker there."""
+    return device.type == "cuda" or has_bfloat16()
