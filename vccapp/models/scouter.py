@@ -21,7 +21,6 @@ from pydantic import Field
 
 from vccapp.data.embeddings import open_embedding
 from vccapp.data.split import Split
-from vccapp.models.amplitudes import Amplitudes
 from vccapp.models.base import MODELS, PROGRAM_BYTES, Estimate, Fitting, Model, ModelSpec, targets
 from vccapp.models.features import Features
 from vccapp.models.residual import cross_fit, make_baseline
@@ -96,7 +95,6 @@ class Scouter(Model):
     network: "ScouterNet"  # in eval mode, on the CPU
     rest: FullGenes
     baseline: Model | None  # fitted
-    amplitudes: Amplitudes
 
     def learn(self, index: Index, split: Split, fitting: Fitting) -> None:
         import torch
@@ -143,16 +141,8 @@ class Scouter(Model):
             fitting=dataclasses.replace(fitting, progress=training),
         )
         self.network.cpu()
-        self.amplitudes = Amplitudes()
-        if self.baseline is not None and fitting.validate is not None:
-            self.amplitudes = Amplitudes.fit(index, split.val, self.baseline, self._predict(list(split.val)))
 
     def predict_deltas(self, perturbations: list[str]) -> np.ndarray:
-        deltas = self._predict(perturbations)
-        return deltas if self.baseline is None else self.amplitudes.apply(perturbations, self.baseline, deltas)
-
-    def _predict(self, perturbations: Sequence[str]) -> np.ndarray:
-        """(n, n_genes) deltas of the network and its baseline, before amplitudes."""
         import torch
 
         device = next(self.network.parameters()).device
@@ -192,7 +182,7 @@ class Scouter(Model):
         weights = {f"network.{name}": value.cpu().numpy() for name, value in self.network.state_dict().items()}
         own = {"controls": self.controls} | self.features.state()
         rest = {f"rest.{name}": array for name, array in self.rest.state().items()}
-        base = {} if self.baseline is None else self.baseline.state() | {"amplitudes": self.amplitudes.values}
+        base = {} if self.baseline is None else self.baseline.state()
         return weights | own | rest | {f"baseline.{name}": array for name, array in base.items()}
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
@@ -212,9 +202,7 @@ class Scouter(Model):
         if self.baseline is not None:
             for name in ("genes", "control_mean", "trained_on"):
                 setattr(self.baseline, name, getattr(self, name))
-            own = named("baseline")
-            self.amplitudes = Amplitudes(own.pop("amplitudes"))
-            self.baseline.restore(own)
+            self.baseline.restore(named("baseline"))
 
     def _open_features(self, index: Index) -> Features:
         if not self.spec.faithful:
@@ -278,7 +266,7 @@ class Scouter(Model):
                 at = slice(first, first + self.spec.batch_size)
                 batch = task.gather(Pairs(rows[at], controls[at], cells.label[rows[at]]))
                 total += task.step_loss(network, batch)["loss"].item() * len(rows[at])
-            scores = fitting.validate(self._predict(list(split.val))) if fitting.validate else {}
+            scores = fitting.validate(self.predict_deltas(list(split.val))) if fitting.validate else {}
             return {"val_loss": total / len(rows)} | scores
 
         return validate

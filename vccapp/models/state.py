@@ -17,7 +17,6 @@ from pydantic import Field
 
 from vccapp.data.split import Split
 from vccapp.errors import SpecError
-from vccapp.models.amplitudes import Amplitudes
 from vccapp.models.base import MODELS, PROGRAM_BYTES, Estimate, Fitting, Model
 from vccapp.models.features import WIDTH, Features
 from vccapp.models.label_rows import EmbeddedRows, TableRows
@@ -115,7 +114,6 @@ class State(SetTransformer):
 
     spec: StateSpec
     baseline: Model | None  # fitted
-    amplitudes: Amplitudes
     rest: FullGenes
 
     def learn(self, index: Index, split: Split, fitting: Fitting) -> None:
@@ -181,13 +179,6 @@ class State(SetTransformer):
         )
         merge_adapters(self.network)
         self.network.cpu()
-        self.amplitudes = Amplitudes()
-        if self.baseline is not None and fitting.validate is not None:
-            self.amplitudes = Amplitudes.fit(index, split.val, self.baseline, super().predict_deltas(list(split.val)))
-
-    def predict_deltas(self, perturbations: list[str]) -> np.ndarray:
-        deltas = super().predict_deltas(perturbations)
-        return deltas if self.baseline is None else self.amplitudes.apply(perturbations, self.baseline, deltas)
 
     def shift(self, perturbations: Sequence[str]) -> np.ndarray | None:
         return None if self.baseline is None else self.baseline.predict(perturbations)[:, self.predicted]
@@ -196,7 +187,7 @@ class State(SetTransformer):
         return self.rest.complete(deltas, shift=None if self.baseline is None else self.baseline.predict(perturbations))
 
     def state(self) -> dict[str, np.ndarray]:
-        own = {} if self.baseline is None else self.baseline.state() | {"amplitudes": self.amplitudes.values}
+        own = {} if self.baseline is None else self.baseline.state()
         rest = {f"rest.{name}": value for name, value in self.rest.state().items()}
         return super().state() | rest | {f"baseline.{name}": value for name, value in own.items()}
 
@@ -207,9 +198,7 @@ class State(SetTransformer):
         if self.baseline is not None:
             for name in ("genes", "control_mean", "trained_on"):
                 setattr(self.baseline, name, getattr(self, name))
-            own = take(state, "baseline")
-            self.amplitudes = Amplitudes(own.pop("amplitudes"))
-            self.baseline.restore(own)
+            self.baseline.restore(take(state, "baseline"))
 
     def estimate(self, index: Index, split: Split) -> Estimate:
         """Time of all steps (an early end is not foreseen), without validations; memory at the peak."""
