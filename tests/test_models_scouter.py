@@ -10,6 +10,7 @@ from vccapp.data.dataset import open_dataset
 from vccapp.data.split import Split, split_from_lists
 from vccapp.errors import SpecError
 from vccapp.models.base import Model, load_model, make_model
+from vccapp.models.residual import fit_share
 from vccapp.stats.build import build_index
 from vccapp.stats.index import Index, load_index
 
@@ -44,6 +45,13 @@ def test_it_starts_at_its_baseline(index: Index, split: Split, baseline: str, ge
     expected = make_model(baseline, params).fit(index, split, seed=3)
     np.testing.assert_allclose(model.predict(LABELS), expected.predict(LABELS), atol=1e-6)
     assert len(model.modelled) in ((60,) if genes == 0 else (20, 21))
+
+
+def test_it_adds_as_much_as_held_out_effects_say(index: Index, split: Split) -> None:
+    model = make_model("scouter", SMALL | {"epochs": 2})
+    model.fit(index, split, device="cpu", validate=lambda deltas: {"val_pearson_delta": float(deltas.std())})
+    base, predicted = model.baseline.predict(split.val), model.predict(split.val)
+    assert fit_share(index, split.val, base, predicted) == pytest.approx(1, abs=1e-3)  # it is scaled already
 
 
 @pytest.mark.parametrize("faithful", [True, False])

@@ -16,7 +16,7 @@ from vccapp.data.split import Split, split_from_lists
 from vccapp.errors import SpecError
 from vccapp.models.base import load_model, make_model
 from vccapp.models.perturbation_mean import PerturbationMean
-from vccapp.models.residual import cross_fit
+from vccapp.models.residual import cross_fit, fit_share
 from vccapp.models.state import State
 from vccapp.neural.state_shape import PRESETS
 from vccapp.neural.state_task import SetBatch, SetTask
@@ -105,6 +105,12 @@ def test_missing_targets_may_be_an_error(index: Index, split: Split) -> None:
         model.predict(["GENE7"])
     kind = fit(index, split, steps=2, embedding="one-hot", baseline="perturbation_mean")
     assert kind.predict(["GENE7"]).any()
+
+
+def test_it_adds_as_much_as_held_out_effects_say(index: Index, split: Split) -> None:
+    model = fit(index, split, options={"validate": lambda deltas: {"val_pearson_delta": float(deltas.std())}})
+    base, predicted = model.baseline.predict(VAL), model.predict(VAL)
+    assert fit_share(index, VAL, base, predicted) == pytest.approx(1, abs=1e-3)  # it is scaled already
 
 
 def test_a_loaded_model_predicts_the_same(model: State, tmp_path: Path) -> None:

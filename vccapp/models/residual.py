@@ -3,18 +3,20 @@
     make = partial(make_baseline, "ridge", embedding="default")
     shifts = cross_fit(make, index, split, seed=0)      # (train, n_genes): the network learns what these leave over
     make().fit(index, split).predict(labels)            # and is added to this
+    fit_share(index, labels, base, predicted)           # so much of what it adds is right, as held-out effects say
 
 A baseline knows its own training perturbations better than others. So what it leaves over of each is taken from a fit
 without it: the network then learns the very kind of residual that it is asked for later.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from vccapp.data.split import Split
 from vccapp.errors import SpecError
 from vccapp.models.base import MODELS, Model, make_model
+from vccapp.models.knockdown import positions_of, target_positions
 from vccapp.stats.index import Index
 
 FOLDS = 5
@@ -48,3 +50,16 @@ def cross_fit(make: Callable[[], Model], index: Index, split: Split, *, seed: in
         rest = split.model_copy(update={"train": tuple(labels[fold != i].tolist())})
         deltas[fold == i] = make().fit(index, rest, seed=seed).predict(labels[fold == i].tolist())
     return deltas
+
+
+def fit_share(index: Index, perturbations: Sequence[str], base: np.ndarray, predicted: np.ndarray) -> float:
+    """b, 0 to 1, with the least squared error of base + b (predicted - base) over all genes but own targets.
+
+    base, predicted : (n, n_genes) deltas of these perturbations, without and with what the network adds
+    """
+    added, missing = predicted - base, index.deltas(list(perturbations)) - base
+    position = positions_of(index.genes["gene"].to_numpy(str))
+    for row, label in enumerate(perturbations):
+        added[row, target_positions(label, position)] = 0
+    square = np.vdot(added, added)
+    return float(np.clip(np.vdot(added, missing) / square, 0, 1)) if square > 0 else 1.0

@@ -23,7 +23,7 @@ from vccapp.data.embeddings import open_embedding
 from vccapp.data.split import Split
 from vccapp.models.base import MODELS, PROGRAM_BYTES, Estimate, Fitting, Model, ModelSpec, targets
 from vccapp.models.features import Features
-from vccapp.models.residual import cross_fit, make_baseline
+from vccapp.models.residual import cross_fit, fit_share, make_baseline
 from vccapp.neural.estimate import BYTES_A_WEIGHT, TORCH_BYTES, measure_speed
 from vccapp.neural.full_genes import FullGenes
 from vccapp.neural.sampler import CONTROLS, Cells, Pairs, PairSampler, read_cells
@@ -141,6 +141,9 @@ class Scouter(Model):
             fitting=dataclasses.replace(fitting, progress=training),
         )
         self.network.cpu()
+        if self.baseline is not None and fitting.validate is not None:
+            base, predicted = self.baseline.predict(split.val), self.predict(split.val)
+            self.network.scale_output(fit_share(index, split.val, base, predicted))
 
     def predict_deltas(self, perturbations: list[str]) -> np.ndarray:
         import torch

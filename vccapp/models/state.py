@@ -20,7 +20,7 @@ from vccapp.errors import SpecError
 from vccapp.models.base import MODELS, PROGRAM_BYTES, Estimate, Fitting, Model
 from vccapp.models.features import WIDTH, Features
 from vccapp.models.label_rows import EmbeddedRows, TableRows
-from vccapp.models.residual import cross_fit, make_baseline
+from vccapp.models.residual import cross_fit, fit_share, make_baseline
 from vccapp.models.set_transformer import N_CONTROLS, SetSpec, SetTransformer, take
 from vccapp.models.state_start import open_start
 from vccapp.neural.estimate import BYTES_A_WEIGHT, TORCH_BYTES, measure_speed
@@ -179,6 +179,9 @@ class State(SetTransformer):
         )
         merge_adapters(self.network)
         self.network.cpu()
+        if self.baseline is not None and validate is not None:
+            base, predicted = self.baseline.predict(split.val), self.predict(split.val)
+            self.network.scale_output(fit_share(index, split.val, base, predicted))
 
     def shift(self, perturbations: Sequence[str]) -> np.ndarray | None:
         return None if self.baseline is None else self.baseline.predict(perturbations)[:, self.predicted]

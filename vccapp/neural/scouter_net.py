@@ -65,6 +65,12 @@ class ScouterNet(nn.Module):
         hidden, last = self.generator[1:-1], self.generator[-1]
         return last(torch.stack([hidden(first + condition).mean(0) for condition in conditions]))
 
+    @torch.no_grad()
+    def scale_output(self, share: float) -> None:
+        """Make the output `share` of what it was."""
+        for value in self.generator[-1].parameters():
+            value.mul_(share)
+
     def _first(self, code: Tensor) -> Tensor:
         layer = self.generator[0]
         return nn.functional.linear(code, layer.weight[:, self.shape.n_features :], layer.bias)

@@ -84,6 +84,12 @@ class StateNet(nn.Module):
             cells = self.bottleneck(cells + controls)
         return cells.relu() if self.shape.nonnegative else cells
 
+    @torch.no_grad()
+    def scale_output(self, share: float) -> None:
+        """Make what the network adds (output residual) `share` of what it was."""
+        for value in self.head[-1].parameters():
+            value.mul_(share)
+
 
 class Block(nn.Module):
     """Pre-norm attention over the cells of a set, then SwiGLU; no biases, and no mask, so the fused kernels apply."""

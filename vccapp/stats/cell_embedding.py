@@ -77,9 +77,7 @@ def import_cell_embedding(dataset: Dataset, index: Index, key: str, *, progress:
             obsm = store.get("obsm", {})
             known = {name: obsm[name].shape[1] for name in obsm if len(getattr(obsm[name], "shape", ())) == 2}
             if key not in known:
-                msg = (
-                    f"{path.name} has no array '{key}' in obsm (has: {', '.join(known) or 'none'}); name another."
-                )
+                msg = f"{path.name} has no array '{key}' in obsm (has: {', '.join(known) or 'none'}); name another."
                 raise DataError(msg)
             widths.add(known[key])
     if len(widths) > 1:
