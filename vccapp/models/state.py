@@ -23,10 +23,10 @@ from vccapp.models.label_rows import EmbeddedRows, TableRows
 from vccapp.models.residual import cross_fit, fit_share, make_baseline
 from vccapp.models.set_transformer import N_CONTROLS, SetSpec, SetTransformer, take
 from vccapp.models.state_start import open_start
-from vccapp.neural.estimate import BYTES_A_WEIGHT, TORCH_BYTES, measure_speed
+from vccapp.neural.estimate import BFLOAT16_TIMES, BYTES_A_WEIGHT, TORCH_BYTES, has_bfloat16, measure_speed
 from vccapp.neural.full_genes import FullGenes
 from vccapp.neural.sampler import CONTROLS, Cells, SetSampler, read_cells
-from vccapp.neural.state_shape import PRESETS, StateShape
+from vccapp.neural.state_shape import CELLS_AT_ONCE, PRESETS, StateShape
 from vccapp.progress import part
 from vccapp.stats.cell_embedding import open_cell_embedding
 from vccapp.stats.cell_matrix import CellMatrix, choose_genes, matrix_bytes, open_cell_matrix
@@ -212,11 +212,14 @@ class State(SetTransformer):
         # Forward and backward are three products of each weight, but the inputs need no gradient.
         flops = 2 * (3 * weights - n_genes * shape.width)
         flops += 12 * spec.set_size * (shape.n_layers * shape.width + 2 * n_genes)
+        speed = EFFICIENCY * measure_speed()
+        speed *= BFLOAT16_TIMES if spec.precision == "auto" and has_bfloat16() else 1
         stored = matrix_bytes(index, n_genes)
-        memory = PROGRAM_BYTES + TORCH_BYTES + BYTES_A_WEIGHT * weights + 4 * cells * shape.count_kept()
+        at_once = min(cells, max(CELLS_AT_ONCE, spec.set_size))
+        memory = PROGRAM_BYTES + TORCH_BYTES + BYTES_A_WEIGHT * weights + 4 * at_once * shape.count_kept()
         memory += stored if stored <= 4e9 / 3 else 0
         memory += 6 * (len(split.train) + len(split.val) + 1) * n_all * 4
-        seconds = spec.steps * cells * flops / (EFFICIENCY * measure_speed()) + stored / 1e8
+        seconds = spec.steps * cells * flops / speed + stored / 1e8
         text = f"{weights / 1e6:.1f} million weights, at most {spec.steps:,} steps of {cells:,} cells"
         return Estimate(seconds=seconds, memory_bytes=int(memory), text=text)
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from vccapp.neural.estimate import has_bfloat16
 from vccapp.neural.sampler import SetSampler, take_share
 from vccapp.neural.state_net import StateNet
+from vccapp.neural.state_shape import CELLS_AT_ONCE
 
 Rows = Callable[[np.ndarray], np.ndarray]
 """Cells by row number: (n,) -> (n, values) float32."""
@@ -22,9 +23,6 @@ Precision = Literal["auto", "float32"]
 """Of the network's products: auto is bfloat16 where that is quicker."""
 SetLoss = Callable[[Tensor, "SetBatch"], dict[str, Tensor]]
 """Predicted cells (sets, cells, genes) and their batch -> the terms; `loss` is minimised."""
-CELLS_AT_ONCE = 384
-"""Cells of a share of a step on CPUs, about: of 2,048 cells a step then keeps a sixth of what its gradients need, and
-is 7 % slower."""
 
 
 @dataclass(frozen=True)
