@@ -6,7 +6,7 @@ import anndata as ad
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy import make_counts
 
@@ -74,6 +74,7 @@ def check(columns: Columns, dense: np.ndarray) -> None:
     assert seen == list(range(dense.shape[1]))
 
 
+@settings(deadline=None)
 @given(
     gene_counts=st.lists(st.integers(0, 50), min_size=1, max_size=40),
     n_cells=st.sampled_from([9, 2**16, 2**16 + 1]),
@@ -88,6 +89,7 @@ def test_ranges_follow_each_other_and_fit(gene_counts: list[int], n_cells: int, 
         assert last == first + 1 or size * sum(gene_counts[first:last]) <= memory_bytes
 
 
+@settings(deadline=None)
 @given(sizes=st.lists(st.integers(0, 3_000_000), min_size=1, max_size=8))
 def test_blocks_cover_every_gene_once(sizes: list[int]) -> None:
     ends = np.concatenate([[0], np.cumsum(sizes)])
@@ -104,6 +106,7 @@ def test_values_that_cannot_be_are_refused(value: float, message: str, counts: a
         open_cells(dataset)
 
 
+@settings(deadline=None)
 @given(
     values=st.lists(st.floats(1e-6, 1e6), max_size=60),
     n_near=st.integers(0, 200),
@@ -124,6 +127,7 @@ def test_fold_changes_of_nothing() -> None:
     np.testing.assert_array_equal(fold_changes(means), [[0, 0, np.inf], [0, -np.inf, 0]])
 
 
+@settings(deadline=None)
 @given(
     n_cells=st.integers(2, 60),
     rate=st.sampled_from([0.02, 1.0, 30.0]),

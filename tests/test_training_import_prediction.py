@@ -164,7 +164,7 @@ def test_what_other_tools_write_is_imported_and_scored(settings, dataset, name, 
     )  # trained for a minute
     for season, names in {"2025": ("des", "pds", "mae"), "2026": ("pds_cosine", "jaccard")}.items():
         score = score_run(run_id, "test", "vccapp", settings, season=season, max_cells=10)
-        assert score.n_perturbations == 2 and score.n_cells["predicted"] == 20
+        assert score.n_perturbations == 2 and 12 <= score.n_cells["predicted"] <= 20
         assert all(np.isfinite(score.means[metric]) for metric in names)
 
 

@@ -1,4 +1,4 @@
-"""Write scouter_pred.h5ad: what scouter-learn predicts after two epochs on simulated cells.
+"""Write scouter_pred.h5ad: what scouter-learn predicts after four epochs on simulated cells.
 
     vccapp data simulate cells.h5ad --cells 600 --n-genes 150 --perturbations 6
     python tests/assets/make_scouter_pred.py cells.h5ad      # needs scouter-learn 0.1.10 of PyPI, and not vccapp
@@ -40,7 +40,7 @@ def main(cells: Path) -> None:
     data.split_Train_Val_Test(val_conds=others[:1], test_conds=CONDITIONS, seed=0)
     scouter = Scouter(data, device="cpu")
     scouter.model_init()
-    scouter.train(n_epochs=2)
+    scouter.train(n_epochs=4, batch_size=32)
     pred = scouter.pred(CONDITIONS, n_pred=12)
     obs = pd.DataFrame({"condition": np.repeat(list(pred), [len(x) for x in pred.values()])}).astype(str)
     written = ad.AnnData(np.concatenate(list(pred.values())), obs=obs, var=adata.var[[]])
