@@ -219,6 +219,22 @@ def test_a_link_to_unknown_data_says_so(here: Settings) -> None:
     assert "0123456789abcdef" in warning.value
 
 
+def test_a_link_names_the_dataset_by_title_or_fingerprint(here: Settings) -> None:
+    from vccapp.data.dataset import open_dataset
+    from vccapp.data.workspace import register
+
+    folder = register(open_dataset(sample_path()), here)
+    records = list_datasets(here)
+    assert len(records) == 2
+    for record in records:
+        for name in (record.title, record.fingerprint):
+            page = open_alone("data", data=name)
+            assert_well(page)
+            assert page.sidebar.selectbox(key="data").value == record.fingerprint
+            assert not page.sidebar.warning
+    (folder / "dataset.json").unlink()
+
+
 def test_changing_the_dataset_keeps_every_page_well(here: Settings) -> None:
     from vccapp.data.dataset import open_dataset
     from vccapp.data.workspace import register
