@@ -124,6 +124,16 @@ def test_overview_shows_depth_by_every_kind_of_group(by: str, here: Settings) ->
     assert_well(open_alone("overview", over_by=by, over_number="genes"))
 
 
+@pytest.mark.parametrize(("typed", "told"), [("myc", None), ("MYCC", "MYC"), ("", "no gene")])
+def test_a_gene_is_typed(typed: str, told: str | None, here: Settings) -> None:
+    page = open_alone("genes")
+    page.text_input(key="gene").set_value(typed).run()
+    assert_well(page)
+    charts = [chart.proto.alt for chart in page.get("vega_lite_chart")]
+    assert any("of MYC " in text for text in charts) == (told is None)
+    assert [told in info.value for info in page.info] == ([] if told is None else [True])
+
+
 def test_a_gene_by_batch_and_cumulative(here: Settings) -> None:
     page = open_alone("genes", gene="MYC", gene_by="Batches", gene_drawing="Cumulative")
     assert_well(page)

@@ -17,6 +17,7 @@ _NAMES = {
     "files": ["ROUTES"],
     "forms": ["spec_form"],
     "frame": ["errors_told", "navigate", "open_page", "page_link", "tell_error"],
+    "gene_choice": ["name_gene"],
     "imports": ["import_form"],
     "jobs": ["begin_job", "job_table", "show_jobs"],
     "loaders": [
@@ -47,6 +48,7 @@ _NAMES = {
         "show_submission",
     ],
     "training": ["show_estimate", "show_training"],
+    "warmup": ["lifespan"],
     "tables": ["SPACES", "dataset_table", "show_schema", "show_summary", "split_table"],
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
