@@ -396,6 +396,19 @@ def test_pages_load_nothing_heavy(here: Settings) -> None:
     assert not set(done.stdout.split()) & HEAVY
 
 
+def test_the_warm_up_loads_what_pages_draw_with_and_nothing_heavy() -> None:
+    code = (
+        "import gc, sys\n"
+        "from vccapp.ui.warmup import warm_up; warm_up()\n"
+        "assert gc.get_freeze_count() > 50_000, gc.get_freeze_count()\n"
+        "assert {'altair', 'plotly.graph_objects', 'scipy.cluster.hierarchy', 'vccapp.ui.compare'} <= set(sys.modules)\n"
+        "print(*{m.split('.')[0] for m in sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert not set(done.stdout.split()) & HEAVY
+
+
 def test_pages_are_short_and_in_order() -> None:
     orders = [record.order for record in read_pages()]
     assert len(set(orders)) == len(orders)

@@ -152,9 +152,10 @@ def compute_violins(values: np.ndarray, groups: pd.Series, *, chosen: list[str])
     values : (n_cells,) log1p. groups : (n_cells,) labels. Densities are Gaussian-smoothed histograms of all cells.
     """
     top = float(values.max()) if len(values) else 0.0
-    edges = np.linspace(0, top if top > 0 else 1, VIOLIN_POINTS + 1)
-    centres = (edges[1:] + edges[:-1]) / 2
     reach = np.arange(-6, 7)
+    room = 1 + reach[-1] / VIOLIN_POINTS  # for what smoothing spreads above the largest value
+    edges = np.linspace(0, room * top if top > 0 else 1, VIOLIN_POINTS + 1)
+    centres = (edges[1:] + edges[:-1]) / 2
     kernel = np.exp(-(reach**2) / 8)
     frames = []
     for label in chosen:

@@ -114,11 +114,11 @@ def project(deltas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     The sign is such that the largest score of a component is positive.
     """
-    centred = (deltas - deltas.mean(axis=0, dtype=float)).astype(np.float32)
-    values, vectors = np.linalg.eigh((centred @ centred.T).astype(float))
+    centred = np.asarray(deltas, float) - deltas.mean(axis=0, dtype=float)
+    values, vectors = np.linalg.eigh(centred @ centred.T)
     values, vectors = np.clip(values[::-1][:2], 0, None), vectors[:, ::-1][:, :2]
     vectors = vectors * np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(vectors.shape[1])])
-    scores, total = vectors * np.sqrt(values), np.einsum("ij,ij->", centred, centred, dtype=float)
+    scores, total = vectors * np.sqrt(values), (centred**2).sum()
     room = 2 - scores.shape[1]
     return np.pad(scores, ((0, 0), (0, room))), np.pad(values / total if total else values, (0, room))
 

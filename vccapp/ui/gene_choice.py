@@ -25,7 +25,7 @@ def name_gene(genes: pd.DataFrame) -> str | None:
         names.iloc[genes["abs_delta"].to_numpy().argmax()],
         key="gene",
         bind="query-params",
-        help="Type a name, or choose a row of the table above. At first the gene that perturbed cells change most.",
+        help="Type a name, or search above and choose a row. At first the gene that perturbed cells change most.",
     ).strip()
     found, _ = find_genes(text, names)
     if found:
