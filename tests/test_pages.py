@@ -401,7 +401,7 @@ def test_the_warm_up_loads_what_pages_draw_with_and_nothing_heavy() -> None:
         "import gc, sys\n"
         "from vccapp.ui.warmup import warm_up; warm_up()\n"
         "assert gc.get_freeze_count() > 50_000, gc.get_freeze_count()\n"
-        "assert {'altair', 'plotly.graph_objects', 'scipy.cluster.hierarchy', 'vccapp.ui.compare'} <= set(sys.modules)\n"
+        "assert {'altair', 'plotly.io', 'scipy.cluster.hierarchy', 'vccapp.ui.compare'} <= set(sys.modules)\n"
         "print(*{m.split('.')[0] for m in sys.modules})"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)

@@ -9,7 +9,7 @@ DOWN = "#3D8FC4"
 NEUTRAL = "#9AA3AD"
 ACCENT = "#2A85BD"
 QUIET = "#7D8996"
-MAX_POINTS = 1500
+MAX_POINTS = 1000
 """More points than this in a scatter slow a browser down and hide each other."""
 AT_TOP = {"x": 0, "y": 1, "yref": "container", "yanchor": "top", "pad": {"t": 4}}
 """Where a Plotly title stands, as `finish` places that of a chart."""

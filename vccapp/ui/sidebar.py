@@ -51,12 +51,18 @@ def _choose(records: dict[str, Record]) -> Record | None:
             st.query_params["data"] = names[found]
         st.session_state["data"] = found
     chosen = st.selectbox(
-        "Dataset", list(names), index=None, key="data", bind="query-params", required=True, format_func=names.get
+        "Dataset", list(names), index=None, key="data", bind="query-params", on_change=_keep, format_func=names.get
     )
     record = records.get(chosen, records[next(iter(names))])  # none: Back to a view whose URL names no dataset
     kind = ":orange-badge[:material/science: SIMULATED]" if record.simulated else ":green-badge[Measured cells]"
     st.caption(f"{kind} {record.schema.n_cells:,} cells x {record.schema.n_genes:,} genes")
     return record
+
+
+def _keep() -> None:
+    """A choice that was cleared stays what it was."""
+    if st.session_state["data"] is None:
+        st.session_state["data"] = st.session_state["data_record"].fingerprint
 
 
 def _name(records: dict[str, Record]) -> dict[str, str]:
