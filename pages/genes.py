@@ -51,10 +51,11 @@ ui.show_exports(index, CSVS, key="gene_csv")
 
 @st.fragment
 def show_gene() -> None:
-    options = genes["gene"].tolist()
-    first = options[int(genes["abs_delta"].to_numpy().argmax())]
-    left, middle, right = st.columns([2, 1, 1], vertical_alignment="bottom")
-    gene = left.selectbox("Gene", options, index=options.index(first), key="gene", bind="query-params")
+    left, middle, right = st.columns([2, 1, 1])
+    with left:
+        gene = ui.name_gene(genes)
+    if gene is None:
+        return
     ways = ["Perturbations", "Batches"] if len(index.batches) > 1 else ["Perturbations"]
     shared = {"required": True, "bind": "query-params"}
     way = middle.segmented_control("Groups of cells", ways, default=ways[0], key="gene_by", **shared)

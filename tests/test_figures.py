@@ -150,6 +150,30 @@ def test_thin_keeps_the_most_important_rows_and_the_limit() -> None:
     assert style.thin(frame, importance, limit=1000) is frame
 
 
+def test_names_that_would_hide_another_are_left_out() -> None:
+    frame = pd.DataFrame({"name": list("abcd"), "x": [0, 0.5, 9, 9], "y": [0, 0.1, 9, 5]})
+    assert style.apart(frame, x="x", y="y", across=frame)["name"].tolist() == ["a", "c", "d"]
+    assert style.apart(frame[:1], x="x", y="y", across=frame[:1])["name"].tolist() == ["a"]
+
+
+def test_few_knockdowns_are_named_and_many_ranked() -> None:
+    frame = pd.DataFrame({"perturbation": [f"P{i}" for i in range(60)], "knockdown": np.linspace(0.1, 0.9, 60)})
+    guides = frame.assign(guide=frame["perturbation"] + "_1", n_cells=9)
+    kinds = [
+        perturbations.knockdown_strip(frame[:n], guides).to_dict()["layer"][-1]["encoding"]["x"]["field"]
+        for n in (5, 60)
+    ]
+    assert kinds == ["perturbation", "rank"]
+
+
+def test_violins_close_above_the_largest_value() -> None:
+    values = np.array([0.0, 1.0, 5.0, 5.0, 5.0])
+    frame = genes.compute_violins(values, pd.Series(list("aaaaa")), chosen=["a"])
+    width = (frame["right"] - frame["left"]).to_numpy()
+    assert width[-1] < width.max() / 20
+    assert frame["value"].max() > values.max()
+
+
 def test_violins_are_of_one_width_around_their_place() -> None:
     values = np.array([0, 0, 0, 2, 2, 1], dtype=np.float32)
     frame = genes.compute_violins(values, pd.Series(list("aaabbb")), chosen=["b", "none", "a"])

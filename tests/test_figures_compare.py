@@ -61,6 +61,8 @@ def test_the_band_widens_with_the_value() -> None:
 def test_every_reference_has_a_colour_of_its_own_kind() -> None:
     names = [f"baseline: {MODELS[name].label.lower()}" for name in BASELINES] + [CEILING, CHANCE, "control", "real"]
     assert set(names) == set(sources.REFERENCES) == set(sources.MARKS)
+    beside = ["baseline: control mean", "baseline: perturbation mean", "ceiling: half against half", "chance"]
+    assert len({sources.MARKS[name] for name in beside}) == len(beside)
     scale = sources.colours(["mine", *names, "other"])
     assert scale.domain == ["mine", *names, "other"]
     assert (scale.range[0], scale.range[-1]) == (sources.RUNS[0], sources.RUNS[1])

@@ -124,6 +124,16 @@ def test_overview_shows_depth_by_every_kind_of_group(by: str, here: Settings) ->
     assert_well(open_alone("overview", over_by=by, over_number="genes"))
 
 
+@pytest.mark.parametrize(("typed", "told"), [("myc", None), ("MYCC", "MYC"), ("", "no gene")])
+def test_a_gene_is_typed(typed: str, told: str | None, here: Settings) -> None:
+    page = open_alone("genes")
+    page.text_input(key="gene").set_value(typed).run()
+    assert_well(page)
+    charts = [chart.proto.alt for chart in page.get("vega_lite_chart")]
+    assert any("of MYC " in text for text in charts) == (told is None)
+    assert [told in info.value for info in page.info] == ([] if told is None else [True])
+
+
 def test_a_gene_by_batch_and_cumulative(here: Settings) -> None:
     page = open_alone("genes", gene="MYC", gene_by="Batches", gene_drawing="Cumulative")
     assert_well(page)
@@ -217,6 +227,22 @@ def test_a_link_to_unknown_data_says_so(here: Settings) -> None:
     assert_well(page)
     [warning] = page.sidebar.warning
     assert "0123456789abcdef" in warning.value
+
+
+def test_a_link_names_the_dataset_by_title_or_fingerprint(here: Settings) -> None:
+    from vccapp.data.dataset import open_dataset
+    from vccapp.data.workspace import register
+
+    folder = register(open_dataset(sample_path()), here)
+    records = list_datasets(here)
+    assert len(records) == 2
+    for record in records:
+        for name in (record.title, record.fingerprint):
+            page = open_alone("data", data=name)
+            assert_well(page)
+            assert page.sidebar.selectbox(key="data").value == record.fingerprint
+            assert not page.sidebar.warning
+    (folder / "dataset.json").unlink()
 
 
 def test_changing_the_dataset_keeps_every_page_well(here: Settings) -> None:
@@ -363,6 +389,19 @@ def test_pages_load_nothing_heavy(here: Settings) -> None:
         f"for path in {[str(PAGES / f'{name}.py') for name in NAMES]}:\n"
         "    found = AppTest.from_file(path, default_timeout=30).run().exception\n"
         "    assert not found, (path, found)\n"
+        "print(*{m.split('.')[0] for m in sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert not set(done.stdout.split()) & HEAVY
+
+
+def test_the_warm_up_loads_what_pages_draw_with_and_nothing_heavy() -> None:
+    code = (
+        "import gc, sys\n"
+        "from vccapp.ui.warmup import warm_up; warm_up()\n"
+        "assert gc.get_freeze_count() > 50_000, gc.get_freeze_count()\n"
+        "assert {'altair', 'plotly.io', 'scipy.cluster.hierarchy', 'vccapp.ui.compare'} <= set(sys.modules)\n"
         "print(*{m.split('.')[0] for m in sys.modules})"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)

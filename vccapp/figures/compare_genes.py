@@ -8,7 +8,7 @@ from plotly.subplots import make_subplots
 
 from vccapp.figures.genes import compute_violins
 from vccapp.figures.sources import colours
-from vccapp.figures.style import QUIET, finish, legend, names_axis
+from vccapp.figures.style import AT_TOP, QUIET, finish, legend, names_axis
 
 MAX_NAMES = 50
 GROUP = 0.8
@@ -104,7 +104,7 @@ def heat_map(real: np.ndarray, predicted: np.ndarray, *, labels: list[str], gene
     figure.update_annotations(font={"size": 12})
     title = f"{len(labels)} perturbations x {len(genes)} genes"
     return figure.update_layout(
-        title={"text": title, "font": {"size": 14}, "subtitle": quiet, "x": 0, "y": 0.99, "yanchor": "top"},
+        title={"text": title, "font": {"size": 14}, "subtitle": quiet} | AT_TOP,
         coloraxis={
             "autocolorscale": True,
             "cmin": -reach,

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from vccapp.figures.style import ACCENT, NEUTRAL, QUIET, UP, finish, names_axis
+from vccapp.figures.style import ACCENT, AT_TOP, NEUTRAL, QUIET, UP, finish, names_axis
 
 PANEL = {"width": 170, "height": 150}
 COLUMNS = 4
@@ -70,11 +70,11 @@ def confusion(ranks: np.ndarray, labels: list[str], *, name: str, unit: str) -> 
     axis = {"showticklabels": named, "tickfont": {"size": 9}, "showgrid": False, "zeroline": False, "ticks": ""}
     quiet = {"text": f"by {unit}; place 1: the nearest; alike next to each other", "font": {"size": 12, "color": QUIET}}
     return go.Figure(heat).update_layout(
-        title={"text": f"{name}: who is mistaken for whom", "font": {"size": 14}, "subtitle": quiet, "x": 0},
+        title={"text": f"{name}: who is mistaken for whom", "font": {"size": 14}, "subtitle": quiet} | AT_TOP,
         xaxis=axis | {"title": "real"},
         yaxis=axis | {"autorange": "reversed", "title": "predicted"},
         height=540,
-        margin={"l": 10, "r": 10, "t": 60, "b": 10},
+        margin={"l": 10, "r": 10, "t": 52, "b": 10},
     )
 
 

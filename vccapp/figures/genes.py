@@ -94,14 +94,14 @@ def expression_means(frame: pd.DataFrame, *, gene: str, control: str | None = No
         alt.Tooltip("mean:Q", format=".3f"),
         alt.Tooltip("nonzero_fraction:Q", title="cells with the gene", format=".1%"),
     ]
-    base = alt.Chart(frame)
+    base = alt.Chart()  # with the data in each, layering them would print both to tell them apart
     lines = base.mark_rule(strokeWidth=2).encode(y=y, x=alt.X("low:Q"), x2=alt.X2("high:Q"), color=colour)
     points = base.mark_point(filled=True, size=90, opacity=1).encode(
         y=y, x=alt.X("mean:Q", title="mean expression (log1p)"), color=colour, shape=shape, tooltip=tips
     )
     text = f"{gene}: mean expression"
     return finish(
-        lines + points,
+        alt.layer(lines, points, data=frame),
         text,
         "lines: 95 % interval" + ("; diamond: controls" if control else ""),
         height=EXPRESSION_HEIGHT,
@@ -152,9 +152,10 @@ def compute_violins(values: np.ndarray, groups: pd.Series, *, chosen: list[str])
     values : (n_cells,) log1p. groups : (n_cells,) labels. Densities are Gaussian-smoothed histograms of all cells.
     """
     top = float(values.max()) if len(values) else 0.0
-    edges = np.linspace(0, top if top > 0 else 1, VIOLIN_POINTS + 1)
-    centres = (edges[1:] + edges[:-1]) / 2
     reach = np.arange(-6, 7)
+    room = 1 + reach[-1] / VIOLIN_POINTS  # for what smoothing spreads above the largest value
+    edges = np.linspace(0, room * top if top > 0 else 1, VIOLIN_POINTS + 1)
+    centres = (edges[1:] + edges[:-1]) / 2
     kernel = np.exp(-(reach**2) / 8)
     frames = []
     for label in chosen:

@@ -62,7 +62,7 @@ def depth_groups(frame: pd.DataFrame, *, name: str, plural: str, value: str, uni
         alt.Tooltip(f"{low}:Q", title="10 %", format=",.0f"),
         alt.Tooltip(f"{high}:Q", title="90 %", format=",.0f"),
     ]
-    base = alt.Chart(groups)
+    base = alt.Chart()
     lines = base.mark_rule(strokeWidth=3 if few else 1, opacity=0.45, color=ACCENT).encode(
         x=x, y=alt.Y(f"{low}:Q", title=f"{unit} per cell"), y2=alt.Y2(f"{high}:Q")
     )
@@ -70,7 +70,8 @@ def depth_groups(frame: pd.DataFrame, *, name: str, plural: str, value: str, uni
         x=x, y=alt.Y(f"{middle}:Q", title=f"{unit} per cell"), tooltip=tips
     )
     text = f"{unit[0].upper()}{unit[1:]} per cell by {name}"
-    return finish(lines + points, text, "dots: medians of the cells, lines: the middle 80 %", renderer="canvas")
+    both = alt.layer(lines, points, data=groups)
+    return finish(both, text, "dots: medians of the cells, lines: the middle 80 %", renderer="canvas")
 
 
 def pairs_heatmap(frame: pd.DataFrame, *, rows: str, columns: str, plurals: tuple[str, str]) -> alt.Chart:

@@ -51,7 +51,9 @@ def deg_bars(counts: pd.DataFrame, *, rule: str) -> alt.Chart:
         .mark_bar()
         .encode(
             x=alt.X("perturbation:N", sort=order, axis=names_axis(len(top))),
-            y=alt.Y("n:Q", title="DEGs down | up", axis=alt.Axis(format="~s")),
+            y=alt.Y(
+                "n:Q", title="DEGs down | up", axis=alt.Axis(labelExpr="format(abs(datum.value), ',')", tickMinStep=1)
+            ),
             color=alt.Color("direction:N", scale=alt.Scale(domain=["up", "down"], range=[UP, DOWN]), legend=legend()),
             tooltip=[alt.Tooltip("perturbation:N"), alt.Tooltip("direction:N"), alt.Tooltip("genes:Q", format=",")],
         )
@@ -163,7 +165,14 @@ def knockdown_strip(frame: pd.DataFrame, guides: pd.DataFrame) -> alt.LayerChart
     )
     known["rank"] = np.arange(1, len(known) + 1)
     own = guides.merge(known[["perturbation", "rank"]], on="perturbation")
-    x = alt.X("rank:Q", title="perturbations, from strongest to weakest knock-down", scale=alt.Scale(nice=False))
+    order, few = known["perturbation"].tolist(), len(known) <= MAX_BARS
+    x = alt.X(
+        "perturbation:N" if few else "rank:Q",
+        sort=order,
+        title="perturbations, from strongest to weakest knock-down",
+        axis=names_axis(len(order)) if few else alt.Axis(tickMinStep=1),
+        scale=alt.Undefined if few else alt.Scale(nice=False),
+    )
     y = alt.Y("knockdown:Q", title="expression left on the target", axis=alt.Axis(format="%"))
     left_over = alt.Tooltip("knockdown:Q", title="left", format=".1%")
     points = (

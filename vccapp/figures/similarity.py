@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from vccapp.figures.style import ACCENT, DOWN, NEUTRAL, QUIET, UP, finish
+from vccapp.figures.style import ACCENT, AT_TOP, DOWN, NEUTRAL, QUIET, UP, apart, finish
 
 MAX_NAMES = 48
 NEIGHBOURS = 10
@@ -31,11 +31,12 @@ def similarity_heatmap(correlation: np.ndarray, labels: list[str]) -> go.Figure:
     axis = {"showticklabels": named, "tickfont": {"size": 9}, "showgrid": False, "zeroline": False, "ticks": ""}
     quiet = {"text": "correlation of deltas; alike next to each other", "font": {"size": 12, "color": QUIET}}
     return go.Figure(heat).update_layout(
-        title={"text": f"Similarity of {len(labels):,} perturbations", "font": {"size": 14}, "subtitle": quiet, "x": 0},
+        title={"text": f"Similarity of {len(labels):,} perturbations", "font": {"size": 14}, "subtitle": quiet}
+        | AT_TOP,
         xaxis=axis | {"title": None if named else "perturbations"},
         yaxis=axis | {"autorange": "reversed", "title": None if named else "perturbations"},
         height=560,
-        margin={"l": 10, "r": 10, "t": 60, "b": 10},
+        margin={"l": 10, "r": 10, "t": 52, "b": 10},
     )
 
 
@@ -60,9 +61,12 @@ def pseudobulk_map(frame: pd.DataFrame, *, shares: tuple[float, float], control:
             tooltip=[alt.Tooltip("perturbation:N"), alt.Tooltip("effect:Q", title="effect size", format=".2f")],
         )
     )
-    far = frame.assign(far=np.hypot(frame["x"], frame["y"])).nlargest(LABELLED, "far")
-    far = pd.concat([far, frame[frame["perturbation"] == chosen]]).drop_duplicates("perturbation")
-    texts = alt.Chart(far).mark_text(dy=-9, fontSize=10, color=QUIET).encode(x=x, y=y, text=alt.Text("perturbation:N"))
+    far = frame.assign(far=np.hypot(frame["x"], frame["y"])).sort_values("far", ascending=False, kind="stable")
+    own = far["perturbation"] == chosen
+    named = apart(pd.concat([far[own], far[~own].head(LABELLED)]), x="x", y="y", across=frame)
+    texts = (
+        alt.Chart(named).mark_text(dy=-9, fontSize=10, color=QUIET).encode(x=x, y=y, text=alt.Text("perturbation:N"))
+    )
     return finish(points + texts, "Map of pseudobulks", f"diamond: the controls; triangle: {chosen}", height=400)
 
 

@@ -18,7 +18,7 @@ REFERENCES = {
 MARKS = {
     "control": "circle",
     "real": "diamond",
-    "baseline: control mean": "triangle-left",
+    "baseline: control mean": "wedge",
     "baseline: perturbation mean": "triangle-left",
     "ceiling: half against half": "triangle-right",
     "chance": "circle",

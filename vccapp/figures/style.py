@@ -9,8 +9,12 @@ DOWN = "#3D8FC4"
 NEUTRAL = "#9AA3AD"
 ACCENT = "#2A85BD"
 QUIET = "#7D8996"
-MAX_POINTS = 1500
+MAX_POINTS = 1000
 """More points than this in a scatter slow a browser down and hide each other."""
+AT_TOP = {"x": 0, "y": 1, "yref": "container", "yanchor": "top", "pad": {"t": 4}}
+"""Where a Plotly title stands, as `finish` places that of a chart."""
+LABEL = (0.16, 0.05)
+"""Room of a name beside a point, as shares of the plot's width and height."""
 
 
 def finish(
@@ -50,6 +54,17 @@ def thin(frame: pd.DataFrame, importance: np.ndarray | None = None, *, limit: in
     others = np.sort(ranked[limit // 2 :])
     steps = np.unique(np.linspace(0, len(others) - 1, limit - limit // 2).astype(int))
     return frame.iloc[np.sort(np.concatenate([ranked[: limit // 2], others[steps]]))]
+
+
+def apart(frame: pd.DataFrame, *, x: str, y: str, across: pd.DataFrame) -> pd.DataFrame:
+    """The rows whose names would not hide that of a row before them. across: all that the axes hold."""
+    width, height = (max(float(np.ptp(across[name])), 1e-12) for name in (x, y))
+    kept: list[int] = []
+    places = frame[[x, y]].to_numpy(float) / (width, height)
+    for row, place in enumerate(places):
+        if all((np.abs(place - places[other]) > LABEL).any() for other in kept):
+            kept.append(row)
+    return frame.iloc[kept]
 
 
 def shown(frame: pd.DataFrame, points: pd.DataFrame, noun: str) -> str:

@@ -17,6 +17,7 @@ _NAMES = {
     "files": ["ROUTES"],
     "forms": ["spec_form"],
     "frame": ["errors_told", "navigate", "open_page", "page_link", "tell_error"],
+    "gene_choice": ["name_gene"],
     "grid": ["show_grid"],
     "imports": ["import_form"],
     "jobs": ["begin_job", "job_table", "show_jobs"],
@@ -47,8 +48,9 @@ _NAMES = {
         "plan_table",
         "show_submission",
     ],
-    "training": ["choose_devices", "show_estimate", "show_training"],
     "tables": ["SPACES", "dataset_table", "show_schema", "show_summary", "split_table"],
+    "training": ["choose_devices", "show_estimate", "show_training"],
+    "warmup": ["lifespan"],
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
 __all__ = sorted(_HOME)  # noqa: PLE0605

@@ -4,6 +4,7 @@ import streamlit as st
 
 from vccapp.evaluation.metric_names import AVERAGE, find_metric, label_metric
 
+BESIDE = ("baseline", "ceiling")
 _NUMBERS = {
     "cells": ("Cells", "localized", "Number of cells"),
     "genes": ("Genes", "localized", "Number of genes"),
@@ -13,10 +14,10 @@ _NUMBERS = {
     "min": ("Min", "%.4g", "Smallest value in any cell, in the file's own units"),
     "nonzero_fraction": ("Non-zero", "percent", "Share of all cells in which the gene is seen"),
     "ctrl_nonzero_fraction": ("Non-zero in controls", "percent", "Share of control cells in which the gene is seen"),
-    "ctrl_mean": ("Control mean", "%.4f", "Mean over the control cells, in the file's own units"),
-    "pert_mean": ("Perturbed mean", "%.4f", "Mean over all perturbed cells, in the file's own units"),
-    "delta": ("Delta", "%.4f", "Perturbed minus control, in the units of the two"),
-    "abs_delta": ("|Delta|", "%.4f", "Size of the delta"),
+    "ctrl_mean": ("Control mean", "%.4g", "Mean over the control cells, in the file's own units"),
+    "pert_mean": ("Perturbed mean", "%.4g", "Mean over all perturbed cells, in the file's own units"),
+    "delta": ("Delta", "%.4g", "Perturbed minus control, in the units of the two"),
+    "abs_delta": ("|Delta|", "%.4g", "Size of the delta"),
     "n_cells": ("Cells", "localized", "Number of cells"),
     "umis_median": ("UMIs per cell", "localized", "Median over the cells"),
     "genes_median": ("Genes per cell", "localized", "Median number of detected genes over the cells"),
@@ -41,6 +42,14 @@ _NUMBERS = {
     "half_correlation": ("Halves' correlation", "%.3f", "Of the deltas of two random halves of the cells"),
     "reliability": ("Reliability", "%.3f", "Spearman-Brown of the halves' correlation"),
     "seeds": ("Seeds", "localized", "Runs that differ in the seed alone; mean and spread are over them"),
+    "shared": (
+        "Shared",
+        "localized",
+        "Of the k real DEGs, how many are among the k genes of largest predicted |delta|",
+    ),
+    "overlap": ("Overlap", "%.4f", "Shared genes over real DEGs"),
+    "same_direction": ("Same direction", "%.4f", "Share of the shared genes that go the same way"),
+    "place": ("Place", "localized", "Of its own real effect by nearness to the prediction; 1: the nearest"),
     "n_perturbations": ("n", "localized", "Perturbations scored"),
     "n": ("n", "localized", "Perturbations that both rows have"),
     "rank": ("Rank", "localized", "By the first metric, among the rows that can be compared"),
@@ -73,15 +82,18 @@ def column_format(names: list[str]) -> dict:
 
 
 def _metric_column(name: str) -> dict | None:
-    """The column of a metric, of its spread over seeds (`<metric> sd`) or of the size of its panel (`<metric> n`)."""
+    """The column of a metric, of its spread over seeds (`<metric> sd`), of the size of its panel (`<metric> n`), or
+    of what stands beside it (`<metric> baseline`, `<metric> ceiling`).
+    """
     column, _, kind = name.partition(" ")
     metric = find_metric(column)
-    if kind not in ("", "sd", "n") or (metric is None and column != AVERAGE):
+    if kind not in ("", "sd", "n", *BESIDE) or (metric is None and column != AVERAGE):
         return None
     label = label_metric(column)
     if kind == "n":
         return st.column_config.NumberColumn(f"n of {label}", format="localized", help="Perturbations ranked among")
     if kind == "sd":
         return st.column_config.NumberColumn(f"± {label}", format="%.4f", help="Standard deviation over seeds")
+    label = f"{label}: {kind}" if kind in BESIDE else label
     meaning = f"{metric.best} is good; {metric.range}; {metric.source}" if metric else "Mean of the scaled scores"
     return st.column_config.NumberColumn(label, format="%.4f", help=meaning)

@@ -35,9 +35,10 @@ def show_scores(chosen: Comparison) -> None:
     """Every metric of every perturbation, between floor and ceiling; the best and the worst."""
     means = load_means(chosen)
     show_table(means, key="cmp_means", text="Mean scores of runs, baselines and ceiling", name="scores", height=300)
+    over = f"{len(chosen.labels)} perturbation{'s' * (len(chosen.labels) > 1)}"
     st.caption(
-        f"Means over {len(chosen.labels)} perturbations; our own computation, not an official score. PDS depends on "
-        "how many perturbations are compared. The ceiling, one half of the cells against the other, is at half depth."
+        f"Means over {over}; our own computation, not an official score. PDS depends on how many are "
+        "compared. The ceiling, one half of the cells against the other, is at half depth."
     )
     if means.drop(columns="source").isna().all(axis=None):
         st.caption(":orange[The runs were judged on different perturbations: their means cannot stand side by side.]")
@@ -63,8 +64,8 @@ def show_scores(chosen: Comparison) -> None:
     st.subheader(f"{chosen.shown.name}, perturbation by perturbation", anchor=False)
     table = load_scores_of(chosen, chosen.shown).set_index("perturbation").loc[own["perturbation"]].reset_index()
     known = scores.set_index("perturbation")
-    table.insert(2, f"{found.label}: baseline", _of(known, chosen.floor.name, metric, table["perturbation"]))
-    table.insert(3, f"{found.label}: ceiling", _of(known, CEILING, metric, table["perturbation"]))
+    table.insert(2, f"{metric} baseline", _of(known, chosen.floor.name, metric, table["perturbation"]))
+    table.insert(3, f"{metric} ceiling", _of(known, CEILING, metric, table["perturbation"]))
     show_table(table, key="cmp_scores", text=f"All metrics of {chosen.shown.name} by perturbation", name="scores_all")
 
 
@@ -196,7 +197,8 @@ def show_difference(chosen: Comparison) -> None:
     left, middle, right = st.columns(3)
     pick = {"bind": "query-params", "format_func": names.get}
     first = left.selectbox("First", list(names), key="cmp_first", **pick)
-    second = middle.selectbox("Second", list(names), index=1, key="cmp_second", **pick)
+    other = 1 if len(chosen.runs) > 1 else len(names) - 1  # a second run, else the baseline that is no constant
+    second = middle.selectbox("Second", list(names), index=other, key="cmp_second", **pick)
     if first == second:
         st.info("Choose two different predictions.")
         return

@@ -130,7 +130,7 @@ def _page(record: PageRecord) -> st.Page:
 def _draw_frame() -> st.Page:
     from vccapp.ui.sidebar import draw_sidebar
 
-    st.set_page_config(page_title="vccapp", page_icon=":material/biotech:", layout="wide")
+    st.set_page_config(page_title="vccapp", page_icon=str(LOGO), layout="wide")
     st.logo(str(LOGO), size="large")
     sections: dict[str, list] = {}
     for record in read_pages():

@@ -1,8 +1,10 @@
 """Choosing genes on a page: the largest changes, the clearest DEGs, a pasted list, a gene set."""
 
+from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import streamlit as st
 
 from vccapp.data.gene_sets import find_genes, keep_gmt, list_gmt, read_gmt
@@ -13,6 +15,24 @@ from vccapp.ui.loaders import current_settings
 
 CHANGED, DEGS, NAMED, SET = "Largest delta", "Clearest DEGs", "Named", "Gene set"
 FIRST, MOST = 200, 2000
+
+
+def name_gene(genes: pd.DataFrame) -> str | None:
+    """One gene, typed: a browser takes seconds to list them all. Where there is none of that name, say so."""
+    names = genes["gene"]
+    text = st.text_input(
+        "Gene",
+        names.iloc[genes["abs_delta"].to_numpy().argmax()],
+        key="gene",
+        bind="query-params",
+        help="Type a name, or search above and choose a row. At first the gene that perturbed cells change most.",
+    ).strip()
+    found, _ = find_genes(text, names)
+    if found:
+        return found[0]
+    near = get_close_matches(text.upper(), names, n=5)
+    st.info(f"There is no gene '{text}' in these data." + (f" Near: {', '.join(near)}." if near else ""))
+    return None
 
 
 def choose_genes(index: Index, perturbations: list[str]) -> list[str]:

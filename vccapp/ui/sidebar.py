@@ -31,31 +31,47 @@ def dataset_line() -> str:
 
 
 def _choose(records: dict[str, Record]) -> Record | None:
+    """The chosen dataset. Its title stands in the URL, as of every widget that is bound to it; a link may also name
+    its fingerprint.
+    """
     if not records:
         return None
-    asked = st.query_params.get("data")
-    if asked is not None and asked not in records:
-        st.warning(
-            f"The link names a dataset ({asked}) that this workspace does not have; its file may have changed. "
-            "Another one is shown.",
-            icon=":material/link_off:",
-        )
-    default = next(iter(records))
-    if "data" not in st.session_state and asked not in records:
-        # The default goes into the URL as well, for it changes when a dataset is added.
-        st.query_params["data"] = st.session_state["data"] = default
+    names = _name(records)
+    if st.session_state.get("data") not in names:
+        asked = st.query_params.get("data")
+        found = asked if asked in names else next((key for key, name in names.items() if name == asked), None)
+        if asked is not None and found is None:
+            st.warning(
+                f"The link names a dataset ({asked}) that this workspace does not have; its file may have changed. "
+                "Another one is shown.",
+                icon=":material/link_off:",
+            )
+        found = found or next(iter(names))
+        if "data" not in st.session_state:  # the default goes into the URL too, for it changes when a dataset is added
+            st.query_params["data"] = names[found]
+        st.session_state["data"] = found
     chosen = st.selectbox(
-        "Dataset",
-        list(records),
-        index=None,
-        key="data",
-        bind="query-params",
-        format_func=lambda fingerprint: records[fingerprint].title if fingerprint in records else fingerprint,
+        "Dataset", list(names), index=None, key="data", bind="query-params", on_change=_keep, format_func=names.get
     )
-    record = records.get(chosen, records[default])
+    record = records.get(chosen, records[next(iter(names))])  # none: Back to a view whose URL names no dataset
     kind = ":orange-badge[:material/science: SIMULATED]" if record.simulated else ":green-badge[Measured cells]"
     st.caption(f"{kind} {record.schema.n_cells:,} cells x {record.schema.n_genes:,} genes")
     return record
+
+
+def _keep() -> None:
+    """A choice that was cleared stays what it was."""
+    if st.session_state["data"] is None:
+        st.session_state["data"] = st.session_state["data_record"].fingerprint
+
+
+def _name(records: dict[str, Record]) -> dict[str, str]:
+    """Title of each dataset, with its fingerprint where two are called alike."""
+    titles = [record.title for record in records.values()]
+    return {
+        key: f"{record.title} ({key})" if titles.count(record.title) > 1 else record.title
+        for key, record in records.items()
+    }
 
 
 def _draw_jobs() -> None:

@@ -1,0 +1,37 @@
+"""What the server does once, while it starts: it imports what the pages draw with, so that the first visit need not.
+
+Streamlit collects garbage after every run of a page, holding up what the page has still to send: a tenth of a second
+for the classes and functions of these modules alone. They stay as long as the server, so they are set apart.
+"""
+
+import gc
+import importlib
+import pkgutil
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import streamlit as st
+
+from vccapp import figures, ui
+
+LATER = ("h5py", "plotly.io", "scipy.cluster.hierarchy", "scipy.spatial.distance", "vccapp.training")
+"""What functions import when they need it: at a click, without this."""
+
+
+@asynccontextmanager
+async def lifespan(app: st.App) -> AsyncIterator[None]:
+    """Start the warm-up beside the server; a visit in the meantime waits for no more than the imports of its page."""
+    threading.Thread(target=warm_up, name="warm-up", daemon=True).start()
+    yield
+
+
+def warm_up() -> None:
+    """Import the modules of the pages, and keep the garbage collector from looking at them again."""
+    for package in (ui, figures):
+        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)
+    for name in LATER:
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
