@@ -302,7 +302,7 @@ class State(SetTransformer):
         common |= {"validate_every": spec.validate_every if validated else 0, "metric": spec.metric}
         common |= {"better": "low" if spec.metric == "val_mae" else "high"}
         if spec.faithful:
-            return LoopSpec(**common, keep="last")
+            return LoopSpec(**common, keep="last", validate_start=False)
         return LoopSpec(
             **common,
             schedule="cosine",
