@@ -263,6 +263,18 @@ def print_markdown(records: Sequence[dict]) -> None:
             print(f"| {model} | {' | '.join(cells)} |")
 
 
+def print_differences(records: Sequence[dict]) -> None:
+    """Ours less the original on the same splits: mean over seeds, standard error. Of mae alone less is better."""
+    frame, shown = pd.DataFrame(records).set_index(["case", "model", "seed"]).sort_index(), COLUMNS[:-1]
+    print(f"\n| case | model less its original | {' | '.join(shown)} |\n|---|---|{'---|' * len(shown)}")
+    for case in dict.fromkeys(record["case"] for record in records):
+        for model in ("Scouter", "STATE"):
+            differences = frame.loc[case, model][list(shown)] - frame.loc[case, f"{model}, original"][list(shown)]
+            mean, error = differences.mean(), differences.sem()
+            cells = [f"{mean[name]:+.3f} ± {error[name]:.3f}" for name in shown]
+            print(f"| {case} | {model} | {' | '.join(cells)} |")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path)
@@ -273,7 +285,9 @@ def main() -> None:
     parser.add_argument("--tables", action="store_true", help="only print results/accuracy.json as Markdown")
     choice = parser.parse_args()
     if choice.tables:
-        print_markdown(json.loads((RESULTS / "accuracy.json").read_text())["records"])
+        records = json.loads((RESULTS / "accuracy.json").read_text())["records"]
+        print_markdown(records)
+        print_differences(records)
         return
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
