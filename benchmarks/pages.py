@@ -170,6 +170,7 @@ def plan_actions(
             "pseudobulks": switch(page, "cmp_quantity", ["Pseudobulks", "Deltas"]),
             "choose a perturbation": pick(page, "cmp_perturbations", held_out),
             "name genes": choose(page, "cmp_by", ["Named", "Clearest DEGs", "Largest delta"]),
+            "_genes again": choose(page, "cmp_by", ["Largest delta"]),
             "view: genes": switch(page, "cmp_view", ["Genes", "Agreement"]),
             "view: heat map": switch(page, "cmp_view", ["Heat map", "Agreement"]),
             "_open the heat map": switch(page, "cmp_view", ["Heat map"]),
