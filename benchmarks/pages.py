@@ -48,7 +48,7 @@ STANDS = """
   const waiting = document.querySelector('[data-testid=stMain] [data-testid=stSkeleton]');
   const still = performance.now() - window.changed > 450;
   return main && !waiting && app.dataset.testScriptState === 'notRunning' && still
-    ? (window.changed - window.asked) / 1000 : false;
+    ? Math.max(window.changed - window.asked, 1) / 1000 : false;
 }
 """
 
@@ -170,6 +170,7 @@ def plan_actions(
             "pseudobulks": switch(page, "cmp_quantity", ["Pseudobulks", "Deltas"]),
             "choose a perturbation": pick(page, "cmp_perturbations", held_out),
             "name genes": choose(page, "cmp_by", ["Named", "Clearest DEGs", "Largest delta"]),
+            "_genes again": choose(page, "cmp_by", ["Largest delta"]),
             "view: genes": switch(page, "cmp_view", ["Genes", "Agreement"]),
             "view: heat map": switch(page, "cmp_view", ["Heat map", "Agreement"]),
             "_open the heat map": switch(page, "cmp_view", ["Heat map"]),
@@ -177,7 +178,7 @@ def plan_actions(
             "view: scores": switch(page, "cmp_view", ["Scores", "Agreement"]),
             "_open the scores": switch(page, "cmp_view", ["Scores"]),
             "choose a metric": choose(page, "cmp_metric", ["MAE", "PDS (L1)", "Spearman of deltas"]),
-            "in detail": choose(page, "cmp_shown", ["Perturbation mean", "Knock-down mean"]),
+            "in detail": choose(page, "cmp_shown", ["baseline: perturbation mean", "baseline: control mean"]),
             "view: mistaken": switch(page, "cmp_view", ["Mistaken", "Scores"]),
             "view: DEGs": switch(page, "cmp_view", ["DEGs", "Scores"]),
             "view: two runs": switch(page, "cmp_view", ["Two runs", "Scores"]),
@@ -267,7 +268,7 @@ def main() -> None:
     newest = next(run for run in list_runs(settings) if run.state == "finished")
     held_out = index.perturbations.set_index("perturbation").loc[list(newest.split.test), "effect"].nlargest(8)
     held_out = held_out.index.tolist()[4:]
-    genes = index.genes.nlargest(40, "mean")["gene"].tolist()[::10]
+    genes = index.genes.nlargest(40, "mean")["gene"].tolist()[1::10]
     server = Server(settings)
     server.start()
     try:
