@@ -138,7 +138,8 @@ def run_season(season: str, data: Path, scratch: Path) -> dict[str, Any]:
     for row in best.values():
         row["times_ours"] = row["process_seconds"] / best["ours"]["process_seconds"]
         row["times_our_memory"] = row["peak_bytes"] / best["ours"]["peak_bytes"]
-    return {"best": best, "differences": compare(scratch, season), "runs": runs}
+    differences = {} if "failed" in best["official"] else compare(scratch, season)
+    return {"best": best, "differences": differences, "runs": runs}
 
 
 def main() -> None:
