@@ -24,7 +24,7 @@ from vccapp.data.split import Split
 from vccapp.models.base import MODELS, PROGRAM_BYTES, Estimate, Fitting, Model, ModelSpec, targets
 from vccapp.models.features import Features
 from vccapp.models.residual import cross_fit, fit_share, make_baseline
-from vccapp.neural.estimate import BYTES_A_WEIGHT, TORCH_BYTES, measure_speed
+from vccapp.neural.estimate import BFLOAT16_TIMES, BYTES_A_WEIGHT, TORCH_BYTES, has_bfloat16, measure_speed
 from vccapp.neural.full_genes import FullGenes
 from vccapp.neural.sampler import CONTROLS, Cells, Pairs, PairSampler, read_cells
 from vccapp.progress import part
@@ -177,7 +177,8 @@ class Scouter(Model):
         memory = PROGRAM_BYTES + TORCH_BYTES + BYTES_A_WEIGHT * weights + 40 * spec.batch_size * n_genes * 4
         memory += cells if cells <= 4e9 / 3 else 0
         memory += 6 * (len(split.train) + len(split.val) + 1) * n_all * 4
-        seconds = steps * flops / (EFFICIENCY * measure_speed()) + cells / 1e8
+        speed = EFFICIENCY * measure_speed() * (BFLOAT16_TIMES if has_bfloat16() and not spec.faithful else 1)
+        seconds = steps * flops / speed + cells / 1e8
         text = f"{weights / 1e6:.1f} million weights, at most {steps:,} steps of {spec.batch_size:,} cells"
         return Estimate(seconds=seconds, memory_bytes=int(memory), text=text)
 

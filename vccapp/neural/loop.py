@@ -35,6 +35,7 @@ from torch import Tensor, nn
 from vccapp.errors import SpecError
 from vccapp.neural.adam import Adam
 from vccapp.neural.checkpoint import Checkpoint, find_checkpoint, read_checkpoint, write_checkpoint
+from vccapp.neural.estimate import has_bfloat16
 from vccapp.neural.fitting import Fitting, forget
 from vccapp.neural.processes import average_terms, share_gradients, take_from_first
 from vccapp.progress import Stopped, silent
@@ -220,6 +221,11 @@ def choose_device(device: str) -> torch.device:
         msg = f"The device '{device}' is not there: this machine has no CUDA GPU that torch can use; choose cpu."
         raise SpecError(msg)
     return torch.device(device)
+
+
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether products in bfloat16 are quicker there."""
+    return device.type == "cuda" or has_bfloat16()
 
 
 class _LoopState:

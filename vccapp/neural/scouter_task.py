@@ -15,6 +15,7 @@ from torch import Tensor
 from vccapp.losses.autofocus import autofocus
 from vccapp.losses.base import Context, Tables
 from vccapp.losses.direction import direction, sign_loss
+from vccapp.neural.loop import multiplies_bfloat16
 from vccapp.neural.sampler import Pairs, PairSampler, take_share
 from vccapp.neural.scouter_net import ScouterNet
 
@@ -64,6 +65,7 @@ class ScouterTask:
         self.autofocus = partial(autofocus, gamma=gamma)
         self.direction = sign_loss if faithful else direction
         self.direction_weight = direction_weight
+        self.bfloat16 = not faithful and multiplies_bfloat16(device)
 
     def batch(self, step: int) -> PairBatch:
         drawn = self.sampler.batch(step)
@@ -84,8 +86,9 @@ class ScouterTask:
         return values if self.device.type != "cuda" else values.pin_memory().to(self.device, non_blocking=True)
 
     def predict(self, network: ScouterNet, batch: PairBatch) -> Tensor:
-        """(n, genes) cells."""
-        cells = network(batch.controls, self.vectors, batch.label)
+        """(n, genes) cells. The network's products are in bfloat16 where that is quicker; the losses are in float32."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+            cells = network(batch.controls, self.vectors, batch.label).float()
         return cells if self.base is None else cells + self.base[batch.label]
 
     def step_loss(self, network: ScouterNet, batch: PairBatch) -> dict[str, Tensor]:

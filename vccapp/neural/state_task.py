@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vccapp.neural.estimate import has_bfloat16
+from vccapp.neural.loop import multiplies_bfloat16
 from vccapp.neural.sampler import SetSampler, take_share
 from vccapp.neural.state_net import StateNet
 from vccapp.neural.state_shape import CELLS_AT_ONCE
@@ -102,8 +102,3 @@ class SetTask:
             cells = network(batch.controls, batch.features, batch.batches, shift=batch.shift, values=batch.values)
         terms = self.loss(cells.float(), batch)
         return {name: batch.weight * term for name, term in terms.items()}
-
-
-def multiplies_bfloat16(device: torch.device) -> bool:
-    """Whether products in bfloat16 are quicker there."""
-    return device.type == "cuda" or has_bfloat16()
