@@ -24,11 +24,10 @@ from vccapp.training.metrics_log import read_metrics
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 LABELS = [f"GENE{i}" for i in range(8)]
-COMMON = {"embedding": "expression", "patience": 0}
+COMMON = {"embedding": "expression", "patience": 0, "precision": "float32"}
 SMALL = {
     "scouter": COMMON | {"width": 32, "inner": 16, "code": 8, "batch_size": 15, "steps": 24, "direction": 0.5},
-    "state": COMMON
-    | {"set_size": 8, "sets": 3, "steps": 24, "dropout": 0, "precision": "float32", "loss": "C4", "validate_every": 8},
+    "state": COMMON | {"set_size": 8, "sets": 3, "steps": 24, "dropout": 0, "loss": "C4", "validate_every": 8},
 }
 """Steps of an odd number of items, so that the shares of two processes differ, and every term of the losses."""
 SHIFTS = {
@@ -49,10 +48,9 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     make_counts(n_cells=600, n_perturbations=8).write_h5ad(folder / "toy.h5ad")
     dataset = open_dataset(folder / "toy.h5ad")
     build_index(dataset, register(dataset, settings) / "index")
-    write_split(
-        split_from_lists(name="s", dataset=dataset.fingerprint, train=LABELS[:5], val=LABELS[5:6], test=LABELS[6:]),
-        settings,
-    )
+    for name, val in (("s", LABELS[5:6]), ("unvalidated", [])):
+        split = split_from_lists(name=name, dataset=dataset.fingerprint, train=LABELS[:5], val=val, test=LABELS[6:])
+        write_split(split, settings)
     return settings
 
 
@@ -74,6 +72,8 @@ def weights_of(folder: Path) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("model", SMALL)
 def test_two_processes_give_the_weights_of_one(model: str, workspace: Settings) -> None:
     spec = spec_of(model, workspace)
+    if model == "scouter":  # held-out effects scale its last layer, here to nothing
+        spec = spec.model_copy(update={"split": "unvalidated"})
     folders = [
         train(spec, workspace.model_copy(update={"devices": n}), run_id=f"{model}-{n}", progress=lambda *_: None)
         for n in (1, 2)

@@ -72,6 +72,11 @@ class ScouterSpec(ModelSpec):
     width: int = Field(2048, ge=1, description="Of the widest layers.")
     inner: int = Field(512, ge=1, description="Of the compressor's second layer.")
     code: int = Field(64, ge=1, description="Numbers that a control cell is compressed to.")
+    precision: Literal["auto", "float32"] = Field(
+        "auto",
+        description="Of the network's products in training: auto is bfloat16 on GPUs and on CPUs that have it (AMX, "
+        "AVX512-BF16), but not for faithful. Predictions are made in float32.",
+    )
     faithful: bool = Field(
         False,
         description="As the original trains: no baseline, fixed pairs, a direction loss without gradient, "
@@ -127,6 +132,7 @@ class Scouter(Model):
             direction_weight=spec.direction,
             faithful=spec.faithful,
             device=device,
+            precision=self._precision,
             rank=fitting.rank,
             ranks=fitting.ranks,
         )
@@ -177,7 +183,7 @@ class Scouter(Model):
         memory = PROGRAM_BYTES + TORCH_BYTES + BYTES_A_WEIGHT * weights + 40 * spec.batch_size * n_genes * 4
         memory += cells if cells <= 4e9 / 3 else 0
         memory += 6 * (len(split.train) + len(split.val) + 1) * n_all * 4
-        speed = EFFICIENCY * measure_speed() * (BFLOAT16_TIMES if has_bfloat16() and not spec.faithful else 1)
+        speed = EFFICIENCY * measure_speed() * (BFLOAT16_TIMES if self._precision == "auto" and has_bfloat16() else 1)
         seconds = steps * flops / speed + cells / 1e8
         text = f"{weights / 1e6:.1f} million weights, at most {steps:,} steps of {spec.batch_size:,} cells"
         return Estimate(seconds=seconds, memory_bytes=int(memory), text=text)
@@ -207,6 +213,10 @@ class Scouter(Model):
             for name in ("genes", "control_mean", "trained_on"):
                 setattr(self.baseline, name, getattr(self, name))
             self.baseline.restore(named("baseline"))
+
+    @property
+    def _precision(self) -> Literal["auto", "float32"]:
+        return "float32" if self.spec.faithful else self.spec.precision
 
     def _open_features(self, index: Index) -> Features:
         if not self.spec.faithful:

@@ -41,6 +41,8 @@ from vccapp.neural.processes import average_terms, share_gradients, take_from_fi
 from vccapp.progress import Stopped, silent
 
 Batch = TypeVar("Batch")
+Precision = Literal["auto", "float32"]
+"""Of the network's products: auto is bfloat16 where that is quicker."""
 LOG_LINES = 2000
 """About so many lines are logged in a run, each the mean of the steps since the last."""
 CHECKPOINT_SHARE = 0.02
@@ -223,9 +225,9 @@ def choose_device(device: str) -> torch.device:
     return torch.device(device)
 
 
-def multiplies_bfloat16(device: torch.device) -> bool:
-    """Whether products in bfloat16 are quicker there."""
-    return device.type == "cuda" or has_bfloat16()
+def multiplies_bfloat16(device: torch.device, precision: Precision) -> bool:
+    """Whether products are to be in bfloat16, which is quicker on some devices."""
+    return precision == "auto" and (device.type == "cuda" or has_bfloat16())
 
 
 class _LoopState:

@@ -15,7 +15,7 @@ from torch import Tensor
 from vccapp.losses.autofocus import autofocus
 from vccapp.losses.base import Context, Tables
 from vccapp.losses.direction import direction, sign_loss
-from vccapp.neural.loop import multiplies_bfloat16
+from vccapp.neural.loop import Precision, multiplies_bfloat16
 from vccapp.neural.sampler import Pairs, PairSampler, take_share
 from vccapp.neural.scouter_net import ScouterNet
 
@@ -49,6 +49,7 @@ class ScouterTask:
         direction_weight: float,
         faithful: bool,
         device: torch.device,
+        precision: Precision = "auto",
         rank: int = 0,
         ranks: int = 1,
     ) -> None:
@@ -65,7 +66,7 @@ class ScouterTask:
         self.autofocus = partial(autofocus, gamma=gamma)
         self.direction = sign_loss if faithful else direction
         self.direction_weight = direction_weight
-        self.bfloat16 = not faithful and multiplies_bfloat16(device)
+        self.bfloat16 = multiplies_bfloat16(device, precision)
 
     def batch(self, step: int) -> PairBatch:
         drawn = self.sampler.batch(step)

@@ -6,21 +6,18 @@ run_loop(network, next_batch=task.batch, step_loss=task.step_loss, ...)
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vccapp.neural.loop import multiplies_bfloat16
+from vccapp.neural.loop import Precision, multiplies_bfloat16
 from vccapp.neural.sampler import SetSampler, take_share
 from vccapp.neural.state_net import StateNet
 from vccapp.neural.state_shape import CELLS_AT_ONCE
 
 Rows = Callable[[np.ndarray], np.ndarray]
 """Cells by row number: (n,) -> (n, values) float32."""
-Precision = Literal["auto", "float32"]
-"""Of the network's products: auto is bfloat16 where that is quicker."""
 SetLoss = Callable[[Tensor, "SetBatch"], dict[str, Tensor]]
 """Predicted cells (sets, cells, genes) and their batch -> the terms; `loss` is minimised."""
 
@@ -63,7 +60,7 @@ class SetTask:
         if device.type == "cpu":
             n_sets = sampler.n_sets // ranks
             self.shares = max(1, min(n_sets, -(-n_sets * sampler.set_size // CELLS_AT_ONCE)))
-        self.bfloat16 = precision == "auto" and multiplies_bfloat16(device)
+        self.bfloat16 = multiplies_bfloat16(device, precision)
         self.features = torch.from_numpy(features).to(device)
         self.shifts = None if shifts is None else torch.from_numpy(shifts).to(device)
 
