@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from vccapp.data.split import Split
 
-CONTROL = "non-targeting"
+CONTROL, CONTROL_OF_SCOUTER = "non-targeting", "ctrl"
 SETS, SET_SIZE, STATE_STEPS, LEARNING_RATE = 8, 32, 600, 3e-4
 WIDTH, LAYERS, HEADS, INNER, DEPTH = 256, 2, 8, 1024, 2
 SCOUTER_LAMBDA = 0.05
@@ -77,9 +77,6 @@ def _write_data(case: "Case", split: "Split", folder: Path, *, seed: int) -> Non
     job = {"train": split.train, "val": split.val, "seed": seed}
     job["test"] = {label: int(min(counts[label], MAX_CELLS)) for label in split.test}
     (folder / "job.json").write_text(json.dumps(job))
-
-
-CONTROL_OF_SCOUTER = "ctrl"
 
 
 def _condition(label: str) -> str:

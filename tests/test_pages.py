@@ -383,17 +383,22 @@ def test_the_first_start_makes_the_demo_once(tmp_path: Path, monkeypatch: pytest
     assert settings.home.is_dir()
 
 
+def loaded_by(code: str) -> set[str]:
+    """The packages that a process has loaded after this code."""
+    code += "\nimport sys; print(*{m.split('.')[0] for m in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return set(done.stdout.split())
+
+
 def test_pages_load_nothing_heavy(here: Settings) -> None:
     code = (
-        "import sys; from streamlit.testing.v1 import AppTest\n"
+        "from streamlit.testing.v1 import AppTest\n"
         f"for path in {[str(PAGES / f'{name}.py') for name in NAMES]}:\n"
         "    found = AppTest.from_file(path, default_timeout=30).run().exception\n"
         "    assert not found, (path, found)\n"
-        "print(*{m.split('.')[0] for m in sys.modules})"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert not set(done.stdout.split()) & HEAVY
+    assert not loaded_by(code) & HEAVY
 
 
 def test_the_warm_up_loads_what_pages_draw_with_and_nothing_heavy() -> None:
@@ -402,11 +407,8 @@ def test_the_warm_up_loads_what_pages_draw_with_and_nothing_heavy() -> None:
         "from vccapp.ui.warmup import warm_up; warm_up()\n"
         "assert gc.get_freeze_count() > 50_000, gc.get_freeze_count()\n"
         "assert {'altair', 'plotly.io', 'scipy.cluster.hierarchy', 'vccapp.ui.compare'} <= set(sys.modules)\n"
-        "print(*{m.split('.')[0] for m in sys.modules})"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert not set(done.stdout.split()) & HEAVY
+    assert not loaded_by(code) & HEAVY
 
 
 def test_pages_are_short_and_in_order() -> None:

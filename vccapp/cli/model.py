@@ -86,8 +86,7 @@ def embed(
     if method not in ("pca", "state", "obsm"):
         msg = f"There is no method '{method}'; choose pca, state or obsm."
         raise SpecError(msg)
-    params = {"dataset": record.fingerprint, "method": method, "components": components, "seed": seed}
-    params["key"] = key
+    params = {"dataset": record.fingerprint, "method": method, "components": components, "seed": seed, "key": key}
     params["spec"] = parse_assignments(set_ or [])
     title = f"Embed the cells of {record.title}"
     result = run_job(settings, "embed", params, title=title, background=background, as_json=as_json)

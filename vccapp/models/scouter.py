@@ -24,7 +24,7 @@ from vccapp.data.split import Split
 from vccapp.models.base import MODELS, PROGRAM_BYTES, Estimate, Fitting, Model, ModelSpec, targets
 from vccapp.models.features import Features
 from vccapp.models.residual import cross_fit, fit_share, make_baseline
-from vccapp.neural.estimate import BFLOAT16_TIMES, BYTES_A_WEIGHT, TORCH_BYTES, has_bfloat16, measure_speed
+from vccapp.neural.estimate import BYTES_A_WEIGHT, TORCH_BYTES, Precision, training_speed
 from vccapp.neural.full_genes import FullGenes
 from vccapp.neural.sampler import CONTROLS, Cells, Pairs, PairSampler, read_cells
 from vccapp.progress import part
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 
 N_VALIDATED = 4096
 """Cells of the validation loss at most, drawn once."""
-EFFICIENCY = 0.75
-"""Of the speed of a large product of matrices, that the training reaches; measured."""
 
 
 class ScouterSpec(ModelSpec):
@@ -72,7 +70,7 @@ class ScouterSpec(ModelSpec):
     width: int = Field(2048, ge=1, description="Of the widest layers.")
     inner: int = Field(512, ge=1, description="Of the compressor's second layer.")
     code: int = Field(64, ge=1, description="Numbers that a control cell is compressed to.")
-    precision: Literal["auto", "float32"] = Field(
+    precision: Precision = Field(
         "auto",
         description="Of the network's products in training: auto is bfloat16 on GPUs and on CPUs that have it (AMX, "
         "AVX512-BF16), but not for faithful. Predictions are made in float32.",
@@ -183,8 +181,7 @@ class Scouter(Model):
         memory = PROGRAM_BYTES + TORCH_BYTES + BYTES_A_WEIGHT * weights + 40 * spec.batch_size * n_genes * 4
         memory += cells if cells <= 4e9 / 3 else 0
         memory += 6 * (len(split.train) + len(split.val) + 1) * n_all * 4
-        speed = EFFICIENCY * measure_speed() * (BFLOAT16_TIMES if self._precision == "auto" and has_bfloat16() else 1)
-        seconds = steps * flops / speed + cells / 1e8
+        seconds = steps * flops / training_speed(self._precision) + cells / 1e8
         text = f"{weights / 1e6:.1f} million weights, at most {steps:,} steps of {spec.batch_size:,} cells"
         return Estimate(seconds=seconds, memory_bytes=int(memory), text=text)
 
@@ -215,7 +212,7 @@ class Scouter(Model):
             self.baseline.restore(named("baseline"))
 
     @property
-    def _precision(self) -> Literal["auto", "float32"]:
+    def _precision(self) -> Precision:
         return "float32" if self.spec.faithful else self.spec.precision
 
     def _open_features(self, index: Index) -> Features:

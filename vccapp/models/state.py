@@ -23,7 +23,7 @@ from vccapp.models.label_rows import EmbeddedRows, TableRows
 from vccapp.models.residual import cross_fit, fit_share, make_baseline
 from vccapp.models.set_transformer import N_CONTROLS, SetSpec, SetTransformer, take
 from vccapp.models.state_start import open_start
-from vccapp.neural.estimate import BFLOAT16_TIMES, BYTES_A_WEIGHT, TORCH_BYTES, has_bfloat16, measure_speed
+from vccapp.neural.estimate import BYTES_A_WEIGHT, TORCH_BYTES, Precision, training_speed
 from vccapp.neural.full_genes import FullGenes
 from vccapp.neural.sampler import CONTROLS, Cells, SetSampler, read_cells
 from vccapp.neural.state_shape import CELLS_AT_ONCE, PRESETS, StateShape
@@ -42,8 +42,6 @@ if TYPE_CHECKING:
 ONE_HOT = "one-hot"
 GENES = "genes"
 CLIP = 10.0
-EFFICIENCY = 0.75
-"""Of the speed of a large product of matrices, that the training reaches; measured."""
 EMA = 0.99
 
 
@@ -82,7 +80,7 @@ class StateSpec(SetSpec):
     metric: Literal["val_pearson_delta", "val_pds", "val_mae"] = Field(
         "val_pearson_delta", description="What decides which weights are kept."
     )
-    precision: Literal["auto", "float32"] = Field(
+    precision: Precision = Field(
         "auto",
         description="Of the network's products in training: auto is bfloat16 on GPUs and on CPUs that have it (AMX, "
         "AVX512-BF16), which are two to four times as quick with it. Predictions are made in float32.",
@@ -212,14 +210,12 @@ class State(SetTransformer):
         # Forward and backward are three products of each weight, but the inputs need no gradient.
         flops = 2 * (3 * weights - n_genes * shape.width)
         flops += 12 * spec.set_size * (shape.n_layers * shape.width + 2 * n_genes)
-        speed = EFFICIENCY * measure_speed()
-        speed *= BFLOAT16_TIMES if spec.precision == "auto" and has_bfloat16() else 1
         stored = matrix_bytes(index, n_genes)
         at_once = min(cells, max(CELLS_AT_ONCE, spec.set_size))
         memory = PROGRAM_BYTES + TORCH_BYTES + BYTES_A_WEIGHT * weights + 4 * at_once * shape.count_kept()
         memory += stored if stored <= 4e9 / 3 else 0
         memory += 6 * (len(split.train) + len(split.val) + 1) * n_all * 4
-        seconds = spec.steps * cells * flops / speed + stored / 1e8
+        seconds = spec.steps * cells * flops / training_speed(spec.precision) + stored / 1e8
         text = f"{weights / 1e6:.1f} million weights, at most {spec.steps:,} steps of {cells:,} cells"
         return Estimate(seconds=seconds, memory_bytes=int(memory), text=text)
 

@@ -35,14 +35,12 @@ from torch import Tensor, nn
 from vccapp.errors import SpecError
 from vccapp.neural.adam import Adam
 from vccapp.neural.checkpoint import Checkpoint, find_checkpoint, read_checkpoint, write_checkpoint
-from vccapp.neural.estimate import has_bfloat16
+from vccapp.neural.estimate import Precision, has_bfloat16
 from vccapp.neural.fitting import Fitting, forget
 from vccapp.neural.processes import average_terms, share_gradients, take_from_first
 from vccapp.progress import Stopped, silent
 
 Batch = TypeVar("Batch")
-Precision = Literal["auto", "float32"]
-"""Of the network's products: auto is bfloat16 where that is quicker."""
 LOG_LINES = 2000
 """About so many lines are logged in a run, each the mean of the steps since the last."""
 CHECKPOINT_SHARE = 0.02

@@ -15,7 +15,8 @@ from torch import Tensor
 from vccapp.losses.autofocus import autofocus
 from vccapp.losses.base import Context, Tables
 from vccapp.losses.direction import direction, sign_loss
-from vccapp.neural.loop import Precision, multiplies_bfloat16
+from vccapp.neural.estimate import Precision
+from vccapp.neural.loop import multiplies_bfloat16
 from vccapp.neural.sampler import Pairs, PairSampler, take_share
 from vccapp.neural.scouter_net import ScouterNet
 

@@ -6,12 +6,14 @@ run_loop(network, next_batch=task.batch, step_loss=task.step_loss, ...)
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vccapp.neural.loop import Precision, multiplies_bfloat16
+from vccapp.neural.estimate import Precision
+from vccapp.neural.loop import multiplies_bfloat16
 from vccapp.neural.sampler import SetSampler, take_share
 from vccapp.neural.state_net import StateNet
 from vccapp.neural.state_shape import CELLS_AT_ONCE
@@ -56,6 +58,7 @@ class SetTask:
     ) -> None:
         """features : (labels, n_features), shifts : (labels, n_outputs) deltas or None, of the sampler's labels"""
         self.sampler, self.inputs, self.outputs, self.loss, self.device = sampler, inputs, outputs, loss, device
+        self._draw = lru_cache(1)(sampler.batch)  # for all shares of a step
         self.rank, self.ranks, self.shares = rank, ranks, 1
         if device.type == "cpu":
             n_sets = sampler.n_sets // ranks
@@ -67,7 +70,7 @@ class SetTask:
     def batch(self, number: int) -> SetBatch:
         """This process's share of a step, in `shares` batches."""
         step, share = divmod(number, self.shares)
-        drawn = self.sampler.batch(step)
+        drawn = self._draw(step)
         sets = take_share(drawn, self.rank + self.ranks * share, self.ranks * self.shares)
         controls = self._gather(self.inputs, sets.controls)
         same = self.inputs == self.outputs
