@@ -248,3 +248,9 @@ def test_tables_are_aligned() -> None:
         "bcd       -    -",
     ]
     assert format_table([], ("name",)) == "(none)"
+
+
+def test_progress_in_a_file_is_a_line_a_percent(capsys: pytest.CaptureFixture[str]) -> None:
+    for cells in (120, 240, 4_000, 4_100, 20_000):
+        following.show_progress(cells / 20_000, f"{cells:,} cells")
+    assert capsys.readouterr().err.splitlines() == ["  1%  120 cells", " 20%  4,000 cells", "100%  20,000 cells"]

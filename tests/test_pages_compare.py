@@ -163,6 +163,9 @@ def test_genes_are_named_searched_and_taken_from_a_set(here: list[str], runs: tu
     found = set(page.dataframe[0].value["gene"])
     assert found == {"GENE1", "GENE2", *(f"GENE2{i}" for i in range(10))}
     assert any("NOGENE" in caption.value for caption in page.caption)
+    unnamed = open_alone("compare", cmp_by="Named")
+    assert_well(unnamed)
+    assert unnamed.dataframe[0].value["gene"].nunique() == 20
     empty = open_alone("compare", cmp_by="Gene set")
     assert_well(empty)
     assert "No gene is chosen" in empty.info[0].value

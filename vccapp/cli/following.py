@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 Background = Annotated[bool, typer.Option("--background", help="Start the job and return; see `vccapp jobs list`.")]
 POLL_SECONDS = 0.2
 EXIT_FAILED, EXIT_STOPPED = 1, 130
+_last = [""]
+"""How the last line began."""
 
 
 def run_job(
@@ -81,10 +83,11 @@ def end_progress() -> None:
 
 
 def _show_line(line: str) -> None:
-    """One line that is written over on a terminal; lines elsewhere."""
+    """One line that is written over on a terminal; elsewhere a line for each percent or state."""
     if sys.stderr.isatty():
         print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
-    else:
+    elif (begin := line.split()[0]) != _last[0]:
+        _last[0] = begin
         print(line, file=sys.stderr, flush=True)
 
 

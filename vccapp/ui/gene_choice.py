@@ -15,6 +15,8 @@ from vccapp.ui.loaders import current_settings
 
 CHANGED, DEGS, NAMED, SET = "Largest delta", "Clearest DEGs", "Named", "Gene set"
 FIRST, MOST = 200, 2000
+UNNAMED = 20
+"""Genes shown where none is named yet."""
 
 
 def name_gene(genes: pd.DataFrame) -> str | None:
@@ -56,8 +58,12 @@ def _number(index: Index) -> int:
 
 
 def _most_changed(index: Index, perturbations: list[str]) -> list[str]:
+    return _largest(index, perturbations, _number(index))
+
+
+def _largest(index: Index, perturbations: list[str], number: int) -> list[str]:
     largest = np.abs(index.deltas(perturbations)).max(axis=0)
-    return index.genes["gene"].to_numpy()[np.argsort(-largest, kind="stable")[: _number(index)]].tolist()
+    return index.genes["gene"].to_numpy()[np.argsort(-largest, kind="stable")[:number]].tolist()
 
 
 def _clearest(index: Index, perturbations: list[str]) -> list[str]:
@@ -77,7 +83,10 @@ def _named(index: Index, perturbations: list[str]) -> list[str]:
         placeholder="paste a list: MYC, TP53 ... or search: HLA-*",
         help="Divided by commas or blanks; * stands for any letters.",
     )
-    return _tell_unknown(*find_genes(text or "", index.genes["gene"]))
+    if not (text or "").strip():
+        st.caption(f"None is named yet: the {UNNAMED} of largest delta.")
+        return _largest(index, perturbations, UNNAMED)
+    return _tell_unknown(*find_genes(text, index.genes["gene"]))
 
 
 def _of_set(index: Index, perturbations: list[str]) -> list[str]:
