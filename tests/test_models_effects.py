@@ -61,8 +61,8 @@ def unit_vectors() -> np.ndarray:
 
 def make(name: str, embedding: str) -> Model:
     return {
-        "ridge": lambda: Ridge(Ridge.Spec(embedding=embedding)),
-        "gaussian": lambda: Ridge(Ridge.Spec(embedding=embedding, kernel="gaussian")),
+        "ridge": lambda: Ridge(Ridge.Spec(embedding=embedding, kernel="linear", strength=1)),
+        "gaussian": lambda: Ridge(Ridge.Spec(embedding=embedding, kernel="gaussian", strength=1)),
         "knn": lambda: NearestNeighbours(NearestNeighbours.Spec(embedding=embedding)),
         "bilinear": lambda: Bilinear(Bilinear.Spec(embedding=embedding, rank=4)),
         "additive": Additive,

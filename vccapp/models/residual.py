@@ -6,7 +6,8 @@
     fit_share(index, labels, base, predicted)           # so much of what it adds is right, as held-out effects say
 
 A baseline knows its own training perturbations better than others. So what it leaves over of each is taken from a fit
-without it: the network then learns the very kind of residual that it is asked for later.
+without it: the network then learns the very kind of residual that it is asked for later. That fit is by least squares:
+a network would undo a greater strength (`vccapp.models.strength`).
 """
 
 from collections.abc import Callable, Sequence
@@ -43,13 +44,19 @@ def cross_fit(make: Callable[[], Model], index: Index, split: Split, *, seed: in
     """
     labels = np.array(split.train)
     if len(labels) < MIN_PERTURBATIONS:
-        return make().fit(index, split, seed=seed).predict(split.train)
+        return _plain(make()).fit(index, split, seed=seed).predict(split.train)
     fold = np.random.default_rng((seed, 4)).permutation(len(labels)) % FOLDS
     deltas = np.empty((len(labels), len(index.genes)), np.float32)
     for i in range(FOLDS):
         rest = split.model_copy(update={"train": tuple(labels[fold != i].tolist())})
-        deltas[fold == i] = make().fit(index, rest, seed=seed).predict(labels[fold == i].tolist())
+        deltas[fold == i] = _plain(make()).fit(index, rest, seed=seed).predict(labels[fold == i].tolist())
     return deltas
+
+
+def _plain(model: Model) -> Model:
+    if "strength" in type(model).Spec.model_fields:
+        model.spec = model.spec.model_copy(update={"strength": 1.0})
+    return model
 
 
 def fit_share(index: Index, perturbations: Sequence[str], base: np.ndarray, predicted: np.ndarray) -> float:

@@ -7,6 +7,7 @@ With vectors x_p (sums over targets), m_p targets, phi the kernel's feature map,
 lambda minimises the squared error of leaving each training perturbation out, which the smoother H gives without
 refitting: residual_i / (1 - H_ii) (Hastie, Tibshirani & Friedman 2009, 7.10 and 5.8). Linear kernel: ridge regression;
 gaussian kernel, as wide as the median distance: kernel ridge. An infinite lambda is among the choices: the mean.
+The same predictions of what was left out tell how strongly deviations are drawn (`vccapp.models.strength`).
 """
 
 from typing import Literal
@@ -18,6 +19,7 @@ from vccapp.models.base import MODELS, Fitting
 from vccapp.models.effects import count_targets
 from vccapp.models.embedded import EmbeddedModel
 from vccapp.models.features import EmbeddingSpec
+from vccapp.models.strength import choose_strength, judged_rows
 from vccapp.stats.index import Index
 
 SHRINKAGE = np.concatenate([np.geomspace(1e-3, 1e4, 43), [np.inf]])
@@ -35,7 +37,14 @@ class Ridge(EmbeddedModel):
 
     class Spec(EmbeddingSpec):
         kernel: Literal["linear", "gaussian"] = Field(
-            "linear", description="linear: ridge regression; gaussian: kernel ridge, as wide as the median distance."
+            "gaussian", description="gaussian: kernel ridge, as wide as the median distance; linear: ridge regression."
+        )
+        strength: float | None = Field(
+            None,
+            gt=0,
+            le=10,
+            description="Factor on what is predicted beyond the mean effect. 1: least squared error; more is easier to "
+            "tell apart (PDS). Empty: what leave-one-perturbation-out finds best for PDS and MAE together.",
         )
 
     spec: Spec
@@ -59,7 +68,18 @@ class Ridge(EmbeddedModel):
         self.shrinkage = min(choices, key=lambda choice: choice[1])[0]
         values, vectors = np.linalg.eigh(_residualise(kernel, self.counts))
         weight = 1 / (np.maximum(values, 0) + self.shrinkage)
-        self.alpha = ((vectors * weight) @ (vectors.T @ deviations)).astype(np.float32)
+        rest = (vectors * (self.shrinkage * weight if np.isfinite(self.shrinkage) else 1)) @ vectors.T
+        strength = self.spec.strength or self._choose_strength(effects, deviations, rest)
+        fitting.progress(1.0, f"deviations drawn {strength:g} times as strong as least squares has them")
+        self.alpha = ((vectors * weight * strength) @ (vectors.T @ deviations)).astype(np.float32)
+
+    def _choose_strength(self, effects: np.ndarray, deviations: np.ndarray, rest: np.ndarray) -> float:
+        """rest : (n, n) what of each deviation a fit with all of them leaves over."""
+        rows, unshrunk = judged_rows(len(effects)), self.counts**2 / (self.counts @ self.counts)
+        means = effects[rows] - deviations[rows] / (1 - unshrunk[rows])[:, None]
+        free = np.maximum(np.diag(rest) - unshrunk, 1e-9)
+        predicted = effects[rows] - (rest[rows] @ deviations) / free[rows, None]
+        return choose_strength(effects[rows], means, predicted)
 
     def predict_deviations(self, perturbations: list[str]) -> np.ndarray:
         kernel = self._kernel(self.vectors(perturbations))

@@ -11,7 +11,7 @@ as they are, then without regard to case, dashes and Ensembl versions, then thro
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Literal, Self
 
 import numpy as np
@@ -60,14 +60,9 @@ class Embedding:
     def _exact(self) -> dict[str, int]:
         return {gene: row for row, gene in enumerate(self.genes)}
 
-    @cached_property
+    @property
     def _loose(self) -> dict[str, int]:
-        """Names as written, loosely, before names that they are aliases of; the first gene keeps a contested name."""
-        rows: dict[str, int] = {}
-        for name in (loosen, current_symbol):
-            for row, gene in enumerate(self.genes):
-                rows.setdefault(loosen(name(gene)), row)
-        return rows
+        return _loose_rows(self.genes)
 
     @cached_property
     def mean(self) -> np.ndarray:
@@ -153,7 +148,19 @@ def targets_of(label: str) -> tuple[str, ...]:
     return () if label == CONTROL else genes_of(label)
 
 
+@lru_cache(maxsize=8)
+def _loose_rows(genes: tuple[str, ...]) -> dict[str, int]:
+    """Names as written, loosely, before names that they are aliases of; the first gene keeps a contested name."""
+    rows: dict[str, int] = {}
+    for row, gene in enumerate(genes):
+        rows.setdefault(loosen(gene), row)
+    for row, gene in enumerate(genes):
+        if (symbol := current_symbol(gene)) != gene:
+            rows.setdefault(loosen(symbol), row)
+    return rows
+
+
 def loosen(name: str) -> str:
     """A name in capitals, with '-' for '_' and blanks, without an Ensembl version."""
-    upper = re.sub(r"[_\s]+", "-", name.strip().upper())
-    return _ENSEMBL_VERSION.sub(r"\1", upper)
+    upper = name.strip().upper()
+    return upper if upper.isalnum() else _ENSEMBL_VERSION.sub(r"\1", re.sub(r"[_\s]+", "-", upper))
