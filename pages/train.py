@@ -41,7 +41,7 @@ with right:
         f"{len(split.train)} perturbations to train on, {len(split.val)} to validate, {len(split.test)} to test."
     )
 
-params = ui.spec_form(MODELS[model].Spec, key=f"train_{model}")
+params = ui.spec_form(MODELS[model].Spec, key=f"train_{model}", first=MODELS[model].first)
 left, right, last = st.columns([3, 1, 1])
 title = left.text_input("Title", key="train_title", placeholder="a name for people, if you like")
 with last:
@@ -79,7 +79,7 @@ if grid.open:
     with grid:
         ui.show_grid(spec, index, split, settings)
 
-ui.show_jobs(task="train", limit=3, key="train_jobs", heading="Latest jobs")
+ui.show_jobs(task="train", dataset=record.fingerprint, limit=3, key="train_jobs", heading="Latest jobs")
 
 runs = ui.load_runs(record, finished=False)
 if not runs:

@@ -114,7 +114,7 @@ def test_a_grid_of_runs_trains_in_the_background(call: Call) -> None:
     code, out, err = call(
         *grid, "--set", "temperature=0.1,0.2", "--set", "missing=mean", "--seeds", "0,1", "--title", "g"
     )
-    assert code == 0 and "4 run(s), one after the other" in err
+    assert code == 0 and "4 runs, one after the other" in err
     runs = json.loads(out)
     assert [run["title"] for run in runs] == [f"g temperature={t} seed={seed}" for t in (0.1, 0.2) for seed in (0, 1)]
     give_up = time.monotonic() + 300

@@ -459,6 +459,8 @@ class Toy(BaseModel):
     steps: int | None = Field(3, ge=1)
     way: Literal["a", "b"] = "b"
     deep: bool = False
+    base: str = "ridge"
+    file: str | None = None
 
 
 def show_toy_form() -> None:
@@ -467,19 +469,23 @@ def show_toy_form() -> None:
 
     from vccapp.ui.forms import spec_form
 
-    st.session_state["values"] = spec_form(Toy, key="toy")
+    st.session_state["values"] = spec_form(Toy, key="toy", first=("steps", "rate"))
 
 
 def test_form_has_a_widget_of_the_right_kind_for_each_field() -> None:
     page = AppTest.from_function(show_toy_form).run()
     assert_well(page)
-    assert page.session_state["values"] == {"rate": 0.1, "steps": 3, "way": "b", "deep": False}
+    assert page.session_state["values"] == Toy().model_dump()
+    assert [box.label for box in page.number_input] == ["Steps", "Rate"]
+    assert page.expander[0].label == "More settings" and len(page.expander[0].children) > 0
     rate = page.number_input(key="toy_rate")
     assert (rate.label, rate.help, rate.max) == ("Rate", "How fast.", 1)
     assert page.number_input(key="toy_steps").min == 1
     assert page.selectbox(key="toy_way").options == ["a", "b"]
-    page.toggle(key="toy_deep").set_value(True).run()
-    assert page.session_state["values"]["deep"] is True
+    page.toggle(key="toy_deep").set_value(True)
+    page.text_input(key="toy_base").set_value("").run()
+    changed = {"deep": True, "base": ""}
+    assert page.session_state["values"] == Toy().model_dump() | changed
 
 
 def test_labels_and_types_of_fields() -> None:

@@ -14,6 +14,7 @@ from vccapp.data.split import split_from_lists, write_split
 from vccapp.data.workspace import register
 from vccapp.jobs.local import environment
 from vccapp.jobs.store import JobStore
+from vccapp.models.base import MODELS
 from vccapp.settings import Settings
 from vccapp.stats.build import build_index
 from vccapp.training import RunSpec, train
@@ -21,6 +22,8 @@ from vccapp.ui.frame import PAGES
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 LABELS = [f"GENE{i}" for i in range(8)]
+NEED_MORE = {"transfer", "state_checkpoint"}
+"""Models with a parameter that has no default: their files."""
 SMALL = {"width": 16, "inner": 8, "code": 4, "batch_size": 32, "embedding": "expression", "epochs": 2}
 
 
@@ -79,6 +82,17 @@ def test_what_a_training_takes_is_told_before(workspace: Settings, monkeypatch: 
     assert "More than the 500 MB that are allowed" in page.warning[0].value
 
 
+@pytest.mark.parametrize("name", [name for name, kind in MODELS.items() if kind.trainable])
+def test_a_form_that_nobody_touched_is_the_defaults(
+    name: str, workspace: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = open_page(workspace, monkeypatch, train_model=MODELS[name].label)
+    assert page.selectbox(key="train_model").value == name
+    assert page.code[0].value == f"vccapp train start {name} --split s --seed 0"
+    if name not in NEED_MORE:
+        assert any(caption.value.startswith("About ") for caption in page.caption)
+
+
 def test_an_interrupted_run_can_be_resumed(workspace: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = workspace.checkpoints / "done"
     record = json.loads((folder / "run.json").read_text())
@@ -126,7 +140,7 @@ def test_a_grid_is_counted_and_started(workspace: Settings, monkeypatch: pytest.
     page.run()
     assert page.text_input(key="grid_scouter_direction").value == "0.01, 0.05, 0.5"
     assert page.text_input(key="grid_scouter_learning_rate").value == "0.001, 0.01"
-    assert any("6 run(s), one after the other." in caption.value for caption in page.caption)
+    assert any("6 runs, one after the other." in caption.value for caption in page.caption)
     page.text_input(key="grid_scouter_seeds").set_value("0, x").run()
     assert [error.value for error in page.error] == [
         "'x' is not a seed; give whole numbers from 0, separated by commas."

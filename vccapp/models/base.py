@@ -77,6 +77,9 @@ class Model(ABC):
     grid: ClassVar[dict[str, tuple[Any, ...]]] = {}
     """Values of parameters that are worth a try on each data set."""
 
+    first: ClassVar[tuple[str, ...]] = ()
+    """Parameters that people choose by, of many; empty: all."""
+
     def __init__(self, spec: ModelSpec | None = None) -> None:
         self.spec = self.Spec() if spec is None else spec
         self.genes: np.ndarray  # (n_genes,) str

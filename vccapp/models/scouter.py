@@ -90,6 +90,7 @@ class Scouter(Model):
     Spec = ScouterSpec
     shared = True
     grid = {"direction": (0.01, 0.05, 0.5), "learning_rate": (0.001, 0.01)}  # the paper's
+    first = ("genes", "embedding", "baseline", "epochs", "direction", "faithful")
 
     spec: ScouterSpec
     modelled: np.ndarray  # positions of the genes of the network

@@ -109,6 +109,7 @@ class State(SetTransformer):
     description = "Transformer over sets of cells, from controls and gene vectors of the targets to perturbed cells."
     Spec = StateSpec
     shared = True
+    first = ("preset", "genes", "embedding", "baseline", "steps", "loss", "inputs", "batch_encoder", "faithful")
 
     spec: StateSpec
     baseline: Model | None  # fitted

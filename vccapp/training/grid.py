@@ -68,7 +68,8 @@ def estimate_grid(specs: Sequence[RunSpec], index: Index, split: Split) -> Estim
     estimates = [make_model(spec.model, spec.params).estimate(index, split) for spec in specs]
     seconds = sum(estimate.seconds for estimate in estimates)
     memory_bytes = max(estimate.memory_bytes for estimate in estimates)
-    return Estimate(seconds=seconds, memory_bytes=memory_bytes, text=f"{len(specs):,} run(s), one after the other")
+    text = f"{len(specs):,} run{'s' * (len(specs) > 1)}, one after the other"
+    return Estimate(seconds=seconds, memory_bytes=memory_bytes, text=text)
 
 
 def _parse(word: str) -> Any:

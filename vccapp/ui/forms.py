@@ -1,22 +1,37 @@
 """A form from a pydantic model: one widget a field, its help from the description, its limits from the constraints."""
 
 import types
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Union, get_args, get_origin
 
 import streamlit as st
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+A_ROW = 3
 
-def spec_form(spec: type[BaseModel], *, key: str) -> dict[str, Any]:
-    """Draw a widget for each field of `spec`, three in a row; the values, still to be checked by the model."""
-    fields = list(spec.model_fields.items())
+
+def spec_form(spec: type[BaseModel], *, key: str, first: Sequence[str] = ()) -> dict[str, Any]:
+    """Draw a widget for each field of `spec`; the values, still to be checked by the model.
+
+    first : fields that are seen at once, in this order; where it is given the others wait under More settings
+    """
+    fields = spec.model_fields
+    values = _widgets({name: fields[name] for name in first or fields}, key)
+    if rest := {name: field for name, field in fields.items() if first and name not in first}:
+        with st.expander("More settings", icon=":material/tune:"):
+            values |= _widgets(rest, key)
+    return {name: values[name] for name in fields}
+
+
+def _widgets(fields: Mapping[str, FieldInfo], key: str) -> dict[str, Any]:
     values: dict[str, Any] = {}
-    for start in range(0, len(fields), 3):
-        row = fields[start : start + 3]
-        for column, (name, field) in zip(st.columns(3), row, strict=False):
+    names = list(fields)
+    for start in range(0, len(names), A_ROW):
+        row = names[start : start + A_ROW]
+        for column, name in zip(st.columns(A_ROW, vertical_alignment="bottom"), row, strict=False):
             with column:
-                values[name] = _widget(name, field, f"{key}_{name}")
+                values[name] = _widget(name, fields[name], f"{key}_{name}")
     return values
 
 
@@ -60,4 +75,5 @@ def _widget(name: str, field: FieldInfo, key: str) -> Any:
             format="%d" if kind is int else "%.4g",
             **shared,
         )
-    return st.text_input(label, value="" if default is None else str(default), **shared) or None
+    text = st.text_input(label, value="" if default is None else str(default), **shared)
+    return None if text == "" and default is None else text

@@ -32,7 +32,9 @@ def show_grid(spec: RunSpec, index: Index, split: Split, settings: Settings) -> 
         values = parse_values(texts)
         specs = expand_grid(spec, values, seeds=parse_seeds(seeds))
         st.caption(estimate_grid(specs, index, split).describe())
-        if st.button(f"Start {len(specs):,} run(s)", icon=":material/grid_on:", key=f"{key}_start"):
+        if st.button(
+            f"Start {len(specs):,} run{'s' * (len(specs) > 1)}", icon=":material/grid_on:", key=f"{key}_start"
+        ):
             keep_split(split)
             start_grid(specs, settings)
             st.rerun()

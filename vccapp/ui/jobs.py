@@ -13,6 +13,8 @@ from vccapp.ui.loaders import current_settings
 
 REFRESH_SECONDS = 2.0
 LOG_BYTES = 6_000
+MOST_READ = 100
+"""Jobs among which those of a dataset are looked for."""
 BADGES = {
     "queued": ":gray-badge[:material/hourglass_empty: queued]",
     "starting": ":blue-badge[:material/play_circle: starting]",
@@ -44,13 +46,15 @@ def show_failure(job: Job) -> None:
     st.error(f"{job.title}: {job.state}. {job.reason}", icon=":material/error:")
 
 
-def show_jobs(*, task: str | None = None, limit: int = 20, key: str, heading: str = "") -> None:
-    """The latest jobs (of one task), each with its progress, log and a stop button; live while one is active."""
-    jobs = _latest(task, limit)
+def show_jobs(
+    *, task: str | None = None, dataset: str | None = None, limit: int = 20, key: str, heading: str = ""
+) -> None:
+    """The latest jobs (of a task, not of other datasets) with progress, log and a stop button; live while one is active."""
+    jobs = _latest(task, dataset, limit)
     if jobs and heading:
         st.subheader(heading, anchor=False)
     active = any(job.active for job in jobs)
-    st.fragment(_draw_jobs, run_every=REFRESH_SECONDS if active else None)(task, limit, key, active)
+    st.fragment(_draw_jobs, run_every=REFRESH_SECONDS if active else None)(task, dataset, limit, key, active)
 
 
 def job_table(jobs: list[Job]) -> pd.DataFrame:
@@ -71,14 +75,15 @@ def job_table(jobs: list[Job]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["job", "task", "title", "state", "created", "seconds", "reason"])
 
 
-def _latest(task: str | None, limit: int) -> list[Job]:
+def _latest(task: str | None, dataset: str | None, limit: int) -> list[Job]:
     reconcile(current_settings())
     with JobStore(current_settings()) as store:
-        return store.list(task=task, limit=limit)
+        jobs = store.list(task=task, limit=limit if dataset is None else MOST_READ)
+    return [job for job in jobs if dataset is None or job.params.get("dataset", dataset) == dataset][:limit]
 
 
-def _draw_jobs(task: str | None, limit: int, key: str, was_active: bool) -> None:
-    jobs = _latest(task, limit)
+def _draw_jobs(task: str | None, dataset: str | None, limit: int, key: str, was_active: bool) -> None:
+    jobs = _latest(task, dataset, limit)
     if was_active and not any(job.active for job in jobs):
         st.rerun()
     for job in jobs:

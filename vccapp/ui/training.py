@@ -16,6 +16,7 @@ from vccapp.training import RunRecord, load_run
 from vccapp.training.metrics_log import read_metrics
 from vccapp.training.run import CEILING
 from vccapp.training.validation import PREFIX
+from vccapp.ui.forms import field_label
 from vccapp.ui.jobs import REFRESH_SECONDS, begin_job
 from vccapp.ui.loaders import current_settings
 from vccapp.ui.runs import run_label
@@ -33,7 +34,11 @@ LABELS = {
     "rank": "Rank among effects",
     "autofocus": "Autofocus (squared error of cells)",
     "direction": "Direction",
-    "learning_rate": "Learning rate",
+    "loo_error": "Squared error of leaving each perturbation out",
+    "share": "Share kept of what is predicted beyond the mean",
+    "shrinkage": "Shrinkage (lambda)",
+    "amplitude": "Amplitude",
+    "shared": "Perturbations shared with other screens",
 }
 
 
@@ -104,7 +109,7 @@ def _draw(run_id: str, key: str, was_live: bool) -> None:
 def _draw_curve(curve: pd.DataFrame, name: str, run: RunRecord, key: str) -> None:
     known = name.startswith(PREFIX) and name.removeprefix(PREFIX) in METRICS
     metric = METRICS[name.removeprefix(PREFIX)] if known else None
-    label = LABELS.get(name, name) if metric is None else metric.label
+    label = LABELS.get(name, field_label(name)) if metric is None else metric.label
     references = _references(run, metric.name) if metric else pd.DataFrame(columns=["name", "value"])
     values = curve["value"]
     note = f"now {values.iloc[-1]:.4g}"
