@@ -79,6 +79,11 @@ if grid.open:
     with grid:
         ui.show_grid(spec, index, split, settings)
 
+embedding = st.expander("Cell embeddings", icon=":material/scatter_plot:", key="train_embed", on_change="rerun")
+if embedding.open:
+    with embedding:
+        ui.show_embed(record, index)
+
 ui.show_jobs(task="train", dataset=record.fingerprint, limit=3, key="train_jobs", heading="Latest jobs")
 
 runs = ui.load_runs(record, finished=False)

@@ -1,6 +1,7 @@
 """`vccapp model embed`: vectors of cells from the command line, and a network that takes them."""
 
 import json
+import shutil
 from pathlib import Path
 
 import anndata as ad
@@ -12,8 +13,13 @@ from vccapp.cli import main
 from vccapp.data.dataset import open_dataset
 from vccapp.data.split import make_split, write_split
 from vccapp.data.workspace import register
+from vccapp.jobs.tasks import TASKS
+from vccapp.jobs.tasks.embed import training_folder
+from vccapp.neural.state_embedding_spec import SIZES, Size
+from vccapp.progress import Stopped, silent
 from vccapp.settings import Settings
 from vccapp.stats.build import build_index
+from vccapp.training.metrics_log import read_metrics
 
 
 @pytest.fixture
@@ -78,3 +84,42 @@ def test_unknown_methods_are_refused(dataset: str, capsys: pytest.CaptureFixture
     with pytest.raises(SystemExit) as ended:
         main(["model", "embed", dataset, "--method", "umap"])
     assert ended.value.code == 2 and "choose pca, state or obsm" in capsys.readouterr().err
+
+
+def test_a_stopped_training_of_the_embedding_goes_on(
+    dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SIZES, "xs", Size(16, 32, 1, 2, 8, 12, 8))
+    settings = Settings(device="cpu")
+    rng = np.random.default_rng(0)
+    names = open_dataset(tmp_path / "toy.h5ad").genes.astype(str)
+    np.savez(tmp_path / "genes.npz", genes=names, vectors=rng.normal(size=(len(names), 8)))
+    spec = {"embedding": str(tmp_path / "genes.npz"), "genes": 0, "steps": 12, "batch_size": 8}
+    params = {"dataset": dataset, "method": "state", "components": 50, "seed": 3, "key": "X_state", "spec": spec}
+    whole = TASKS["embed"](params, settings, silent)
+    expected = np.load(Path(whole["folder"]) / "values.npy")
+    steps = read_metrics(Path(whole["folder"]))["step"].tolist()
+    shutil.rmtree(whole["folder"])
+
+    def stop(fraction: float, message: str = "") -> None:
+        if message.startswith("step 5"):
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        TASKS["embed"](params, settings, stop)
+    begun = training_folder(settings, dataset)
+    assert begun.is_dir()
+    again = TASKS["embed"](params, settings, silent)
+    np.testing.assert_array_equal(np.load(Path(again["folder"]) / "values.npy"), expected)
+    assert read_metrics(Path(again["folder"]))["step"].tolist() == steps
+    assert not begun.exists()
+
+
+@pytest.mark.parametrize(("word", "said"), [("steps=0", "steps of the state"), ("batch_size=10000000", "are allowed")])
+def test_a_state_embedding_that_cannot_be_is_refused_before_it_starts(
+    word: str, said: str, dataset: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["model", "embed", dataset, "--method", "state", "--set", word])
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err

@@ -154,3 +154,20 @@ def test_a_grid_is_counted_and_started(workspace: Settings, monkeypatch: pytest.
             store.move(job.id, "stopped")
     assert len(jobs) == 12 and len({job.params["run_id"] for job in jobs}) == 12
     assert {job.title for job in jobs} >= {"Train scouter on s: direction=0.5 learning_rate=0.01 seed=1"}
+
+
+def test_the_embedding_of_cells_is_told_and_started(workspace: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+    monkeypatch.setattr("vccapp.ui.jobs.start_job", lambda *args, **_: started.append(args))
+    page = open_page(workspace, monkeypatch)
+    page.session_state["train_embed"] = True
+    page.run()
+    assert any("cells embedded" in caption.value for caption in page.caption)
+    page.number_input(key="embed_steps").set_value(7).run()
+    assert any(code.value.endswith("--method state --set steps=7") for code in page.code)
+    page.number_input(key="embed_batch_size").set_value(10_000_000).run()
+    assert "are allowed" in page.error[0].value and not [b for b in page.button if b.key == "embed_start"]
+    page.number_input(key="embed_batch_size").set_value(64).run()
+    page.button(key="embed_start").click().run()
+    [(_, task, params)] = started
+    assert (task, params["method"], params["spec"]) == ("embed", "state", {"steps": 7})

@@ -12,10 +12,15 @@ A registry imports every module of its package on first use, so adding one is wr
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from vccapp.errors import SpecError
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    Spec = TypeVar("Spec", bound=BaseModel)
 
 
 class Registry:
@@ -58,3 +63,19 @@ class Registry:
     def items(self) -> Iterator[tuple[str, Any]]:
         self._load()
         return iter(self._items.items())
+
+
+def make_spec(kind: "type[Spec]", params: Mapping[str, Any], *, name: str) -> "Spec":
+    """The parameters of `name`. Raises SpecError, in one sentence, for one that is wrong or unknown."""
+    from pydantic import ValidationError
+
+    try:
+        return kind(**params)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        allowed = ", ".join(kind.model_fields) or "none"
+        msg = (
+            f"Parameter {where} of {name} is {first['input']!r}: {first['msg'].lower()}; its parameters are: {allowed}."
+        )
+        raise SpecError(msg) from None

@@ -82,12 +82,17 @@ def embed(
 
     settings = open_settings()
     record = find_dataset(dataset, settings)
-    open_index(record.fingerprint, settings)
+    index = open_index(record.fingerprint, settings)
     if method not in ("pca", "state", "obsm"):
         msg = f"There is no method '{method}'; choose pca, state or obsm."
         raise SpecError(msg)
     params = {"dataset": record.fingerprint, "method": method, "components": components, "seed": seed, "key": key}
     params["spec"] = parse_assignments(set_ or [])
+    if method == "state":
+        from vccapp.neural.state_embedding_spec import check_state_embedding
+
+        estimate = check_state_embedding(index, params["spec"], memory_bytes=settings.memory_bytes)
+        typer.echo(estimate.describe(), err=True)
     title = f"Embed the cells of {record.title}"
     result = run_job(settings, "embed", params, title=title, background=background, as_json=as_json)
     fields = result | {"next": f"vccapp train start state --split SPLIT --set inputs={result['name']}"}

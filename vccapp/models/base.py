@@ -14,13 +14,12 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from safetensors import SafetensorError
 from scipy.sparse import csr_matrix
 
@@ -28,39 +27,20 @@ import vccapp
 from vccapp.data.atomic import read_json, write_folder
 from vccapp.data.schema import CONTROL, genes_of
 from vccapp.data.split import Split
-from vccapp.errors import DataError, SpecError
+from vccapp.errors import DataError
 from vccapp.models.anchor import anchor_cells
+from vccapp.neural.estimate import PROGRAM_BYTES, Estimate
 from vccapp.neural.fitting import Fitting
-from vccapp.progress import bytes_text, duration_text
-from vccapp.registry import Registry
+from vccapp.registry import Registry, make_spec
 from vccapp.stats.index import Index
 
 MODELS = Registry("model", package="vccapp.models")
-PROGRAM_BYTES = 300_000_000
-"""Python and its libraries, without torch."""
 
 
 class ModelSpec(BaseModel):
     """Hyperparameters of a model. A field's description is its help text in the form and the command line."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What a fit will take: seconds on this machine (within a factor of two), bytes at its peak, and why."""
-
-    seconds: float
-    memory_bytes: int
-    text: str = ""
-
-    def shared(self, devices: int) -> Self:
-        """The same by several processes of this machine: no quicker on its CPU, each with memory of its own."""
-        return replace(self, memory_bytes=devices * self.memory_bytes)
-
-    def describe(self) -> str:
-        about = f"About {duration_text(self.seconds)} on this machine's CPU, {bytes_text(self.memory_bytes)} of memory"
-        return f"{about}; {self.text}." if self.text else f"{about}."
 
 
 class Model(ABC):
@@ -203,16 +183,7 @@ def hash_genes(genes: Sequence[str]) -> str:
 def make_model(name: str, params: dict[str, Any] | None = None) -> Model:
     """An unfitted model. Raises SpecError for an unknown name or a wrong parameter, in one sentence."""
     model = MODELS[name]
-    try:
-        return model(model.Spec(**(params or {})))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        allowed = ", ".join(model.Spec.model_fields) or "none"
-        msg = (
-            f"Parameter {where} of {name} is {first['input']!r}: {first['msg'].lower()}; its parameters are: {allowed}."
-        )
-        raise SpecError(msg) from None
+    return model(make_spec(model.Spec, params or {}, name=name))
 
 
 def load_model(folder: Path, *, genes: Sequence[str] | None = None) -> Model:

@@ -1,14 +1,19 @@
 """How fast this machine multiplies matrices, measured without torch, and what a training of so many products takes."""
 
 import time
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 
+from vccapp.progress import bytes_text, duration_text
+
 Precision = Literal["auto", "float32"]
 """Of a network's products in training: auto is bfloat16 where that is quicker."""
+PROGRAM_BYTES = 300_000_000
+"""Python and its libraries, without torch."""
 TORCH_BYTES = 450_000_000
 """torch and its libraries, resident."""
 CPU_FLAGS = Path("/proc/cpuinfo")
@@ -20,6 +25,23 @@ EFFICIENCY = 0.75
 SIZE, REPEATS = 1024, 3
 BYTES_A_WEIGHT = 24
 """Weight, gradient, two moments of Adam, the best so far, and a copy while a checkpoint is written; float32."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a fit will take: seconds on this machine (within a factor of two), bytes at its peak, and why."""
+
+    seconds: float
+    memory_bytes: int
+    text: str = ""
+
+    def shared(self, devices: int) -> Self:
+        """The same by several processes of this machine: no quicker on its CPU, each with memory of its own."""
+        return replace(self, memory_bytes=devices * self.memory_bytes)
+
+    def describe(self) -> str:
+        about = f"About {duration_text(self.seconds)} on this machine's CPU, {bytes_text(self.memory_bytes)} of memory"
+        return f"{about}; {self.text}." if self.text else f"{about}."
 
 
 @lru_cache(maxsize=1)

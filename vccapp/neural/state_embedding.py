@@ -1,6 +1,6 @@
 """STATE's state embedding (SE), trained on the cells of a dataset and written beside its index as "X_state".
 
-    write_state_embedding(index, EmbeddingSpec(preset="xs"), fitting)       # obsm-like (n_cells, n_out + 10)
+    write_state_embedding(index, StateEmbeddingSpec(preset="xs"), fitting)       # obsm-like (n_cells, n_out + 10)
 
 Self-supervised: from the vector of a cell, its log1p counts are predicted of genes that it expresses, of genes that it
 does not, and of genes that all cells of the step share. The loss is that of STATE, with one cell a set: the length of
@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
@@ -23,60 +22,23 @@ from vccapp.data.embeddings import open_embedding
 from vccapp.errors import SpecError
 from vccapp.neural.fitting import Fitting
 from vccapp.neural.loop import LoopSpec, choose_device, run_loop
-from vccapp.neural.state_embedding_net import DATASET_WIDTH, EmbeddingShape, StateEmbeddingNet
+from vccapp.neural.state_embedding_net import EmbeddingShape, StateEmbeddingNet
+from vccapp.neural.state_embedding_spec import DATASET_WIDTH, NAME, SIZES, Size, StateEmbeddingSpec
 from vccapp.progress import part
 from vccapp.stats.cell_embedding import write_cell_embedding
 from vccapp.stats.cell_matrix import CellMatrix, choose_genes, open_cell_matrix
 from vccapp.stats.index import Index
 
-NAME = "X_state"
 CELLS_AT_ONCE = 64
 MIN_GENES = 16
 
 
-@dataclass(frozen=True)
-class Size:
-    """width, inner, layers, heads and vector of the network; tokens a cell; genes of each of the three tasks."""
-
-    width: int
-    inner: int
-    n_layers: int
-    n_heads: int
-    n_out: int
-    n_tokens: int
-    n_task: int
-
-
-SIZES = {
-    "xs": Size(64, 128, 2, 4, 64, 256, 64),
-    "sm": Size(128, 256, 4, 8, 128, 512, 128),
-    "base": Size(512, 1024, 8, 16, 512, 2048, 512),
-    "paper": Size(672, 1344, 8, 16, 672, 2048, 512),
-}
-"""xs and sm are ours, for CPUs; base is the package's default."""
-
-
-class EmbeddingSpec(BaseModel):
-    """Choices of an SE. A field's description is its help text."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    preset: str = Field("xs", description=f"Size: {', '.join(SIZES)}; xs and sm for CPUs.")
-    genes: int = Field(2000, ge=0, description="Most variable genes to read, as far as they have vectors; 0: all.")
-    embedding: str = Field("default", description="Gene vectors: default, a path, or several joined by +.")
-    steps: int = Field(1000, ge=1, description="Training steps.")
-    batch_size: int = Field(64, ge=2, description="Cells a step.")
-    learning_rate: float = Field(1e-3, gt=0, description="Of AdamW, at its highest.")
-
-
-def write_state_embedding(index: Index, spec: EmbeddingSpec, fitting: Fitting) -> Path:
+def write_state_embedding(index: Index, spec: StateEmbeddingSpec, fitting: Fitting) -> Path:
     """Train an SE on all cells, embed them, and write the array and the network; returns the folder.
 
-    Raises SpecError for an unknown size, or gene vectors that know too few of the data's genes.
+    Raises SpecError for gene vectors that know too few of the data's genes.
     """
-    if spec.preset not in SIZES:
-        msg = f"There is no size '{spec.preset}' of the state embedding; choose one of {', '.join(SIZES)}."
-        raise SpecError(msg)
+    torch.backends.mha.set_fastpath_enabled(False)  # which takes twice as long on a CPU
     task = _open_task(index, spec, fitting)
     size, device = SIZES[spec.preset], task.device
     torch.manual_seed(fitting.seed)
@@ -198,7 +160,7 @@ class EmbeddingTask:
         return torch.cat([cell, dataset], dim=1).cpu().numpy()
 
 
-def _open_task(index: Index, spec: EmbeddingSpec, fitting: Fitting) -> EmbeddingTask:
+def _open_task(index: Index, spec: StateEmbeddingSpec, fitting: Fitting) -> EmbeddingTask:
     embedding = open_embedding(spec.embedding)
     names = index.genes["gene"].to_numpy(str)
     genes = np.array([i for i in choose_genes(index, spec.genes) if embedding.find(names[i]) is not None], np.int64)

@@ -13,6 +13,7 @@ _NAMES = {
     "compare_perturbations": ["show_confusion", "show_degs", "show_difference", "show_scores"],
     "commands": ["describe_words", "plan_words", "split_words"],
     "downloads": ["show_csv_button", "show_exports"],
+    "embed": ["show_embed"],
     "entered": ["show_entered"],
     "files": ["ROUTES"],
     "forms": ["spec_form"],

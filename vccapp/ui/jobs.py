@@ -49,7 +49,7 @@ def show_failure(job: Job) -> None:
 def show_jobs(
     *, task: str | None = None, dataset: str | None = None, limit: int = 20, key: str, heading: str = ""
 ) -> None:
-    """The latest jobs (of a task, not of other datasets) with progress, log and a stop button; live while one is active."""
+    """The latest jobs (of a task, of a dataset) with progress, log and a stop button; live while one is active."""
     jobs = _latest(task, dataset, limit)
     if jobs and heading:
         st.subheader(heading, anchor=False)
