@@ -259,7 +259,8 @@ def print_markdown(records: Sequence[dict]) -> None:
         first = next(record for record in records if record["case"] == case)
         print(f"\n**{case}**, {first['train']} training and {first['test']} test perturbations\n")
         print(f"| model | {' | '.join(shown)} |\n|---|{'---|' * len(shown)}")
-        for model, row in found.loc[case].dropna(how="all").iterrows():
+        rows = found.loc[case].dropna(how="all")
+        for model, row in rows.loc[[name for name in (*CONTENDERS, "ceiling") if name in rows.index]].iterrows():
             cells = ["" if np.isnan(row[name]) else f"{row[name]:.3f} ± {row[name + '_se']:.3f}" for name in shown]
             print(f"| {model} | {' | '.join(cells)} |")
 
