@@ -144,16 +144,16 @@ def test_a_step_in_shares_is_that_of_the_whole(index: Index, split: Split, monke
     def train() -> list[dict[str, float]]:
         lines: list[dict[str, float]] = []
         batches.clear()
-        choice = {"steps": 8, "dropout": 0, "precision": "float32", "loss": "C4", "learning_rate": 1e-3}
+        choice = {"steps": 8, "dropout": 0, "precision": "float32", "loss": "C4", "learning_rate": 1e-3, "sets": 5}
         fit(index, split, options={"log": lines.append}, **choice)
         return lines
 
     monkeypatch.setattr(SetTask, "batch", counted)
     whole = train()
-    assert [len(batch.label) for batch in batches] == 8 * [4]
-    monkeypatch.setattr("vccapp.neural.state_task.CELLS_AT_ONCE", 12)
+    assert [len(batch.label) for batch in batches] == 8 * [5]
+    monkeypatch.setattr("vccapp.neural.state_shape.CELLS_AT_ONCE", 20)
     shared = train()
-    assert [len(batch.label) for batch in batches] == 8 * [2, 1, 1]
+    assert [len(batch.label) for batch in batches] == 8 * [2, 2, 1]
     for line, expected in zip(shared, whole, strict=True):
         assert line == pytest.approx(expected, rel=1e-4)
 
@@ -162,7 +162,7 @@ def test_a_step_in_shares_is_that_of_the_whole(index: Index, split: Split, monke
 def test_a_stopped_training_goes_on_to_the_same_weights(
     index: Index, split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cells_at_once: int
 ) -> None:
-    monkeypatch.setattr("vccapp.neural.state_task.CELLS_AT_ONCE", cells_at_once)
+    monkeypatch.setattr("vccapp.neural.state_shape.CELLS_AT_ONCE", cells_at_once)
 
     def stop(fraction: float, message: str = "") -> None:
         if "step 7 of" in message:

@@ -26,7 +26,7 @@ from vccapp.models.state_start import open_start
 from vccapp.neural.estimate import BYTES_A_WEIGHT, TORCH_BYTES, Precision, training_speed
 from vccapp.neural.full_genes import FullGenes
 from vccapp.neural.sampler import CONTROLS, Cells, SetSampler, read_cells
-from vccapp.neural.state_shape import CELLS_AT_ONCE, PRESETS, StateShape
+from vccapp.neural.state_shape import PRESETS, StateShape, sets_at_once
 from vccapp.progress import part
 from vccapp.stats.cell_embedding import open_cell_embedding
 from vccapp.stats.cell_matrix import CellMatrix, choose_genes, matrix_bytes, open_cell_matrix
@@ -161,6 +161,7 @@ class State(SetTransformer):
             features=self.rows.of(cells.labels, missing=spec.missing),
             shifts=shifts,
             loss=self._make_loss(read_tables(index, cells.labels, self.predicted).to(device)),
+            n_genes=len(self.predicted),
             device=device,
             precision=spec.precision,
             rank=fitting.rank,
@@ -212,7 +213,7 @@ class State(SetTransformer):
         flops = 2 * (3 * weights - n_genes * shape.width)
         flops += 12 * spec.set_size * (shape.n_layers * shape.width + 2 * n_genes)
         stored = matrix_bytes(index, n_genes)
-        at_once = min(cells, max(CELLS_AT_ONCE, spec.set_size))
+        at_once = min(cells, spec.set_size * sets_at_once(spec.set_size, n_genes))
         memory = PROGRAM_BYTES + TORCH_BYTES + BYTES_A_WEIGHT * weights + 4 * at_once * shape.count_kept()
         memory += stored if stored <= 4e9 / 3 else 0
         memory += 6 * (len(split.train) + len(split.val) + 1) * n_all * 4

@@ -16,7 +16,7 @@ from vccapp.neural.estimate import Precision
 from vccapp.neural.loop import multiplies_bfloat16
 from vccapp.neural.sampler import SetSampler, take_share
 from vccapp.neural.state_net import StateNet
-from vccapp.neural.state_shape import CELLS_AT_ONCE
+from vccapp.neural.state_shape import sets_at_once
 
 Rows = Callable[[np.ndarray], np.ndarray]
 """Cells by row number: (n,) -> (n, values) float32."""
@@ -51,18 +51,21 @@ class SetTask:
         features: np.ndarray,
         shifts: np.ndarray | None,
         loss: SetLoss,
+        n_genes: int,
         device: torch.device,
         precision: Precision = "auto",
         rank: int = 0,
         ranks: int = 1,
     ) -> None:
-        """features : (labels, n_features), shifts : (labels, n_outputs) deltas or None, of the sampler's labels"""
+        """features : (labels, n_features), shifts : (labels, n_outputs) deltas or None, of the sampler's labels
+
+        n_genes : that the network predicts
+        """
         self.sampler, self.inputs, self.outputs, self.loss, self.device = sampler, inputs, outputs, loss, device
         self._draw = lru_cache(1)(sampler.batch)  # for all shares of a step
         self.rank, self.ranks, self.shares = rank, ranks, 1
         if device.type == "cpu":
-            n_sets = sampler.n_sets // ranks
-            self.shares = max(1, min(n_sets, -(-n_sets * sampler.set_size // CELLS_AT_ONCE)))
+            self.shares = max(1, -(-(sampler.n_sets // ranks) // sets_at_once(sampler.set_size, n_genes)))
         self.bfloat16 = multiplies_bfloat16(device, precision)
         self.features = torch.from_numpy(features).to(device)
         self.shifts = None if shifts is None else torch.from_numpy(shifts).to(device)
