@@ -59,7 +59,8 @@ class CellMatrix:
         counts = np.take(self._stored, cells, axis=0)
         logged = scaling > 0
         values = np.multiply(counts, np.divide(1, scaling, where=logged, out=np.ones_like(scaling))[:, None], out=out)
-        for row, at in zip(*np.nonzero(counts == OVERFLOW), strict=True):
+        for place in np.flatnonzero(counts == OVERFLOW):  # np.nonzero of two axes takes longer than all the rest
+            row, at = divmod(int(place), self.shape[1])
             key = int(cells[row]) * self.shape[1] + at
             values[row, at] = self._large[np.searchsorted(self._keys, key)] / (scaling[row] or 1)
         if logged.any():
