@@ -34,7 +34,7 @@ from vccapp.stats.index import Index
 K = 20
 MIN_DEGS = 10
 MIN_PERTURBATIONS = 5
-MODELS = ("ridge", "knn")
+MODELS = {"ridge": {"kernel": "linear", "strength": 1}, "knn": {}}
 
 
 def restrict(embedding: Embedding, genes: list[str]) -> Embedding:
@@ -77,7 +77,7 @@ def leave_one_out(index: Index, path: Path, labels: list[str], *, model: str) ->
     for i, label in enumerate(labels):
         train = [other for other in labels if other != label]
         split = split_from_lists(name="loo", dataset="0", train=train, test=[label])
-        fitted = make_model(model, {"embedding": str(path)}).fit(index, split)
+        fitted = make_model(model, {"embedding": str(path)} | MODELS[model]).fit(index, split)
         predicted = fitted.predict([label])[0].astype(float)
         mean = fitted.mean_effect * len(targets_of(label))
         keep = ~np.isin(fitted.genes, targets_of(label))
