@@ -58,11 +58,11 @@ class CellMatrix:
             return np.take(self._stored, cells, axis=0, out=out)
         counts = np.take(self._stored, cells, axis=0)
         logged = scaling > 0
-        values = np.multiply(counts, np.divide(1, scaling, where=logged, out=np.ones_like(scaling))[:, None], out=out)
-        for place in np.flatnonzero(counts == OVERFLOW):  # np.nonzero of two axes takes longer than all the rest
-            row, at = divmod(int(place), self.shape[1])
-            key = int(cells[row]) * self.shape[1] + at
-            values[row, at] = self._large[np.searchsorted(self._keys, key)] / (scaling[row] or 1)
+        factor = np.divide(1, scaling, where=logged, out=np.ones_like(scaling))
+        values = np.multiply(counts, factor[:, None], out=out)
+        row, at = divmod(np.flatnonzero(counts == OVERFLOW), self.shape[1])  # far quicker than np.nonzero of two axes
+        exact = self._large[np.searchsorted(self._keys, cells[row].astype(np.int64) * self.shape[1] + at)]
+        values[row, at] = exact * factor[row]
         if logged.any():
             values += 1  # the logarithm of 1 + x is many times as quick as log1p, and as exact for counts
             np.log(values, out=values)
