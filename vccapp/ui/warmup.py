@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import streamlit as st
+from streamlit.runtime.pages_manager import PagesManager
 
 from vccapp import figures, ui
 
@@ -21,7 +22,12 @@ LATER = ("h5py", "plotly.io", "scipy.cluster.hierarchy", "scipy.spatial.distance
 
 @asynccontextmanager
 async def lifespan(app: st.App) -> AsyncIterator[None]:
-    """Start the warm-up beside the server; a visit in the meantime waits for no more than the imports of its page."""
+    """Start the warm-up beside the server; a visit in the meantime waits for no more than the imports of its page.
+
+    A server's first visit to a page would run its file alone, as Streamlit did before `st.navigation`, and lose what is
+    then chosen or typed first: its widgets get other ids from the next run on.
+    """
+    PagesManager.uses_pages_directory = False
     threading.Thread(target=warm_up, name="warm-up", daemon=True).start()
     yield
 
