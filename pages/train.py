@@ -50,11 +50,7 @@ seed = int(
     right.number_input("Seed", 0, 2**31 - 1, 0, key="train_seed", bind="query-params", help="Same seed, same run")
 )
 
-changed = {
-    name: value
-    for name, value in params.items()
-    if value != MODELS[model].Spec.model_fields[name].get_default(call_default_factory=True)
-}
+changed = ui.changed_values(MODELS[model].Spec, params)
 words = ["vccapp", "train", "start", model, "--split", split.name, "--seed", str(seed)]
 words += [word for key, value in changed.items() for word in ("--set", f"{key}={value}")]
 words += ["--title", title] if title else []

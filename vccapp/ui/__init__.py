@@ -16,7 +16,7 @@ _NAMES = {
     "embed": ["show_embed"],
     "entered": ["show_entered"],
     "files": ["ROUTES"],
-    "forms": ["spec_form"],
+    "forms": ["changed_values", "spec_form"],
     "frame": ["errors_told", "navigate", "open_page", "page_link", "tell_error"],
     "gene_choice": ["name_gene"],
     "grid": ["show_grid"],

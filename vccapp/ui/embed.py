@@ -3,25 +3,22 @@
 import shlex
 from typing import Any
 
-import pandas as pd
 import streamlit as st
 
 from vccapp.data.workspace import Record
-from vccapp.figures.training import curve_of, thin_curve
 from vccapp.jobs.tasks.embed import training_folder
 from vccapp.neural.state_embedding_spec import NAME, StateEmbeddingSpec, check_state_embedding
 from vccapp.stats.cell_embedding import list_cell_embeddings
 from vccapp.stats.index import Index
 from vccapp.training.metrics_log import NAME as LOG_NAME
 from vccapp.training.metrics_log import read_metrics
-from vccapp.ui.forms import spec_form
+from vccapp.ui.forms import changed_values, spec_form
 from vccapp.ui.frame import errors_told
 from vccapp.ui.jobs import begin_job, show_jobs
 from vccapp.ui.loaders import current_settings
-from vccapp.ui.show import show_chart
+from vccapp.ui.training import NO_REFERENCES, show_curve
 
 LABELS = {"loss": "Loss", "cells": "Error of a cell", "genes": "Error of a gene", "batches": "Batches told apart"}
-NO_REFERENCES = pd.DataFrame(columns=["name", "value"])
 METHODS = {"state": "STATE (SE)", "pca": "PCA", "obsm": "Of the file"}
 
 
@@ -45,9 +42,7 @@ def show_embed(record: Record, index: Index) -> None:
             params["key"] = st.text_input("Name in obsm", NAME, key="embed_key")
             words += ["--key", params["key"]]
         else:
-            fields = StateEmbeddingSpec.model_fields
-            given = spec_form(StateEmbeddingSpec, key="embed")
-            params["spec"] = {name: value for name, value in given.items() if value != fields[name].default}
+            params["spec"] = changed_values(StateEmbeddingSpec, spec_form(StateEmbeddingSpec, key="embed"))
             words += [word for name, value in params["spec"].items() for word in ("--set", f"{name}={value}")]
             estimate = check_state_embedding(index, params["spec"], memory_bytes=current_settings().memory_bytes)
             st.caption(estimate.describe())
@@ -73,10 +68,11 @@ def _show_curves(record: Record, index: Index) -> None:
         curve = frame[frame["name"] == name]
         note = f"now {curve['value'].iloc[-1]:.4g}"
         with column:
-            show_chart(
-                curve_of(thin_curve(curve[["step", "value"]]), NO_REFERENCES, label=LABELS.get(name, name), note=note),
+            show_curve(
+                curve,
+                NO_REFERENCES,
+                label=LABELS.get(name, name),
+                note=note,
                 key=f"embed_{name}",
-                text=f"{LABELS.get(name, name)} over the steps of the training of STATE's embedding: {note}",
-                data=curve,
                 name=f"embedding_{name}",
             )

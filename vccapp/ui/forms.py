@@ -24,6 +24,14 @@ def spec_form(spec: type[BaseModel], *, key: str, first: Sequence[str] = ()) -> 
     return {name: values[name] for name in fields}
 
 
+def changed_values(spec: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a form's values that are not the defaults of `spec`."""
+    fields = spec.model_fields
+    return {
+        name: value for name, value in values.items() if value != fields[name].get_default(call_default_factory=True)
+    }
+
+
 def _widgets(fields: Mapping[str, FieldInfo], key: str) -> dict[str, Any]:
     values: dict[str, Any] = {}
     names = list(fields)

@@ -24,6 +24,7 @@ from vccapp.ui.show import show_chart
 
 RESUMABLE = ("stopped", "interrupted", "failed")
 COLUMNS = 2
+NO_REFERENCES = pd.DataFrame(columns=["name", "value"])
 LABELS = {
     "loss": "Loss",
     "val_loss": "Loss of held-out cells",
@@ -110,15 +111,20 @@ def _draw_curve(curve: pd.DataFrame, name: str, run: RunRecord, key: str) -> Non
     known = name.startswith(PREFIX) and name.removeprefix(PREFIX) in METRICS
     metric = METRICS[name.removeprefix(PREFIX)] if known else None
     label = LABELS.get(name, field_label(name)) if metric is None else metric.label
-    references = _references(run, metric.name) if metric else pd.DataFrame(columns=["name", "value"])
+    references = _references(run, metric.name) if metric else NO_REFERENCES
     values = curve["value"]
     note = f"now {values.iloc[-1]:.4g}"
     if metric or name == "val_loss":
         best = values.idxmax() if metric and metric.best == "high" else values.idxmin()
         note += f", best {values[best]:.4g} at step {curve['step'][best]:,}"
+    show_curve(curve, references, label=label, note=note, key=f"{key}_{name}", name=name)
+
+
+def show_curve(curve: pd.DataFrame, references: pd.DataFrame, *, label: str, note: str, key: str, name: str) -> None:
+    """One logged value over the steps of a training. curve : step, name, value; name : of its CSV."""
     show_chart(
         curve_of(thin_curve(curve[["step", "value"]]), references, label=label, note=note),
-        key=f"{key}_{name}",
+        key=key,
         text=f"{label} over the steps of the training: {note}",
         data=curve,
         name=name,
