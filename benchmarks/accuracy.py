@@ -31,20 +31,21 @@ from typing import Protocol
 
 import numpy as np
 import pandas as pd
-from measure import RESULTS, describe_machine, write_results
-from peer_models import LEARNING_RATE, SET_SIZE, SETS, STATE_STEPS, predict_with
-from real_sets import index_file, index_part
+from kit.measure import RESULTS, describe_machine, write_results
+from kit.peer_models import LEARNING_RATE, SET_SIZE, SETS, STATE_STEPS, predict_with
+from kit.real_sets import index_file, index_part
 from scipy.sparse import csr_matrix, vstack
 
-from vccapp.data.dataset import Dataset, open_dataset
+from vccapp.data.reading.dataset import Dataset
+from vccapp.data.reading.opening import open_dataset
 from vccapp.data.schema import CONTROL, Columns
-from vccapp.data.simulate import simulate
-from vccapp.data.simulation import SimulationSpec
+from vccapp.data.simulation.experiment import SimulationSpec
+from vccapp.data.simulation.simulate import simulate
 from vccapp.data.split import Split, make_split, split_from_lists
 from vccapp.errors import SpecError
-from vccapp.evaluation.score import compute_metrics
-from vccapp.evaluation.score_files import score_files
-from vccapp.evaluation.side import side_of_deltas, side_of_index, sides_of_halves
+from vccapp.evaluation.profiles import half_profiles, predicted_profiles, real_profiles
+from vccapp.evaluation.scoring.score import compute_metrics
+from vccapp.evaluation.scoring.score_files import score_files
 from vccapp.models.base import make_model
 from vccapp.stats.index import Index
 from vccapp.training.validation import make_validation
@@ -221,7 +222,7 @@ def run_case(case: Case, *, seeds: int, models: Sequence[str], peers: Path | Non
     for seed in range(seeds):
         split = case.splitter(case, seed)
         labels = sorted(split.test)
-        real, mean = side_of_index(case.index, labels), case.index.deltas(list(split.train)).mean(axis=0)
+        real, mean = real_profiles(case.index, labels), case.index.deltas(list(split.train)).mean(axis=0)
 
         def scores(truth, guess, mean=mean) -> dict[str, float]:  # noqa: ANN001
             frame = compute_metrics(truth, guess, METRICS)
@@ -230,7 +231,7 @@ def run_case(case: Case, *, seeds: int, models: Sequence[str], peers: Path | Non
             }
 
         about = {"case": case.title, "seed": seed, "train": len(split.train), "test": len(split.test)}
-        records.append(about | {"model": "ceiling"} | scores(*sides_of_halves(case.index, labels)))
+        records.append(about | {"model": "ceiling"} | scores(*half_profiles(case.index, labels)))
         for name in models:
             start = time.perf_counter()
             try:
@@ -239,7 +240,7 @@ def run_case(case: Case, *, seeds: int, models: Sequence[str], peers: Path | Non
                 records.append(about | {"model": name, "skipped": str(error)})
                 continue
             seconds = time.perf_counter() - start
-            record = scores(real, side_of_deltas(case.index, model.predict(labels), labels))
+            record = scores(real, predicted_profiles(case.index, model.predict(labels), labels))
             record |= {"des": score_cells(case, model, labels, scratch), "seconds": seconds}
             records.append(about | {"model": name} | record)
     return records

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from index import our_statistics, reading
-from measure import (
+from kit.measure import (
     add_data_arguments,
     describe,
     make_data,
@@ -87,7 +87,7 @@ def inflating(file: Path, scratch: Path) -> None:
     import h5py
     from zstandard import ZstdDecompressor
 
-    from vccapp.data.files import filter_numbers
+    from vccapp.data.reading.files import filter_numbers
 
     places: list[tuple[int, int]] = []
     with h5py.File(file) as store:

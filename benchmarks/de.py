@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from measure import (
+from kit.measure import (
     add_data_arguments,
     describe,
     make_data,
@@ -44,10 +44,10 @@ COLUMNS = {
 
 def ours(file: Path, scratch: Path) -> dict[str, float]:
     """What `vccapp data index` does for its DE tables; they are left in `scratch`."""
-    from vccapp.data.dataset import open_dataset
-    from vccapp.stats.accumulator import Grouping
-    from vccapp.stats.build import compute_totals, stream
-    from vccapp.stats.de import compute_de
+    from vccapp.data.reading.opening import open_dataset
+    from vccapp.stats.building.accumulator import Grouping
+    from vccapp.stats.building.build import compute_totals, stream
+    from vccapp.stats.building.de import compute_de
     from vccapp.stats.normalise import compute_scaling, compute_target_sum
     from vccapp.stats.store import GeneStore
 

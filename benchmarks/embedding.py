@@ -22,8 +22,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from measure import describe_machine, write_results
-from real_sets import open_sets
+from kit.measure import describe_machine, write_results
+from kit.real_sets import open_sets
 
 from vccapp.data.embeddings import Embedding, open_embedding
 from vccapp.data.embeddings.base import targets_of

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from measure import (
+from kit.measure import (
     add_data_arguments,
     describe,
     make_data,
@@ -51,9 +51,9 @@ def reading(file: Path, scratch: Path) -> None:
 
 def our_statistics(file: Path, scratch: Path) -> None:
     """Totals, then every sum of the index in one pass: genes, perturbations, guides, batches, halves."""
-    from vccapp.data.dataset import open_dataset
-    from vccapp.stats.accumulator import Grouping
-    from vccapp.stats.build import compute_totals, stream
+    from vccapp.data.reading.opening import open_dataset
+    from vccapp.stats.building.accumulator import Grouping
+    from vccapp.stats.building.build import compute_totals, stream
     from vccapp.stats.normalise import compute_scaling, compute_target_sum
 
     dataset = open_dataset(file)
@@ -64,8 +64,8 @@ def our_statistics(file: Path, scratch: Path) -> None:
 
 def our_index(file: Path, scratch: Path) -> dict[str, Any]:
     """All of `vccapp data index`: statistics, gene-major store, DE of every perturbation."""
-    from vccapp.data.dataset import open_dataset
-    from vccapp.stats.build import build_index
+    from vccapp.data.reading.opening import open_dataset
+    from vccapp.stats.building.build import build_index
 
     build_index(open_dataset(file), scratch / "index", memory_bytes=2 * 10**9)
     return {

@@ -15,7 +15,7 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
-from measure import measure, run_apart, write_results
+from kit.measure import measure, run_apart, write_results
 
 N_GENES = 18_080
 OURS = """

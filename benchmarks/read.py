@@ -27,9 +27,10 @@ import h5py
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from vccapp.data.rows import assemble, open_rows
-from vccapp.data.simulate import simulate
-from vccapp.data.simulation import SimulationSpec
+from vccapp.data.reading.matrix import open_rows
+from vccapp.data.reading.rows import assemble
+from vccapp.data.simulation.experiment import SimulationSpec
+from vccapp.data.simulation.simulate import simulate
 
 RESULT = Path(__file__).parent / "results" / "read.json"
 BARE_VALUES = 2**24

@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from measure import describe, measure, pick_best, print_table, run_apart, write_results
+from kit.measure import describe, measure, pick_best, print_table, run_apart, write_results
 
 PACKAGES = ("vccapp", "numpy", "numba", "cell-eval", "cell-eval2", "pdex", "polars")
 COLUMNS = {
@@ -99,8 +99,8 @@ def _simulate(folder: Path, n_perturbations: int, n_cells: int, n_controls: int,
     import numpy as np
     import scanpy as sc
 
-    from vccapp.data.simulate import simulate
-    from vccapp.data.simulation import SimulationSpec
+    from vccapp.data.simulation.experiment import SimulationSpec
+    from vccapp.data.simulation.simulate import simulate
 
     common = {"n_genes": 18_080, "median_umis": umis, "n_guides": 1}
     total = 2 * (n_controls + n_perturbations * n_cells)

@@ -24,9 +24,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import train_state
-from measure import add_data_arguments, describe, make_data, measure, print_table, run_apart, write_results
-from step_clock import Clock, Enough
+from kit import train_state
+from kit.measure import add_data_arguments, describe, make_data, measure, print_table, run_apart, write_results
+from kit.step_clock import Clock, Enough
 
 PACKAGES = ("vccapp", "numpy", "torch", "numba")
 BATCH, VECTOR = 256, 1536
@@ -50,8 +50,8 @@ def prepare(file: Path, folder: Path) -> None:
     import numpy as np
     import scanpy as sc
 
-    from vccapp.data.dataset import open_dataset
-    from vccapp.stats.build import build_index
+    from vccapp.data.reading.opening import open_dataset
+    from vccapp.stats.building.build import build_index
     from vccapp.stats.index import load_index
 
     build_index(open_dataset(file), folder / "index")
@@ -126,7 +126,7 @@ def scouter_bare(folder: Path, steps: int) -> dict[str, float]:
     """The original's network, one fixed batch in memory, a squared error."""
     import torch
 
-    from vccapp.neural.scouter_net import ScouterNet, ScouterShape
+    from vccapp.neural.scouter.net import ScouterNet, ScouterShape
     from vccapp.stats.index import load_index
 
     n_genes = len(load_index(folder / "index").genes)

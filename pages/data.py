@@ -10,8 +10,8 @@ import shlex
 import streamlit as st
 
 from vccapp import ui
-from vccapp.data.demo import sample_path
 from vccapp.data.schema import Columns
+from vccapp.data.simulation.demo import sample_path
 from vccapp.data.workspace import list_data_files, list_datasets
 
 ui.open_page(__file__)

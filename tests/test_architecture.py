@@ -1,4 +1,4 @@
-"""The structure that the design fixes: imports run one way, importing is cheap, pages stay light."""
+"""Importing is cheap and pages stay light. Which way imports run is checked by `lint-imports` (.importlinter)."""
 
 import ast
 import subprocess
@@ -6,24 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[1]
-
-LAYERS = [
-    {"errors", "settings", "registry", "progress"},
-    {"figures"},
-    {"data"},
-    {"challenges", "stats"},
-    {"losses"},
-    {"neural"},
-    {"models"},
-    {"evaluation"},
-    {"training"},
-    {"submission"},
-    {"jobs"},
-    {"ui", "cli"},
-]
-"""Lower layers first. A module imports from its own package or from lower layers."""
+from places import ROOT
 
 HEAVY = {"torch", "scanpy", "illico", "cell_eval", "numba", "anndata", "lightning"}
 
@@ -37,29 +20,6 @@ def imported(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
     return names
-
-
-def level(part: str) -> int:
-    return next(i for i, layer in enumerate(LAYERS) if part in layer)
-
-
-MODULES = sorted(p for p in (ROOT / "vccapp").rglob("*.py") if p.parent != ROOT / "vccapp" or p.stem in LAYERS[0])
-
-
-@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_arrows_run_one_way(path: Path) -> None:
-    part = path.relative_to(ROOT / "vccapp").parts[0].removesuffix(".py")
-    for name in imported(path):
-        if name.startswith("vccapp."):
-            other = name.split(".")[1]
-            if other != "__version__":
-                below = level(other) < level(part) or level(part) == 0
-                assert other == part or below, f"{path.name} imports {name}"
-        if name.split(".")[0] == "streamlit":
-            assert part == "ui", f"{path.name} imports streamlit"
-        if part == "figures" and not name.startswith("vccapp.figures"):
-            frames, drawing = {"pandas", "numpy"}, {"altair", "plotly", "vl_convert", "html"}
-            assert name.split(".")[0] in frames | drawing | {"collections", "dataclasses", "typing", "math"}, name
 
 
 def test_pages_import_only_the_package_and_streamlit() -> None:

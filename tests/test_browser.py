@@ -14,7 +14,7 @@ from playwright.sync_api import expect
 
 from vccapp.jobs.store import Job, JobStore
 from vccapp.settings import Settings
-from vccapp.ui.frame import HOME, read_pages
+from vccapp.ui.kit.frame import HOME, read_pages
 
 pytestmark = pytest.mark.browser
 

@@ -12,8 +12,8 @@ from typing import Any
 import anndata as ad
 import numpy as np
 import pytest
+from places import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 Ask = Callable[..., Any]
 
 

@@ -34,7 +34,7 @@ test = ["GENE2"]
 def train(folder: Path) -> Path:
     import scanpy as sc
 
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
     from toy import make_counts
 
     data = make_counts(400, 40, 6, seed=1)

@@ -35,7 +35,7 @@ def describe(
     as_json: Json = False,
 ) -> None:
     """Show what a data file holds, and how that was told. Reads little and writes nothing."""
-    from vccapp.data.dataset import open_dataset
+    from vccapp.data.reading.opening import open_dataset
 
     dataset = open_dataset(paths, columns=_columns(perturbation_column, guide_column, batch_column, control))
     found = {"fingerprint": dataset.fingerprint} | dataset.schema.model_dump(mode="json")
@@ -60,7 +60,7 @@ def index(
     as_json: Json = False,
 ) -> None:
     """Register a data file and compute its statistics."""
-    from vccapp.data.dataset import open_dataset
+    from vccapp.data.reading.opening import open_dataset
     from vccapp.errors import SpecError
 
     if ray_address is not None and executor != "ray":
@@ -118,7 +118,7 @@ def preprocess(
 ) -> None:
     """Write depth-normalised log1p cells with their highly variable genes (obsm X_hvg), as for training."""
     from vccapp.data.workspace import open_registered
-    from vccapp.stats.preprocess import write_preprocessed
+    from vccapp.stats.cells.preprocess import write_preprocessed
 
     settings = open_settings()
     record = find_dataset(dataset, settings)
@@ -168,9 +168,9 @@ def simulate(
     as_json: Json = False,
 ) -> None:
     """Simulate perturb-seq counts with known truth."""
-    from vccapp.data.simulate import simulate as write_simulation
-    from vccapp.data.simulation import SimulationSpec
-    from vccapp.data.twin import read_tables
+    from vccapp.data.simulation.experiment import SimulationSpec
+    from vccapp.data.simulation.simulate import simulate as write_simulation
+    from vccapp.data.simulation.twin import read_tables
     from vccapp.errors import SpecError
     from vccapp.submission.gene_list import read_gene_list
 

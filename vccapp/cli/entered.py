@@ -9,7 +9,7 @@ from vccapp.cli.names import open_settings, parse_assignments
 from vccapp.cli.output import Json, format_fields, format_table, show
 
 if TYPE_CHECKING:
-    from vccapp.training.entered import EnteredResult
+    from vccapp.training.results.entered import EnteredResult
 
 app = typer.Typer(help="Official results, entered by hand.", no_args_is_help=True)
 ResultId = Annotated[str, typer.Argument(help="Id of the result.", show_default=False)]
@@ -30,7 +30,7 @@ def add(
 ) -> None:
     """Enter the result of an official submission, or change one."""
     from vccapp.training import load_run
-    from vccapp.training.entered import load_result, make_result, make_result_id, write_result
+    from vccapp.training.results.entered import load_result, make_result, make_result_id, write_result
 
     settings = open_settings()
     if result_id is not None:
@@ -55,7 +55,7 @@ def add(
 @app.command("list")
 def list_(as_json: Json = False) -> None:
     """List the entered results, the newest first."""
-    from vccapp.training.entered import list_results
+    from vccapp.training.results.entered import list_results
 
     results = list_results(open_settings())
     columns = ("id", "date", "season", "phase", "scale", "scores", "run", "submission", "note")
@@ -66,7 +66,7 @@ def list_(as_json: Json = False) -> None:
 @app.command()
 def remove(result: ResultId, as_json: Json = False) -> None:
     """Forget an entered result."""
-    from vccapp.training.entered import delete_result
+    from vccapp.training.results.entered import delete_result
 
     delete_result(result, open_settings())
     show({"removed": result}, lambda: f"Removed {result}.", as_json=as_json)

@@ -31,10 +31,10 @@ def metrics(
     as_json: Json = False,
 ) -> None:
     """Score a file of predicted cells against one of real cells, each perturbation (own computation, DE included)."""
-    from vccapp.data.dataset import open_dataset
-    from vccapp.evaluation.cell_space import CellSpace
-    from vccapp.evaluation.score import summarise
-    from vccapp.evaluation.score_files import score_files
+    from vccapp.data.reading.opening import open_dataset
+    from vccapp.evaluation.scoring.cell_space import CellSpace
+    from vccapp.evaluation.scoring.score import summarise
+    from vccapp.evaluation.scoring.score_files import score_files
 
     memory = open_settings().memory_bytes // 4  # for values; tables and Python take as much again
     space = CellSpace(most_cells=energy_cells) if energy_cells else None
@@ -61,9 +61,9 @@ def compare(
     import numpy as np
 
     from vccapp.errors import SpecError
-    from vccapp.evaluation.compare import compute_comparison
-    from vccapp.evaluation.score import compute_metrics, summarise
-    from vccapp.evaluation.side import side_of_deltas, side_of_index
+    from vccapp.evaluation.comparison.compare import compute_comparison
+    from vccapp.evaluation.profiles import predicted_profiles, real_profiles
+    from vccapp.evaluation.scoring.score import compute_metrics, summarise
 
     settings = open_settings()
     record = find_finished_run(run, settings)
@@ -75,7 +75,7 @@ def compare(
         msg = f"{', '.join(unknown[:5])} are not in the {part} part of '{record.split.name}': {', '.join(labels[:10])}."
         raise SpecError(msg)
     deltas = np.asarray(deltas[[labels.index(label) for label in chosen]])
-    scores = compute_metrics(side_of_index(index, chosen), side_of_deltas(index, deltas, chosen))
+    scores = compute_metrics(real_profiles(index, chosen), predicted_profiles(index, deltas, chosen))
     value = {
         "run": record.id,
         "part": part,

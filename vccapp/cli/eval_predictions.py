@@ -10,7 +10,7 @@ from vccapp.cli.names import find_dataset, find_finished_run, find_run, open_set
 from vccapp.cli.output import Json, format_fields, format_table, show
 
 if TYPE_CHECKING:
-    from vccapp.training.scores import Score
+    from vccapp.training.results.scores import Score
 
 RunId = Annotated[str, typer.Option(help="Id of the run, or 'latest' for the newest finished one.")]
 Part = Annotated[Literal["val", "test"], typer.Option(help="Held-out part of the split.")]
@@ -32,7 +32,7 @@ def official(
     as_json: Json = False,
 ) -> None:
     """Score the predicted cells of a run by an official scorer, run whole; the result is kept with the run."""
-    from vccapp.training.scores import load_score
+    from vccapp.training.results.scores import load_score
 
     settings = open_settings()
     record = find_finished_run(run, settings)

@@ -30,7 +30,7 @@ def convert(
     from vccapp.data.atomic import read_json
     from vccapp.errors import DataError, SpecError
 
-    words = [sys.executable, "-m", "vccapp.neural.state_convert", str(checkpoint), str(out)]
+    words = [sys.executable, "-m", "vccapp.neural.state.convert", str(checkpoint), str(out)]
     words += ["--trust"] if trust else []
     command = shlex.join(words)
     if not yes:
@@ -89,7 +89,7 @@ def embed(
     params = {"dataset": record.fingerprint, "method": method, "components": components, "seed": seed, "key": key}
     params["spec"] = parse_assignments(set_ or [])
     if method == "state":
-        from vccapp.neural.state_embedding_spec import check_state_embedding
+        from vccapp.neural.state_embedding.spec import check_state_embedding
 
         estimate = check_state_embedding(index, params["spec"], memory_bytes=settings.memory_bytes)
         typer.echo(estimate.describe(), err=True)

@@ -32,11 +32,11 @@ def leaderboard(
 ) -> None:
     """Show the scores of runs over their seeds, beside floor and ceiling, and test how they differ."""
     from vccapp.errors import SpecError
-    from vccapp.evaluation.leaderboard import group_seeds, tabulate
-    from vccapp.evaluation.metric_names import best_of
-    from vccapp.evaluation.metric_view import view_metric
-    from vccapp.training.board import load_board
-    from vccapp.training.report import check_metrics
+    from vccapp.evaluation.leaderboard.metric_names import best_of
+    from vccapp.evaluation.leaderboard.metric_view import view_metric
+    from vccapp.evaluation.leaderboard.ranking import group_seeds, tabulate
+    from vccapp.training.results.board import load_board
+    from vccapp.training.results.report import check_metrics
 
     settings = open_settings()
     fingerprint = None if dataset is None else find_dataset(dataset, settings).fingerprint
@@ -77,8 +77,8 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Write a report of scored runs: one HTML file that opens without a network."""
-    from vccapp.training.board import load_board
-    from vccapp.training.report import write_report
+    from vccapp.training.results.board import load_board
+    from vccapp.training.results.report import write_report
 
     settings = open_settings()
     if runs == ["all"]:

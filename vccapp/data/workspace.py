@@ -22,7 +22,7 @@ from vccapp.errors import DataError
 from vccapp.settings import Settings
 
 if TYPE_CHECKING:
-    from vccapp.data.dataset import Dataset
+    from vccapp.data.reading.dataset import Dataset
 
 MAX_DEPTH = 4
 MAX_FILES = 500
@@ -83,7 +83,7 @@ def list_datasets(settings: Settings) -> list[Record]:
 
 def open_registered(fingerprint: str, settings: Settings) -> "Dataset":
     """Open a registered dataset. Raises DataError when it is unknown, or its file is gone or has changed."""
-    from vccapp.data.dataset import open_dataset
+    from vccapp.data.reading.opening import open_dataset
 
     folder = settings.datasets / fingerprint
     if not re.fullmatch(r"[0-9a-f]{16}", fingerprint) or not (folder / "dataset.json").is_file():

@@ -12,7 +12,7 @@ import pandas as pd
 from vccapp.data.split import Split
 from vccapp.errors import SpecError
 from vccapp.models.base import MODELS, Fitting, Model, targets
-from vccapp.models.knockdown import mask_targets, measure_residual, positions_of, set_targets
+from vccapp.models.parts.knockdown import mask_targets, measure_residual, positions_of, set_targets
 from vccapp.stats.index import Index
 
 

@@ -29,8 +29,8 @@ from vccapp.data.schema import CONTROL, genes_of
 from vccapp.data.split import Split
 from vccapp.errors import DataError
 from vccapp.models.anchor import anchor_cells
-from vccapp.neural.estimate import PROGRAM_BYTES, Estimate
-from vccapp.neural.fitting import Fitting
+from vccapp.neural.fitting.estimate import PROGRAM_BYTES, Estimate
+from vccapp.neural.fitting.fitting import Fitting
 from vccapp.registry import Registry, make_spec
 from vccapp.stats.index import Index
 

@@ -12,9 +12,9 @@ from pydantic import Field
 
 from vccapp.data.schema import CONTROL
 from vccapp.models.base import MODELS, Fitting
-from vccapp.models.effects import count_targets
-from vccapp.models.embedded import EmbeddedModel
-from vccapp.models.features import EmbeddingSpec, Features
+from vccapp.models.parts.effects import count_targets
+from vccapp.models.parts.embedded import EmbeddedModel
+from vccapp.models.parts.features import EmbeddingSpec, Features
 from vccapp.stats.index import Index
 
 SELF = "self"

@@ -3,7 +3,7 @@
     effect(p) = sum_k w_k effect_k(p),   w = argmin sum over val of |effect - sum_k w_k effect_k|^2,  w >= 0, sum w <= 1
 
 What the weights leave below 1 shrinks towards no change. A perturbation's own targets take no part: they are set to the
-residual level of a knock-down (`vccapp.models.knockdown`), which is known and not to be shrunk. The members learn from
+residual level of a knock-down (`models.parts.knockdown`), which is known and not to be shrunk. The members learn from
 the training part alone and keep what they learnt; the test part is never looked at. A member that cannot learn from the
 data (no target among the genes, say) is left out, and progress says why. Stacking: Wolpert 1992, Breiman 1996.
 """
@@ -18,7 +18,7 @@ from pydantic import Field
 from vccapp.data.split import Split
 from vccapp.errors import SpecError
 from vccapp.models.base import MODELS, Fitting, Model, ModelSpec, make_model
-from vccapp.models.knockdown import measure_residual, positions_of, set_targets, target_positions
+from vccapp.models.parts.knockdown import measure_residual, positions_of, set_targets, target_positions
 from vccapp.progress import part
 from vccapp.stats.index import Index
 

@@ -17,8 +17,8 @@ from scipy.sparse import csr_matrix
 
 from vccapp.data.atomic import read_json
 from vccapp.data.h5ad import CsrWriter
-from vccapp.data.predicted import Predicted, open_predicted
-from vccapp.data.rows import open_rows
+from vccapp.data.reading.matrix import open_rows
+from vccapp.data.reading.predicted import Predicted, open_predicted
 from vccapp.data.schema import CONTROL, Columns
 from vccapp.data.split import Split
 from vccapp.errors import DataError, ResourceError, SpecError

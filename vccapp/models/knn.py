@@ -11,9 +11,9 @@ import numpy as np
 from pydantic import Field
 
 from vccapp.models.base import MODELS, Fitting
-from vccapp.models.effects import count_targets
-from vccapp.models.embedded import EmbeddedModel
-from vccapp.models.features import EmbeddingSpec
+from vccapp.models.parts.effects import count_targets
+from vccapp.models.parts.embedded import EmbeddedModel
+from vccapp.models.parts.features import EmbeddingSpec
 from vccapp.stats.index import Index
 
 NEIGHBOURS = (1, 2, 3, 5, 8, 12, 20, 30, 50)

@@ -1,6 +1,6 @@
 """The mean effect with the target knocked down: perturbation mean, and the target gene set to its residual level.
 
-Source: the CRISPR-informed mean of Wong et al., Bioinformatics 41(6), 2025; `vccapp.models.knockdown` says how.
+Source: the CRISPR-informed mean of Wong et al., Bioinformatics 41(6), 2025; `vccapp.models.parts.knockdown` says how.
 """
 
 import numpy as np
@@ -9,7 +9,7 @@ from pydantic import Field
 from vccapp.data.split import Split
 from vccapp.errors import SpecError
 from vccapp.models.base import MODELS, Fitting, ModelSpec
-from vccapp.models.knockdown import MIN_CONTROL_MEAN, measure_residual, positions_of, set_targets
+from vccapp.models.parts.knockdown import MIN_CONTROL_MEAN, measure_residual, positions_of, set_targets
 from vccapp.models.perturbation_mean import PerturbationMean
 from vccapp.stats.index import Index
 

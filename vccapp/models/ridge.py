@@ -7,7 +7,7 @@ With vectors x_p (sums over targets), m_p targets, phi the kernel's feature map,
 lambda minimises the squared error of leaving each training perturbation out, which the smoother H gives without
 refitting: residual_i / (1 - H_ii) (Hastie, Tibshirani & Friedman 2009, 7.10 and 5.8). Linear kernel: ridge regression;
 gaussian kernel, as wide as the median distance: kernel ridge. An infinite lambda is among the choices: the mean.
-The same predictions of what was left out tell how strongly deviations are drawn (`vccapp.models.strength`).
+The same predictions of what was left out tell how strongly deviations are drawn (`vccapp.models.parts.strength`).
 """
 
 from typing import Literal
@@ -16,10 +16,10 @@ import numpy as np
 from pydantic import Field
 
 from vccapp.models.base import MODELS, Fitting
-from vccapp.models.effects import count_targets
-from vccapp.models.embedded import EmbeddedModel
-from vccapp.models.features import EmbeddingSpec
-from vccapp.models.strength import choose_strength, judged_rows
+from vccapp.models.parts.effects import count_targets
+from vccapp.models.parts.embedded import EmbeddedModel
+from vccapp.models.parts.features import EmbeddingSpec
+from vccapp.models.parts.strength import choose_strength, judged_rows
 from vccapp.stats.index import Index
 
 SHRINKAGE = np.concatenate([np.geomspace(1e-3, 1e4, 43), [np.inf]])

@@ -22,21 +22,21 @@ from pydantic import Field
 from vccapp.data.embeddings import open_embedding
 from vccapp.data.split import Split
 from vccapp.models.base import MODELS, PROGRAM_BYTES, Estimate, Fitting, Model, ModelSpec, targets
-from vccapp.models.features import Features
-from vccapp.models.residual import cross_fit, fit_share, make_baseline
-from vccapp.neural.estimate import BYTES_A_WEIGHT, TORCH_BYTES, Precision, training_speed
-from vccapp.neural.full_genes import FullGenes
-from vccapp.neural.sampler import CONTROLS, Cells, Pairs, PairSampler, read_cells
+from vccapp.models.parts.features import Features
+from vccapp.models.parts.residual import cross_fit, fit_share, make_baseline
+from vccapp.neural.fitting.estimate import BYTES_A_WEIGHT, TORCH_BYTES, Precision, training_speed
+from vccapp.neural.fitting.full_genes import FullGenes
+from vccapp.neural.fitting.sampler import CONTROLS, Cells, Pairs, PairSampler, read_cells
 from vccapp.progress import part
-from vccapp.stats.cell_matrix import CellMatrix, choose_genes, matrix_bytes, open_cell_matrix
+from vccapp.stats.cells.matrix import CellMatrix, choose_genes, matrix_bytes, open_cell_matrix
 from vccapp.stats.index import Index
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from vccapp.neural.loop import LoopSpec
-    from vccapp.neural.scouter_net import ScouterNet, ScouterShape
-    from vccapp.neural.scouter_task import ScouterTask
+    from vccapp.neural.fitting.loop import LoopSpec
+    from vccapp.neural.scouter.net import ScouterNet, ScouterShape
+    from vccapp.neural.scouter.task import ScouterTask
 
 N_VALIDATED = 4096
 """Cells of the validation loss at most, drawn once."""
@@ -104,9 +104,9 @@ class Scouter(Model):
         import torch
 
         from vccapp.losses.base import read_tables
-        from vccapp.neural.loop import choose_device, run_loop
-        from vccapp.neural.scouter_net import ScouterNet
-        from vccapp.neural.scouter_task import ScouterTask
+        from vccapp.neural.fitting.loop import choose_device, run_loop
+        from vccapp.neural.scouter.net import ScouterNet
+        from vccapp.neural.scouter.task import ScouterTask
 
         spec, device = self.spec, choose_device(fitting.device)
         preparing, training = part(fitting.progress, 0.0, 0.1), part(fitting.progress, 0.1, 1.0)
@@ -196,7 +196,7 @@ class Scouter(Model):
     def restore(self, state: dict[str, np.ndarray]) -> None:
         import torch
 
-        from vccapp.neural.scouter_net import ScouterNet
+        from vccapp.neural.scouter.net import ScouterNet
 
         def named(kind: str) -> dict[str, np.ndarray]:
             return {k.removeprefix(f"{kind}."): v for k, v in state.items() if k.startswith(f"{kind}.")}
@@ -230,7 +230,7 @@ class Scouter(Model):
         return np.hstack([vectors, np.array([[len(targets(label))] for label in perturbations], np.float32)])
 
     def _shape(self) -> "ScouterShape":
-        from vccapp.neural.scouter_net import ScouterShape
+        from vccapp.neural.scouter.net import ScouterShape
 
         spec = self.spec
         return ScouterShape(
@@ -288,7 +288,7 @@ class Scouter(Model):
         return min(whole, self.spec.steps or whole)
 
     def _loop(self, steps_per_epoch: int, *, validated: bool, scored: bool) -> "LoopSpec":
-        from vccapp.neural.loop import LoopSpec
+        from vccapp.neural.fitting.loop import LoopSpec
 
         spec = self.spec
         metric = spec.metric if scored and not spec.faithful else "val_loss"

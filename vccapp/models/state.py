@@ -18,26 +18,26 @@ from pydantic import Field
 from vccapp.data.split import Split
 from vccapp.errors import SpecError
 from vccapp.models.base import MODELS, PROGRAM_BYTES, Estimate, Fitting, Model
-from vccapp.models.features import WIDTH, Features
-from vccapp.models.label_rows import EmbeddedRows, TableRows
-from vccapp.models.residual import cross_fit, fit_share, make_baseline
-from vccapp.models.set_transformer import N_CONTROLS, SetSpec, SetTransformer, take
-from vccapp.models.state_start import open_start
-from vccapp.neural.estimate import BYTES_A_WEIGHT, TORCH_BYTES, Precision, training_speed
-from vccapp.neural.full_genes import FullGenes
-from vccapp.neural.sampler import CONTROLS, Cells, SetSampler, read_cells
-from vccapp.neural.state_shape import PRESETS, StateShape, sets_at_once
+from vccapp.models.parts.features import WIDTH, Features
+from vccapp.models.parts.label_rows import EmbeddedRows, TableRows
+from vccapp.models.parts.residual import cross_fit, fit_share, make_baseline
+from vccapp.models.parts.set_transformer import N_CONTROLS, SetSpec, SetTransformer, take
+from vccapp.models.parts.state_start import open_start
+from vccapp.neural.fitting.estimate import BYTES_A_WEIGHT, TORCH_BYTES, Precision, training_speed
+from vccapp.neural.fitting.full_genes import FullGenes
+from vccapp.neural.fitting.sampler import CONTROLS, Cells, SetSampler, read_cells
+from vccapp.neural.state.shape import PRESETS, StateShape, sets_at_once
 from vccapp.progress import part
-from vccapp.stats.cell_embedding import open_cell_embedding
-from vccapp.stats.cell_matrix import CellMatrix, choose_genes, matrix_bytes, open_cell_matrix
+from vccapp.stats.cells.embedding import open_cell_embedding
+from vccapp.stats.cells.matrix import CellMatrix, choose_genes, matrix_bytes, open_cell_matrix
 from vccapp.stats.index import Index
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from vccapp.losses.base import Tables
-    from vccapp.neural.loop import LoopSpec
-    from vccapp.neural.state_task import Rows, SetBatch, SetLoss
+    from vccapp.neural.fitting.loop import LoopSpec
+    from vccapp.neural.state.task import Rows, SetBatch, SetLoss
 
 ONE_HOT = "one-hot"
 GENES = "genes"
@@ -119,10 +119,10 @@ class State(SetTransformer):
         import torch
 
         from vccapp.losses.base import read_tables
-        from vccapp.neural.adapt import choose_trained, merge_adapters, replace_batches
-        from vccapp.neural.loop import choose_device, run_loop
-        from vccapp.neural.state_net import StateNet
-        from vccapp.neural.state_task import SetTask
+        from vccapp.neural.fitting.loop import choose_device, run_loop
+        from vccapp.neural.state.adapt import choose_trained, merge_adapters, replace_batches
+        from vccapp.neural.state.net import StateNet
+        from vccapp.neural.state.task import SetTask
 
         spec, device = self.spec, choose_device(fitting.device)
         preparing, training = part(fitting.progress, 0.0, 0.1), part(fitting.progress, 0.1, 1.0)
@@ -293,7 +293,7 @@ class State(SetTransformer):
         return loss
 
     def _loop(self, *, validated: bool) -> "LoopSpec":
-        from vccapp.neural.loop import LoopSpec
+        from vccapp.neural.fitting.loop import LoopSpec
 
         spec = self.spec
         common = {"steps": spec.steps, "learning_rate": spec.learning_rate, "clip": CLIP}

@@ -15,9 +15,9 @@ from vccapp.data.schema import CONTROL
 from vccapp.data.split import Split
 from vccapp.errors import DataError, SpecError
 from vccapp.models.base import MODELS, Fitting
-from vccapp.models.label_rows import TableRows
-from vccapp.models.set_transformer import N_CONTROLS, SetSpec, SetTransformer, take
-from vccapp.neural.full_genes import FullGenes
+from vccapp.models.parts.label_rows import TableRows
+from vccapp.models.parts.set_transformer import N_CONTROLS, SetSpec, SetTransformer, take
+from vccapp.neural.fitting.full_genes import FullGenes
 from vccapp.stats.index import Index
 
 MIN_SHARE = 0.5
@@ -39,7 +39,7 @@ class StateCheckpoint(SetTransformer):
     rest: FullGenes
 
     def learn(self, index: Index, split: Split, fitting: Fitting) -> None:
-        from vccapp.neural.state_official import open_official
+        from vccapp.neural.state.official import open_official
 
         if not self.spec.folder:
             msg = "The folder of the converted checkpoint is missing; make one (vccapp model convert RUN OUT), name it."
@@ -88,7 +88,7 @@ def read_controls(
 
     genes : positions among the data's, -1 for zeros
     """
-    from vccapp.stats.cell_matrix import open_cell_matrix
+    from vccapp.stats.cells.matrix import open_cell_matrix
 
     cells = index.cells
     rows = np.flatnonzero((cells["perturbation"] == CONTROL).to_numpy())

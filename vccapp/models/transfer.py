@@ -18,8 +18,8 @@ from pydantic import Field
 from vccapp.data.schema import CONTROL
 from vccapp.errors import SpecError
 from vccapp.models.base import MODELS, Fitting, ModelSpec, targets
-from vccapp.models.effects import MIN_TRAINED, EffectModel, count_targets
-from vccapp.models.knockdown import mask_targets, positions_of
+from vccapp.models.parts.effects import MIN_TRAINED, EffectModel, count_targets
+from vccapp.models.parts.knockdown import mask_targets, positions_of
 from vccapp.settings import Settings
 from vccapp.stats.index import Index, load_index
 from vccapp.stats.views import measure_reliability

@@ -1,6 +1,6 @@
 """The index of a dataset: every figure of the statistics pages, read from small files in milliseconds.
 
-`vccapp.stats.build` writes it; this module reads it and imports nothing heavy, so pages may use it.
+`vccapp.stats.building.build` writes it; this module reads it and imports nothing heavy, so pages may use it.
 """
 
 import json
@@ -104,7 +104,7 @@ class Index:
         return self.deltas([label])[0]
 
     def de(self, label: str) -> pd.DataFrame:
-        """DE of one perturbation against the controls, genes in the file's order; see `vccapp.stats.de`."""
+        """DE of one perturbation against the controls, genes in the file's order; see `vccapp.stats.building.de`."""
         [row] = self.rows([label])
         return pd.DataFrame(
             {

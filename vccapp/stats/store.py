@@ -23,6 +23,13 @@ def block_width(n_cells: int, dtype: str) -> int:
     return min(BLOCK_CELLS[dtype], max(n_cells, 1))
 
 
+def gene_ranges(n_genes: int) -> np.ndarray:
+    """Edges of the ranges of genes that threads take, two a thread."""
+    from numba import get_num_threads
+
+    return np.linspace(0, n_genes, min(2 * get_num_threads(), n_genes) + 1).astype(np.int64)
+
+
 class StoreWriter:
     """Appends cells in order, from cell `first` on, which must begin a block; `close` returns the overflow.
 
@@ -43,7 +50,6 @@ class StoreWriter:
     def add(self, rows: csr_matrix) -> None:
         """Append cells: stored values (n, n_genes), sorted indices."""
         from vccapp.stats import kernels
-        from vccapp.stats.accumulator import gene_ranges
 
         limit = np.float32(OVERFLOW if self.dtype == "uint8" else np.inf)
         start = 0

@@ -18,7 +18,7 @@ from typing import Any
 
 from vccapp.challenges.base import CHALLENGES, Challenge
 from vccapp.data.atomic import write_file, write_json
-from vccapp.data.dataset import Dataset
+from vccapp.data.reading.dataset import Dataset
 from vccapp.models.base import Model, load_model
 from vccapp.progress import Progress, part, silent
 from vccapp.settings import Settings

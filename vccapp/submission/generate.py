@@ -5,8 +5,8 @@ perturbation in the plan's order.
 from pathlib import Path
 
 from vccapp.challenges.base import CHALLENGES
-from vccapp.data.dataset import Dataset
 from vccapp.data.h5ad import CsrWriter
+from vccapp.data.reading.dataset import Dataset
 from vccapp.data.schema import CONTROL
 from vccapp.errors import SpecError
 from vccapp.models.base import Model

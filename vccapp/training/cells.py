@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix, vstack
 
-from vccapp.data.dataset import Dataset
+from vccapp.data.reading.dataset import Dataset
 from vccapp.data.schema import CONTROL
 from vccapp.errors import SpecError
 from vccapp.models.base import Model

@@ -6,17 +6,17 @@ findings = diagnose_run("20261121-142233-state-a1b2", "test", settings)
 import numpy as np
 from scipy.sparse import csr_matrix, vstack
 
-from vccapp.data.dataset import Dataset
+from vccapp.data.reading.dataset import Dataset
 from vccapp.data.schema import CONTROL
 from vccapp.data.workspace import open_registered
 from vccapp.errors import SpecError
-from vccapp.evaluation.diagnostics import CellStatistics, Finding, compute_diagnostics
+from vccapp.evaluation.comparison.diagnostics import CellStatistics, Finding, compute_diagnostics
 from vccapp.models.base import Model, load_model
 from vccapp.models.imported import Imported
 from vccapp.settings import Settings
 from vccapp.stats.index import Index, load_index
 from vccapp.training.cells import iter_cells
-from vccapp.training.run import Part, load_run
+from vccapp.training.record import Part, load_run
 
 MAX_LABELS, MAX_CELLS = 8, 100
 """Perturbations and cells of each that are looked at: 1 to 2 s at 18,080 genes."""

@@ -24,7 +24,7 @@ from vccapp import errors
 from vccapp.data.split import Split
 from vccapp.errors import JobError, ResourceError, VccAppError
 from vccapp.models.base import Model, load_model
-from vccapp.neural.fitting import forget
+from vccapp.neural.fitting.fitting import forget
 from vccapp.progress import Progress, Stopped
 from vccapp.settings import Settings
 from vccapp.stats.index import Index
@@ -53,7 +53,7 @@ def count_ranks(model: Model, settings: Settings) -> int:
         return 1
     import torch
 
-    from vccapp.neural.loop import choose_device
+    from vccapp.neural.fitting.loop import choose_device
 
     on_gpus = choose_device(settings.device).type == "cuda"
     there = torch.cuda.device_count() if on_gpus else 1

@@ -14,7 +14,7 @@ from vccapp.data.split import Split
 from vccapp.errors import SpecError
 from vccapp.models.base import Estimate, make_model
 from vccapp.stats.index import Index
-from vccapp.training.run import RunSpec
+from vccapp.training.record import RunSpec
 
 MAX_RUNS = 200
 

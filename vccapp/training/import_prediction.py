@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from vccapp.data.predicted import Predicted
+from vccapp.data.reading.predicted import Predicted
 from vccapp.data.schema import CONTROL, genes_of
 from vccapp.data.split import Split, check_split, load_split, split_from_lists, write_split
 from vccapp.errors import DataError, ResourceError, SpecError
@@ -20,7 +20,8 @@ from vccapp.models.imported import Imported, ImportedSpec, open_for
 from vccapp.progress import Progress, silent
 from vccapp.settings import Settings
 from vccapp.stats.index import Index, has_index, load_index
-from vccapp.training.run import RunSpec, make_run_id, train
+from vccapp.training.record import RunSpec, make_run_id
+from vccapp.training.run import train
 
 SUM_BYTES = 8 + 4 + 4  # a pseudobulk value: its sum, its mean, the prediction of the run
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 
 from vccapp.data.split import Split
-from vccapp.evaluation.score import compute_metrics, summarise
-from vccapp.evaluation.side import side_of_deltas, side_of_index
+from vccapp.evaluation.profiles import predicted_profiles, real_profiles
+from vccapp.evaluation.scoring.score import compute_metrics, summarise
 from vccapp.stats.index import Index
 
 VALIDATION_METRICS = ("pearson_delta", "pds", "mae", "nmse")
@@ -21,10 +21,10 @@ def make_validation(index: Index, split: Split) -> Callable[[np.ndarray], dict[s
     """
     if not split.val:
         return None
-    real = side_of_index(index, split.val)
+    real = real_profiles(index, split.val)
 
     def validate(deltas: np.ndarray) -> dict[str, float]:
-        means = summarise(compute_metrics(real, side_of_deltas(index, deltas, split.val), VALIDATION_METRICS))
+        means = summarise(compute_metrics(real, predicted_profiles(index, deltas, split.val), VALIDATION_METRICS))
         return {PREFIX + name: float("nan") if value is None else value for name, value in means.items()}
 
     return validate

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import streamlit as st
 
-from vccapp.data.demo import sample_path
 from vccapp.data.schema import Columns, Schema
+from vccapp.data.simulation.demo import sample_path
 from vccapp.data.workspace import check_allowed
 from vccapp.errors import DataError
 from vccapp.progress import bytes_text, duration_text
-from vccapp.stats.plan import IndexPlan
-from vccapp.ui.frame import errors_told
-from vccapp.ui.loaders import current_settings
+from vccapp.stats.building.plan import IndexPlan
+from vccapp.ui.kit.frame import errors_told
+from vccapp.ui.kit.loaders import current_settings
 
 FIELDS = {"perturbation": "Perturbation column", "guide": "Guide column", "batch": "Batch column"}
 
@@ -79,8 +79,8 @@ def _allowed(path: str) -> tuple[Path, float]:
 
 @st.cache_data(max_entries=16, show_spinner="Reading the file")
 def _open(path: Path, changed: float, columns: str) -> Opened:
-    from vccapp.data.dataset import open_dataset
-    from vccapp.stats.plan import plan_index
+    from vccapp.data.reading.opening import open_dataset
+    from vccapp.stats.building.plan import plan_index
 
     dataset = open_dataset(path, columns=Columns.model_validate_json(columns))
     try:
@@ -92,6 +92,6 @@ def _open(path: Path, changed: float, columns: str) -> Opened:
 
 @st.cache_data(max_entries=16, show_spinner=False)
 def _list_columns(path: Path, changed: float) -> list[str]:
-    from vccapp.data.dataset import list_columns
+    from vccapp.data.reading.opening import list_columns
 
     return list_columns(path)

@@ -14,8 +14,8 @@ from vccapp.stats.index import Index
 from vccapp.submission.budget import observed_counts, read_pert_counts
 from vccapp.submission.plan import Plan
 from vccapp.training import RunRecord
-from vccapp.ui.files import file_url
-from vccapp.ui.loaders import current_settings
+from vccapp.ui.kit.files import file_url
+from vccapp.ui.kit.loaders import current_settings
 
 SIGNS = {
     "ok": ":green-badge[:material/check_circle: ok]",

@@ -35,7 +35,7 @@ async def lifespan(app: st.App) -> AsyncIterator[None]:
 def warm_up() -> None:
     """Import the modules of the pages, and keep the garbage collector from looking at them again."""
     for package in (ui, figures):
-        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             importlib.import_module(module.name)
     for name in LATER:
         importlib.import_module(name)

@@ -12,12 +12,12 @@ from typing import Literal
 
 import numpy as np
 
-from vccapp.evaluation.side import Side
+from vccapp.evaluation.profiles import Profiles
 from vccapp.registry import Registry
 
 METRICS = Registry("metric", package="vccapp.evaluation.metrics")
 
-Compute = Callable[[Side, Side], np.ndarray]
+Compute = Callable[[Profiles, Profiles], np.ndarray]
 Needs = Literal["means", "t_score", "de", "pooled", "cells"]
 Season = Literal["", "2025", "2026"]
 
@@ -42,7 +42,7 @@ class Metric:
     season: Season
     compute: Compute
 
-    def is_known(self, real: Side, predicted: Side) -> bool:
+    def is_known(self, real: Profiles, predicted: Profiles) -> bool:
         """Whether both sides hold what this metric needs."""
         needed = (real,) if self.needs == "t_score" else (real, predicted)
         return all(getattr(side, self.needs) is not None for side in needed)

@@ -3,18 +3,18 @@
 import numpy as np
 
 from vccapp.evaluation.metrics.base import metric
-from vccapp.evaluation.side import Side
+from vccapp.evaluation.profiles import Profiles
 
 RANGE = "-1 to 1"
 
 
 @metric("pearson_delta", label="Pearson of deltas", best="high", range=RANGE, source="cell-eval pearson_delta")
-def pearson_delta(real: Side, predicted: Side) -> np.ndarray:
+def pearson_delta(real: Profiles, predicted: Profiles) -> np.ndarray:
     return correlate(real.deltas, predicted.deltas)
 
 
 @metric("spearman_delta", label="Spearman of deltas", best="high", range=RANGE, source="Spearman 1904")
-def spearman_delta(real: Side, predicted: Side) -> np.ndarray:
+def spearman_delta(real: Profiles, predicted: Profiles) -> np.ndarray:
     return correlate(real.delta_ranks, predicted.delta_ranks)
 
 
@@ -25,7 +25,7 @@ def spearman_delta(real: Side, predicted: Side) -> np.ndarray:
     range=RANGE,
     source="GEARS, doi:10.1038/s41587-023-01905-6; genes by |real delta|",
 )
-def pearson_delta_top20(real: Side, predicted: Side) -> np.ndarray:
+def pearson_delta_top20(real: Profiles, predicted: Profiles) -> np.ndarray:
     return _pearson_top(real, predicted, count=20)
 
 
@@ -36,7 +36,7 @@ def pearson_delta_top20(real: Side, predicted: Side) -> np.ndarray:
     range=RANGE,
     source="as for the top 20",
 )
-def pearson_delta_top50(real: Side, predicted: Side) -> np.ndarray:
+def pearson_delta_top50(real: Profiles, predicted: Profiles) -> np.ndarray:
     return _pearson_top(real, predicted, count=50)
 
 
@@ -54,7 +54,7 @@ def correlate(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return out
 
 
-def _pearson_top(real: Side, predicted: Side, *, count: int) -> np.ndarray:
+def _pearson_top(real: Profiles, predicted: Profiles, *, count: int) -> np.ndarray:
     """Over the `count` genes of largest |real delta|, significant or not."""
     top = find_largest(np.abs(real.deltas), count)
     return correlate(np.take_along_axis(real.deltas, top, axis=1), np.take_along_axis(predicted.deltas, top, axis=1))

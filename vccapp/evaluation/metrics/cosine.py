@@ -3,7 +3,7 @@
 import numpy as np
 
 from vccapp.evaluation.metrics.base import metric
-from vccapp.evaluation.side import Side
+from vccapp.evaluation.profiles import Profiles
 
 
 @metric(
@@ -13,11 +13,11 @@ from vccapp.evaluation.side import Side
     range="0 to 1, 0.5 by chance",
     source="as pds_cosine of 2026, on deltas of mean log1p instead of pooled counts",
 )
-def pds_cosine_means(real: Side, predicted: Side) -> np.ndarray:
+def pds_cosine_means(real: Profiles, predicted: Profiles) -> np.ndarray:
     return rank_by_cosine(real, real.deltas, predicted.deltas)
 
 
-def rank_by_cosine(real: Side, truth: np.ndarray, guess: np.ndarray) -> np.ndarray:
+def rank_by_cosine(real: Profiles, truth: np.ndarray, guess: np.ndarray) -> np.ndarray:
     """1 - k / (n - 1), k the rank of the own real effect by 1 - cosine, in the middle of its ties; 1 where n is 1.
 
     truth, guess : (n, n_genes) effects. Genes that have the name of any perturbation are left out. An effect of norm

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.sparse import csr_matrix, issparse
 
 from vccapp.evaluation.metrics.base import metric
-from vccapp.evaluation.side import Side
+from vccapp.evaluation.profiles import Profiles
 
 BLOCK_CELLS = 256
 """Cells of one side that are dense at once."""
@@ -25,7 +25,7 @@ BLOCK_CELLS = 256
     source="Székely & Rizzo, doi:10.1016/j.jspi.2013.03.018; unbiased",
     needs="cells",
 )
-def energy_distance(real: Side, predicted: Side) -> np.ndarray:
+def energy_distance(real: Profiles, predicted: Profiles) -> np.ndarray:
     """In the space of the sides' `cells`. NaN where a side has a single cell."""
     return np.array([measure_energy(x, y) for x, y in zip(real.cells, predicted.cells, strict=True)])
 

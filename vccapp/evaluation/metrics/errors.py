@@ -3,7 +3,7 @@
 import numpy as np
 
 from vccapp.evaluation.metrics.base import metric
-from vccapp.evaluation.side import Side
+from vccapp.evaluation.profiles import Profiles
 
 
 @metric(
@@ -13,7 +13,7 @@ from vccapp.evaluation.side import Side
     range="0 upward, 1 is no change predicted",
     source="MSE of deltas over the mean squared real delta, all genes",
 )
-def nmse(real: Side, predicted: Side) -> np.ndarray:
+def nmse(real: Profiles, predicted: Profiles) -> np.ndarray:
     """NaN for a perturbation without any real effect."""
     return divide(np.square(predicted.deltas - real.deltas).mean(axis=1), np.square(real.deltas).mean(axis=1))
 

@@ -10,7 +10,7 @@ from vccapp.data.schema import genes_of
 from vccapp.evaluation.metrics.base import metric
 from vccapp.evaluation.metrics.correlation import correlate, find_largest
 from vccapp.evaluation.metrics.errors import divide
-from vccapp.evaluation.side import Side
+from vccapp.evaluation.profiles import Profiles
 
 SOURCE = "Scouter, doi:10.1038/s43588-025-00912-8"
 TOP = 20
@@ -24,7 +24,7 @@ TOP = 20
     source=SOURCE,
     needs="t_score",
 )
-def scouter_pcc_error(real: Side, predicted: Side) -> np.ndarray:
+def scouter_pcc_error(real: Profiles, predicted: Profiles) -> np.ndarray:
     """1 - Pearson correlation of deltas."""
     return np.array([1 - correlate(*pair)[0] for pair in _top_deltas(real, predicted)])
 
@@ -37,14 +37,14 @@ def scouter_pcc_error(real: Side, predicted: Side) -> np.ndarray:
     source=SOURCE,
     needs="t_score",
 )
-def scouter_nmse(real: Side, predicted: Side) -> np.ndarray:
+def scouter_nmse(real: Profiles, predicted: Profiles) -> np.ndarray:
     """Mean squared error over that of predicting the control."""
     pairs = _top_deltas(real, predicted)
     error = np.array([np.square(guess - truth).sum() for truth, guess in pairs])
     return divide(error, np.array([np.square(truth).sum() for truth, _ in pairs]))
 
 
-def _top_deltas(real: Side, predicted: Side) -> list[tuple[np.ndarray, np.ndarray]]:
+def _top_deltas(real: Profiles, predicted: Profiles) -> list[tuple[np.ndarray, np.ndarray]]:
     """Real and predicted deltas, (1, at most TOP) each, of every perturbation."""
     dropout = (real.means == 0) & (real.control_mean != 0)
     tops = find_largest(np.where(dropout, -1, np.abs(real.t_score)), TOP)

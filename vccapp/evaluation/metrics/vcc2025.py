@@ -3,7 +3,7 @@
 import numpy as np
 
 from vccapp.evaluation.metrics.base import metric
-from vccapp.evaluation.side import Side
+from vccapp.evaluation.profiles import Profiles
 
 SOURCE = "cell-eval 0.8.2"
 
@@ -17,7 +17,7 @@ SOURCE = "cell-eval 0.8.2"
     needs="de",
     season="2025",
 )
-def des(real: Side, predicted: Side) -> np.ndarray:
+def des(real: Profiles, predicted: Profiles) -> np.ndarray:
     """Share of the N real DEGs that are among the first N predicted DEGs by |log2 fold change|; 0 where there are none.
 
     Infinite fold changes come first.
@@ -39,7 +39,7 @@ def des(real: Side, predicted: Side) -> np.ndarray:
     source=f"{SOURCE}, discrimination_score_l1",
     season="2025",
 )
-def pds(real: Side, predicted: Side) -> np.ndarray:
+def pds(real: Profiles, predicted: Profiles) -> np.ndarray:
     """1 - rank / n of the perturbation among all real ones by L1 distance of deltas, its own gene left out.
 
     It depends on the panel of n perturbations. Ties are ranked as the official scorer ranks them, by numpy's argsort.
@@ -59,7 +59,7 @@ def pds(real: Side, predicted: Side) -> np.ndarray:
 
 
 @metric("mae", label="MAE", unit="log1p", best="low", range="0 upward", source=f"{SOURCE}, mae", season="2025")
-def mae(real: Side, predicted: Side) -> np.ndarray:
+def mae(real: Profiles, predicted: Profiles) -> np.ndarray:
     """Mean over genes of |predicted - real mean log1p|."""
     return np.abs(predicted.means - real.means).mean(axis=1)
 

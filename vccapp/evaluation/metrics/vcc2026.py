@@ -8,7 +8,7 @@ import numpy as np
 from vccapp.evaluation.metrics.base import metric
 from vccapp.evaluation.metrics.cosine import rank_by_cosine
 from vccapp.evaluation.metrics.errors import divide
-from vccapp.evaluation.side import Side
+from vccapp.evaluation.profiles import Profiles
 
 SOURCE = "cell-eval2 0.20.0"
 PURITY = 0.9
@@ -26,7 +26,7 @@ LEAST_GENES = 10
     needs="pooled",
     season="2026",
 )
-def pds_cosine(real: Side, predicted: Side) -> np.ndarray:
+def pds_cosine(real: Profiles, predicted: Profiles) -> np.ndarray:
     return rank_by_cosine(real, real.pooled.effect, predicted.pooled.effect)
 
 
@@ -39,7 +39,7 @@ def pds_cosine(real: Side, predicted: Side) -> np.ndarray:
     needs="pooled",
     season="2026",
 )
-def mse_capped(real: Side, predicted: Side) -> np.ndarray:
+def mse_capped(real: Profiles, predicted: Profiles) -> np.ndarray:
     """Error of each perturbation over the mean squared real effect, so that the mean over perturbations is the metric.
 
     NaN where the real effects together do not exceed their noise.
@@ -57,7 +57,7 @@ def mse_capped(real: Side, predicted: Side) -> np.ndarray:
     needs="pooled",
     season="2026",
 )
-def direction_fidelity(real: Side, predicted: Side) -> np.ndarray:
+def direction_fidelity(real: Profiles, predicted: Profiles) -> np.ndarray:
     """Calls of the right sign over the number of calls or of real DEGs, whichever is larger; NaN where both are 0."""
     other = _other_genes(real)
     truth = real.pooled.significant & other
@@ -75,7 +75,7 @@ def direction_fidelity(real: Side, predicted: Side) -> np.ndarray:
     needs="pooled",
     season="2026",
 )
-def direction_reach(real: Side, predicted: Side) -> np.ndarray:
+def direction_reach(real: Profiles, predicted: Profiles) -> np.ndarray:
     """How deep the predicted ranking of the real DEGs goes with 0.9 of the signs right, as a share of all real DEGs.
 
     The deepest such point counts, also after a worse stretch. NaN without real DEGs.
@@ -105,7 +105,7 @@ def direction_reach(real: Side, predicted: Side) -> np.ndarray:
     needs="pooled",
     season="2026",
 )
-def jaccard(real: Side, predicted: Side) -> np.ndarray:
+def jaccard(real: Profiles, predicted: Profiles) -> np.ndarray:
     """1 where neither side has any DEG."""
     other = _other_genes(real)
     truth, calls = (side.pooled.significant & other for side in (real, predicted))
@@ -122,7 +122,7 @@ def jaccard(real: Side, predicted: Side) -> np.ndarray:
     needs="pooled",
     season="2026",
 )
-def lfc_nmae(real: Side, predicted: Side) -> np.ndarray:
+def lfc_nmae(real: Profiles, predicted: Profiles) -> np.ndarray:
     """Over the real DEGs: sum of |predicted - real| log2 fold changes over that of |real|; NaN below LEAST_GENES."""
     truth = real.pooled.significant & _other_genes(real)
     error = np.where(truth, np.abs(predicted.pooled.lfc - real.pooled.lfc), 0).sum(axis=1)
@@ -130,7 +130,7 @@ def lfc_nmae(real: Side, predicted: Side) -> np.ndarray:
     return np.where(truth.sum(axis=1) >= LEAST_GENES, found, np.nan)
 
 
-def measure_errors(real: Side, predicted: Side) -> np.ndarray:
+def measure_errors(real: Profiles, predicted: Profiles) -> np.ndarray:
     """(n,) mean over genes of (predicted - real profile)^2, less what noise of both sides adds to it.
 
     The prediction's noise counts no more than the real one's, and all of it together no more than what the predicted
@@ -147,7 +147,7 @@ def measure_errors(real: Side, predicted: Side) -> np.ndarray:
     return (np.where(other, square, 0).sum(axis=1) - noise - truth.noise) * weight
 
 
-def measure_distances(real: Side) -> np.ndarray:
+def measure_distances(real: Profiles) -> np.ndarray:
     """(n,) mean over genes of the squared real effect, less what noise adds to it; may be negative."""
     table, other = real.pooled, _other_genes(real)
     square = np.where(other, np.square(table.effect), 0).sum(axis=1)
@@ -163,12 +163,12 @@ def _spread(profile: np.ndarray, other: np.ndarray, weight: np.ndarray) -> float
     return float(np.maximum(twice[several] - once[several] ** 2 / total[several], 0).sum())
 
 
-def _other_genes(real: Side) -> np.ndarray:
+def _other_genes(real: Profiles) -> np.ndarray:
     """(n, n_genes) bool: not the perturbation's own gene."""
     return real.genes != np.array(real.labels, dtype=str)[:, None]
 
 
-def _same_sign(real: Side, predicted: Side) -> np.ndarray:
+def _same_sign(real: Profiles, predicted: Profiles) -> np.ndarray:
     """(n, n_genes) bool; no change has no sign."""
     sign = np.sign(real.pooled.lfc)
     return (sign != 0) & (sign == np.sign(predicted.pooled.lfc))

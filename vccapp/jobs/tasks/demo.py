@@ -14,8 +14,8 @@ from vccapp.settings import Settings
 
 @TASKS.register("demo")
 def demo(params: dict[str, Any], settings: Settings, progress: Progress) -> dict[str, Any]:
-    from vccapp.data.dataset import open_dataset
-    from vccapp.data.demo import write_demo
+    from vccapp.data.reading.opening import open_dataset
+    from vccapp.data.simulation.demo import write_demo
 
     dataset = open_dataset(write_demo(settings, progress=part(progress, 0.0, 0.3)))
     folder = settings.datasets / dataset.fingerprint / "index"

@@ -1,7 +1,7 @@
 """Task `embed`: vectors of the cells of a dataset, written beside its index.
 
 params  dataset: its fingerprint; method: pca, state or obsm; components: of pca; spec: of state, as in
-        `vccapp.neural.state_embedding_spec`; seed; key: of obsm
+        `vccapp.neural.state_embedding.spec`; seed; key: of obsm
 result  name: what `inputs` of the model `state` calls it; folder: where it is
 """
 
@@ -24,14 +24,14 @@ def embed(params: dict[str, Any], settings: Settings, progress: Progress) -> dic
 
     index = load_index(settings.datasets / params["dataset"] / "index")
     if params["method"] == "pca":
-        from vccapp.stats.cell_embedding import write_pca
+        from vccapp.stats.cells.embedding import write_pca
 
         folder = write_pca(
             index, n_components=params["components"], memory_bytes=settings.memory_bytes, progress=progress
         )
     elif params["method"] == "obsm":
         from vccapp.data.workspace import open_registered
-        from vccapp.stats.cell_embedding import import_cell_embedding
+        from vccapp.stats.cells.embedding import import_cell_embedding
 
         dataset = open_registered(params["dataset"], settings)
         folder = import_cell_embedding(dataset, index, params["key"], progress=progress)
@@ -43,9 +43,9 @@ def embed(params: dict[str, Any], settings: Settings, progress: Progress) -> dic
 def _embed_by_state(index: "Index", params: dict[str, Any], settings: Settings, progress: Progress) -> "Path":
     """Goes on from the last checkpoint of the same parameters, where one was stopped."""
     from vccapp.data.atomic import read_json, write_json
-    from vccapp.neural.fitting import Fitting
-    from vccapp.neural.state_embedding import write_state_embedding
-    from vccapp.neural.state_embedding_spec import StateEmbeddingSpec
+    from vccapp.neural.fitting.fitting import Fitting
+    from vccapp.neural.state_embedding.spec import StateEmbeddingSpec
+    from vccapp.neural.state_embedding.write import write_state_embedding
     from vccapp.registry import make_spec
     from vccapp.training.metrics_log import NAME, MetricsLog
 

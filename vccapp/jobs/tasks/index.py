@@ -14,13 +14,13 @@ from vccapp.progress import Progress
 from vccapp.settings import Settings
 
 if TYPE_CHECKING:
-    from vccapp.data.dataset import Dataset
-    from vccapp.stats.executor import Kind
+    from vccapp.data.reading.dataset import Dataset
+    from vccapp.stats.building.executor import Kind
 
 
 @TASKS.register("index")
 def index(params: dict[str, Any], settings: Settings, progress: Progress) -> dict[str, Any]:
-    from vccapp.data.dataset import open_dataset
+    from vccapp.data.reading.opening import open_dataset
     from vccapp.data.schema import Columns
     from vccapp.data.workspace import register
 
@@ -41,10 +41,10 @@ def add_index(
     ray_address: str = "auto",
 ) -> None:
     """Build the index of a registered Dataset, unless it is there already."""
-    from vccapp.stats.build import build_index
-    from vccapp.stats.executor import open_executor
+    from vccapp.stats.building.build import build_index
+    from vccapp.stats.building.executors import open_executor
+    from vccapp.stats.building.plan import plan_index
     from vccapp.stats.index import has_index
-    from vccapp.stats.plan import plan_index
 
     if not has_index(folder):
         needed = plan_index(dataset).memory_bytes

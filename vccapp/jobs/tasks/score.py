@@ -14,7 +14,7 @@ from vccapp.settings import Settings
 
 @TASKS.register("score")
 def score(params: dict[str, Any], settings: Settings, progress: Progress) -> dict[str, Any]:
-    from vccapp.training.score_run import score_run
+    from vccapp.training.results.score_run import score_run
 
     asked = {name: params[name] for name in ("run", "part", "scorer")}
     choices = {name: value for name, value in params.items() if name not in asked}

@@ -1,0 +1,381 @@
+"""From plan to .vcc: on toys that show every draw, and on the demo with the real parts."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+
+from vccapp.challenges.base import CHALLENGES
+from vccapp.data.schema import CONTROL
+from vccapp.errors import CheckError, DataError, ResourceError, SpecError
+from vccapp.models.base import Model
+from vccapp.progress import Stopped
+from vccapp.submission.budget import observed_counts
+from vccapp.submission.build import build, build_from, check_file
+from vccapp.submission.generate import generate
+from vccapp.submission.h5ad import open_cells
+from vccapp.submission.package import unpack_vcc
+from vccapp.submission.plan import Plan, load_plan, make_plan, write_plan
+from vccapp.training import cells as generation
+from vccapp.training.cells import draw_controls
+
+CHALLENGE = CHALLENGES["vcc2025"]
+N_GENES, N_CONTROLS = 30, 90
+GENES = np.array([f"G{i}" for i in range(N_GENES)])
+COUNTS = pd.DataFrame({"target_gene": ["G3", "G5+G6"], "n_cells": [40, 200]})
+
+
+class ToyData:
+    """Controls and one perturbation, interleaved, in three uneven batches; counts are 1 to 9."""
+
+    fingerprint = "toy0toy0toy0toy0"
+
+    def __init__(self) -> None:
+        rng = np.random.default_rng(1)
+        self.x = sp.csr_matrix(rng.poisson(2, (2 * N_CONTROLS, N_GENES)).astype(np.float32))
+        self.cells = pd.DataFrame(
+            {
+                "perturbation": pd.Categorical([CONTROL, "G1"] * N_CONTROLS),
+                "guide": "all",
+                "batch": pd.Categorical(np.repeat(["a", "b", "c"], [20, 40, 120])),
+                "umis": np.asarray(self.x.sum(axis=1)).ravel(),
+                "genes": np.diff(self.x.indptr),
+            }
+        )
+
+    def read_rows(self, rows):
+        return self.x[rows]
+
+
+class ToyIndex:
+    """log1p of the counts as they are."""
+
+    def __init__(self, data: ToyData) -> None:
+        self.meta = {"fingerprint": data.fingerprint}
+        self.genes = pd.DataFrame({"gene": GENES})
+        self.cells = data.cells
+
+    def array(self, name):
+        return {"scaling": np.ones(2 * N_CONTROLS, np.float32)}[name]
+
+    def normalise(self, block):
+        return block.log1p()
+
+
+class ToyModel:
+    """Halves the targets; keeps what it was asked."""
+
+    cell_blocks = Model.cell_blocks
+
+    def __init__(self) -> None:
+        self.asked = []
+
+    def cells(self, perturbation, controls):
+        self.asked.append((perturbation, controls))
+        scale = np.ones(N_GENES, np.float32)
+        scale[[GENES.tolist().index(gene) for gene in perturbation.split("+")]] = 0.5
+        return controls.multiply(scale).tocsr()
+
+
+@pytest.fixture
+def toy():
+    data = ToyData()
+    return SimpleNamespace(data=data, index=ToyIndex(data), model=ToyModel())
+
+
+def plan_for(toy, settings, **choices) -> Plan:
+    choices = {"challenge": CHALLENGE, "settings": settings, "practice": True} | choices
+    return make_plan(toy.index, "run-1", choices.pop("counts", COUNTS), **choices)
+
+
+def read(path) -> tuple[sp.csr_matrix, list[str], list[str]]:
+    with open_cells(path, "target_gene") as cells:
+        return sp.vstack([b for _, b in cells.blocks()], format="csr"), list(cells.labels), cells.genes
+
+
+def test_plan(toy, settings):
+    plan = plan_for(toy, settings)
+    assert plan.cells == plan.wanted == {"G3": 40, "G5+G6": 200}
+    assert (plan.n_controls, plan.alpha, plan.dataset, plan.n_genes) == (N_CONTROLS, 1, toy.data.fingerprint, N_GENES)
+    assert plan.id.startswith("run-1-")
+    assert plan == plan_for(toy, settings)
+    assert plan.id != plan_for(toy, settings, seed=1).id
+    assert not settings.submissions.exists()
+    write_plan(plan, settings)
+    assert load_plan(plan.id, settings) == plan
+    with pytest.raises(DataError, match="does not exist"):
+        load_plan("absent", settings)
+
+
+def test_plan_scales_to_the_cap(toy, settings):
+    challenge = CHALLENGE.model_copy(update={"max_cells": 150})
+    plan = plan_for(toy, settings, challenge=challenge, n_controls=50)
+    assert plan.cells == {"G3": 17, "G5+G6": 83}
+    assert plan.alpha == pytest.approx(100 / 240)
+    assert plan.estimate.n_cells == 150
+
+
+def test_estimate_is_near(toy, settings, tmp_path):
+    plan = plan_for(toy, settings)
+    generate(plan, toy.data, toy.index, toy.model, tmp_path / "pred.h5ad")
+    n_values = read(tmp_path / "pred.h5ad")[0].nnz
+    assert plan.estimate.n_values == pytest.approx(n_values, rel=0.05)
+    assert (tmp_path / "pred.h5ad").stat().st_size < plan.estimate.h5ad_bytes * 1.05
+
+
+@pytest.mark.parametrize(
+    ("choices", "says"),
+    [
+        ({"practice": False}, "30 genes, Virtual Cell Challenge 2025 asks for 18,080; .* or plan for practice"),
+        ({"n_controls": 0}, "have 90; choose 1"),
+        ({"n_controls": 91}, "91 controls are wanted, the training data have 90"),
+        ({"id": "../outside"}, "cannot name a submission"),
+        ({"challenge": CHALLENGE.model_copy(update={"max_cells": 91})}, "2 perturbations .* at most 89 controls"),
+    ],
+)
+def test_plans_that_cannot_be(toy, settings, choices, says):
+    with pytest.raises(SpecError, match=says):
+        plan_for(toy, settings, **choices)
+
+
+def test_data_without_controls(toy, settings):
+    toy.index.cells = toy.index.cells[toy.index.cells["perturbation"] != CONTROL]
+    with pytest.raises(SpecError, match="no control cells"):
+        plan_for(toy, settings)
+
+
+def test_a_name_is_used_once(toy, settings):
+    write_plan(plan_for(toy, settings, id="mine"), settings)
+    assert plan_for(toy, settings, id="mine").id == "mine"
+    with pytest.raises(SpecError, match="A different submission 'mine' exists"):
+        plan_for(toy, settings, id="mine", seed=1)
+
+
+def test_damaged_plan(toy, settings):
+    path = write_plan(plan_for(toy, settings, id="mine"), settings)
+    path.write_text(json.dumps({"id": "mine"}))
+    with pytest.raises(DataError, match="not a plan of this version"):
+        load_plan("mine", settings)
+
+
+@pytest.mark.parametrize("header", ["", "gene_name\n"])
+@pytest.mark.parametrize("order", [GENES[::-1], GENES[5:20], GENES])
+def test_gene_list_decides_the_columns(toy, settings, tmp_path, order, header):
+    path = tmp_path / "genes.csv"
+    path.write_text(header + "\n".join(order) + "\n")
+    plan = plan_for(toy, settings, genes=path)
+    assert ("header row 'gene_name'" if header else "without a header row") in plan.notes[-1]
+    generate(plan, toy.data, toy.index, toy.model, tmp_path / "listed.h5ad")
+    generate(plan_for(toy, settings), toy.data, toy.index, toy.model, tmp_path / "plain.h5ad")
+    x, labels, genes = read(tmp_path / "listed.h5ad")
+    plain, plain_labels, _ = read(tmp_path / "plain.h5ad")
+    assert genes == list(order)
+    assert labels == plain_labels
+    columns = [GENES.tolist().index(gene) for gene in order]
+    assert np.array_equal(x.toarray(), plain.toarray()[:, columns])
+    assert x.has_canonical_format
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "says"),
+    [
+        ("G1\nG2\nX9\nX8\n", SpecError, "lack 2 of the 4 genes of the list, e.g. X9, X8"),
+        ("G1\nG2\nG1\n", DataError, "G1 more than once"),
+        ("G1\n,x\nG2\n", DataError, "an empty name in row 2"),
+        ("", DataError, "no gene"),
+        ("gene_name\n", DataError, "no gene"),
+    ],
+)
+def test_bad_gene_lists(toy, settings, tmp_path, text, error, says):
+    path = tmp_path / "genes.csv"
+    path.write_text(text)
+    with pytest.raises(error, match=says):
+        plan_for(toy, settings, genes=path)
+
+
+def test_generated_file(toy, settings, tmp_path):
+    plan = plan_for(toy, settings)
+    generate(plan, toy.data, toy.index, toy.model, tmp_path / "pred.h5ad")
+    x, labels, genes = read(tmp_path / "pred.h5ad")
+    assert labels == [CONTROL] * N_CONTROLS + ["G3"] * 40 + ["G5+G6"] * 200
+    assert genes == GENES.tolist()
+    assert x.dtype == np.float32
+    assert x.has_canonical_format
+    assert (x.data > 0).all()
+    controls = toy.data.x[::2].log1p()
+    assert (x[:N_CONTROLS] != controls).nnz == 0  # all controls, in the file's order, log1p
+    [(_, given), (_, doubled)] = toy.model.asked
+    assert (x[N_CONTROLS : N_CONTROLS + 40] != ToyModel().cells("G3", given)).nnz == 0
+    assert len(np.unique(given.toarray(), axis=0)) == 40  # none twice while there are enough
+    times = np.unique(doubled.toarray(), axis=0, return_counts=True)[1]
+    assert set(times) == {2, 3}  # 200 cells of 90
+
+
+def test_same_seed_same_cells_whatever_else_is_planned(toy, settings, tmp_path):
+    for name, choices in {"both": {}, "one": {"counts": COUNTS[1:]}, "other": {"seed": 7}}.items():
+        generate(plan_for(toy, settings, **choices), toy.data, toy.index, toy.model, tmp_path / name)
+    both, one, other = (read(tmp_path / name)[0] for name in ("both", "one", "other"))
+    assert (both[-200:] != one[-200:]).nnz == 0
+    assert (both[-200:] != other[-200:]).nnz > 0
+
+
+@pytest.mark.parametrize("n", [1, 2, 9, 45, 89, 90, 91, 300])
+def test_draw_takes_each_batch_in_its_share(toy, n):
+    controls = toy.data.cells[toy.data.cells["perturbation"] == CONTROL]
+    drawn = draw_controls(controls, n, label="G3", seed=0)
+    assert len(drawn) == n
+    assert drawn.index.is_monotonic_increasing
+    assert drawn.index.value_counts().max() == -(-n // N_CONTROLS)
+    shares = controls["batch"].value_counts() * n / N_CONTROLS
+    assert ((drawn["batch"].value_counts() - shares).abs() < 1).all()
+
+
+def test_large_perturbations_come_in_parts(toy, settings, tmp_path, monkeypatch):
+    monkeypatch.setattr(generation, "BLOCK_VALUES", 1000)
+    monkeypatch.setattr(generation, "READ_VALUES", 300)
+    generate(plan_for(toy, settings), toy.data, toy.index, toy.model, tmp_path / "parts")
+    parts = [controls for label, controls in toy.model.asked if label == "G5+G6"]
+    assert len(parts) > 3
+    assert sum(part.shape[0] for part in parts) == 200
+    assert max(part.nnz for part in parts) < 1200
+    monkeypatch.undo()
+    generate(plan_for(toy, settings), toy.data, toy.index, toy.model, tmp_path / "whole")
+    assert (read(tmp_path / "parts")[0] != read(tmp_path / "whole")[0]).nnz == 0
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda x: x * np.float32(np.nan), "from nan to nan"),
+        (lambda x: x * np.float32(-1), "from -"),
+        (lambda x: x[:-1], "39 x 30 values .* wanted 40 x 30"),
+    ],
+)
+def test_a_model_that_makes_bad_cells(toy, settings, tmp_path, spoil, says):
+    toy.model.cells = lambda perturbation, controls: spoil(controls)
+    with pytest.raises(SpecError, match=f"cells for G3 cannot be submitted: .*{says}"):
+        generate(plan_for(toy, settings), toy.data, toy.index, toy.model, tmp_path / "pred.h5ad")
+
+
+def test_plan_of_other_data(toy, settings, tmp_path):
+    plan = plan_for(toy, settings).model_copy(update={"dataset": "other"})
+    with pytest.raises(SpecError, match="plan is of the data other, those open are toy0"):
+        generate(plan, toy.data, toy.index, toy.model, tmp_path / "pred.h5ad")
+
+
+def build_toy(toy, settings, plan=None, **more):
+    plan = plan_for(toy, settings, id="mine") if plan is None else plan
+    return build_from(plan, toy.data, toy.index, toy.model, settings=settings, **more)
+
+
+def test_build(toy, settings, tmp_path):
+    report = build_toy(toy, settings)
+    folder = settings.submissions / "mine"
+    assert sorted(p.name for p in folder.iterdir()) == ["mine.vcc", "plan.json", "pred.h5ad", "report.json"]
+    assert report == json.loads((folder / "report.json").read_text())
+    assert (report["kind"], report["run"], report["dataset"]) == ("PRACTICE", "run-1", toy.data.fingerprint)
+    assert report["cells"] == {CONTROL: 90, "G3": 40, "G5+G6": 200}
+    assert report["package"]["path"] == "mine.vcc"
+    assert report["package"]["size"] == (folder / "mine.vcc").stat().st_size
+    assert {check["status"] for check in report["checks"]} == {"ok", "warning"}
+    assert (
+        unpack_vcc(folder / "mine.vcc", tmp_path / "x", CHALLENGE).read_bytes() == (folder / "pred.h5ad").read_bytes()
+    )
+
+
+def test_building_again_gives_the_same_bytes(toy, settings):
+    first = build_toy(toy, settings)["package"]
+    assert build_toy(toy, settings)["package"] == first
+
+
+def test_a_failed_check_keeps_the_cells_and_packages_nothing(toy, settings):
+    build_toy(toy, settings)
+    toy.model.cells = lambda perturbation, controls: controls.multiply(40).tocsr()
+    with pytest.raises(CheckError, match="1 of the submission's checks failed, so nothing was packaged. The highest"):
+        build_toy(toy, settings)
+    folder = settings.submissions / "mine"
+    assert sorted(p.name for p in folder.iterdir()) == ["plan.json", "pred.h5ad", "report.json"]
+    report = json.loads((folder / "report.json").read_text())
+    assert report["package"] is None
+    assert [c["name"] for c in report["checks"] if c["status"] == "failed"] == ["value_range"]
+
+
+def test_not_practice_fails_on_other_genes(toy, settings):
+    plan = plan_for(toy, settings).model_copy(update={"practice": False})
+    with pytest.raises(CheckError, match="There are 30 genes, the challenge has 18,080. .* as practice"):
+        build_toy(toy, settings, plan)
+
+
+def test_full_disk_is_said_before_anything_is_written(toy, settings, monkeypatch):
+    import shutil
+
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: shutil._ntuple_diskusage(10, 0, 10))
+    with pytest.raises(ResourceError, match="build the submission 'mine'"):
+        build_toy(toy, settings)
+    assert list((settings.submissions / "mine").iterdir()) == []
+
+
+def test_stopping_leaves_only_the_plan(toy, settings):
+    def stop(fraction, message=""):
+        if fraction > 0.3:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        build_toy(toy, settings, progress=stop)
+    assert [p.name for p in (settings.submissions / "mine").iterdir()] == ["plan.json"]
+
+
+def test_check_file(toy, settings, tmp_path):
+    build_toy(toy, settings)
+    folder = settings.submissions / "mine"
+    wanted = dict(zip(COUNTS["target_gene"], COUNTS["n_cells"], strict=True))
+    choices = {"genes": GENES.tolist(), "wanted": wanted, "practice": True}
+    of_h5ad = check_file(folder / "pred.h5ad", CHALLENGE, **choices)
+    of_vcc = check_file(folder / "mine.vcc", CHALLENGE, **choices)
+    assert of_vcc[0].name == "archive"
+    assert of_vcc[1:] == of_h5ad
+    assert "failed" not in {result.status for result in of_h5ad}
+    strict = check_file(folder / "pred.h5ad", CHALLENGE, **choices | {"practice": False})
+    assert [result.name for result in strict if result.status == "failed"] == ["gene_list"]
+    (tmp_path / "bad.vcc").write_bytes((folder / "pred.h5ad").read_bytes())
+    with pytest.raises(CheckError, match="not an uncompressed tar"):
+        check_file(tmp_path / "bad.vcc", CHALLENGE)
+
+
+def test_whole_path_on_the_demo(settings):
+    from vccapp.data.reading.opening import open_dataset
+    from vccapp.data.simulation.demo import write_demo
+    from vccapp.data.split import make_split, write_split
+    from vccapp.data.workspace import register
+    from vccapp.stats.building.build import build_index
+    from vccapp.stats.index import load_index
+    from vccapp.training.record import RunSpec
+    from vccapp.training.run import train
+
+    dataset = open_dataset(write_demo(settings))
+    register(dataset, settings, title="demo", simulated=True)
+    folder = settings.datasets / dataset.fingerprint / "index"
+    build_index(dataset, folder)
+    index = load_index(folder)
+    split = make_split(index.labels[1:], name="s", dataset=dataset.fingerprint)
+    write_split(split, settings)
+    train(RunSpec(model="knockdown_mean", dataset=dataset.fingerprint, split="s"), settings, run_id="r")
+    counts = observed_counts(index.perturbations, split.test)
+    plan = make_plan(index, "r", counts, challenge=CHALLENGE, settings=settings, practice=True)
+    messages = []
+    report = build(plan, settings, progress=lambda fraction, message="": messages.append((fraction, message)))
+    assert report["kind"] == "PRACTICE"
+    statuses = {check["name"]: check["status"] for check in report["checks"]}
+    assert {name for name, status in statuses.items() if status == "warning"} == {"gene_list", "mode_collapse"}
+    assert "failed" not in statuses.values()
+    assert [f for f, _ in messages] == sorted(f for f, _ in messages)
+    assert messages[-1][0] == 1
+    x, labels, _ = read(settings.submissions / plan.id / "pred.h5ad")
+    for label in split.test:
+        rows = np.array([found == label for found in labels])
+        assert rows.sum() == plan.wanted[label]
+        target = index.gene_position[label]
+        assert x[rows][:, target].mean() < index.control_mean[target]

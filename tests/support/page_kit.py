@@ -1,0 +1,74 @@
+"""What tests of pages share: a page alone, the commands it shows, a toy form."""
+
+import shlex
+from typing import Any, Literal
+
+import pytest
+from pydantic import BaseModel, Field
+from streamlit.testing.v1 import AppTest
+
+from vccapp.jobs.local import environment
+from vccapp.settings import Settings
+from vccapp.ui.kit.frame import PAGES
+
+HEAVY = {"torch", "scanpy", "anndata", "numba", "illico", "lightning", "cell_eval"}
+
+
+def use(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    for name, value in environment(settings).items():
+        monkeypatch.setenv(name, value)
+    return settings
+
+
+def open_alone(name: str, **params: str) -> AppTest:
+    page = AppTest.from_file(str(PAGES / f"{name}.py"), default_timeout=30)
+    for key, value in params.items():
+        page.query_params[key] = value
+    page.run()
+    return page
+
+
+def assert_well(page: AppTest) -> None:
+    assert not page.exception, [(e.message, e.stack_trace) for e in page.exception]
+    assert not page.error, [e.value for e in page.error]
+
+
+def commands_of(page: AppTest) -> list[list[str]]:
+    """The words of every command that a page shows."""
+    lines = [line for code in page.code for line in code.value.splitlines()]
+    return [shlex.split(line) for line in lines]
+
+
+def parse_command(words: list[str]) -> dict[str, Any]:
+    """The parameters of a command line, parsed by the real command; fails where it, or an option, does not exist."""
+    import click
+    from typer.main import get_command
+
+    from vccapp.cli import app
+
+    assert words[0] == "vccapp", words
+    command, rest = get_command(app), words[1:]
+    while hasattr(command, "commands"):
+        command, rest = command.commands[rest[0]], rest[1:]
+    try:
+        return command.make_context("vccapp", list(rest)).params
+    except click.UsageError as error:
+        pytest.fail(f"{shlex.join(words)}: {error.format_message()}")
+
+
+class Toy(BaseModel):
+    rate: float = Field(0.1, gt=0, le=1, description="How fast.")
+    steps: int | None = Field(3, ge=1)
+    way: Literal["a", "b"] = "b"
+    deep: bool = False
+    base: str = "ridge"
+    file: str | None = None
+
+
+def show_toy_form() -> None:
+    import streamlit as st
+    from page_kit import Toy
+
+    from vccapp.ui.kit.forms import spec_form
+
+    st.session_state["values"] = spec_form(Toy, key="toy", first=("steps", "rate"))

@@ -1,0 +1,108 @@
+"""Results entered by hand: kept as they were read, changed, deleted, and refused where they cannot be right."""
+
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from vccapp.errors import SpecError
+from vccapp.settings import Settings
+from vccapp.training.results.entered import (
+    JUDGED,
+    EnteredResult,
+    delete_result,
+    list_results,
+    load_result,
+    make_result,
+    make_result_id,
+    write_result,
+)
+
+GOOD = {"id": "one", "date": "2025-11-02", "season": "2025", "scores": {"des": 0.21, "overall": 14.2}}
+
+
+@given(
+    season=st.sampled_from(sorted(JUDGED)),
+    data=st.data(),
+    note=st.text(max_size=50),
+    day=st.dates(date(2025, 1, 1), date(2027, 1, 1)),
+)
+@hypothesis_settings(max_examples=30)
+def test_a_result_comes_back_as_it_was_entered(
+    tmp_path_factory: pytest.TempPathFactory, season: str, data: st.DataObject, note: str, day: date
+) -> None:
+    settings = Settings(home=tmp_path_factory.mktemp("entered"))
+    scores = data.draw(
+        st.dictionaries(st.sampled_from(JUDGED[season]), st.floats(allow_nan=False, allow_infinity=False), min_size=1)
+    )
+    result = make_result(id=make_result_id(day), date=day, season=season, scores=scores, note=note)
+    write_result(result, settings)
+    assert load_result(result.id, settings) == result
+    assert list_results(settings) == [result]
+
+
+def test_results_are_changed_listed_and_deleted(settings: Settings) -> None:
+    assert list_results(settings) == []
+    write_result(make_result(**GOOD), settings)
+    write_result(make_result(**GOOD | {"id": "two", "date": "2025-11-09"}), settings)
+    write_result(make_result(**GOOD | {"note": "with the larger encoder"}), settings)
+    (settings.home / "entered" / "damaged.json").write_text("{")
+    assert [(result.id, result.note) for result in list_results(settings)] == [
+        ("two", ""),
+        ("one", "with the larger encoder"),
+    ]
+    delete_result("two", settings)
+    assert [result.id for result in list_results(settings)] == ["one"]
+    with pytest.raises(SpecError, match="No result 'two'"):
+        delete_result("two", settings)
+    assert not list((settings.home / "entered").glob(".*"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"scores": {}}, "at least one score"),
+        ({"scores": {"des": float("nan")}}, "finite number"),
+        ({"scores": {"jaccard": 0.3}}, "2025 has no score jaccard; it has des, pds, mae, overall"),
+        ({"scores": {"des": "much"}}, "scores.des"),
+        ({"season": "2024"}, "season"),
+        ({"date": "yesterday"}, "date"),
+        ({"note": "x" * 501}, "note"),
+        ({"id": "../one"}, "id"),
+    ],
+)
+def test_a_wrong_result_is_one_sentence(change: dict, message: str) -> None:
+    with pytest.raises(SpecError) as error:
+        make_result(**GOOD | change)
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_an_id_cannot_leave_its_folder(settings: Settings) -> None:
+    for wrong in ("../one", "a/b", "", "."):
+        with pytest.raises(SpecError, match="not the id of a result"):
+            load_result(wrong, settings)
+
+
+def test_a_file_of_the_first_version_is_still_read(settings: Settings) -> None:
+    """As written by version 0.1.0."""
+    folder = settings.home / "entered"
+    folder.mkdir(parents=True)
+    (folder / "20251102-a1b2c3.json").write_text(
+        '{"id": "20251102-a1b2c3", "date": "2025-11-02", "season": "2026", "phase": "final", "scale": "scaled",\n'
+        ' "scores": {"overall": 0.41}, "note": "our best", "run": "r1", "submission": "s1"}\n'
+    )
+    assert list_results(settings) == [
+        EnteredResult(
+            id="20251102-a1b2c3",
+            date=date(2025, 11, 2),
+            season="2026",
+            phase="final",
+            scale="scaled",
+            scores={"overall": 0.41},
+            note="our best",
+            run="r1",
+            submission="s1",
+        )
+    ]

@@ -1,0 +1,195 @@
+"""Runs: what a finished one leaves, how it stands beside the baselines, and how it ends otherwise."""
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from places import ROOT
+from toy import make_counts
+
+from vccapp.data.reading.opening import open_dataset
+from vccapp.data.split import Split, make_split, write_split
+from vccapp.data.workspace import register
+from vccapp.errors import DataError, SpecError
+from vccapp.evaluation.profiles import half_profiles, predicted_profiles, real_profiles
+from vccapp.evaluation.scoring.score import compute_metrics
+from vccapp.models.base import load_model
+from vccapp.progress import Stopped
+from vccapp.settings import Settings
+from vccapp.stats.building.build import build_index
+from vccapp.stats.index import load_index
+from vccapp.training import RunSpec, list_runs, load_run, make_run_id, train
+
+LABELS = [f"GENE{i}" for i in range(8)]
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """An indexed toy dataset and its split 's'; runs must not change it."""
+    folder = tmp_path_factory.mktemp("workspace")
+    settings = Settings(home=folder / "workspace", checkpoints=folder / "checkpoints", data_roots=(folder,))
+    make_counts(n_perturbations=8).write_h5ad(folder / "toy.h5ad")
+    dataset = open_dataset(folder / "toy.h5ad")
+    build_index(dataset, register(dataset, settings) / "index")
+    write_split(make_split(LABELS, name="s", dataset=dataset.fingerprint, ratio=(0.5, 0.25, 0.25), seed=1), settings)
+    return settings
+
+
+@pytest.fixture
+def settings(workspace: Settings, tmp_path: Path) -> Settings:
+    """The same workspace, with checkpoints of the test's own."""
+    return workspace.model_copy(update={"checkpoints": tmp_path / "checkpoints"})
+
+
+@pytest.fixture
+def spec(settings: Settings) -> RunSpec:
+    [fingerprint] = [path.name for path in settings.datasets.iterdir()]
+    return RunSpec(model="perturbation_mean", dataset=fingerprint, split="s", title="A first try")
+
+
+def test_a_finished_run_is_complete(spec: RunSpec, settings: Settings) -> None:
+    run_id = make_run_id(spec, now=datetime(2026, 11, 21, 14, 22, 33, tzinfo=UTC))
+    assert run_id.startswith("20261121-142233-perturbation_mean-")
+    fractions: list[float] = []
+    folder = train(spec, settings, run_id=run_id, progress=lambda fraction, message="": fractions.append(fraction))
+    assert folder == settings.checkpoints / run_id
+    assert fractions == sorted(fractions) and fractions[-1] == 1
+    run = load_run(run_id, settings)
+    assert (run.state, run.spec, run.id) == ("finished", spec, run_id)
+    assert run.ended >= run.created
+    assert (len(run.split.train), len(run.split.val), len(run.split.test)) == (4, 2, 2)
+    assert not [path for path in folder.rglob("*") if path.name.endswith(".part")]
+    index = load_index(settings.datasets / spec.dataset / "index")
+    for part in ("val", "test"):
+        labels, deltas = run.prediction(part)
+        assert tuple(labels) == getattr(run.split, part)
+        expected = load_model(folder / "model", genes=index.genes["gene"].tolist()).predict(labels)
+        np.testing.assert_array_equal(deltas, expected)
+        scores = compute_metrics(real_profiles(index, labels), predicted_profiles(index, deltas, labels))
+        assert set(run.metrics[part]) == {"control_mean", "perturbation_mean", "ceiling"}
+        own = run.metrics[part]["perturbation_mean"]
+        assert set(own) == set(scores.columns[2:])
+        for name in ("mae", "pearson_delta", "pds", "scouter_nmse"):
+            assert own[name] == pytest.approx(scores[name].mean())
+        nothing = run.metrics[part]["control_mean"]
+        assert nothing["pearson_delta"] is None and nothing["nmse"] == 1
+        assert nothing["mae"] == pytest.approx(np.abs(index.deltas(labels)).mean(), rel=1e-5)
+        halves = compute_metrics(*half_profiles(index, labels))
+        assert run.metrics[part]["ceiling"]["pearson_delta"] == pytest.approx(halves["pearson_delta"].mean())
+    assert json.loads((folder / "run.json").read_text())["vccapp"]
+
+
+def test_two_runs_have_two_ids(spec: RunSpec) -> None:
+    now = datetime.now(UTC)
+    assert len({make_run_id(spec, now=now) for _ in range(20)}) > 1
+
+
+def test_runs_are_listed_newest_first(spec: RunSpec, settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    assert list_runs(settings) == []
+    for run_id in ("b", "a"):
+        train(spec, settings, run_id=run_id)
+    (settings.checkpoints / "damaged").mkdir()
+    (settings.checkpoints / "damaged" / "run.json").write_text("{")
+    assert [run.id for run in list_runs(settings)] == ["a", "b"]
+    assert "damaged" in caplog.text
+
+
+def test_a_step_is_a_line_of_metrics(spec: RunSpec, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vccapp.models.perturbation_mean import PerturbationMean
+
+    learn = PerturbationMean.learn
+
+    def log_two_steps(self, index, split, fitting):  # noqa: ANN001, ANN202
+        learn(self, index, split, fitting)
+        fitting.log({"step": 1, "loss": 0.5})
+        fitting.log({"step": 2, "loss": fitting.seed})
+
+    monkeypatch.setattr(PerturbationMean, "learn", log_two_steps)
+    folder = train(spec.model_copy(update={"seed": 7}), settings, run_id="r")
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == [{"step": 1, "loss": 0.5}, {"step": 2, "loss": 7}]
+
+
+def test_a_stopped_run_says_so(spec: RunSpec, settings: Settings) -> None:
+    def stop(fraction: float, message: str = "") -> None:
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        train(spec, settings, run_id="r", progress=stop)
+    run = load_run("r", settings)
+    assert run.state == "stopped"
+    with pytest.raises(SpecError, match="is stopped, so it has no predictions"):
+        run.prediction("test")
+
+
+def test_a_failed_run_says_why(spec: RunSpec, settings: Settings) -> None:
+    failing = spec.model_copy(update={"model": "knockdown_mean", "params": {"min_control_mean": 99}})
+    with pytest.raises(SpecError):
+        train(failing, settings, run_id="r")
+    run = load_run("r", settings)
+    assert run.state == "failed" and "no knock-down to learn" in run.reason
+
+
+def test_a_killed_run_is_interrupted_and_a_living_one_runs(spec: RunSpec, settings: Settings) -> None:
+    code = (
+        "import sys, time\n"
+        "from vccapp.settings import Settings\n"
+        "from vccapp.training import RunSpec, train\n"
+        "def wait(fraction, message=''):\n"
+        "    print('training', flush=True)\n"
+        "    time.sleep(60)\n"
+        "train(RunSpec.model_validate_json(sys.argv[1]), Settings(), run_id='r', progress=wait)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, spec.model_dump_json()],
+        stdout=subprocess.PIPE,
+        env={"VCCAPP_HOME": str(settings.home), "VCCAPP_CHECKPOINTS": str(settings.checkpoints)},
+        cwd=ROOT,
+    )
+    try:
+        assert process.stdout.readline() == b"training\n"
+        assert load_run("r", settings).state == "running"
+    finally:
+        process.kill()
+        process.communicate()
+    assert load_run("r", settings).state == "interrupted"
+    assert json.loads((settings.checkpoints / "r" / "run.json").read_text())["state"] == "running"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model": "none"}, "no model called 'none'"),
+        ({"params": {"depth": 3}}, "Parameter depth of perturbation_mean"),
+        ({"dataset": "f" * 16}, "no index yet"),
+        ({"split": "none"}, "none"),
+    ],
+)
+def test_wrong_choices_leave_nothing(change: dict, message: str, spec: RunSpec, settings: Settings) -> None:
+    with pytest.raises((SpecError, DataError), match=message):
+        train(spec.model_copy(update=change), settings, run_id="r")
+    assert not settings.checkpoints.exists()
+
+
+def test_a_split_of_other_data_or_with_a_leak_is_refused(spec: RunSpec, settings: Settings) -> None:
+    parts = {"method": "lists", "seed": 0, "train": ("GENE0",), "val": ("GENE1",)}
+    write_split(Split(name="other", dataset="f" * 16, test=("GENE2",), **parts), settings)
+    write_split(Split(name="leak", dataset=spec.dataset, test=("GENE0",), **parts), settings)
+    for name, message in {"other": "is of the data ffffffffffffffff", "leak": "GENE0"}.items():
+        with pytest.raises(SpecError, match=message):
+            train(spec.model_copy(update={"split": name}), settings, run_id="r")
+    assert not settings.checkpoints.exists()
+
+
+def test_ids_are_checked(spec: RunSpec, settings: Settings) -> None:
+    train(spec, settings, run_id="r")
+    with pytest.raises(SpecError, match="a run 'r' already"):
+        train(spec, settings, run_id="r")
+    with pytest.raises(SpecError, match="not a run id"):
+        load_run("../r", settings)
+    with pytest.raises(SpecError, match="no run 'q'"):
+        load_run("q", settings)

@@ -1,0 +1,170 @@
+"""Fits shared by several processes: the same weights as by one, an end that is told, and a stop that can be resumed."""
+
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import torch
+from safetensors.numpy import load_file
+from toy import make_counts
+
+from vccapp.data.reading.opening import open_dataset
+from vccapp.data.split import split_from_lists, write_split
+from vccapp.data.workspace import register
+from vccapp.errors import JobError, ResourceError, SpecError
+from vccapp.models.base import make_model
+from vccapp.neural.fitting.sampler import Sets, take_share
+from vccapp.progress import Stopped
+from vccapp.settings import Settings
+from vccapp.stats.building.build import build_index
+from vccapp.training import RunSpec, load_run, resume, train
+from vccapp.training.fit import _failure, count_ranks
+from vccapp.training.metrics_log import read_metrics
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+LABELS = [f"GENE{i}" for i in range(8)]
+COMMON = {"embedding": "expression", "patience": 0, "precision": "float32"}
+SMALL = {
+    "scouter": COMMON | {"width": 32, "inner": 16, "code": 8, "batch_size": 15, "steps": 24, "direction": 0.5},
+    "state": COMMON | {"set_size": 8, "sets": 3, "steps": 24, "dropout": 0, "loss": "C4", "validate_every": 8},
+}
+"""Steps of an odd number of items, so that the shares of two processes differ, and every term of the losses."""
+SHIFTS = {
+    "scouter": ("encoder.0.bias", "encoder.3.bias", "encoder.6.bias", "generator.0.", "running_mean"),
+    "state": (),
+}
+"""What a batch norm takes out again: the gradient is zero, and Adam follows its rounding errors."""
+
+LAST = {"scouter": "network.generator.3.weight", "state": "network.head.3.weight"}
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    folder = tmp_path_factory.mktemp("shared")
+    settings = Settings(
+        home=folder / "workspace", checkpoints=folder / "checkpoints", data_roots=(folder,), device="cpu", devices=2
+    )
+    make_counts(n_cells=600, n_perturbations=8).write_h5ad(folder / "toy.h5ad")
+    dataset = open_dataset(folder / "toy.h5ad")
+    build_index(dataset, register(dataset, settings) / "index")
+    for name, val in (("s", LABELS[5:6]), ("unvalidated", [])):
+        split = split_from_lists(name=name, dataset=dataset.fingerprint, train=LABELS[:5], val=val, test=LABELS[6:])
+        write_split(split, settings)
+    return settings
+
+
+@pytest.fixture(autouse=True)
+def few_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        monkeypatch.setenv(name, "1")
+
+
+def spec_of(model: str, settings: Settings, **changed: object) -> RunSpec:
+    [fingerprint] = [path.name for path in settings.datasets.iterdir()]
+    return RunSpec(model=model, params=SMALL[model] | changed, dataset=fingerprint, split="s", seed=5)
+
+
+def weights_of(folder: Path) -> dict[str, np.ndarray]:
+    return load_file(folder / "model" / "state.safetensors")
+
+
+@pytest.mark.parametrize("model", SMALL)
+def test_two_processes_give_the_weights_of_one(model: str, workspace: Settings) -> None:
+    spec = spec_of(model, workspace)
+    if model == "scouter":  # held-out effects scale its last layer, here to nothing
+        spec = spec.model_copy(update={"split": "unvalidated"})
+    folders = [
+        train(spec, workspace.model_copy(update={"devices": n}), run_id=f"{model}-{n}", progress=lambda *_: None)
+        for n in (1, 2)
+    ]
+    assert [load_run(folder.name, workspace).devices for folder in folders] == [1, 2]
+    one, two = map(weights_of, folders)
+    assert one.keys() == two.keys()
+    for name, value in one.items():
+        if name.startswith("network.") and not any(shift in name for shift in SHIFTS[model]):
+            np.testing.assert_allclose(two[name], value, atol=1e-5, err_msg=name)
+    assert np.abs(one[LAST[model]]).max() > 1e-3  # it started at zero
+    logs = [read_metrics(folder).pivot(index="step", columns="name", values="value") for folder in folders]
+    np.testing.assert_allclose(logs[1], logs[0], rtol=2e-3, atol=1e-4)
+    for name in {"autofocus", "direction", "energy", "de", "rank"} & set(logs[0]):
+        np.testing.assert_allclose(logs[1][name].dropna().iloc[:4], logs[0][name].dropna().iloc[:4], atol=1e-5)
+
+
+class Watch:
+    """A progress that acts once the training is at a step."""
+
+    def __init__(self, act: object) -> None:
+        self.act, self.messages = act, []
+
+    def __call__(self, fraction: float, message: str = "") -> None:
+        self.messages.append(message)
+        if message.startswith("step "):
+            self.act()
+
+
+def find_processes(rank: str = "") -> list[psutil.Process]:
+    """Of the fit that runs, all or one."""
+    found = [(p, p.info["cmdline"] or []) for p in psutil.process_iter(["cmdline"])]  # none for a zombie
+    return [p for p, words in found if "vccapp.training.rank" in words and words[3].startswith(rank)]
+
+
+def test_a_killed_process_ends_the_run_which_is_told_and_resumed(workspace: Settings) -> None:
+    spec = spec_of("state", workspace, steps=100_000)
+
+    def kill() -> None:
+        for process in find_processes("1"):
+            process.kill()
+
+    with pytest.raises(JobError, match=r"process 2 of 2 was killed \(signal 9\), most often because memory ran out"):
+        train(spec, workspace, run_id="killed", progress=Watch(kill))
+    assert not find_processes()
+    run = load_run("killed", workspace)
+    assert run.state == "failed" and "resume the run" in run.reason
+
+    def stop() -> None:
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        resume("killed", workspace, progress=Watch(stop))
+    assert not find_processes() and load_run("killed", workspace).state == "stopped"
+    [checkpoint] = (workspace.checkpoints / "killed" / "checkpoint").iterdir()
+    assert int(checkpoint.name.removeprefix("step-")) > 0
+
+
+def test_what_one_process_refuses_is_the_end(workspace: Settings) -> None:
+    with pytest.raises(SpecError, match="2 processes cannot share a step of 1 items"):
+        train(spec_of("state", workspace, sets=1), workspace, run_id="refused")
+    assert load_run("refused", workspace).reason.startswith("2 processes cannot share")
+
+
+def test_shares_are_disjoint_and_whole() -> None:
+    step = Sets(np.arange(21).reshape(7, 3), np.arange(21).reshape(7, 3) + 100, np.arange(7))
+    parts = [take_share(step, rank, 3) for rank in range(3)]
+    assert [len(part.label) for part in parts] == [3, 2, 2]
+    assert sorted(np.concatenate([part.cells for part in parts]).ravel()) == list(range(21))
+    assert all((part.controls == part.cells + 100).all() for part in parts)
+
+
+def test_more_devices_than_there_are_gpus_is_told(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
+    network, closed = make_model("state"), make_model("ridge")
+
+    def count(devices: object, model: object = network) -> int:
+        return count_ranks(model, settings.model_copy(update={"devices": devices}))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.cuda, "is_available", lambda: False)
+        assert [count(n) for n in (1, 3, "auto")] == [1, 3, 1] and count(3, closed) == 1
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert [count(n) for n in (1, 2, "auto")] == [1, 2, 2]
+    with pytest.raises(ResourceError, match=r"3 devices were asked for, and torch finds 2 GPU\(s\) here"):
+        count(3)
+
+
+def test_the_first_cause_is_told() -> None:
+    lost = (0, "", "RuntimeError: connection closed")
+    assert "process 2 of 2 was killed" in str(_failure([lost], [1, -9]))
+    assert str(_failure([lost, (1, "SpecError", "No such gene.")], [1, 1])) == "No such gene."
+    assert "process 1 of 2 failed (RuntimeError: connection closed)" in str(_failure([lost], [1, None]))
+    assert "process 2 of 2 ended with exit code 3" in str(_failure([], [None, 3]))

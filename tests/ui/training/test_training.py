@@ -1,0 +1,173 @@
+"""The Train page of a network: its estimate, its curves beside the baselines, and going on with an interrupted run."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from places import ROOT
+from streamlit.testing.v1 import AppTest
+from toy import make_counts
+
+from vccapp.data.reading.opening import open_dataset
+from vccapp.data.split import split_from_lists, write_split
+from vccapp.data.workspace import register
+from vccapp.jobs.local import environment
+from vccapp.jobs.store import JobStore
+from vccapp.models.base import MODELS
+from vccapp.settings import Settings
+from vccapp.stats.building.build import build_index
+from vccapp.training import RunSpec, train
+from vccapp.ui.kit.frame import PAGES
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+LABELS = [f"GENE{i}" for i in range(8)]
+NEED_MORE = {"transfer", "state_checkpoint"}
+"""Models with a parameter that has no default: their files."""
+SMALL = {"width": 16, "inner": 8, "code": 4, "batch_size": 32, "embedding": "expression", "epochs": 2}
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A toy dataset, and a finished run of Scouter on it."""
+    folder = tmp_path_factory.mktemp("training")
+    settings = Settings(
+        home=folder / "workspace", checkpoints=folder / "checkpoints", data_roots=(folder,), device="cpu"
+    )
+    make_counts(n_cells=500, n_perturbations=8).write_h5ad(folder / "toy.h5ad")
+    dataset = open_dataset(folder / "toy.h5ad")
+    build_index(dataset, register(dataset, settings) / "index")
+    split = split_from_lists(name="s", dataset=dataset.fingerprint, train=LABELS[:5], val=LABELS[5:7], test=LABELS[7:])
+    write_split(split, settings)
+    train(RunSpec(model="scouter", params=SMALL, dataset=dataset.fingerprint, split="s"), settings, run_id="done")
+    return settings
+
+
+def open_page(settings: Settings, monkeypatch: pytest.MonkeyPatch, **params: str) -> AppTest:
+    for name, value in environment(settings).items():
+        monkeypatch.setenv(name, value)
+    page = AppTest.from_file(str(PAGES / "train.py"), default_timeout=60)
+    for key, value in params.items():
+        page.query_params[key] = value
+    page.run()
+    assert not page.exception, [(e.message, e.stack_trace) for e in page.exception]
+    return page
+
+
+def charts_of(page: AppTest) -> list[dict]:
+    return [json.loads(chart.proto.spec) for chart in page.get("vega_lite_chart")]
+
+
+def test_every_term_and_every_score_has_its_curve(workspace: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = open_page(workspace, monkeypatch)
+    titles = [chart["title"]["text"] for chart in charts_of(page)]
+    assert titles[:3] == ["Pearson of deltas", "PDS (L1)", "MAE"]
+    assert titles[-4:] == ["Loss of held-out cells", "Loss", "Autofocus (squared error of cells)", "Direction"]
+    mae = charts_of(page)[2]
+    assert mae["layer"][1]["encoding"]["strokeDash"]["scale"]["domain"] == [
+        "control mean",
+        "perturbation mean",
+        "ceiling",
+    ]
+    assert mae["title"]["subtitle"].startswith("now ") and " at step " in mae["title"]["subtitle"]
+    assert not [button for button in page.button if button.label == "Resume"]
+
+
+def test_what_a_training_takes_is_told_before(workspace: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = open_page(workspace, monkeypatch, train_model="Scouter")
+    [estimate] = [caption.value for caption in page.caption if caption.value.startswith("About ")]
+    assert "million weights, at most" in estimate and " of memory" in estimate
+    assert not page.warning
+    page = open_page(workspace.model_copy(update={"memory_gb": 0.5}), monkeypatch, train_model="Scouter")
+    assert "More than the 500 MB that are allowed" in page.warning[0].value
+
+
+@pytest.mark.parametrize("name", [name for name, kind in MODELS.items() if kind.trainable])
+def test_a_form_that_nobody_touched_is_the_defaults(
+    name: str, workspace: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = open_page(workspace, monkeypatch, train_model=MODELS[name].label)
+    assert page.selectbox(key="train_model").value == name
+    assert page.code[0].value == f"vccapp train start {name} --split s --seed 0"
+    if name not in NEED_MORE:
+        assert any(caption.value.startswith("About ") for caption in page.caption)
+
+
+def test_an_interrupted_run_can_be_resumed(workspace: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = workspace.checkpoints / "done"
+    record = json.loads((folder / "run.json").read_text())
+    with monkeypatch.context() as patch:
+        (folder / "run.json").write_text(json.dumps(record | {"state": "stopped", "reason": "Stopped on request."}))
+        patch.setattr(
+            "vccapp.jobs.local.subprocess.Popen", lambda *_, **__: type("Child", (), {"pid": 1, "poll": lambda: 0})
+        )
+        page = open_page(workspace, patch)
+        assert any("This run is stopped. Stopped on request." in caption.value for caption in page.caption)
+        page.button(key="train_curves_resume").click().run()
+        with JobStore(workspace) as store:
+            [job] = store.list(task="train")
+        assert job.params == {"run_id": "done", "resume": True, "devices": 1}
+    (folder / "run.json").write_text(json.dumps(record))
+
+
+def test_the_page_of_a_network_loads_no_torch() -> None:
+    modules = "vccapp.ui.training.training, vccapp.models.base as b"
+    code = f"import sys, {modules}; list(b.MODELS); print('torch' in sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert out.stdout.strip() == "False"
+
+
+def test_a_run_by_two_processes_is_started(workspace: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+    monkeypatch.setattr("vccapp.ui.kit.jobs.start_job", lambda *args, **_: started.append(args))
+    page = open_page(workspace, monkeypatch, train_model="Scouter", train_devices="2")
+    [command] = [
+        code.value for code in page.code if code.value.startswith("vccapp train start") and "--split s" in code.value
+    ][:1]
+    assert command.endswith("--devices 2")
+    page.button(key="train_start").click().run()
+    [(_, task, params)] = started
+    assert task == "train" and params["devices"] == 2 and params["model"] == "scouter"
+    page = open_page(workspace, monkeypatch, train_model="Ridge")
+    assert not [box for box in page.number_input if box.label == "Devices"]
+
+
+def test_a_grid_is_counted_and_started(workspace: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("grid", "local"):
+        monkeypatch.setattr(f"vccapp.jobs.{module}.start_parked", lambda _: None)
+    page = open_page(workspace, monkeypatch, train_model="Scouter")
+    page.session_state["train_grid"] = True
+    page.run()
+    assert page.text_input(key="grid_scouter_direction").value == "0.01, 0.05, 0.5"
+    assert page.text_input(key="grid_scouter_learning_rate").value == "0.001, 0.01"
+    assert any("6 runs, one after the other." in caption.value for caption in page.caption)
+    page.text_input(key="grid_scouter_seeds").set_value("0, x").run()
+    assert [error.value for error in page.error] == [
+        "'x' is not a seed; give whole numbers from 0, separated by commas."
+    ]
+    page.text_input(key="grid_scouter_seeds").set_value("0, 1").run()
+    page.button(key="grid_scouter_start").click().run()
+    assert not page.exception and not page.error
+    with JobStore(workspace) as store:
+        jobs = [job for job in store.list(task="train") if job.state == "queued"]
+        for job in jobs:
+            store.move(job.id, "stopped")
+    assert len(jobs) == 12 and len({job.params["run_id"] for job in jobs}) == 12
+    assert {job.title for job in jobs} >= {"Train scouter on s: direction=0.5 learning_rate=0.01 seed=1"}
+
+
+def test_the_embedding_of_cells_is_told_and_started(workspace: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+    monkeypatch.setattr("vccapp.ui.kit.jobs.start_job", lambda *args, **_: started.append(args))
+    page = open_page(workspace, monkeypatch)
+    page.session_state["train_embed"] = True
+    page.run()
+    assert any("cells embedded" in caption.value for caption in page.caption)
+    page.number_input(key="embed_steps").set_value(7).run()
+    assert any(code.value.endswith("--method state --set steps=7") for code in page.code)
+    page.number_input(key="embed_batch_size").set_value(10_000_000).run()
+    assert "are allowed" in page.error[0].value and not [b for b in page.button if b.key == "embed_start"]
+    page.number_input(key="embed_batch_size").set_value(64).run()
+    page.button(key="embed_start").click().run()
+    [(_, task, params)] = started
+    assert (task, params["method"], params["spec"]) == ("embed", "state", {"steps": 7})

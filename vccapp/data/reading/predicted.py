@@ -1,0 +1,306 @@
+"""A file of predicted cells that another tool made, held against the data it predicts.
+
+    predicted = open_predicted(path, genes=dataset.genes, known=labels)
+    predicted.labels, predicted.notes
+    for start, block in predicted.iter_cells(): ...     # the data's genes in the data's order
+
+Any .h5ad (or zarr) of cells x genes: counts or log1p, dense or sparse, with or without controls, genes in any order.
+Perturbations are found by looking for the data's own labels in obs.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import csr_matrix
+
+from vccapp.data.reading.columns import CONTROL_LABELS, PERTURBATION_NAMES, is_control_like, name_some, plain
+from vccapp.data.reading.files import open_store, reading
+from vccapp.data.reading.matrix import open_rows
+from vccapp.data.reading.rows import SLAB_VALUES, WHOLE_SAMPLE
+from vccapp.data.reading.values import tell_values
+from vccapp.data.schema import CONTROL, Columns, ValueSpace
+from vccapp.errors import DataError
+
+MAX_NEGATIVE = 0.1
+"""Share of the absolute values that may be negative: more, and they are scaled values or differences."""
+SUFFIX = re.compile(r"[-_.]\d{1,2}$")
+"""Of a guide, as in 'STAT1-2'."""
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """An opened file. Made by `open_predicted`.
+
+    matrix : X, layers/NAME or obsm/NAME; space : of its values
+    labels : (n_cells,) categories, the control named CONTROL where the file has one
+    columns : (genes of the matrix,) positions among the data's genes, -1 where the data lack the gene
+    n_genes : of the data; present : (n_genes,) whether the file has the gene
+    """
+
+    path: Path
+    matrix: str
+    space: ValueSpace
+    labels: pd.Categorical
+    columns: np.ndarray
+    n_genes: int
+    present: np.ndarray
+    notes: tuple[str, ...]
+
+    @property
+    def n_cells(self) -> int:
+        return len(self.labels)
+
+    def iter_cells(self) -> Iterator[tuple[int, csr_matrix]]:
+        """Cells in order as (start row, (n, n_genes) float32 csr), in `space`; negative values are zero."""
+        kept = self.columns >= 0
+        for start, block in _iter_matrix(self.path, self.matrix):
+            use = kept[block.indices] & (block.data > 0)
+            ends = np.concatenate([[0], np.cumsum(use)])[block.indptr]
+            parts = (block.data[use], self.columns[block.indices[use]], ends)
+            aligned = csr_matrix(parts, shape=(block.shape[0], self.n_genes), dtype=np.float32)
+            aligned.sort_indices()
+            yield start, aligned
+
+
+def open_predicted(
+    path: Path | str,
+    *,
+    genes: Sequence[str],
+    known: Sequence[str],
+    columns: Columns | None = None,
+    matrix: str | None = None,
+) -> Predicted:
+    """Open and check a prediction of data with these `genes` and perturbations (`known`).
+
+    columns : perturbation column and control label, where they are not found by themselves; matrix : X, layers/NAME or
+    obsm/NAME. Raises DataError, in one sentence, for a file that cannot be used.
+    """
+    from anndata.io import read_elem
+
+    path, columns = Path(path).expanduser().absolute(), columns or Columns()
+    if not path.exists():
+        msg = f"{path.name}: it does not exist in {path.parent}; check the path."
+        raise DataError(msg)
+    with reading(path):
+        with open_store(path) as store:
+            missing = [name for name in ("obs", "var") if name not in store]
+            if missing:
+                msg = f"it has no {' and no '.join(missing)} (it holds {name_some(list(store))}); save it as AnnData."
+                raise DataError(msg)
+            obs, var = read_elem(store["obs"]), read_elem(store["var"])
+            matrix = _choose_matrix(store, var, matrix)
+            width = _shape(store[matrix])[1]
+        notes: list[str] = [] if matrix == "X" else [f"The prediction is read from {matrix}."]
+        labels = _find_labels(obs, columns, known=known, genes=genes, notes=notes)
+        names = _names_of(var, matrix, width)
+        position = _find_genes(names, var if len(var) == width else var.iloc[:0], genes, notes)
+        space = _tell_space(path, matrix, width, notes)
+    present = np.zeros(len(genes), bool)
+    present[position[position >= 0]] = True
+    return Predicted(path, matrix, space, labels, position, len(genes), present, tuple(notes))
+
+
+def read_label(text: str, known: Sequence[str] | set[str], *, control: str | None = None) -> str:
+    """The data's name of a perturbation as another tool writes it; the text itself where the data have none such.
+
+    'STAT1+ctrl', 'ctrl+STAT1', 'STAT1-2' (a guide), 'stat1' and, for 'A+B', 'B+A' are read as the data's label.
+    """
+    if text == control or (control is None and text not in known and is_control_like(text)):
+        return CONTROL
+    genes = [gene for gene in text.split("+") if plain(gene) not in CONTROL_LABELS] or [text]
+    bare = "+".join(genes)
+    for label in (text, bare, "+".join(reversed(genes)), SUFFIX.sub("", bare)):
+        if label in known:
+            return label
+    alike = [label for label in known if label.lower() == bare.lower()]
+    return alike[0] if len(alike) == 1 else bare
+
+
+def _choose_matrix(store: Any, var: pd.DataFrame, wanted: str | None) -> str:
+    """Where the prediction is. STATE's `tx infer` writes to X or to obsm/X_hvg and keeps the input in the other."""
+    there = [name for name in ("X",) if name in store]
+    there += [f"{group}/{name}" for group in ("layers", "obsm") if group in store for name in store[group]]
+    if wanted is not None:
+        if wanted not in there:
+            msg = f"it has no matrix '{wanted}'; choose one of {name_some(there)}."
+            raise DataError(msg)
+        return wanted
+    if "X" in there and "obsm/X_hvg" in there:
+        msg = "it has X and obsm/X_hvg, one of them the prediction and one its input; say which (--matrix)."
+        raise DataError(msg)
+    if "X" not in there:
+        msg = f"it has no X; name the matrix that holds the prediction, one of {name_some(there)} (--matrix)."
+        raise DataError(msg)
+    return "X"
+
+
+def _shape(element: Any) -> tuple[int, int]:
+    shape = element.shape if hasattr(element, "shape") else element.attrs["shape"]
+    if len(shape) != 2:
+        msg = f"the matrix has {len(shape)} dimensions, not cells x genes; choose another."
+        raise DataError(msg)
+    return int(shape[0]), int(shape[1])
+
+
+def _find_labels(
+    obs: pd.DataFrame, columns: Columns, *, known: Sequence[str], genes: Sequence[str], notes: list[str]
+) -> pd.Categorical:
+    """The perturbation of each cell, from the obs column that names most of the data's perturbations."""
+    if columns.perturbation is not None and columns.perturbation not in obs:
+        msg = f"obs has no column '{columns.perturbation}'; it has {name_some(list(obs.columns))}: choose one of them."
+        raise DataError(msg)
+    labels, genes = set(known) - {CONTROL}, set(genes)
+
+    def count(column: str) -> tuple[int, int, int]:
+        names = _distinct(obs[column])
+        read = {read_label(name, labels, control=columns.control) for name in names[:20_000]}
+        rank = PERTURBATION_NAMES.index(plain(str(column))) if plain(str(column)) in PERTURBATION_NAMES else 99
+        return len(read & labels), len(read & genes), -rank
+
+    chosen = columns.perturbation or max(
+        (name for name in obs.columns if not pd.api.types.is_float_dtype(obs[name].dtype)), key=count, default=None
+    )
+    if chosen is None or count(chosen)[:2] == (0, 0):
+        found = (
+            f"'{chosen}' names none" if columns.perturbation else f"no obs column names any ({name_some(list(obs))})"
+        )
+        msg = f"{found} of the data's perturbations, such as {name_some(sorted(labels), 3)}; choose the column."
+        raise DataError(msg)
+    text = obs[chosen].astype(object)
+    if text.isna().any():
+        msg = f"{int(text.isna().sum()):,} of {len(text):,} cells have no label in '{chosen}'; drop or label them."
+        raise DataError(msg)
+    names = {name: read_label(name, labels, control=columns.control) for name in text.astype(str).unique()}
+    if columns.control is not None and columns.control not in names:
+        msg = f"'{chosen}' holds no label '{columns.control}' (it holds {name_some(list(names))}); choose another."
+        raise DataError(msg)
+    if columns.perturbation is None:
+        notes.append(f"Perturbations are read from the obs column '{chosen}', which names the data's perturbations.")
+    changed = [f"'{name}' as '{label}'" for name, label in names.items() if name != label]
+    if changed:
+        notes.append(f"{len(changed):,} labels are read as the data's: {name_some(changed, 3)}.")
+    if CONTROL not in names.values():
+        notes.append("The file has no control cells: it is held against the data's own controls.")
+    strange = sorted(set(names.values()) - labels - {CONTROL})
+    if strange:
+        notes.append(
+            f"{len(strange):,} perturbations are not in the data and cannot be compared: {name_some(strange)}."
+        )
+    return pd.Categorical(text.astype(str).map(names))
+
+
+def _distinct(column: pd.Series) -> list[str]:
+    values = column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else column.dropna().unique()
+    return [str(value) for value in values]
+
+
+def _names_of(var: pd.DataFrame, matrix: str, width: int) -> list[str]:
+    """Gene names of the columns of a matrix: of all of var, or of its highly variable genes."""
+    if width == len(var):
+        return [str(name) for name in var.index]
+    if "highly_variable" in var and int(var["highly_variable"].sum()) == width:
+        return [str(name) for name in var.index[var["highly_variable"].astype(bool)]]
+    msg = f"{matrix} has {width:,} columns and var {len(var):,} genes, so its genes have no names; write them to var."
+    raise DataError(msg)
+
+
+def _find_genes(names: list[str], var: pd.DataFrame, genes: Sequence[str], notes: list[str]) -> np.ndarray:
+    """Where each gene of the file stands among the data's, -1 for those they lack."""
+    position = {gene: i for i, gene in enumerate(genes)}
+    ways = {"the var index": names, "the var index without version": [re.sub(r"\.\d+$", "", name) for name in names]}
+    ways |= {f"the var column '{c}'": var[c].astype(str).tolist() for c in var if var[c].dtype.kind not in "biuf"}
+    found = {way: np.array([position.get(name, -1) for name in listed]) for way, listed in ways.items()}
+    way = max(found, key=lambda name: int((found[name] >= 0).sum()))
+    at, order = found[way], np.arange(len(names))
+    if (at < 0).all():
+        if len(names) == len(genes) and names == list(map(str, order)):
+            notes.append("The genes have no names in the file; they are taken to be the data's, in the data's order.")
+            return order
+        msg = (
+            f"none of its {len(names):,} genes ({name_some(names, 3)}) is among the data's {len(genes):,} "
+            f"({name_some(list(genes), 3)}); name the genes in var as the data do."
+        )
+        raise DataError(msg)
+    twice = [names[i] for i in np.flatnonzero(at >= 0) if (at == at[i]).sum() > 1] if _repeats(at) else []
+    if twice:
+        msg = f"{len(twice):,} of its genes share a name ({name_some(sorted(set(twice)))}); make the names unique."
+        raise DataError(msg)
+    if way != "the var index":
+        notes.append(f"Genes are named by {way}.")
+    there = set(at.tolist())
+    absent = [gene for i, gene in enumerate(genes) if i not in there]
+    extra = [name for name, i in zip(names, at, strict=True) if i < 0]
+    if absent:
+        notes.append(
+            f"{len(absent):,} of the data's {len(genes):,} genes are missing ({name_some(absent)}): they are put to "
+            "the control mean, and in cells to the values of real control cells."
+        )
+    if extra:
+        notes.append(f"{len(extra):,} genes are not in the data and are left out ({name_some(extra)}).")
+    if not absent and not extra and not np.array_equal(at, order):
+        notes.append("Genes stand in another order than in the data; they are put into the data's.")
+    return at
+
+
+def _repeats(at: np.ndarray) -> bool:
+    known = at[at >= 0]
+    return len(np.unique(known)) < len(known)
+
+
+def _tell_space(path: Path, matrix: str, width: int, notes: list[str]) -> ValueSpace:
+    """counts or log1p. Small negative values, which networks without a last ReLU give, are allowed and noted."""
+    negative = total = 0.0
+    low, blocks, seen = 0.0, [], 0
+    for start, block in _iter_matrix(path, matrix):
+        values = block.data
+        if np.isfinite(values).all():
+            low = min(low, float(values.min(initial=0)))
+            negative += float(-values[values < 0].sum(dtype=np.float64))
+            total += float(np.abs(values).sum(dtype=np.float64))
+            block.data = np.maximum(values, 0)
+            block.eliminate_zeros()
+        blocks.append((start, 0, block))
+        seen += block.shape[0] * width
+        if seen > WHOLE_SAMPLE:
+            break
+    if negative > MAX_NEGATIVE * total:
+        msg = (
+            f"{matrix} has values from {low:.3g}, {negative / total:.0%} of their sum negative: scaled values or "
+            "differences from the control; write predicted log1p values or counts."
+        )
+        raise DataError(msg)
+    space, evidence = tell_values(blocks, width)
+    notes.append(f"Values are {space}: {evidence}.")
+    if negative:
+        notes.append(f"Negative values (down to {low:.3g}, {negative / total:.2%} of the sum) are set to zero.")
+    return space
+
+
+def _iter_matrix(path: Path, matrix: str) -> Iterator[tuple[int, csr_matrix]]:
+    """The rows of X, of a layer or of an obsm, in blocks."""
+    if matrix == "X":
+        yield from open_rows(path).iter_rows(SLAB_VALUES)
+        return
+    with reading(path), open_store(path) as store:
+        element = store[matrix]
+        n_cells, width = _shape(element)
+        if not hasattr(element, "shape"):
+            if element.attrs["encoding-type"] != "csr_matrix":
+                msg = f"{matrix} is stored as {element.attrs['encoding-type']}; write it as CSR or dense."
+                raise DataError(msg)
+            ends = element["indptr"][:]
+        step = max(SLAB_VALUES // max(width, 1), 1)
+        for start in range(0, n_cells, step):
+            stop = min(start + step, n_cells)
+            if hasattr(element, "shape"):
+                block = csr_matrix(np.asarray(element[start:stop], np.float32))
+            else:
+                values = slice(int(ends[start]), int(ends[stop]))
+                parts = (element["data"][values], element["indices"][values], ends[start : stop + 1] - ends[start])
+                block = csr_matrix(parts, shape=(stop - start, width), dtype=np.float32)
+            yield start, block

@@ -1,0 +1,160 @@
+"""Simulate perturb-seq counts with known truth, streamed to an .h5ad file of any size within 1 GB of memory.
+
+    simulate(SimulationSpec(seed=1), Path("cells.h5ad"))                     # 3,600 cells x 2,000 genes
+    simulate(SimulationSpec(), Path("twin.h5ad"), like=read_tables(folder))  # a twin of real data
+
+Writes `out` (raw counts, CSR float32; obs target_gene, guide_id, batch) and beside it the folder `<stem>.truth/`:
+
+    truth.npz            perturbations (n,), genes (g,), effects (n, g) float32 ln units at efficacy 1, targets in it,
+                         knockdown (n, 2) residual of each target at efficacy 1 (NaN: none),
+                         guides (m,), guide_perturbation (m,) label, guide_efficacy (m,) 0..1
+    gene_embedding.npz   genes (g,), embedding (g, k) float32, from which the effects can be predicted
+"""
+
+import os
+import shutil
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from vccapp.data.atomic import write_file, write_folder
+from vccapp.data.simulation.experiment import Simulation, SimulationSpec, draw_simulation
+from vccapp.data.simulation.twin import Tables, draw_twin
+from vccapp.errors import ResourceError, SpecError
+from vccapp.progress import Progress, silent
+
+BLOCK_VALUES = 2**22  # cells x genes sampled at a time by one thread: 34 MB
+
+
+def simulate(
+    spec: SimulationSpec,
+    out: Path,
+    *,
+    like: Tables | None = None,
+    genes: Sequence[str] | None = None,
+    progress: Progress = silent,
+) -> Path:
+    """Write simulated cells to `out` and their truth beside it; returns `out`.
+
+    genes : names to use; without them GENE1, GENE2, ... like : tables to imitate, which then decide genes, cells,
+    batches, perturbations and expression. Raises SpecError for choices that do not fit, ResourceError for a full disk.
+    """
+    if out.suffix != ".h5ad":
+        msg = f"The simulation writes .h5ad, but the output is called '{out.name}'; end its name in .h5ad."
+        raise SpecError(msg)
+    if out.exists():
+        msg = f"{out} exists already and is not overwritten; choose another name or delete it."
+        raise SpecError(msg)
+    if like is not None and (genes is not None or spec.perturbations is not None):
+        msg = "Genes and perturbations were given together with tables to imitate; the tables name them: give only one."
+        raise SpecError(msg)
+    progress(0.0, "Drawing the truth")
+    truth = draw_simulation(spec, genes=genes) if like is None else draw_twin(spec, like)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    _check_disk(truth, out)
+    with write_folder(out.parent / f"{out.stem}.truth") as folder, write_file(out) as beside:
+        _write_truth(truth, folder)
+        _write_cells(truth, beside, compression=spec.compression, progress=progress)
+    progress(1.0, f"{truth.n_cells:,} cells x {truth.n_genes:,} genes written")
+    return out
+
+
+def _check_disk(truth: Simulation, out: Path) -> None:
+    mean = truth.shares.mean(axis=0, dtype=np.float64) * float(np.median(truth.cell_depth))
+    detected = 1.0 - np.exp(-np.log1p(mean * truth.dispersion) / truth.dispersion)
+    need, free = truth.n_cells * detected.sum() * 8, shutil.disk_usage(out.parent).free
+    if need > 0.95 * free:
+        msg = f"About {need / 1e9:.1f} GB are needed in {out.parent}, {free / 1e9:.1f} GB are free; take fewer cells."
+        raise ResourceError(msg)
+
+
+def _write_truth(truth: Simulation, folder: Path) -> None:
+    labels = np.array(truth.perturbations)
+    np.savez(
+        folder / "truth.npz",
+        perturbations=labels[1:],
+        genes=np.array(truth.genes),
+        effects=truth.effects[1:],
+        knockdown=truth.knockdown[1:],
+        guides=np.array(truth.guides),
+        guide_perturbation=labels[truth.guide_perturbation],
+        guide_efficacy=truth.guide_efficacy,
+    )
+    np.savez(folder / "gene_embedding.npz", genes=np.array(truth.genes), embedding=truth.embedding)
+
+
+def sample_blocks(truth: Simulation) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
+    """The cells in order, block by block: first cell, row ends within the block, gene indices int32, counts float32."""
+    from vccapp.data.simulation.sampling import sample_cells
+
+    perturbation = truth.guide_perturbation[truth.cell_guide]
+    efficacy = truth.guide_efficacy[truth.cell_guide]
+    size = max(1, BLOCK_VALUES // truth.n_genes)
+
+    def sample(first: int) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
+        rows = slice(first, min(first + size, truth.n_cells))
+        n_rows = rows.stop - first
+        indices = np.empty(n_rows * truth.n_genes, np.int32)
+        values = np.empty(n_rows * truth.n_genes, np.float32)
+        ends = np.empty(n_rows, np.int64)
+        written = sample_cells(
+            np.uint64(truth.seed),
+            first,
+            truth.cell_batch[rows],
+            truth.cell_depth[rows],
+            perturbation[rows],
+            truth.shares,
+            truth.effects,
+            efficacy[rows],
+            truth.dispersion,
+            indices,
+            values,
+            ends,
+        )
+        return first, ends, indices[:written], values[:written]
+
+    threads = min(8, os.cpu_count() or 1)
+    pool = ThreadPoolExecutor(threads)
+    starts = iter(range(0, truth.n_cells, size))
+    try:
+        waiting = deque(pool.submit(sample, first) for first in islice(starts, threads + 1))
+        while waiting:
+            block = waiting.popleft().result()
+            following = next(starts, None)
+            if following is not None:
+                waiting.append(pool.submit(sample, following))
+            yield block
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _write_cells(truth: Simulation, path: Path, *, compression: str | None, progress: Progress) -> None:
+    """An .h5ad, the matrix appended block by block."""
+    import h5py
+    import pandas as pd
+
+    from vccapp.data.h5ad import GrowingCsr, write_tables
+
+    with h5py.File(path, "w") as file:
+        x = GrowingCsr(file, n_genes=truth.n_genes, compression=compression)
+        for first, ends, indices, values in sample_blocks(truth):
+            x.append(values, indices, ends)
+            done = first + len(ends)
+            progress(done / truth.n_cells, f"{done:,} of {truth.n_cells:,} cells")
+        x.close()
+        width = len(str(truth.n_cells))
+        columns = {
+            "target_gene": (truth.guide_perturbation[truth.cell_guide], truth.perturbations),
+            "guide_id": (truth.cell_guide, truth.guides),
+            "batch": (truth.cell_batch, truth.batches),
+        }
+        obs = pd.DataFrame(
+            {name: pd.Categorical.from_codes(*column).remove_unused_categories() for name, column in columns.items()},
+            index=[f"cell_{i:0{width}d}" for i in range(1, truth.n_cells + 1)],
+        )
+        uns = {"simulated": True, "seed": truth.seed}
+        write_tables(file, obs=obs, var=pd.DataFrame(index=truth.genes), uns=uns)

@@ -1,0 +1,1 @@
+"""Predicted against real: all that Compare shows."""

@@ -1,0 +1,83 @@
+"""Single genes of one perturbation: means with intervals, and cells; control, real and predicted."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import csr_matrix
+
+from vccapp.data.schema import CONTROL
+from vccapp.evaluation.comparison.contender import Contender
+from vccapp.models.anchor import anchor_cells
+from vccapp.stats.index import Index
+
+MAX_CONTROLS = 4000
+"""Control cells that stand for all, taken at even steps; predicted cells are made from them."""
+Z = 1.96
+WHO = ("control", "real")
+
+
+def compute_gene_means(
+    index: Index, contenders: Sequence[Contender], *, perturbation: str, genes: Sequence[str]
+) -> pd.DataFrame:
+    """gene, source, mean, low, high (log1p): `control`, `real`, then each contender by name.
+
+    low and high bound the 95 % interval of the mean of the cells, from their variance and number; NaN for predictions,
+    of which only the mean is known.
+    """
+    at = [index.gene_position[gene] for gene in genes]
+    rows = index.rows([CONTROL, perturbation])
+    n_cells = index.perturbations["n_cells"].to_numpy()[rows]
+    means = index.array("mean")[rows][:, at]
+    errors = Z * np.sqrt(index.array("variance")[rows][:, at] / np.maximum(n_cells - 1, 1)[:, None])
+    frames = [
+        pd.DataFrame({"gene": genes, "source": who, "mean": mean, "low": mean - error, "high": mean + error})
+        for who, mean, error in zip(WHO, means, errors, strict=True)
+    ]
+    for own in contenders:
+        predicted = means[0] + own.only([perturbation]).deltas[0][at]
+        frames.append(
+            pd.DataFrame({"gene": genes, "source": own.name, "mean": predicted, "low": np.nan, "high": np.nan})
+        )
+    return pd.concat(frames, ignore_index=True)
+
+
+def sample_gene_cells(
+    index: Index,
+    contenders: Sequence[Contender],
+    values: dict[str, np.ndarray],
+    *,
+    groups: pd.Series,
+    perturbation: str,
+    stored: Mapping[str, csr_matrix],
+) -> pd.DataFrame:
+    """gene, source, value (log1p): cells of `control`, `real` and of each contender, for one perturbation.
+
+    values : of each gene, (n_cells,) log1p. groups : (n_cells,) categorical of perturbations. Predicted cells are
+    control cells scaled gene by gene until their mean is the predicted one, as a submission makes them; or those
+    `stored` for a contender by its key: (n, n_genes) log1p.
+    """
+    codes = groups.cat.codes.to_numpy()
+    controls, real = (np.flatnonzero(codes == groups.cat.categories.get_loc(who)) for who in (CONTROL, perturbation))
+    if len(controls) > MAX_CONTROLS:
+        controls = controls[np.linspace(0, len(controls) - 1, MAX_CONTROLS).astype(int)]
+    genes, at = list(values), [index.gene_position[gene] for gene in values]
+    block = np.column_stack([values[gene][controls] for gene in genes])
+    cells = {"control": block, "real": np.column_stack([values[gene][real] for gene in genes])}
+    for own in contenders:
+        if own.key in stored:
+            cells[own.name] = stored[own.key][:, at].toarray()
+        else:
+            wanted = index.control_mean[at] + own.only([perturbation]).deltas[0][at]
+            cells[own.name] = anchor_cells(csr_matrix(block), wanted).cells.toarray()
+    sources = pd.Categorical.from_codes(
+        np.concatenate([np.repeat(i, len(own) * len(genes)) for i, own in enumerate(cells.values())]), list(cells)
+    )
+    names = np.concatenate([np.tile(np.arange(len(genes)), len(own)) for own in cells.values()])
+    return pd.DataFrame(
+        {
+            "gene": pd.Categorical.from_codes(names, genes),
+            "source": sources,
+            "value": np.concatenate([own.ravel() for own in cells.values()]),
+        }
+    )

@@ -1,0 +1,58 @@
+"""Which of the real DEGs a prediction finds, when all it gives is a mean.
+
+A predicted pseudobulk has no p-values. So its k strongest genes by |delta| are held against the k real DEGs.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from vccapp.evaluation.comparison.contender import CEILING, Contender, half_deltas
+from vccapp.stats.index import Index
+
+FDR = 0.05
+CHANCE = "chance"
+
+
+def compute_overlap(index: Index, contenders: Sequence[Contender], *, labels: Sequence[str]) -> pd.DataFrame:
+    """perturbation, source, n_degs, shared, overlap, same_direction: one row a perturbation and source.
+
+    n_degs k : real genes with FDR < 0.05. shared : how many of them are among the k genes of largest |predicted delta|.
+    overlap : their share, NaN without DEGs. same_direction : of those shared, the share whose real delta has the sign.
+    The ceiling is the delta of one half of the real cells, held against the DEGs of all.
+    Chance is k over the number of genes.
+    """
+    significant = np.asarray(index.array("de/fdr")[index.rows(list(labels))]) < np.float32(FDR)
+    real = index.deltas(list(labels))
+    n_degs = significant.sum(axis=1)
+    n_genes = significant.shape[1]
+    given = {own.name: own.only(labels).deltas for own in contenders} | {CEILING: half_deltas(index, labels)[0]}
+    frames = []
+    for name, deltas in given.items():
+        shared = np.zeros(len(labels))
+        same = np.full(len(labels), np.nan)
+        for row, k in enumerate(n_degs):
+            top = np.argpartition(-np.abs(deltas[row]), k - 1)[:k] if k else []
+            own = top[significant[row, top]] if k else []
+            # A constant prediction has no strongest genes: what is found among ties is chance.
+            shared[row] = len(own) if np.ptp(deltas[row]) > 0 else np.nan
+            same[row] = (np.sign(deltas[row, own]) == np.sign(real[row, own])).mean() if len(own) else np.nan
+        frames.append(_frame(labels, name, n_degs, shared, same))
+    frames.append(_frame(labels, CHANCE, n_degs, n_degs**2 / n_genes, np.full(len(labels), 0.5)))
+    return pd.concat(frames, ignore_index=True)
+
+
+def _frame(labels: Sequence[str], name: str, n_degs: np.ndarray, shared: np.ndarray, same: np.ndarray) -> pd.DataFrame:
+    overlap = np.divide(shared, n_degs, out=np.full(len(labels), np.nan), where=n_degs > 0)
+    same = np.where(np.isnan(overlap), np.nan, same)
+    return pd.DataFrame(
+        {
+            "perturbation": list(labels),
+            "source": name,
+            "n_degs": n_degs,
+            "shared": shared,
+            "overlap": overlap,
+            "same_direction": same,
+        }
+    )

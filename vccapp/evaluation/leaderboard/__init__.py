@@ -1,0 +1,1 @@
+"""Scores of many runs: groups over seeds, ranks, differences, names of metrics."""

@@ -1,0 +1,192 @@
+"""One side of a comparison, real or predicted: pseudobulks, and what else is known of its cells.
+
+    real = real_profiles(index, labels)
+    predicted = predicted_profiles(index, deltas, labels)
+    frame = compute_metrics(real, predicted)                    # vccapp.evaluation.scoring.score
+
+Rows are perturbations sorted by name, without the control; columns are the genes of the data in order.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vccapp.data.schema import CONTROL
+from vccapp.errors import SpecError
+from vccapp.stats.index import Index
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+SIGNIFICANT = np.float32(0.05)
+"""A gene is a DEG where its FDR, as float32, is below."""
+
+
+@dataclass(frozen=True)
+class DeTable:
+    """DE of each perturbation against this side's own controls, by the 2025 definition: (n, n_genes) arrays.
+
+    fdr, lfc : float32, as the official scorer compares and ranks them; lfc is log2 of the ratio of expm1(mean log1p),
+    infinite where one of the two is zero. p_value : float64
+    """
+
+    p_value: np.ndarray
+    fdr: np.ndarray
+    lfc: np.ndarray
+
+    @property
+    def significant(self) -> np.ndarray:
+        return self.fdr < SIGNIFICANT
+
+
+@dataclass(frozen=True)
+class PooledTable:
+    """What the 2026 metrics look at, from counts: cells of the perturbations, compared with the real controls.
+
+    profile : (n, n_genes) float64, log1p of pooled counts scaled to a sum of 50,000
+    noise : (n,) float64, jackknife variance of the profile, summed over genes
+    control, control_noise : those of the real controls
+    fdr : (n, n_genes) float64, of the cells scaled to counts per million, over the genes that real controls express;
+    1 for the others. p_value : likewise, NaN for the others
+    lfc : (n, n_genes) float64, log2 of the ratio of mean counts per million
+    """
+
+    profile: np.ndarray
+    control: np.ndarray
+    noise: np.ndarray
+    control_noise: float
+    p_value: np.ndarray
+    fdr: np.ndarray
+    lfc: np.ndarray
+
+    @property
+    def effect(self) -> np.ndarray:
+        """(n, n_genes) profile minus that of the real controls."""
+        return self.profile - self.control
+
+    @property
+    def significant(self) -> np.ndarray:
+        return self.fdr < 0.05
+
+
+@dataclass(frozen=True)
+class Profiles:
+    """Perturbations of one side.
+
+    genes : (n_genes,) str; labels : n perturbations, sorted
+    means : (n, n_genes) float64 mean log1p; control_mean : (n_genes,) float64
+    de, pooled : None where the cells are not known
+    t_score : (n, n_genes) float64, Welch's t of cells against controls, log1p; None where not known
+    cells : some cells of each perturbation, (cells, dimensions) in a space that both sides share, see `cell_space`
+    """
+
+    genes: np.ndarray
+    labels: tuple[str, ...]
+    means: np.ndarray
+    control_mean: np.ndarray
+    de: DeTable | None = None
+    pooled: PooledTable | None = None
+    t_score: np.ndarray | None = None
+    cells: "tuple[np.ndarray | csr_matrix, ...] | None" = None
+
+    @cached_property
+    def deltas(self) -> np.ndarray:
+        """(n, n_genes) float64 means minus the control's."""
+        return self.means - self.control_mean
+
+    @cached_property
+    def delta_ranks(self) -> np.ndarray:
+        """(n, n_genes) float64 ranks of deltas within a perturbation, ties sharing their mean rank."""
+        order = np.argsort(self.deltas, axis=1)
+        ordered = np.take_along_axis(self.deltas, order, axis=1)
+        place = np.broadcast_to(np.arange(1.0, 1 + ordered.shape[1]), ordered.shape)
+        new = np.ones(ordered.shape, bool)
+        new[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+        last = np.ones(ordered.shape, bool)
+        last[:, :-1] = new[:, 1:]
+        first_place = np.maximum.accumulate(np.where(new, place, 0), axis=1)
+        last_place = np.minimum.accumulate(np.where(last, place, np.inf)[:, ::-1], axis=1)[:, ::-1]
+        ranks = np.empty_like(ordered)
+        np.put_along_axis(ranks, order, (first_place + last_place) / 2, axis=1)
+        return ranks
+
+
+def real_profiles(index: Index, labels: Sequence[str]) -> Profiles:
+    """The cells of an index, with DE; the precision is that of the index, float32."""
+    names = _sorted(labels)
+    rows = index.rows(list(names))
+    de = DeTable(*(index.array(f"de/{name}")[rows] for name in ("p_value", "fdr", "lfc_2025")))
+    means, control = index.means(list(names)), index.control_mean
+    return Profiles(
+        genes=index.genes["gene"].to_numpy(str),
+        labels=names,
+        means=means.astype(np.float64),
+        control_mean=np.asarray(control, dtype=np.float64),
+        de=de,
+        t_score=_welch(index, rows),
+    )
+
+
+def predicted_profiles(index: Index, deltas: np.ndarray, labels: Sequence[str]) -> Profiles:
+    """Predicted pseudobulks: the real control mean plus `deltas` (n, n_genes), rows in the order of `labels`.
+
+    Raises SpecError for deltas of another shape.
+    """
+    wanted = (len(labels), len(index.genes))
+    if deltas.shape != wanted:
+        msg = f"Predicted deltas have shape {deltas.shape}, but {wanted} is needed: perturbations x genes of the data."
+        raise SpecError(msg)
+    names = _sorted(labels)
+    position = {label: row for row, label in enumerate(labels)}
+    control = np.asarray(index.control_mean, dtype=np.float64)
+    means = control + np.asarray(deltas)[[position[name] for name in names]]
+    return Profiles(genes=index.genes["gene"].to_numpy(str), labels=names, means=means, control_mean=control)
+
+
+def half_profiles(index: Index, labels: Sequence[str]) -> tuple[Profiles, Profiles]:
+    """Two random halves of the real cells, each with its own half of the controls, as real and predicted.
+
+    What one half says of the other is the noise ceiling at half of the depth: a lower bound of what could be reached.
+    """
+    names = _sorted(labels)
+    rows, halves = index.rows(list(names)), index.array("half_mean")
+    [control] = index.rows([CONTROL])
+    genes, t_score = index.genes["gene"].to_numpy(str), _welch(index, rows)
+    first, second = (
+        Profiles(
+            genes=genes,
+            labels=names,
+            means=half[rows].astype(np.float64),
+            control_mean=half[control].astype(np.float64),
+            t_score=t_score,
+        )
+        for half in halves
+    )
+    return first, second
+
+
+def _sorted(labels: Sequence[str]) -> tuple[str, ...]:
+    """Raises SpecError for the control and for labels that occur twice."""
+    names = tuple(sorted(labels))
+    if len(set(names)) < len(names) or CONTROL in names:
+        msg = f"Perturbations to score are {', '.join(names[:5])} ...; name each once, and not the control {CONTROL}."
+        raise SpecError(msg)
+    return names
+
+
+def _welch(index: Index, rows: list[int]) -> np.ndarray:
+    """(n, n_genes) Welch's t of log1p values against the controls; 0 where neither varies."""
+    [control] = index.rows([CONTROL])
+    cells = index.perturbations["n_cells"].to_numpy(np.float64)
+    mean, variance = index.array("mean"), index.array("variance")  # the variance is that of the population
+
+    def squared_error(row: int | list[int]) -> np.ndarray:
+        spare = np.maximum(cells[row] - 1, 1)
+        return variance[row] / (spare if np.isscalar(row) else spare[:, None])
+
+    difference = mean[rows].astype(np.float64) - mean[control]
+    error = np.sqrt(squared_error(rows) + squared_error(control))
+    return np.divide(difference, error, out=np.zeros_like(difference), where=error > 0)

@@ -1,0 +1,1 @@
+"""Scores of pseudobulks and of files of cells, by our own computation."""

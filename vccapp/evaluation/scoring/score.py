@@ -1,0 +1,51 @@
+"""Scores of one side against another: a row a perturbation, a column a metric.
+
+frame = compute_metrics(real_profiles(index, labels), predicted_profiles(index, deltas, labels))
+means = summarise(frame)
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from vccapp.errors import SpecError
+from vccapp.evaluation.metrics import METRICS
+from vccapp.evaluation.profiles import Profiles
+
+
+def compute_metrics(real: Profiles, predicted: Profiles, names: Sequence[str] | None = None) -> pd.DataFrame:
+    """perturbation, n_degs (real ones; NaN where DE is not known) and one column a metric, NaN where undefined.
+
+    names : metrics; None takes all for which the sides hold what they need. Rows are sorted by perturbation.
+    Raises SpecError when the sides have other genes or perturbations, or lack what a metric needs.
+    """
+    if real.labels != predicted.labels:
+        differing = sorted(set(real.labels) ^ set(predicted.labels))
+        msg = f"Only one of the two sides has {', '.join(differing[:5])}; score the perturbations that both have."
+        raise SpecError(msg)
+    if not np.array_equal(real.genes, predicted.genes):
+        msg = (
+            f"The {len(predicted.genes):,} predicted genes are not the {len(real.genes):,} real ones in their order; "
+            "align them first."
+        )
+        raise SpecError(msg)
+    metrics = [METRICS[name] for name in names] if names is not None else [m for _, m in METRICS.items()]
+    known = [metric for metric in metrics if metric.is_known(real, predicted)]
+    if names is not None and len(known) < len(metrics):
+        missing = next(metric for metric in metrics if metric not in known)
+        msg = (
+            f"The metric {missing.name} needs {missing.needs}, which these sides do not have; "
+            "score files of cells to get it."
+        )
+        raise SpecError(msg)
+    table = real.de or real.pooled
+    degs = np.full(len(real.labels), np.nan) if table is None else table.significant.sum(axis=1)
+    columns = {metric.name: metric.compute(real, predicted) for metric in known}
+    return pd.DataFrame({"perturbation": real.labels, "n_degs": degs} | columns)
+
+
+def summarise(frame: pd.DataFrame) -> dict[str, float | None]:
+    """Mean of each metric over the perturbations that have it; None where none has."""
+    means = frame.drop(columns=["perturbation", "n_degs"]).mean()
+    return {name: float(value) if np.isfinite(value) else None for name, value in means.items()}

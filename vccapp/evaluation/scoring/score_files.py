@@ -1,0 +1,77 @@
+"""Scores of a file of predicted cells against a file of real ones, as a season's official scorer takes them.
+
+    frame = score_files(open_dataset(real), open_dataset(predicted), season="2025")
+
+Both files hold control cells and the same perturbations and genes. Everything is computed in float64, so the result is
+that of the official scorer on X in float64. On X in float32, as most files have it, the official scorer of 2025 rounds
+means to float32: its MAE and fold changes then differ by about 1e-7 of their size, and where two fold changes or two
+distances are nearly equal, a rank may differ. That of 2026 computes in float64 whatever X is.
+"""
+
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from vccapp.data.reading.dataset import Dataset
+from vccapp.errors import DataError
+from vccapp.evaluation.metrics import METRICS
+from vccapp.evaluation.scoring.cell_space import CellSpace, place_cells
+from vccapp.evaluation.scoring.columns import Cells, open_cells
+from vccapp.evaluation.scoring.profiles_2025 import profiles_2025
+from vccapp.evaluation.scoring.profiles_2026 import profiles_2026
+from vccapp.evaluation.scoring.score import compute_metrics
+from vccapp.progress import Progress, part, silent
+
+
+def score_files(
+    real: Dataset,
+    predicted: Dataset,
+    *,
+    season: Literal["2025", "2026"],
+    memory_bytes: int = 10**9,
+    space: CellSpace | None = None,
+    progress: Progress = silent,
+) -> pd.DataFrame:
+    """`compute_metrics` of the season's metrics and of those that need means only; a row a perturbation.
+
+    memory_bytes : for values; where there are more, files are read more than twice, some genes at a time.
+    space : where to compare cells too, by their energy distance; None leaves it out.
+
+    Raises DataError when the files differ in genes or perturbations, or hold other values than the season scores.
+    """
+    sides = []
+    for number, dataset in enumerate((real, predicted)):
+        sides.append(open_cells(dataset))
+        progress(0.1 * (number + 1), f"{dataset.path.name} looked through")
+    _check(*sides, season=season)
+    if season == "2025":
+        pair = [
+            profiles_2025(side, memory_bytes=memory_bytes, progress=part(progress, start, start + 0.35))
+            for side, start in zip(sides, (0.2, 0.55), strict=True)
+        ]
+    else:
+        pair = profiles_2026(*sides, memory_bytes=memory_bytes, progress=part(progress, 0.2, 0.9))
+    if space:
+        pair = place_cells(pair, sides, space)
+    wanted = {"means", "cells"} if space else {"means"}
+    names = [m.name for _, m in METRICS.items() if m.season == season or (m.needs in wanted and not m.season)]
+    frame = compute_metrics(*pair, names)
+    progress(1.0, f"{len(frame)} perturbations scored")
+    return frame
+
+
+def _check(real: Cells, predicted: Cells, *, season: str) -> None:
+    names = [side.dataset.path.name for side in (real, predicted)]
+    if not np.array_equal(real.dataset.genes, predicted.dataset.genes):
+        msg = f"{names[1]} does not have the genes of {names[0]} in their order; align it to them and score again."
+        raise DataError(msg)
+    differing = sorted(set(real.labels) ^ set(predicted.labels))
+    if differing:
+        some = ", ".join(differing[:5])
+        msg = f"Only one of {names[0]} and {names[1]} has cells of {some}; score files of the same perturbations."
+        raise DataError(msg)
+    for side in (real, predicted):
+        if season == "2026" and not side.is_counts:
+            msg = f"{side.dataset.path.name} holds log1p values, but 2026 scores counts; write counts to X."
+            raise DataError(msg)

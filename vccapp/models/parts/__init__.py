@@ -1,0 +1,1 @@
+"""What models are made of: features of genes, effects, baselines, knock-down. Nothing here is trained alone."""

@@ -1,0 +1,87 @@
+"""What the closed-form models share: a mean effect, what a model adds to it, and the knocked-down target.
+
+    delta(p) = m_p * mean_effect + deviation(p),    then the targets of p are set to their residual level
+
+m_p is the number of genes that p targets, so the effects of two genes add up. A model learns and predicts deviations
+alone. Its own targets are masked in each training perturbation (`vccapp.models.parts.knockdown`).
+"""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from vccapp.data.split import Split
+from vccapp.errors import SpecError
+from vccapp.models.base import Fitting, Model, targets
+from vccapp.models.parts.knockdown import mask_targets, measure_residual, positions_of, set_targets
+from vccapp.stats.index import Index
+
+MIN_TRAINED = 3
+"""Perturbations below which nothing can be told from noise."""
+
+
+class EffectModel(Model):
+    """A model of deviations from the mean effect."""
+
+    mean_effect: np.ndarray  # (n_genes,) float32, of one silenced gene, log1p units
+    residual: float | None  # share of control expression left on a target; None where it could not be measured
+
+    def learn(self, index: Index, split: Split, fitting: Fitting) -> None:
+        labels = list(split.train)
+        self.prepare(index)
+        used = [label for label, known in zip(labels, self.count_known(labels), strict=True) if known]
+        if len(used) < min(MIN_TRAINED, len(labels)) or not used:
+            raise SpecError(self.explain_lack(labels, used))
+        position = positions_of(self.genes)
+        self.residual = measure_residual(index, labels, position=position)
+        effects = mask_targets(index.deltas(used), used, position=position)
+        counts = count_targets(used)
+        self.mean_effect = (counts @ effects / (counts @ counts)).astype(np.float32)
+        self.learn_deviations(used, effects, index, fitting)
+
+    def predict_deltas(self, perturbations: list[str]) -> np.ndarray:
+        deltas = count_targets(perturbations)[:, None] * self.mean_effect + self.predict_deviations(perturbations)
+        position = positions_of(self.genes)
+        set_targets(deltas, perturbations, residual=self.residual, control_mean=self.control_mean, position=position)
+        return deltas
+
+    def coverage(self, perturbations: Sequence[str]) -> pd.DataFrame:
+        """As the base class; n_known counts the targets that the prediction depends on, beyond their knock-down."""
+        frame = super().coverage(perturbations)
+        return frame.assign(n_known=self.count_known(list(perturbations)))
+
+    def state(self) -> dict[str, np.ndarray]:
+        residual = np.nan if self.residual is None else self.residual
+        return {"mean_effect": self.mean_effect, "residual": np.array([residual])}
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        self.mean_effect = state["mean_effect"]
+        residual = float(state["residual"][0])
+        self.residual = None if np.isnan(residual) else residual
+
+    def explain_lack(self, labels: Sequence[str], used: Sequence[str]) -> str:
+        """Why too few training perturbations can be learnt from."""
+        return f"{self.label} can learn from {len(used)} of the {len(labels)} training perturbations; it needs more."
+
+    @abstractmethod
+    def prepare(self, index: Index) -> None:
+        """Get what `count_known` needs, before anything is learnt."""
+
+    @abstractmethod
+    def count_known(self, perturbations: Sequence[str]) -> list[int]:
+        """Targets of each perturbation that the model has something to go by. None known: the mean effect."""
+
+    @abstractmethod
+    def learn_deviations(self, labels: list[str], effects: np.ndarray, index: Index, fitting: Fitting) -> None:
+        """Learn from masked effects (n, n_genes) of perturbations with a known target; `mean_effect` is set."""
+
+    @abstractmethod
+    def predict_deviations(self, perturbations: list[str]) -> np.ndarray:
+        """(n, n_genes) to be added to the mean effect; zeros where no target is known."""
+
+
+def count_targets(perturbations: Sequence[str]) -> np.ndarray:
+    """(n,) float32 number of genes that each targets."""
+    return np.array([len(targets(label)) for label in perturbations], np.float32)

@@ -1,0 +1,40 @@
+"""Models that read a gene embedding: what they share."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from vccapp.models.parts.effects import EffectModel
+from vccapp.models.parts.features import EmbeddingSpec, Features
+from vccapp.stats.index import Index
+
+
+class EmbeddedModel(EffectModel):
+    """Deviations from the mean effect as a function of the targets' vectors."""
+
+    Spec = EmbeddingSpec
+    spec: EmbeddingSpec
+    features: Features
+
+    def prepare(self, index: Index) -> None:
+        self.features = Features.open(self.spec.embedding, index)
+
+    def count_known(self, perturbations: Sequence[str]) -> list[int]:
+        return self.features.count_known(perturbations)
+
+    def vectors(self, perturbations: Sequence[str]) -> np.ndarray:
+        """(n, d) float32; what the spec says of missing ones."""
+        return self.features.rows(perturbations, missing=self.spec.missing)
+
+    def explain_lack(self, labels: Sequence[str], used: Sequence[str]) -> str:
+        return (
+            f"The embedding {self.spec.embedding} has vectors for {len(used)} of the {len(labels)} training "
+            "perturbations, too few to learn from; choose an embedding that knows their genes."
+        )
+
+    def state(self) -> dict[str, np.ndarray]:
+        return super().state() | self.features.state()
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        super().restore(state)
+        self.features = Features.restore(state)

@@ -1,0 +1,96 @@
+"""What a network knows of a perturbation: one row of numbers for each label, from a gene embedding or a table.
+
+rows = EmbeddedRows(Features.open("default", index))       # the sum over the targets, and how many there are
+rows = TableRows(names, matrix)                            # rows of their own, e.g. one-hot over training targets
+rows.of(labels, missing="mean"), rows.count_known(labels)
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from vccapp.data.schema import CONTROL
+from vccapp.errors import SpecError
+from vccapp.models.base import targets
+from vccapp.models.parts.features import Features
+
+Missing = Literal["mean", "error"]
+
+
+class EmbeddedRows:
+    """Vectors of the targets summed, and the number of targets: without that, an unknown gene would look like none."""
+
+    def __init__(self, features: Features) -> None:
+        self.features = features
+
+    @property
+    def width(self) -> int:
+        return self.of([], missing="mean").shape[1]
+
+    def of(self, labels: Sequence[str], *, missing: Missing) -> np.ndarray:
+        """(n, d + 1) float32; a target without a vector counts as the mean gene, or is a SpecError."""
+        counts = np.array([len(targets(label)) for label in labels], np.float32)
+        return np.hstack([self.features.rows(labels, missing=missing), counts[:, None]])
+
+    def count_known(self, labels: Sequence[str]) -> list[int]:
+        return self.features.count_known(labels)
+
+    def state(self) -> dict[str, np.ndarray]:
+        return self.features.state()
+
+
+class TableRows:
+    """A row a name; a label of several genes that has no row of its own is the sum of theirs."""
+
+    def __init__(self, names: Sequence[str], matrix: np.ndarray, *, control: str = CONTROL) -> None:
+        self.names, self.matrix, self.control = tuple(names), np.asarray(matrix, np.float32), control
+        self._row = {name: i for i, name in enumerate(self.names)}
+        perturbed = [i for i, name in enumerate(self.names) if name != control]
+        self._mean = self.matrix[perturbed].mean(axis=0)
+
+    @classmethod
+    def one_hot(cls, labels: Sequence[str]) -> "TableRows":
+        """Over the targets of `labels`."""
+        genes = sorted({gene for label in labels for gene in targets(label)})
+        return cls(genes, np.eye(len(genes), dtype=np.float32))
+
+    @property
+    def width(self) -> int:
+        return self.matrix.shape[1]
+
+    def of(self, labels: Sequence[str], *, missing: Missing) -> np.ndarray:
+        """(n, d) float32. The control without a row is zeros; a gene without one is the mean row, or a SpecError."""
+        lacking = [label for label, n in zip(labels, self.count_known(labels), strict=True) if n < len(targets(label))]
+        if missing == "error" and lacking:
+            msg = (
+                f"The model has no row for {', '.join(lacking[:5])} ({len(lacking):,} perturbations), as it never saw "
+                "them; use a gene embedding, or missing = mean."
+            )
+            raise SpecError(msg)
+        out = np.zeros((len(labels), self.matrix.shape[1]), np.float32)
+        for i, label in enumerate(labels):
+            whole = self._row.get(self.control if label == CONTROL else label)
+            rows = [whole] if whole is not None else [self._row.get(gene) for gene in targets(label)]
+            for row in rows:
+                out[i] += self._mean if row is None else self.matrix[row]
+        return out
+
+    def count_known(self, labels: Sequence[str]) -> list[int]:
+        """Targets of each that have a row."""
+        return [
+            len(targets(label)) if label in self._row else sum(gene in self._row for gene in targets(label))
+            for label in labels
+        ]
+
+    def state(self) -> dict[str, np.ndarray]:
+        names = "\n".join([self.control, *self.names]).encode()
+        return {"row_names": np.frombuffer(names, np.uint8), "rows": self.matrix}
+
+
+def restore_rows(state: dict[str, np.ndarray]) -> EmbeddedRows | TableRows:
+    """What `state` of either gave."""
+    if "rows" not in state:
+        return EmbeddedRows(Features.restore(state))
+    control, *names = state["row_names"].tobytes().decode().split("\n")
+    return TableRows(names, state["rows"], control=control)

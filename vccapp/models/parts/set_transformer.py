@@ -1,0 +1,167 @@
+"""What the ST models share once they are fitted: a network over sets of control cells, and some controls to start from.
+
+A fitted model holds a sample of the data's controls, so it predicts deltas without the data; `cells` starts from the
+controls that it is given.
+"""
+
+import json
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+from scipy.sparse import csr_matrix
+
+from vccapp.models.base import Model, ModelSpec
+from vccapp.models.parts.label_rows import EmbeddedRows, TableRows, restore_rows
+
+if TYPE_CHECKING:
+    from vccapp.neural.state.net import StateNet
+
+N_CONTROLS = 512
+"""Control cells kept with a model: its deltas are means over so many."""
+VALUES_AT_ONCE = 2**24
+"""Predicted values in memory at a time: 64 MB."""
+MAX_VALUE = 14.0
+"""The original clips its cells to 0 .. 14."""
+
+
+class SetSpec(ModelSpec):
+    """The choices of how a fitted model predicts."""
+
+    missing: Literal["mean", "error"] = Field(
+        "mean",
+        description="A perturbation without a row of features: mean predicts that of a mean gene for it, error stops.",
+    )
+    cells: Literal["anchored", "network"] = Field(
+        "anchored",
+        description="Cells for a submission: anchored scales real control cells to the predicted means; network gives "
+        "the network's own values (0 to 14) for the genes that it models.",
+    )
+
+
+class SetTransformer(Model):
+    """Predicts sets of cells from sets of control cells. Subclasses learn, and say what is added to the network."""
+
+    Spec = SetSpec
+    spec: SetSpec
+    network: "StateNet"  # in eval mode
+    rows: EmbeddedRows | TableRows
+    set_size: int
+    columns: np.ndarray  # (n_inputs,) positions of the network's genes among the data's, -1 for those they lack
+    predicted: np.ndarray  # (n_predicted,) likewise, of the genes that it predicts
+    controls: np.ndarray  # (at most N_CONTROLS, n_inputs) float16
+    control_values: np.ndarray  # (the same, n_predicted) float16 log1p; `controls` where the inputs are these genes
+    control_batches: np.ndarray  # of each, its position in the network's list of batches; int64
+
+    @abstractmethod
+    def shift(self, perturbations: Sequence[str]) -> np.ndarray | None:
+        """(n, n_outputs) float32 deltas that the network's own come on top of; None: nothing."""
+
+    @abstractmethod
+    def complete(self, perturbations: Sequence[str], deltas: np.ndarray) -> np.ndarray:
+        """(n, n_genes) from deltas (n, n_predicted)."""
+
+    def predict_deltas(self, perturbations: list[str]) -> np.ndarray:
+        return self.complete(perturbations, self.network_deltas(perturbations))
+
+    def network_deltas(self, perturbations: Sequence[str], *, n_controls: int = N_CONTROLS) -> np.ndarray:
+        """(n, n_predicted) float32: means over cells predicted from the model's own controls, less those controls'."""
+        controls, batches = self.controls[:n_controls], self.control_batches[:n_controls]
+        sums = np.zeros((len(perturbations), len(self.predicted)), np.float32)
+        for rows in split_sets(len(controls), self.set_size):
+            at_once = max(1, VALUES_AT_ONCE // (len(rows) * len(self.predicted)))
+            for first in range(0, len(perturbations), at_once):
+                labels = perturbations[first : first + at_once]
+                cells = self._forward(controls[rows], labels, batches[rows], values=self.control_values[rows])
+                sums[first : first + at_once] += cells.sum(axis=1)
+        return sums / len(controls) - self.control_values[:n_controls].astype(np.float32).mean(axis=0)
+
+    def transform(self, controls: np.ndarray, perturbation: str, *, batches: np.ndarray | None = None) -> np.ndarray:
+        """Predicted cells (n, n_predicted) float32 of control cells (n, n_inputs), in sets of consecutive cells.
+
+        Only for networks whose inputs are the genes that they predict.
+        batches : (n,) positions in the network's list of batches; the first for all where not given
+        """
+        batches = np.zeros(len(controls), np.int64) if batches is None else batches
+        sets = split_sets(len(controls), self.set_size)
+        parts = [self._forward(controls[rows], [perturbation], batches[rows], values=controls[rows]) for rows in sets]
+        return np.concatenate([cells[0] for cells in parts])
+
+    def _forward(
+        self, controls: np.ndarray, perturbations: Sequence[str], batches: np.ndarray, *, values: np.ndarray
+    ) -> np.ndarray:
+        """(perturbations, cells, n_predicted) float32 from one set of controls (cells, n_inputs) for all of them."""
+        import torch
+
+        device = next(self.network.parameters()).device
+        features = self.rows.of(perturbations, missing=self.spec.missing)
+        shift = self.shift(perturbations)
+        n = len(perturbations)
+        with torch.inference_mode():
+            cells = self.network(
+                torch.from_numpy(controls.astype(np.float32)).to(device).expand(n, -1, -1),
+                torch.from_numpy(features).to(device),
+                torch.from_numpy(batches).to(device).expand(n, -1),
+                shift=None if shift is None else torch.from_numpy(shift).to(device),
+                values=torch.from_numpy(values.astype(np.float32)).to(device),
+            )
+            return (cells if self.network.decoder is None else self.network.decoder(cells)).cpu().numpy()
+
+    def cells(self, perturbation: str, controls: csr_matrix) -> csr_matrix:
+        """As the base class; or the network's own cells, and only the genes that it does not predict as there."""
+        anchored = super().cells(perturbation, controls)
+        if self.spec.cells == "anchored":
+            return anchored
+        inputs = np.zeros((controls.shape[0], len(self.columns)), np.float32)
+        inputs[:, self.columns >= 0] = controls[:, self.columns[self.columns >= 0]].toarray()
+        own = self.predicted >= 0
+        values = csr_matrix(np.clip(self.transform(inputs, perturbation)[:, own], 0, MAX_VALUE))
+        others = np.ones(len(self.genes), np.float32)
+        others[self.predicted[own]] = 0
+        placed = csr_matrix((values.data, self.predicted[own][values.indices], values.indptr), shape=anchored.shape)
+        cells = (anchored.multiply(others) + placed).tocsr()
+        cells.eliminate_zeros()
+        cells.sort_indices()
+        return cells.astype(np.float32)
+
+    def coverage(self, perturbations: Sequence[str]) -> pd.DataFrame:
+        """As the base class; n_known counts the targets that the network has features of."""
+        return super().coverage(perturbations).assign(n_known=self.rows.count_known(list(perturbations)))
+
+    def state(self) -> dict[str, np.ndarray]:
+        weights = {f"network.{name}": value.cpu().numpy() for name, value in self.network.state_dict().items()}
+        shape = json.dumps(asdict(self.network.shape) | {"set_size": self.set_size}).encode()
+        names = ["columns", "predicted", "controls", "control_batches"]
+        names += [] if self.control_values is self.controls else ["control_values"]
+        own = {name: getattr(self, name) for name in names} | {"shape": np.frombuffer(shape, np.uint8)}
+        return weights | own | {f"rows.{name}": value for name, value in self.rows.state().items()}
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        import torch
+
+        from vccapp.neural.state.net import StateNet
+        from vccapp.neural.state.shape import StateShape
+
+        shape = json.loads(state["shape"].tobytes())
+        self.set_size = shape.pop("set_size")
+        self.network = StateNet(StateShape(**shape)).eval()
+        self.network.load_state_dict({k: torch.from_numpy(v) for k, v in take(state, "network").items()})
+        self.rows = restore_rows(take(state, "rows"))
+        for name in ("columns", "predicted", "controls", "control_batches"):
+            setattr(self, name, state[name])
+        self.control_values = state.get("control_values", self.controls)
+
+
+def split_sets(n_cells: int, set_size: int) -> Iterator[np.ndarray]:
+    """Row numbers of each set of consecutive cells; the last may be smaller."""
+    for first in range(0, n_cells, set_size):
+        yield np.arange(first, min(first + set_size, n_cells))
+
+
+def take(state: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    """The arrays called '<prefix>.<name>', by name."""
+    return {key.removeprefix(prefix + "."): value for key, value in state.items() if key.startswith(prefix + ".")}

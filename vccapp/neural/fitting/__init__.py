@@ -1,0 +1,1 @@
+"""How networks learn: batches, the loop, its checkpoints, what it will take."""

@@ -1,0 +1,172 @@
+"""Tasks on the machines of a Ray cluster that already runs. This process must run on one of them.
+
+Every task gets one CPU and `memory_bytes`, so no machine is asked for more than it has. What a function carries (the
+handle of the dataset, groups, scaling: some MB) is put into the cluster once and handed to each task; the cells
+themselves are read by the task, from the shared file system.
+"""
+
+import math
+import signal
+import socket
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import cloudpickle
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from vccapp.errors import DataError, JobError, SpecError
+from vccapp.progress import Progress, silent
+from vccapp.stats.building.executor import Result, Task
+
+CONNECT_SECONDS = 5.0
+POLL_SECONDS = 0.5
+REPORT_SECONDS = 0.5
+IN_FLIGHT = 2
+"""Tasks handed out per slot, so that none waits for this process."""
+
+
+class RayExecutor:
+    """A connection to the cluster at `address` ('auto': the one on this machine, or host:port), for a `with` block.
+
+    paths : files and folders that every machine must see; memory_bytes : needed by one task
+    slots : tasks that the cluster runs at once; nodes : how many tasks each machine (its Ray node id) has finished
+
+    Raises JobError when there is no such cluster, or when none of its machines has a CPU and the memory.
+    """
+
+    def __init__(self, address: str, *, paths: Sequence[Path], memory_bytes: int) -> None:
+        self.paths = [Path(path) for path in paths]
+        self.nodes: Counter[str] = Counter()
+        _connect(address)
+        resources = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        self.slots = sum(_slots(found, memory_bytes) for found in resources)
+        if self.slots == 0:
+            ray.shutdown()
+            msg = (
+                f"None of the {len(resources)} machines of the Ray cluster at {address} has a CPU and "
+                f"{memory_bytes / 1e9:.1f} GB for a task; add a larger one (see `ray status`)."
+            )
+            raise JobError(msg)
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        self._board = ray.remote(num_cpus=0, scheduling_strategy=here)(Board)
+        self._call = ray.remote(num_cpus=1, memory=memory_bytes, scheduling_strategy="SPREAD")(_call)
+
+    def __enter__(self) -> "RayExecutor":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        ray.shutdown()
+
+    def map(
+        self, function: Callable[[Task, Progress], Result], tasks: Sequence[Task], *, progress: Progress = silent
+    ) -> Iterator[Result]:
+        """As `Executor.map`. A machine that is lost has its tasks done by another; tasks end with this process."""
+        # As bytes, because arrays that Ray unpacks itself are read-only, which compiled code takes for another type.
+        carried = ray.put(cloudpickle.dumps(function))
+        board = self._board.remote(len(tasks))
+        waiting, running = deque(enumerate(tasks)), deque()
+        try:
+            while waiting or running:
+                while waiting and len(running) < IN_FLIGHT * self.slots:
+                    running.append(self._call.remote(carried, *waiting.popleft(), board, self.paths))
+                ready, _ = ray.wait([running[0]], timeout=POLL_SECONDS)
+                fraction, message = _fetch(board.read.remote())
+                progress(fraction, message)
+                if ready:
+                    node, result = _fetch(running.popleft())
+                    self.nodes[node] += 1
+                    yield result
+        finally:
+            for task in running:
+                ray.cancel(task, force=True)
+
+
+class Board:
+    """How far every task of one `map` is: an actor, beside the caller, that tasks write to."""
+
+    def __init__(self, n_tasks: int) -> None:
+        self._fractions = [0.0] * n_tasks
+        self._message = "waiting for the cluster"
+
+    def report(self, number: int, fraction: float, message: str) -> None:
+        self._fractions[number] = fraction
+        self._message = message or self._message
+
+    def read(self) -> tuple[float, str]:
+        """The mean fraction, and the latest message with the number of tasks that have ended."""
+        ended = sum(fraction >= 1 for fraction in self._fractions)
+        n_tasks = len(self._fractions)
+        return sum(self._fractions) / n_tasks, f"{self._message} ({ended} of {n_tasks} parts done)"
+
+
+def _call(carried: bytes, number: int, task: Any, board: Any, paths: Sequence[Path]) -> tuple[str, Any]:
+    """Runs on a machine of the cluster: the id of its node, and the function's result."""
+    missing = [path for path in paths if not path.exists()]
+    if missing:
+        msg = (
+            f"{missing[0]} is not on {socket.gethostname()}, a machine of the Ray cluster; keep data and VCCAPP_HOME "
+            "on a file system that all of them mount at the same place."
+        )
+        raise DataError(msg)
+    reported = 0.0
+
+    def progress(fraction: float, message: str = "") -> None:
+        nonlocal reported
+        if fraction >= 1 or time.monotonic() - reported > REPORT_SECONDS:
+            reported = time.monotonic()
+            board.report.remote(number, fraction, message)
+
+    return ray.get_runtime_context().get_node_id(), cloudpickle.loads(carried)(task, progress)
+
+
+def _fetch(reference: Any) -> Any:
+    """The value of a Ray reference. Raises what its task raised, or JobError where the task was lost."""
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause from error
+    except ray.exceptions.RayError as error:
+        reason = " ".join(str(error).split())[:200]
+        msg = f"The Ray cluster lost a task ({reason}); look at `ray status`, then start it again: it goes on."
+        raise JobError(msg) from error
+
+
+def _slots(resources: dict[str, float], memory_bytes: int) -> int:
+    """Tasks that a machine with these resources runs at once."""
+    return int(min(resources.get("CPU", 0), resources.get("memory", math.inf) // memory_bytes))
+
+
+def _connect(address: str) -> None:
+    """Join the cluster. Raises SpecError for an address of another form, JobError when nothing answers there."""
+    if address != "auto":
+        host, colon, port = address.rpartition(":")
+        if not (colon and host and port.isdecimal()):
+            msg = f"'{address}' is no address of a Ray cluster; write HOST:PORT, as `ray start` prints it, or auto."
+            raise SpecError(msg)
+    terminate = signal.getsignal(signal.SIGTERM)
+    try:
+        if address != "auto":  # Ray itself would try for minutes
+            socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
+        ray.init(
+            address,
+            log_to_driver=False,
+            logging_level="ERROR",
+            configure_logging=False,
+            runtime_env={"env_vars": {"NUMBA_NUM_THREADS": "1"}},
+        )
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        msg = (
+            f"No Ray cluster is to be had at {address} ({reason}); on one of its machines name the address that "
+            "`ray start --head` printed."
+        )
+        raise JobError(msg) from error
+    finally:
+        # Ray takes SIGTERM for itself; a job is stopped by it.
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, terminate)

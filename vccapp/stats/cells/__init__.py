@@ -1,0 +1,1 @@
+"""Cells as models read them: chosen genes in memory, vectors of cells, preprocessed files."""

@@ -1,0 +1,154 @@
+"""Embeddings of cells beside the index: an array (n_cells, d) a name, as `obsm` keeps them in an h5ad.
+
+write_pca(index, n_components=50)                     # "X_pca"
+import_cell_embedding(dataset, index, "X_emb")        # obsm["X_emb"] of the data's own file
+rows = open_cell_embedding(index, "X_pca")            # memory-mapped (n_cells, d) float32
+list_cell_embeddings(index)
+
+<index>/embeddings/<name>/values.npy, embedding.json {"method", "settings", ...}
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vccapp.data.atomic import read_json, write_folder, write_json
+from vccapp.data.reading.dataset import Dataset
+from vccapp.data.reading.files import open_store, reading
+from vccapp.errors import DataError, SpecError
+from vccapp.progress import Progress, silent
+from vccapp.stats.cells.matrix import CellMatrix, choose_genes, open_cell_matrix
+from vccapp.stats.index import Index
+
+BLOCK_VALUES = 2**24
+"""Values of cells in memory at a time: 64 MB."""
+
+
+def open_cell_embedding(index: Index, name: str) -> np.ndarray:
+    """(n_cells, d) float32, memory-mapped. Raises SpecError when the data have no such embedding."""
+    known = list_cell_embeddings(index)
+    if name not in known:
+        msg = (
+            f"The data have no cell embedding '{name}' (there are: {', '.join(known) or 'none'}); make it with "
+            "`vccapp model embed`."
+        )
+        raise SpecError(msg)
+    return np.load(_folder(index, name) / "values.npy", mmap_mode="r")
+
+
+def list_cell_embeddings(index: Index) -> dict[str, dict[str, Any]]:
+    """What is known of each, by name."""
+    return {path.parent.name: read_json(path) for path in sorted(index.folder.glob("embeddings/*/embedding.json"))}
+
+
+def write_cell_embedding(
+    index: Index,
+    name: str,
+    *,
+    width: int,
+    blocks: Iterator[tuple[int, np.ndarray]],
+    about: dict[str, Any],
+    files: Callable[[Path], None] | None = None,
+) -> Path:
+    """Write (first cell, (n, width)) blocks, and what `files` writes beside them; returns the folder."""
+    with write_folder(_folder(index, name)) as beside:
+        shape = (int(index.meta["n_cells"]), width)
+        values = np.lib.format.open_memmap(beside / "values.npy", mode="w+", dtype=np.float32, shape=shape)
+        for first, block in blocks:
+            values[first : first + len(block)] = block
+        values.flush()
+        del values
+        if files is not None:
+            files(beside)
+        write_json(beside / "embedding.json", about | {"width": width})
+    return _folder(index, name)
+
+
+def import_cell_embedding(dataset: Dataset, index: Index, key: str, *, progress: Progress = silent) -> Path:
+    """Take an array of numbers from obsm of the data's file (or files, one after the other), under its own name.
+
+    Raises DataError when a file has no such array, or it holds values that are not numbers.
+    """
+    widths = set()
+    for path in dataset.paths:
+        with reading(path), open_store(path) as store:
+            obsm = store.get("obsm", {})
+            known = {name: obsm[name].shape[1] for name in obsm if len(getattr(obsm[name], "shape", ())) == 2}
+            if key not in known:
+                msg = f"{path.name} has no array '{key}' in obsm (has: {', '.join(known) or 'none'}); name another."
+                raise DataError(msg)
+            widths.add(known[key])
+    if len(widths) > 1:
+        msg = f"obsm['{key}'] has {sorted(widths)} columns in these files; embed them together."
+        raise DataError(msg)
+    [width] = widths
+    step = max(1, BLOCK_VALUES // width)
+
+    def read() -> Iterator[tuple[int, np.ndarray]]:
+        start = 0
+        for path in dataset.paths:
+            with reading(path), open_store(path) as store:
+                values = store["obsm"][key]
+                for first in range(0, values.shape[0], step):
+                    block = np.asarray(values[first : first + step], np.float32)
+                    if not np.isfinite(block).all():
+                        msg = f"obsm['{key}'] of {path.name} has values that are no numbers; mend them first."
+                        raise DataError(msg)
+                    yield start + first, block
+                    progress((start + first) / dataset.n_cells, f"Reading obsm['{key}']")
+                start += values.shape[0]
+
+    about = {"method": "obsm", "file": dataset.path.name}
+    return write_cell_embedding(index, key, width=width, blocks=read(), about=about)
+
+
+def write_pca(
+    index: Index,
+    *,
+    n_components: int = 50,
+    n_genes: int = 2000,
+    name: str = "X_pca",
+    memory_bytes: int = 2 * 10**9,
+    progress: Progress = silent,
+) -> Path:
+    """Principal components of the log1p values of variable genes, exact, in two passes over the cells.
+
+    The first sums the products of genes (n_genes^2 numbers), the second projects.
+    """
+    genes = choose_genes(index, n_genes)
+    matrix = open_cell_matrix(index, genes, memory_bytes=memory_bytes // 2)
+    n_cells = matrix.shape[0]
+    n_components = min(n_components, len(genes), n_cells)
+    total, products = np.zeros(len(genes)), np.zeros((len(genes), len(genes)))
+    for first, block in iter_rows(matrix):
+        total += block.sum(axis=0, dtype=np.float64)
+        products += block.T @ block
+        progress(0.7 * first / n_cells, "Summing products of genes")
+    mean = total / n_cells
+    values, vectors = np.linalg.eigh(products / n_cells - np.outer(mean, mean))
+    vectors = vectors[:, ::-1][:, :n_components]
+    vectors *= np.where(vectors[np.abs(vectors).argmax(axis=0), np.arange(n_components)] < 0, -1, 1)
+    offset = (mean @ vectors).astype(np.float32)
+    projection = vectors.astype(np.float32)
+
+    def project() -> Iterator[tuple[int, np.ndarray]]:
+        for first, block in iter_rows(matrix):
+            yield first, block @ projection - offset
+            progress(0.7 + 0.3 * first / n_cells, "Projecting the cells")
+
+    explained = values[::-1][:n_components].clip(0) / max(values.clip(0).sum(), 1e-30)
+    about = {"method": "pca", "genes": len(genes), "explained": explained.round(6).tolist()}
+    return write_cell_embedding(index, name, width=n_components, blocks=project(), about=about)
+
+
+def iter_rows(matrix: CellMatrix) -> Iterator[tuple[int, np.ndarray]]:
+    """(first cell, (n, n_genes) float32 log1p) over all cells."""
+    step = max(1, BLOCK_VALUES // max(matrix.shape[1], 1))
+    for first in range(0, matrix.shape[0], step):
+        yield first, matrix.rows(np.arange(first, min(first + step, matrix.shape[0])))
+
+
+def _folder(index: Index, name: str) -> Path:
+    return index.folder / "embeddings" / name

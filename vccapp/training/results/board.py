@@ -1,0 +1,126 @@
+"""What the leaderboard is made of: every stored score of every finished run, as the frames of `evaluation.leaderboard`.
+
+    board = load_board(settings, dataset=fingerprint).only(part="test", scorer="pseudobulks")
+    board.tables["20261121-142233-state-a1b2"]      # perturbation and one column a metric
+
+Nothing is computed here. Runs have our own scores from the end of their training; those of the official scorers exist
+where somebody asked for them.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import pandas as pd
+
+from vccapp.models.base import MODELS
+from vccapp.settings import Settings
+from vccapp.training.record import RunRecord, list_runs, load_run
+from vccapp.training.results.scores import Score, list_scores, load_score
+
+PSEUDOBULKS = "pseudobulks"
+SCORERS = {
+    PSEUDOBULKS: "own, of pseudobulks",
+    "vccapp": "own, of cells",
+    "cell-eval": "cell-eval (2025)",
+    "cell-eval2": "cell-eval2 (2026)",
+}
+OFFICIAL = ("cell-eval", "cell-eval2")
+PARTS = ("test", "val")
+"""The part that models are judged by first."""
+MARKS = {"control_mean": "control mean", "perturbation_mean": "perturbation mean", "ceiling": "ceiling"}
+OFFICIAL_BASELINE = "official baseline"
+WHERE = ["run", "part", "scorer"]
+ENTRY = [
+    *("title", "model", "label", "params", "seed", "created", "dataset", "split", "split_key", "version", "settings"),
+    *("panel", "n_perturbations"),
+]
+
+
+@dataclass(frozen=True)
+class Board:
+    """Frames of `vccapp.evaluation.leaderboard.ranking`: entries, values, marks; all also by part and scorer.
+
+    values and marks also by scale: raw, and of official scores scaled and clipped
+    stored : the scores of each perturbation, by run, part and scorer
+    """
+
+    entries: pd.DataFrame
+    values: pd.DataFrame
+    marks: pd.DataFrame
+    stored: dict[tuple[str, ...], pd.DataFrame]
+
+    @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """By run, of a board of one part and scorer."""
+        return {run: self.stored[run, *where] for run, *where in self.entries[WHERE].itertuples(index=False)}
+
+    def only(self, *, scale: str = "raw", **wanted: str) -> Self:
+        """The rows of one part, scorer and scale."""
+
+        def keep(frame: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
+            for name, value in names.items():
+                frame = frame[frame[name] == value]
+            return frame.reset_index(drop=True)
+
+        scaled = wanted | {"scale": scale}
+        return type(self)(keep(self.entries, wanted), keep(self.values, scaled), keep(self.marks, scaled), self.stored)
+
+
+def load_board(settings: Settings, *, dataset: str | None = None, runs: Sequence[str] | None = None) -> Board:
+    """Scores of the finished runs, of those on a dataset, or of the runs named. Raises SpecError for an unknown run."""
+    chosen = list_runs(settings) if runs is None else [load_run(run, settings) for run in runs]
+    known = {run.id: run for run in chosen if run.state == "finished"}
+    entries, values, marks, stored = [], [], [], {}
+    for score in list_scores(settings, dataset=dataset):
+        if score.run in known:
+            run, where = known[score.run], (score.run, score.part, score.scorer)
+            stored[where] = load_score(run, score.scorer, score.part)[1]
+            entries.append([*where, *_entry(run, score, stored[where]["perturbation"])])
+            values += [(*where, *value) for value in _values(score)]
+            marks += [(*where, "raw", *mark) for mark in _marks(run, score)]
+    return Board(
+        pd.DataFrame(entries, columns=[*WHERE, *ENTRY]),
+        pd.DataFrame(values, columns=[*WHERE, "scale", "metric", "value"]).astype({"value": float}),
+        pd.DataFrame(marks, columns=[*WHERE, "scale", "name", "metric", "value"]).astype({"value": float}),
+        stored,
+    )
+
+
+def fingerprint_of(value: Any) -> str:
+    """A short name for a JSON value."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _entry(run: RunRecord, score: Score, perturbations: pd.Series) -> list[Any]:
+    """The fields of ENTRY."""
+    spec = run.spec
+    split = {name: sorted(getattr(run.split, name)) for name in ("train", "val", "test")}
+    return [
+        *(spec.title, spec.model, MODELS[spec.model].label, json.dumps(spec.params, sort_keys=True), spec.seed),
+        *(run.created, spec.dataset, run.split.name, fingerprint_of(split), score.version),
+        *(json.dumps(score.settings, sort_keys=True), fingerprint_of(sorted(perturbations)), score.n_perturbations),
+    ]
+
+
+def _values(score: Score) -> Iterator[tuple[str, str, float | None]]:
+    """Scale, metric and value."""
+    for metric, value in score.means.items():
+        yield "raw", metric, value
+    for metric, scaled in score.scaled.items():
+        yield "scaled", metric, scaled.raw
+        yield "clipped", metric, scaled.clipped
+
+
+def _marks(run: RunRecord, score: Score) -> Iterator[tuple[str, str, float | None]]:
+    """Name, metric and value of floors and ceiling."""
+    if score.scorer in OFFICIAL:
+        for metric, value in score.baseline.items():
+            yield OFFICIAL_BASELINE, metric, value
+    if score.scorer != PSEUDOBULKS:
+        return
+    for who, name in MARKS.items():
+        for metric, value in run.metrics.get(score.part, {}).get(who, {}).items():
+            yield name, metric, value

@@ -1,0 +1,84 @@
+"""Our own scores of predicted pseudobulks, stored at the end of every training beside what other scorers say later."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+import vccapp
+from vccapp.data.atomic import write_file
+from vccapp.data.split import Split
+from vccapp.evaluation.profiles import half_profiles, predicted_profiles, real_profiles
+from vccapp.evaluation.scoring.score import compute_metrics, summarise
+from vccapp.models.base import make_model
+from vccapp.stats.index import Index
+from vccapp.training.record import BASELINES, CEILING, Part, RunRecord
+from vccapp.training.results.scores import Score, write_score
+
+REFERENCES = "references-{part}.parquet"
+
+
+def write_references(run: RunRecord, part: Part, tables: Mapping[str, pd.DataFrame]) -> Path:
+    """Store what stands beside a run: the tables of `compute_metrics` of the baselines and the ceiling, by name."""
+    path = run.folder / "scores" / REFERENCES.format(part=part)
+    every = pd.concat([table.assign(source=name) for name, table in tables.items()], ignore_index=True)
+    with write_file(path) as beside:
+        every.to_parquet(beside, index=False)
+    return path
+
+
+def load_references(run: RunRecord, part: Part) -> dict[str, pd.DataFrame]:
+    """The stored tables of the run's model, of the baselines and of the ceiling; empty where there are none."""
+    path = run.folder / "scores" / REFERENCES.format(part=part)
+    if not path.exists():
+        return {}
+    every = pd.read_parquet(path)
+    return {str(name): own.drop(columns="source") for name, own in every.groupby("source", sort=False)}
+
+
+def write_own_scores(
+    run: RunRecord, index: Index, part: Part, table: pd.DataFrame, *, baseline: dict[str, float | None], seconds: float
+) -> Path:
+    """Store the scores of each perturbation of a part. table : of `compute_metrics`; baseline : means of the floor."""
+    cells = index.perturbations.set_index("perturbation")["n_cells"]
+    score = Score(
+        run=run.id,
+        scorer="pseudobulks",
+        version=vccapp.__version__,
+        settings={},
+        part=part,
+        created=datetime.now(UTC),
+        n_perturbations=len(table),
+        n_cells={"real": int(cells.loc[table["perturbation"]].sum()), "control": int(cells.iloc[0])},
+        seconds=seconds,
+        means=summarise(table),
+        baseline=baseline,
+    )
+    return write_score(run, score, table)
+
+
+def compute_all_scores(
+    index: Index, split: Split, model: str, labels: Sequence[str], deltas: np.ndarray
+) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Name and scores of each perturbation (`compute_metrics`): of the model's deltas, of the baselines, of CEILING."""
+    yield model, compute_own_scores(index, labels, deltas)
+    yield from compute_reference_scores(index, split, model, labels)
+
+
+def compute_own_scores(index: Index, labels: Sequence[str], deltas: np.ndarray) -> pd.DataFrame:
+    """Scores of predicted deltas (n, n_genes), a row a perturbation."""
+    return compute_metrics(real_profiles(index, labels), predicted_profiles(index, deltas, labels))
+
+
+def compute_reference_scores(
+    index: Index, split: Split, model: str, labels: Sequence[str]
+) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Name and scores of the baselines other than `model`, and of CEILING."""
+    real = real_profiles(index, labels)
+    for name in BASELINES:
+        if name != model:
+            predicted = make_model(name).fit(index, split).predict(labels)
+            yield name, compute_metrics(real, predicted_profiles(index, predicted, labels))
+    yield CEILING, compute_metrics(*half_profiles(index, labels))

@@ -1,0 +1,257 @@
+"""A report of scored runs: one HTML file that opens without a network and says how each of its numbers came to be.
+
+write_report(["20261121-142233-state-a1b2", ...], Path("report.html"), settings, part="test")
+"""
+
+import json
+import platform
+import shlex
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import pandas as pd
+
+import vccapp
+from vccapp.data.atomic import write_file
+from vccapp.data.split import Split
+from vccapp.data.workspace import Record, list_datasets
+from vccapp.errors import SpecError
+from vccapp.evaluation.leaderboard.metric_names import best_of, label_metric
+from vccapp.evaluation.leaderboard.metric_view import view_metric
+from vccapp.evaluation.leaderboard.ranking import (
+    explain_differences,
+    group_seeds,
+    name_groups,
+    tabulate,
+    tell_differences,
+)
+from vccapp.figures.report import Section, render_report
+from vccapp.figures.scores import difference_rows, leaderboard_dots, split_lines
+from vccapp.settings import Settings
+from vccapp.training.record import RunRecord, RunSpec, load_run
+from vccapp.training.results.board import OFFICIAL, PSEUDOBULKS, SCORERS, Board, load_board
+from vccapp.training.results.entered import list_results
+
+TICKS = 600
+"""Differences of single perturbations drawn in one figure; each is a piece of SVG."""
+PACKAGES = ("numpy", "scipy", "pandas", "torch", "anndata")
+
+
+def write_report(
+    runs: Sequence[str],
+    out: Path,
+    settings: Settings,
+    *,
+    part: str = "test",
+    scorer: str = PSEUDOBULKS,
+    reference: str | None = None,
+    metrics: Sequence[str] | None = None,
+) -> Path:
+    """Write `make_report` to a file, atomically."""
+    text = make_report(runs, settings, part=part, scorer=scorer, reference=reference, metrics=metrics, out=out)
+    with write_file(out) as beside:
+        beside.write_text(text, encoding="utf-8")
+    return out
+
+
+def make_report(
+    runs: Sequence[str],
+    settings: Settings,
+    *,
+    part: str = "test",
+    scorer: str = PSEUDOBULKS,
+    reference: str | None = None,
+    metrics: Sequence[str] | None = None,
+    out: Path | str = "report.html",
+) -> str:
+    """HTML of what `scorer` says of a part of these runs, compared with the run `reference` (None: the first).
+
+    metrics : those to show, the first ranks the rows; None takes all
+    Raises SpecError for an unknown run or metric, and when the scorer has not scored this part of one of the runs.
+    """
+    board = load_board(settings, runs=runs).only(part=part, scorer=scorer)
+    known = board.entries["run"].tolist()
+    if not known and not runs:
+        msg = f"No run has scores of {scorer} on its {part} part; train one first (vccapp train start)."
+        raise SpecError(msg)
+    missing = [run for run in (*runs, *([reference] if reference else [])) if run not in known]
+    if missing:
+        msg = (
+            f"{scorer} has not scored the {part} part of {', '.join(missing[:3])}; leave it out, choose another part "
+            "or scorer, or score it first (vccapp eval official)."
+        )
+        raise SpecError(msg)
+    board = replace(board, entries=group_seeds(board.entries))
+    groups = board.entries.set_index("run")["group"]
+    # The same model and seed trained twice counts once, so the run named may not be the one that stands.
+    own = groups.get(reference or runs[0], groups.iloc[0])
+    records = [load_run(run, settings) for run in board.entries["run"]]
+    used = {run.spec.dataset for run in records}
+    data = [record for record in list_datasets(settings) if record.fingerprint in used]
+    simulated = " · SIMULATED cells, not measured" if any(record.simulated for record in data) else ""
+    shown = check_metrics(board, metrics)
+    now = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    return render_report(
+        f"Scores on the {part} part, {SCORERS[scorer]}",
+        f"{len(groups)} runs · made {now} by vccapp {vccapp.__version__}{simulated}",
+        [
+            _leaderboard(board, shown, reference=own, scorer=scorer),
+            *(_metric(board, metric, reference=own) for metric in shown),
+            *_entered(settings, runs),
+            _origin(board, records, data),
+            _commands(
+                records,
+                data,
+                report_words(runs, part=part, scorer=scorer, reference=reference, metrics=metrics, out=out),
+                part=part,
+                scorer=scorer,
+            ),
+        ],
+    )
+
+
+def train_words(spec: RunSpec) -> list[str]:
+    """`vccapp train start` of a run."""
+    words = ["vccapp", "train", "start", spec.model, "--split", spec.split, "--seed", str(spec.seed)]
+    for name, value in spec.params.items():
+        words += ["--set", f"{name}={value if isinstance(value, str) else json.dumps(value)}"]
+    return words + (["--title", spec.title] if spec.title else [])
+
+
+def report_words(
+    runs: Sequence[str],
+    *,
+    part: str,
+    scorer: str,
+    reference: str | None,
+    metrics: Sequence[str] | None = None,
+    out: Path | str = "report.html",
+) -> list[str]:
+    """`vccapp eval report` of these choices."""
+    words = ["vccapp", "eval", "report", *runs, "--part", part, "--scorer", scorer]
+    words += ["--reference", reference] if reference else []
+    words += [word for name in metrics or () for word in ("--metric", name)]
+    return [*words, "--out", str(out)]
+
+
+def check_metrics(board: Board, metrics: Sequence[str] | None) -> list[str]:
+    """The metrics asked, or all that the board has. Raises SpecError for one that it has not."""
+    known = list(dict.fromkeys(board.values.dropna(subset="value")["metric"]))
+    if unknown := [name for name in metrics or () if name not in known]:
+        msg = f"The scores have no metric {', '.join(unknown)}; they have {', '.join(known)}."
+        raise SpecError(msg)
+    return list(metrics or known)
+
+
+def _leaderboard(board: Board, metrics: list[str], *, reference: str, scorer: str) -> Section:
+    frames = board.entries, board.values, board.marks
+    names, why = name_groups(board.entries), explain_differences(board.entries, reference)
+    ends = {name: best_of(name) for name in metrics}
+    tables = [tabulate(*frames, metrics=ends, reference=reference, scaled=False)]
+    text = "Mean over perturbations and seeds, ± the spread over seeds. "
+    if scorer == PSEUDOBULKS:
+        tables.append(tabulate(*frames, metrics=ends, reference=reference, scaled=True))
+        text += (
+            "Own computation on predicted pseudobulks, no official score. The second table is scaled: 0 is the mean of "
+            "the training perturbations, 1 one half of the real cells against the "
+            "other, so at half their depth; where that is not better than 0, nothing is scaled. "
+        )
+    elif scorer in OFFICIAL:
+        text += "As the official scorer gave them, run whole. "
+    text += "PDS depends on n, the number of perturbations that are told apart."
+    told = tell_differences(why, names[reference])
+    return Section(
+        "Leaderboard", text, warnings=[told] if told else [], tables=[_headed(table, metrics) for table in tables]
+    )
+
+
+def _metric(board: Board, metric: str, *, reference: str) -> Section:
+    view = view_metric(board.entries, board.values, board.marks, board.tables, metric=metric, reference=reference)
+    label, best = label_metric(metric), best_of(metric)
+    n = len(view.table)
+    note = f"{'more' if best == 'high' else 'less'} is better; n = {n} perturbations; ticks: single runs"
+    dots = leaderboard_dots(view.groups, view.runs, view.marks, label=label, note=note)
+    charts = [(dots, f"{label} of {len(view.groups)} rows")]
+    tables = []
+    if len(view.differences):
+        own = name_groups(board.entries)[reference]
+        pairs = view.pairs if len(view.pairs) <= TICKS else view.pairs.iloc[:: -(-len(view.pairs) // TICKS)]
+        drawn = difference_rows(view.differences, pairs, best=best, reference=own, label=label)
+        charts.append((drawn, f"Differences in {label} from {own}, with 95 % intervals"))
+        tables.append(view.differences.rename(columns={"label": "row", "p_holm": "p (Holm)"}))
+    if view.splits["split"].nunique() > 1:
+        charts.append((split_lines(view.splits, label=label), f"{label} on each split"))
+    folded = {f"Each perturbation, {label}": view.table} if n else {}
+    return Section(label, charts=charts, tables=tables, folded=folded)
+
+
+def _entered(settings: Settings, runs: Sequence[str]) -> list[Section]:
+    rows = [
+        result.model_dump(include={"date", "season", "phase", "scale"}) | result.scores | {"note": result.note}
+        for result in list_results(settings)
+        if result.run in runs
+    ]
+    if not rows:
+        return []
+    text = "What a challenge's leaderboard said of submissions of these runs; typed in, not computed here."
+    return [Section("Official results, entered by hand", text, tables=[pd.DataFrame(rows)])]
+
+
+def _origin(board: Board, records: list[RunRecord], data: list[Record]) -> Section:
+    """Data, splits, runs and versions."""
+    sources = pd.DataFrame(
+        [
+            {"data": record.title, "fingerprint": record.fingerprint, "cells": record.schema.n_cells}
+            | {"genes": record.schema.n_genes, "perturbations": record.schema.n_perturbations}
+            | {"origin": "simulated" if record.simulated else "measured"}
+            for record in data
+        ]
+    )
+    columns = ["run", "title", "model", "params", "seed", "created", "split", "split_key", "panel", "n_perturbations"]
+    runs = board.entries[[*columns, "scorer", "version", "settings"]]
+    runs = runs.assign(created=runs["created"].map("{:%Y-%m-%d %H:%M}".format)).rename(
+        columns={"split_key": "split fingerprint", "panel": "fingerprint of the perturbations", "n_perturbations": "n"}
+    )
+    versions = {"vccapp": vccapp.__version__, "python": platform.python_version()}
+    versions |= {name: version(name) for name in PACKAGES}
+    lists = {
+        f"Split {run.split.name}": pd.DataFrame(
+            [(name, ", ".join(getattr(run.split, name))) for name in ("train", "val", "test")],
+            columns=["part", "perturbations"],
+        )
+        for run in records
+    }
+    table = pd.DataFrame(versions.items(), columns=["program", "version"])
+    return Section("Data, splits and versions", tables=[sources, runs, table], folded=lists)
+
+
+def _commands(records: list[RunRecord], data: list[Record], last: list[str], *, part: str, scorer: str) -> Section:
+    made = [["vccapp", "data", "index", *map(str, record.paths)] for record in data]
+    made += [_split_words(split) for split in {run.split.name: run.split for run in records}.values()]
+    made += [train_words(run.spec) for run in records if run.spec.model != "imported"]
+    if scorer != PSEUDOBULKS:
+        made += [_official_words(run, part, scorer) for run in records]
+    text = "Training again gives runs new ids; the report is of the ids above. Imported predictions have no training."
+    return Section("How to make this again", text, commands=[shlex.join(words) for words in (*made, last)])
+
+
+def _split_words(split: Split) -> list[str]:
+    held = {"--val": split.val, "--test": split.test}
+    lists = [word for option, labels in held.items() if labels for word in (option, ",".join(labels))]
+    return ["vccapp", "split", "make", split.dataset, "--name", split.name, *lists]
+
+
+def _official_words(run: RunRecord, part: str, scorer: str) -> list[str]:
+    return ["vccapp", "eval", "official", "--run", run.id, "--part", part, "--scorer", scorer]
+
+
+def _headed(table: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
+    """The leaderboard under the names that people read."""
+    prefixes = {"": "", " sd": "± ", " n": "n of "}
+    heads = {name + end: prefix + label_metric(name) for name in metrics for end, prefix in prefixes.items()}
+    heads |= {"n_perturbations": "n"}
+    shown = table.drop(columns=["group", "model", "params"])
+    return shown.astype(dict.fromkeys(("rank", "seeds", "n_perturbations"), "Int64")).rename(columns=heads)

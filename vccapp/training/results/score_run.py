@@ -1,0 +1,246 @@
+"""A run scored on its cells: the pair of files that every scorer of cells reads, and the scorer's result stored.
+
+    score = score_run("latest-id", "test", "cell-eval", settings)
+
+Predicted and real cells of each perturbation of the part, as many of one as of the other, and the same control cells
+on both sides. The files and all that the scorer writes stand in a scratch folder in the workspace and are removed.
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+from vccapp.data.h5ad import CsrWriter
+from vccapp.data.reading.dataset import Dataset
+from vccapp.data.schema import CONTROL
+from vccapp.data.workspace import open_registered
+from vccapp.errors import ResourceError, SpecError
+from vccapp.evaluation.official import PERT_COL, OfficialResult, find_scorer, refuse_memory, run_official
+from vccapp.models.base import Model, load_model
+from vccapp.progress import Progress, part, silent
+from vccapp.settings import Settings
+from vccapp.stats.index import Index, load_index
+from vccapp.training.cells import READ_VALUES, draw_controls, find_controls, iter_cells, order_genes, split_cells
+from vccapp.training.record import Part, load_run
+from vccapp.training.results.scores import Score, ScorerName, write_score
+
+OWN: ScorerName = "vccapp"
+Space = Literal["log1p", "counts"]
+SCRATCH = ".score-"
+VALUE_BYTES = 8  # float32 value, int32 column
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What is scored. cells : of each perturbation, on either side; controls : rows of the data, on both sides."""
+
+    dataset: Dataset
+    index: Index
+    model: Model
+    cells: dict[str, int]
+    controls: np.ndarray
+    seed: int
+
+    @property
+    def n_cells(self) -> dict[str, int]:
+        n = sum(self.cells.values())
+        return {"predicted": n, "real": n, "controls": len(self.controls)}
+
+    @property
+    def disk_bytes(self) -> float:
+        """Both files, and the official baseline of the same cells."""
+        per_cell = float(self.index.cells["genes"].mean()) * VALUE_BYTES
+        dense = sum(self.cells.values()) * len(self.index.genes) * VALUE_BYTES
+        return 2 * per_cell * (sum(self.cells.values()) + len(self.controls)) + dense
+
+
+def score_run(
+    run_id: str,
+    name: Part,
+    scorer: ScorerName,
+    settings: Settings,
+    *,
+    season: Literal["2025", "2026"] = "2025",
+    max_cells: int | None = None,
+    max_controls: int | None = None,
+    seed: int = 0,
+    keep: str | None = None,
+    progress: Progress = silent,
+) -> Score:
+    """Score the `name` part of a finished run, and store the result with the run.
+
+    season : of our own computation; the official scorers have theirs
+    max_cells : of each perturbation, max_controls : of the controls; drawn by `seed`, all where None
+    keep : folder to which the tables and the log of an official scorer are copied
+    Raises SpecError for a choice that cannot be scored or a scorer that is not installed, ResourceError where memory or
+    disk would not suffice, JobError where the scorer fails.
+    """
+    run = load_run(run_id, settings)
+    labels, _ = run.prediction(name)
+    if not labels:
+        msg = f"The run {run.id} predicts no perturbation of the {name} part; choose the other part."
+        raise SpecError(msg)
+    official = None if scorer == OWN else find_scorer(scorer)
+    space: Space = official.space if official else ("counts" if season == "2026" else "log1p")
+    index = load_index(settings.datasets / run.spec.dataset / "index")
+    if space == "counts" and index.meta["value_space"] != "counts":
+        msg = f"{scorer} of 2026 scores counts, but the data hold log1p values; index a file of counts, or score 2025."
+        raise SpecError(msg)
+    model = load_model(run.folder / "model", genes=index.genes["gene"].tolist())
+    dataset = open_registered(run.spec.dataset, settings)
+    pair = make_pair(dataset, index, model, labels, max_cells=max_cells, max_controls=max_controls, seed=seed)
+    if official:
+        n_genes = len(index.genes)
+        refuse_memory(official, pair.cells, len(pair.controls), n_genes, memory_bytes=settings.memory_bytes)
+    started = time.monotonic()
+    with _open_scratch(settings.home) as scratch:
+        _refuse_disk(pair, scratch)
+        predicted, real = scratch / "predicted.h5ad", scratch / "real.h5ad"
+        write_pair(pair, predicted, real, space=space, progress=part(progress, 0.0, 0.3))
+        share = part(progress, 0.3, 0.98)
+        if official:
+            own = scratch / "scorer"
+            result = run_official(official.name, predicted, real, own, threads=_threads(), progress=share)
+            if keep is not None:
+                shutil.copytree(own, keep, ignore=shutil.ignore_patterns("*.h5ad"), dirs_exist_ok=True)
+        else:
+            result = _score_ourselves(predicted, real, season, settings, share)
+    asked = {"max_cells": max_cells, "max_controls": max_controls, "seed": seed}
+    score = Score(
+        run=run.id,
+        scorer=scorer,
+        version=result.version,
+        settings=result.settings | {key: str(value) for key, value in asked.items() if value is not None},
+        part=name,
+        created=datetime.now(UTC),
+        n_perturbations=len(labels),
+        n_cells=pair.n_cells,
+        seconds=round(time.monotonic() - started, 1),
+        means=result.means,
+        baseline=result.baseline,
+        scaled=result.scaled,
+    )
+    write_score(run, score, result.table)
+    progress(1.0, f"{len(labels):,} perturbations are scored by {scorer}")
+    return score
+
+
+def make_pair(
+    dataset: Dataset,
+    index: Index,
+    model: Model,
+    labels: list[str],
+    *,
+    max_cells: int | None,
+    max_controls: int | None,
+    seed: int,
+) -> Pair:
+    """As many cells of a perturbation as the data have, the model can give and `max_cells` allows."""
+    real = index.perturbations.set_index("perturbation")["n_cells"]
+    cells = {}
+    for label in labels:
+        limits = (int(real[label]), model.available_cells(label), max_cells)
+        cells[label] = min(limit for limit in limits if limit is not None)
+    controls = find_controls(index)
+    if max_controls is not None and max_controls < len(controls):
+        controls = draw_controls(controls, max_controls, label=CONTROL, seed=seed)
+    return Pair(dataset, index, model, cells, controls.index.to_numpy(), seed)
+
+
+def write_pair(pair: Pair, predicted: Path, real: Path, *, space: Space, progress: Progress = silent) -> None:
+    """Write both files, block by block: CSR in `space`, obs `target_gene`, the data's genes."""
+    genes, n_cells = pair.index.genes["gene"].tolist(), sum(pair.n_cells.values()) + len(pair.controls)
+    done = 0
+
+    def report(block: csr_matrix, what: str) -> None:
+        nonlocal done
+        done += block.shape[0]
+        progress(done / n_cells, f"Writing {what}: {done:,} of {n_cells:,} cells")
+
+    with (
+        CsrWriter(predicted, genes=genes, pert_col=PERT_COL) as out,
+        CsrWriter(real, genes=genes, pert_col=PERT_COL) as truth,
+    ):
+        for block in _read_real(pair, pair.controls, space):
+            out.append(block, CONTROL)
+            truth.append(block, CONTROL)
+            report(block, "controls")
+        rng = np.random.default_rng(pair.seed)
+        for label, made in iter_cells(pair.dataset, pair.index, pair.model, pair.cells, seed=pair.seed):
+            block = order_genes(made.to_counts(rng) if space == "counts" else made.block, None)
+            out.append(block, label)
+            report(block, "predicted cells")
+        perturbation = pair.index.cells["perturbation"].to_numpy()
+        for label, n in pair.cells.items():
+            rows = np.flatnonzero(perturbation == label)
+            if n < len(rows):
+                rows = np.sort(np.random.default_rng([pair.seed, len(rows)]).choice(rows, n, replace=False))
+            for block in _read_real(pair, rows, space):
+                truth.append(block, label)
+                report(block, "real cells")
+
+
+def _read_real(pair: Pair, rows: np.ndarray, space: Space) -> Iterator[csr_matrix]:
+    """Stored cells in `space`, in blocks."""
+    for cells in split_cells(pair.index.cells.iloc[rows], READ_VALUES):
+        stored = pair.dataset.read_rows(cells.index.to_numpy())
+        yield order_genes(stored if space == "counts" else pair.index.normalise(stored), None)
+
+
+def _score_ourselves(
+    predicted: Path, real: Path, season: Literal["2025", "2026"], settings: Settings, progress: Progress
+) -> OfficialResult:
+    import vccapp
+    from vccapp.data.reading.opening import open_dataset
+    from vccapp.data.schema import Columns
+    from vccapp.evaluation.scoring.score import summarise
+    from vccapp.evaluation.scoring.score_files import score_files
+
+    columns = Columns(perturbation=PERT_COL, control=CONTROL)
+    table = score_files(
+        open_dataset(real, columns=columns),
+        open_dataset(predicted, columns=columns),
+        season=season,
+        memory_bytes=settings.memory_bytes // 2,
+        progress=progress,
+    )
+    return OfficialResult(vccapp.__version__, {"season": season}, table, summarise(table), {}, {})
+
+
+@contextlib.contextmanager
+def _open_scratch(home: Path) -> Iterator[Path]:
+    """A folder in the workspace, removed at the end; what killed jobs left there goes first."""
+    home.mkdir(parents=True, exist_ok=True)
+    for left in home.glob(f"{SCRATCH}*"):
+        with contextlib.suppress(OSError), (left / "lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left)
+    with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=home) as name, (Path(name) / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield Path(name)
+
+
+def _refuse_disk(pair: Pair, folder: Path) -> None:
+    free = shutil.disk_usage(folder).free
+    if pair.disk_bytes > free:
+        msg = (
+            f"Scoring needs {pair.disk_bytes / 1e9:.1f} GB of disk in {folder}, {free / 1e9:.1f} GB are free; free "
+            "some space, score fewer cells (--max-cells), or set VCCAPP_HOME to a larger disk."
+        )
+        raise ResourceError(msg)
+
+
+def _threads() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

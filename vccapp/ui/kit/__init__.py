@@ -1,0 +1,1 @@
+"""What every page shares: frame, cached loaders, tables, forms, charts, jobs, downloads."""

@@ -1,0 +1,99 @@
+"""How the columns of the tables are called and formatted, said once for all pages."""
+
+import streamlit as st
+
+from vccapp.evaluation.leaderboard.metric_names import AVERAGE, find_metric, label_metric
+
+BESIDE = ("baseline", "ceiling")
+_NUMBERS = {
+    "cells": ("Cells", "localized", "Number of cells"),
+    "genes": ("Genes", "localized", "Number of genes"),
+    "perturbations": ("Perturbations", "localized", "Without the control"),
+    "mean": ("Mean", "%.4g", "Mean over all cells, in the file's own units"),
+    "max": ("Max", "%.4g", "Largest value in any cell, in the file's own units"),
+    "min": ("Min", "%.4g", "Smallest value in any cell, in the file's own units"),
+    "nonzero_fraction": ("Non-zero", "percent", "Share of all cells in which the gene is seen"),
+    "ctrl_nonzero_fraction": ("Non-zero in controls", "percent", "Share of control cells in which the gene is seen"),
+    "ctrl_mean": ("Control mean", "%.4g", "Mean over the control cells, in the file's own units"),
+    "pert_mean": ("Perturbed mean", "%.4g", "Mean over all perturbed cells, in the file's own units"),
+    "delta": ("Delta", "%.4g", "Perturbed minus control, in the units of the two"),
+    "abs_delta": ("|Delta|", "%.4g", "Size of the delta"),
+    "n_cells": ("Cells", "localized", "Number of cells"),
+    "umis_median": ("UMIs per cell", "localized", "Median over the cells"),
+    "genes_median": ("Genes per cell", "localized", "Median number of detected genes over the cells"),
+    "degs": ("DEGs", "localized", "Differentially expressed genes against the controls (Wilcoxon)"),
+    "up": ("Up", "localized", "DEGs that go up"),
+    "down": ("Down", "localized", "DEGs that go down"),
+    "knockdown": ("Target left", "percent", "Expression left on the perturbed gene, relative to the controls"),
+    "effect": ("Effect size", "%.3f", "Length (L2) of the delta over all genes, log1p units"),
+    "control": ("Control", "%.4f", "Mean log1p over the control cells"),
+    "real": ("Real", "%.4f", "Mean log1p over the real perturbed cells"),
+    "predicted": ("Predicted", "%.4f", "Predicted mean log1p"),
+    "real_delta": ("Real delta", "%.4f", "Real minus control, log1p units"),
+    "predicted_delta": ("Predicted delta", "%.4f", "Predicted minus control, log1p units"),
+    "p_value": ("p", "scientific", "Wilcoxon rank-sum, two-sided"),
+    "fdr": ("FDR", "scientific", "Benjamini-Hochberg over the genes of one perturbation"),
+    "log2_fold_change": ("log2 fold change", "%.3f", "Of geometric means, as in the 2025 scorer"),
+    "n_degs": ("DEGs", "localized", "Real DEGs at FDR < 0.05"),
+    "highly_variable": ("Highly variable", "", "Among the 2,000 genes with the highest normalised dispersion"),
+    "means": ("HVG mean", "%.4f", "log1p of the mean of depth-normalised values"),
+    "dispersions": ("Dispersion", "%.3f", "Logarithm of variance over mean of depth-normalised values"),
+    "dispersions_norm": ("Normalised dispersion", "%.3f", "Standardised among genes of like mean"),
+    "half_correlation": ("Halves' correlation", "%.3f", "Of the deltas of two random halves of the cells"),
+    "reliability": ("Reliability", "%.3f", "Spearman-Brown of the halves' correlation"),
+    "seeds": ("Seeds", "localized", "Runs that differ in the seed alone; mean and spread are over them"),
+    "shared": (
+        "Shared",
+        "localized",
+        "Of the k real DEGs, how many are among the k genes of largest predicted |delta|",
+    ),
+    "overlap": ("Overlap", "%.4f", "Shared genes over real DEGs"),
+    "same_direction": ("Same direction", "%.4f", "Share of the shared genes that go the same way"),
+    "place": ("Place", "localized", "Of its own real effect by nearness to the prediction; 1: the nearest"),
+    "n_perturbations": ("n", "localized", "Perturbations scored"),
+    "n": ("n", "localized", "Perturbations that both rows have"),
+    "rank": ("Rank", "localized", "By the first metric, among the rows that can be compared"),
+    "difference": ("Difference", "%+.4f", "Mean over perturbations, minus that of the reference"),
+    "low": ("Low", "%+.4f", "2.5 % of the bootstrap of the mean difference"),
+    "high": ("High", "%+.4f", "97.5 % of the bootstrap of the mean difference"),
+    "p": ("p", "%.4g", "Two-sided, signs of the paired differences flipped"),
+    "p_holm": ("p (Holm)", "%.4g", "Corrected for the number of rows"),
+    "overall": ("Overall", "%.4f", "Of the challenge's leaderboard, as entered"),
+    "wanted": ("Wanted", "localized", "Cells that pert_counts.csv asks for"),
+    "given": ("Planned", "localized", "Cells after scaling to the cap"),
+}
+
+
+def column_format(names: list[str]) -> dict:
+    """`column_config` for the columns of a frame that have a known meaning, those of metrics among them."""
+    others = {name: st.column_config.Column(name.replace("_", " ").capitalize()) for name in names}
+    metrics = {name: column for name in names if name not in _NUMBERS and (column := _metric_column(name)) is not None}
+    numbers = {
+        name: st.column_config.NumberColumn(label, format=shape, help=meaning)
+        for name, (label, shape, meaning) in _NUMBERS.items()
+        if name in names and shape
+    }
+    flags = {
+        name: st.column_config.CheckboxColumn(label, help=meaning)
+        for name, (label, shape, meaning) in _NUMBERS.items()
+        if name in names and not shape
+    }
+    return others | metrics | numbers | flags
+
+
+def _metric_column(name: str) -> dict | None:
+    """The column of a metric, of its spread over seeds (`<metric> sd`), of the size of its panel (`<metric> n`), or
+    of what stands beside it (`<metric> baseline`, `<metric> ceiling`).
+    """
+    column, _, kind = name.partition(" ")
+    metric = find_metric(column)
+    if kind not in ("", "sd", "n", *BESIDE) or (metric is None and column != AVERAGE):
+        return None
+    label = label_metric(column)
+    if kind == "n":
+        return st.column_config.NumberColumn(f"n of {label}", format="localized", help="Perturbations ranked among")
+    if kind == "sd":
+        return st.column_config.NumberColumn(f"± {label}", format="%.4f", help="Standard deviation over seeds")
+    label = f"{label}: {kind}" if kind in BESIDE else label
+    meaning = f"{metric.best} is good; {metric.range}; {metric.source}" if metric else "Mean of the scaled scores"
+    return st.column_config.NumberColumn(label, format="%.4f", help=meaning)

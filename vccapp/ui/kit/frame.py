@@ -1,0 +1,140 @@
+"""The frame around every page: navigation, sidebar, heading, and the one place where errors become sentences.
+
+A page is a file in `pages/` whose docstring is its navigation record:
+
+    \"\"\"Genes: which genes are measured, how strongly, and what perturbations do to them.
+
+    section: Statistics
+    icon: :material/genetics:
+    order: 20
+    \"\"\"
+
+`app.py` calls `navigate`, which draws navigation and sidebar and runs the page; the page calls `open_page(__file__)`.
+A page that is opened without `app.py` (the first request after a server start, when it is a deep link) gets the same
+frame from its own `open_page`.
+"""
+
+import ast
+import contextlib
+import logging
+import traceback
+from collections.abc import Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import streamlit as st
+
+from vccapp.errors import VccAppError
+from vccapp.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[3]
+PAGES = ROOT / "pages"
+LOGO = ROOT / "assets" / "logo.svg"
+HOME = "overview"
+"""The page at the root of the URL."""
+
+_framed: ContextVar[bool] = ContextVar("framed", default=False)
+
+
+@dataclass(frozen=True)
+class PageRecord:
+    """What navigation knows of a page, read from its docstring."""
+
+    path: Path
+    title: str
+    lead: str
+    section: str
+    icon: str
+    order: int
+
+
+@cache
+def read_page(path: Path) -> PageRecord:
+    """The navigation record in the docstring of a page file."""
+    first, *rest = (ast.get_docstring(ast.parse(path.read_text())) or "").splitlines()
+    title, _, lead = first.partition(": ")
+    fields = dict(line.split(": ", 1) for line in rest if ": " in line)
+    lead = lead[0].upper() + lead[1:]
+    return PageRecord(path, title, lead, fields["section"], fields["icon"], int(fields["order"]))
+
+
+def read_pages() -> list[PageRecord]:
+    """All pages in the order of the navigation."""
+    return sorted((read_page(path) for path in PAGES.glob("*.py")), key=lambda record: record.order)
+
+
+def navigate() -> None:
+    """Draw navigation and sidebar, then run the page that the URL names."""
+    page = _draw_frame()
+    token = _framed.set(True)
+    try:
+        page.run()
+    finally:
+        _framed.reset(token)
+
+
+def open_page(file: str) -> PageRecord:
+    """Begin a page: its heading, inside the frame."""
+    record = read_page(Path(file).resolve())
+    if not _framed.get():
+        _draw_frame()
+    from vccapp.ui.kit.sidebar import dataset_line
+
+    st.title(record.title, anchor=False)
+    st.caption(record.lead + dataset_line())
+    return record
+
+
+def page_link(name: str, label: str, **params: str) -> None:
+    """A link to another page of the app, by file stem, with these values in its URL."""
+    record = read_page(PAGES / f"{name}.py")
+    st.page_link(_page(record), label=label, icon=record.icon, query_params=params or None)
+
+
+@contextlib.contextmanager
+def errors_told() -> Iterator[None]:
+    """Say an expected error where it happened, and let the rest of the page go on."""
+    try:
+        yield
+    except VccAppError as error:
+        tell_error(error)
+
+
+def tell_error(error: Exception) -> bool:
+    """Show one sentence for any error; what nobody expected is also written to the workspace's app.log.
+
+    Returns True: the error has been shown.
+    """
+    if isinstance(error, VccAppError):
+        st.error(str(error), icon=":material/error:")
+        return True
+    logging.getLogger("vccapp").error("a page failed", exc_info=error)
+    log = Settings().home / "app.log"
+    with contextlib.suppress(OSError), log.open("a") as file:
+        file.write("".join(traceback.format_exception(error)) + "\n")
+    st.error(
+        f"Something went wrong that the app did not expect ({type(error).__name__}). Reload the page; if it stays, "
+        f"{log} says what happened.",
+        icon=":material/error:",
+    )
+    return True
+
+
+def _page(record: PageRecord) -> st.Page:
+    home = record.path.stem == HOME
+    return st.Page(record.path, title=record.title, icon=record.icon, default=home, help=record.lead)
+
+
+def _draw_frame() -> st.Page:
+    from vccapp.ui.kit.sidebar import draw_sidebar
+
+    st.set_page_config(page_title="vccapp", page_icon=str(LOGO), layout="wide")
+    st.logo(str(LOGO), size="large")
+    sections: dict[str, list] = {}
+    for record in read_pages():
+        sections.setdefault(record.section, []).append(_page(record))
+    page = st.navigation(sections)
+    draw_sidebar()
+    return page

@@ -1,0 +1,66 @@
+"""Runs on a page: which there are, what they predict, how they score beside the baselines."""
+
+import pandas as pd
+import streamlit as st
+
+from vccapp.data.workspace import Record
+from vccapp.evaluation.metrics import METRICS
+from vccapp.models.base import MODELS
+from vccapp.training import RunRecord, list_runs
+from vccapp.training.record import CEILING
+from vccapp.ui.kit.loaders import current_settings
+
+OWN = "this run"
+
+
+def load_runs(record: Record, *, finished: bool = True) -> list[RunRecord]:
+    """Runs on a dataset, the newest first."""
+    runs = [run for run in list_runs(current_settings()) if run.spec.dataset == record.fingerprint]
+    return [run for run in runs if run.state == "finished"] if finished else runs
+
+
+def run_label(run: RunRecord) -> str:
+    """How a run is called in a list."""
+    return f"{run.spec.title or MODELS[run.spec.model].label} · {run.split.name} · {run.created:%d %b %H:%M}"
+
+
+def choose_run(record: Record, *, key: str) -> RunRecord:
+    """A selectbox of finished runs, the newest first. Where there is none, say how to get one, and end the page."""
+    runs = {run.id: run for run in load_runs(record)}
+    if not runs:
+        from vccapp.ui.kit.frame import page_link
+
+        st.info(f"There is no finished run on {record.title} yet. Train a model first; the mean takes seconds.")
+        page_link("train", "Go to Train")
+        st.stop()
+    chosen = st.selectbox("Run", list(runs), key=key, bind="query-params", format_func=lambda id: run_label(runs[id]))
+    return runs[chosen]
+
+
+def score_names() -> list[str]:
+    """Metrics that every run has, because they need no predicted cells."""
+    return [name for name, metric in METRICS.items() if metric.needs in ("means", "t_score")]
+
+
+def run_table(runs: list[RunRecord], *, part: str) -> pd.DataFrame:
+    """One row a run: title, model, split, state and mean scores on a part."""
+    scores = score_names()
+    rows = []
+    for run in runs:
+        own = run.metrics.get(part, {}).get(run.spec.model, {})
+        named = {"run": run.id, "title": run.spec.title, "model": run.spec.model, "split": run.split.name}
+        rows.append(named | {"state": run.state} | {name: own.get(name) for name in scores})
+    return pd.DataFrame(rows, columns=["run", "title", "model", "split", "state", *scores])
+
+
+def score_table(run: RunRecord, *, part: str) -> pd.DataFrame:
+    """Mean scores of a run on a part, below those of the baselines and the ceiling: columns model, then the scores."""
+    rows = [
+        {"model": f"{OWN}: {_label(name)}" if name == run.spec.model else _label(name)} | scores
+        for name, scores in run.metrics.get(part, {}).items()
+    ]
+    return pd.DataFrame(rows, columns=["model", *score_names()])
+
+
+def _label(name: str) -> str:
+    return "Noise ceiling (half against half)" if name == CEILING else MODELS[name].label

@@ -1,0 +1,96 @@
+"""The sidebar: which dataset the pages show, whether it is simulated, and what works in the background."""
+
+import streamlit as st
+
+from vccapp.data.workspace import Record, list_datasets
+from vccapp.jobs.local import reconcile
+from vccapp.jobs.store import ACTIVE, Job, JobStore
+from vccapp.ui.kit.jobs import progress_text
+from vccapp.ui.kit.loaders import current_settings
+from vccapp.ui.kit.start import begin_first_start
+
+REFRESH_SECONDS = 2.0
+
+
+def draw_sidebar() -> None:
+    """Choose the dataset (URL parameter `data`) and note it for the page; show running jobs."""
+    settings = current_settings()
+    records = {record.fingerprint: record for record in list_datasets(settings)}
+    if not records:
+        begin_first_start(settings)
+    with st.sidebar:
+        st.session_state["data_record"] = _choose(records)
+        reconcile(settings)
+        _draw_jobs()
+
+
+def dataset_line() -> str:
+    """A badge for a page's heading when the data are simulated; empty otherwise."""
+    record = st.session_state.get("data_record")
+    return " :orange-badge[:material/science: SIMULATED]" if record is not None and record.simulated else ""
+
+
+def _choose(records: dict[str, Record]) -> Record | None:
+    """The chosen dataset. Its title stands in the URL, as of every widget that is bound to it; a link may also name
+    its fingerprint.
+    """
+    if not records:
+        return None
+    names = _name(records)
+    if st.session_state.get("data") not in names:
+        asked = st.query_params.get("data")
+        found = asked if asked in names else next((key for key, name in names.items() if name == asked), None)
+        if asked is not None and found is None:
+            st.warning(
+                f"The link names a dataset ({asked}) that this workspace does not have; its file may have changed. "
+                "Another one is shown.",
+                icon=":material/link_off:",
+            )
+        found = found or next(iter(names))
+        if "data" not in st.session_state:  # the default goes into the URL too, for it changes when a dataset is added
+            st.query_params["data"] = names[found]
+        st.session_state["data"] = found
+    chosen = st.selectbox(
+        "Dataset", list(names), index=None, key="data", bind="query-params", on_change=_keep, format_func=names.get
+    )
+    record = records.get(chosen, records[next(iter(names))])  # none: Back to a view whose URL names no dataset
+    kind = ":orange-badge[:material/science: SIMULATED]" if record.simulated else ":green-badge[Measured cells]"
+    st.caption(f"{kind} {record.schema.n_cells:,} cells x {record.schema.n_genes:,} genes")
+    return record
+
+
+def _keep() -> None:
+    """A choice that was cleared stays what it was."""
+    if st.session_state["data"] is None:
+        st.session_state["data"] = st.session_state["data_record"].fingerprint
+
+
+def _name(records: dict[str, Record]) -> dict[str, str]:
+    """Title of each dataset, with its fingerprint where two are called alike."""
+    titles = [record.title for record in records.values()]
+    return {
+        key: f"{record.title} ({key})" if titles.count(record.title) > 1 else record.title
+        for key, record in records.items()
+    }
+
+
+def _draw_jobs() -> None:
+    """One line a running job. While there are any they are looked at again, and the page is redrawn when one ends."""
+    active = _active()
+    if active:
+        watched = tuple(job.id for job in active)
+        st.fragment(_live, run_every=REFRESH_SECONDS)(watched)
+
+
+def _live(watched: tuple[str, ...]) -> None:
+    reconcile(current_settings())
+    active = _active()
+    if {job.id for job in active} != set(watched):
+        st.rerun()
+    for job in active:
+        st.progress(job.fraction, text=f"{job.title}  \n:small[{progress_text(job)}]")
+
+
+def _active() -> list[Job]:
+    with JobStore(current_settings()) as store:
+        return store.list(state=ACTIVE)

@@ -1,0 +1,89 @@
+"""Before there is anything to show: the demo that is made on the first start, and a dataset without an index."""
+
+import threading
+
+import streamlit as st
+
+from vccapp.data.workspace import Record
+from vccapp.jobs.store import ACTIVE, Job, JobStore
+from vccapp.settings import Settings
+from vccapp.stats.index import Index, has_index
+from vccapp.ui.kit.jobs import begin_job, progress_text, show_failure
+from vccapp.ui.kit.loaders import current_settings, load_index
+
+_first = threading.Lock()
+
+
+def begin_first_start(settings: Settings) -> None:
+    """Start making the demo, once: not again while it is made, nor after it failed or was stopped."""
+    with _first, JobStore(settings) as store:
+        tried = store.list(task="demo", limit=1)
+    if not tried:
+        begin_job("demo", {}, title="Make the demo")
+
+
+def need_dataset() -> Record:
+    """The dataset chosen in the sidebar. Where there is none yet, show how the demo is being made, and end the page."""
+    record = st.session_state.get("data_record")
+    if record is None:
+        show_start(current_settings())
+        st.stop()
+    return record
+
+
+def need_index() -> tuple[Record, Index]:
+    """The chosen dataset and its index. Where it has none yet, offer to build it, and end the page."""
+    record = need_dataset()
+    if not has_index(record.index_folder):
+        show_missing_index(record, current_settings())
+        st.stop()
+    return record, load_index(record.index_folder)
+
+
+def show_start(settings: Settings) -> None:
+    """What happens while the workspace has no dataset."""
+    with JobStore(settings) as store:
+        jobs = store.list(task="demo", limit=1)
+    job = jobs[0] if jobs else None
+    if job is not None and job.active:
+        _show_making(job, "Making the demo", "Simulated cells, so that every page has something to show. About 10 s.")
+        return
+    if job is not None:
+        show_failure(job)
+    st.info("This workspace has no dataset yet. Open your own file on the page *Data files*, or make the demo.")
+    if st.button("Make the demo", type="primary", icon=":material/science:"):
+        begin_job("demo", {}, title="Make the demo")
+        st.rerun()
+
+
+def show_missing_index(record: Record, settings: Settings) -> None:
+    """A dataset whose statistics are not computed yet: their progress, or the button that starts them."""
+    with JobStore(settings) as store:
+        jobs = [job for job in store.list(task="index", limit=50) if job.params.get("path") == str(record.path)]
+        active = [job for job in store.list(state=ACTIVE) if job in jobs or job.task == "demo"]
+    if active:
+        _show_making(active[0], f"Computing the statistics of {record.title}", "One pass over the cells, then the DE.")
+        return
+    if jobs and jobs[0].state != "succeeded":
+        show_failure(jobs[0])
+    st.info(f"The statistics of {record.title} are not computed yet. They are needed once; then every page is instant.")
+    if st.button("Compute the statistics", type="primary", icon=":material/play_arrow:", key="start_index"):
+        columns = record.columns.model_dump(exclude_none=True)
+        params = {"path": str(record.path), "paths": list(map(str, record.paths)), "columns": columns}
+        begin_job("index", params, title=f"Index {record.title}")
+        st.rerun()
+
+
+def _show_making(job: Job, title: str, meaning: str) -> None:
+    with st.container(border=True, key="making"):
+        st.subheader(title, anchor=False)
+        st.caption(meaning)
+        st.fragment(_live, run_every=1.0)(job.id)
+
+
+def _live(job_id: str) -> None:
+    with JobStore(current_settings()) as store:
+        job = store.get(job_id)
+    if not job.active:
+        st.rerun()
+    st.progress(job.fraction, text=progress_text(job))

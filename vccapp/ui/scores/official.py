@@ -1,0 +1,69 @@
+"""Starting the official scorers from a page: which run, how many cells, what it takes."""
+
+import streamlit as st
+
+from vccapp.data.workspace import Record
+from vccapp.evaluation.official import SCORERS, find_scorer
+from vccapp.stats.index import Index
+from vccapp.training import RunRecord
+from vccapp.ui.kit.frame import errors_told
+from vccapp.ui.kit.jobs import begin_job, show_jobs
+from vccapp.ui.kit.loaders import current_settings
+from vccapp.ui.kit.runs import load_runs, run_label
+
+
+def show_official(record: Record, index: Index, *, part: str) -> list[str]:
+    """Run, scorer and cells, the memory that takes, and the button; returns the command that does the same."""
+    runs = {run.id: run for run in load_runs(record)}
+    st.caption(
+        "The official scorers look at cells, so each run's are generated first. They make them dense: memory grows "
+        "with the number of cells."
+    )
+    left, right = st.columns(2)
+    name = left.selectbox(
+        "Run", list(runs), key="official_run", bind="query-params", format_func=lambda run_id: run_label(runs[run_id])
+    )
+    scorer = right.selectbox(
+        "Official scorer",
+        list(SCORERS),
+        key="official_scorer",
+        bind="query-params",
+        format_func=lambda key: SCORERS[key].label,
+    )
+    cells, n_controls = _count_cells(index, runs[name], part)
+    largest = max(cells, default=1)
+    left, right = st.columns(2)
+    most = int(
+        left.number_input("Cells of a perturbation, at most", 2, max(largest, 2), max(largest, 2), key="official_cells")
+    )
+    controls = int(
+        right.number_input("Control cells, at most", 2, max(n_controls, 2), max(n_controls, 2), key="official_controls")
+    )
+    limits = {"max_cells": most} if most < largest else {}
+    limits |= {"max_controls": controls} if controls < n_controls else {}
+    n_cells = sum(min(n, most) for n in cells) + min(controls, n_controls)
+    needed, allowed = SCORERS[scorer].memory_bytes(n_cells, len(index.genes)), current_settings().memory_bytes
+    st.markdown(
+        f"{len(cells)} perturbations, {n_cells:,} cells on either side: about **{needed / 1e9:.1f} GB** of memory, "
+        f"{allowed / 1e9:.1f} GB are allowed (VCCAPP_MEMORY_GB)."
+    )
+    if needed > allowed:
+        st.warning("Take fewer cells or controls; both sides get the same.", icon=":material/memory:")
+    label = f"Score with {scorer}"
+    if st.button(label, icon=":material/play_arrow:", key="official_start", disabled=needed > allowed or not cells):
+        with errors_told():
+            find_scorer(scorer)
+            params = {"run": name, "part": part, "scorer": scorer} | limits
+            begin_job("score", params, title=f"{label}: {run_label(runs[name])}")
+            st.rerun()
+    show_jobs(task="score", limit=3, key="official_jobs")
+    words = ["vccapp", "eval", "official", "--run", name, "--part", part, "--scorer", scorer]
+    words += [word for key, value in limits.items() for word in (f"--{key.replace('_', '-')}", str(value))]
+    return words
+
+
+def _count_cells(index: Index, run: RunRecord, part: str) -> tuple[list[int], int]:
+    """Real cells of each perturbation that the run predicts of a part, and control cells."""
+    counts = index.perturbations.set_index("perturbation")["n_cells"]
+    labels, _ = run.prediction(part)
+    return counts.loc[labels].tolist(), int(counts.iloc[0])

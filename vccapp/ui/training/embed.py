@@ -1,0 +1,78 @@
+"""Vectors of cells on a page: how they are made, what that takes, its start, and the curves of STATE's."""
+
+import shlex
+from typing import Any
+
+import streamlit as st
+
+from vccapp.data.workspace import Record
+from vccapp.jobs.tasks.embed import training_folder
+from vccapp.neural.state_embedding.spec import NAME, StateEmbeddingSpec, check_state_embedding
+from vccapp.stats.cells.embedding import list_cell_embeddings
+from vccapp.stats.index import Index
+from vccapp.training.metrics_log import NAME as LOG_NAME
+from vccapp.training.metrics_log import read_metrics
+from vccapp.ui.kit.forms import changed_values, spec_form
+from vccapp.ui.kit.frame import errors_told
+from vccapp.ui.kit.jobs import begin_job, show_jobs
+from vccapp.ui.kit.loaders import current_settings
+from vccapp.ui.training.training import NO_REFERENCES, show_curve
+
+LABELS = {"loss": "Loss", "cells": "Error of a cell", "genes": "Error of a gene", "batches": "Batches told apart"}
+METHODS = {"state": "STATE (SE)", "pca": "PCA", "obsm": "Of the file"}
+
+
+def show_embed(record: Record, index: Index) -> None:
+    """Method, its parameters, the command, and a button that starts it; then what there is."""
+    st.caption(
+        "A vector for every cell, which STATE (ST) sees instead of genes when its Inputs name it. STATE's state "
+        "embedding is trained on the cells of this dataset; PCA takes seconds; a file may bring one in obsm."
+    )
+    method = st.segmented_control(
+        "Method", list(METHODS), default="state", required=True, key="embed_method", format_func=METHODS.get
+    )
+    params: dict[str, Any] = {"dataset": record.fingerprint, "method": method, "components": 50, "seed": 0}
+    params |= {"key": NAME, "spec": {}}
+    words = ["vccapp", "model", "embed", record.fingerprint, "--method", method]
+    with errors_told():
+        if method == "pca":
+            params["components"] = int(st.number_input("Components", 1, 500, 50, key="embed_components"))
+            words += ["--components", str(params["components"])]
+        elif method == "obsm":
+            params["key"] = st.text_input("Name in obsm", NAME, key="embed_key")
+            words += ["--key", params["key"]]
+        else:
+            params["spec"] = changed_values(StateEmbeddingSpec, spec_form(StateEmbeddingSpec, key="embed"))
+            words += [word for name, value in params["spec"].items() for word in ("--set", f"{name}={value}")]
+            estimate = check_state_embedding(index, params["spec"], memory_bytes=current_settings().memory_bytes)
+            st.caption(estimate.describe())
+        st.code(shlex.join(words), language="bash", wrap_lines=True)
+        if st.button("Embed the cells", icon=":material/play_arrow:", key="embed_start"):
+            begin_job("embed", params, title=f"Embed the cells of {record.title}: {METHODS[method]}")
+            st.rerun()
+    show_jobs(task="embed", dataset=record.fingerprint, limit=2, key="embed_jobs")
+    _show_curves(record, index)
+    if known := [f"{name} ({about['width']} numbers)" for name, about in list_cell_embeddings(index).items()]:
+        st.caption(f"There are: {', '.join(known)}.")
+
+
+def _show_curves(record: Record, index: Index) -> None:
+    """The loss and its terms, of the training that goes on, or of the embedding that is there."""
+    places = (training_folder(current_settings(), record.fingerprint), index.folder / "embeddings" / NAME)
+    folder = next((place for place in places if (place / LOG_NAME).exists()), None)
+    if folder is None:
+        return
+    frame = read_metrics(folder)
+    names = [name for name in dict.fromkeys(frame["name"]) if name != "learning_rate"]
+    for column, name in zip(st.columns(max(len(names), 1)), names, strict=False):
+        curve = frame[frame["name"] == name]
+        note = f"now {curve['value'].iloc[-1]:.4g}"
+        with column:
+            show_curve(
+                curve,
+                NO_REFERENCES,
+                label=LABELS.get(name, name),
+                note=note,
+                key=f"embed_{name}",
+                name=f"embedding_{name}",
+            )
