@@ -5,8 +5,8 @@ import streamlit as st
 
 from vccapp.evaluation.comparison.agreement import compare_contenders, compute_band, compute_correlations
 from vccapp.evaluation.comparison.gene_values import compute_gene_means, sample_gene_cells
-from vccapp.figures import compare as figures
-from vccapp.figures import compare_genes
+from vccapp.figures.comparison import agreement as figures
+from vccapp.figures.comparison import genes as compare_genes
 from vccapp.figures.style import MAX_POINTS
 from vccapp.stats.views import correlate, order_alike
 from vccapp.ui.comparison.comparison import Comparison, first_choice, load_own_cells

@@ -11,8 +11,8 @@ from vccapp.evaluation.comparison.contender import CEILING
 from vccapp.evaluation.comparison.difference import compare_genes, compare_scores
 from vccapp.evaluation.comparison.overlap import FDR
 from vccapp.evaluation.metrics import METRICS
-from vccapp.figures import compare as figures
-from vccapp.figures import compare_perturbations as panels
+from vccapp.figures.comparison import agreement as figures
+from vccapp.figures.comparison import perturbations as panels
 from vccapp.ui.comparison.comparison import (
     Comparison,
     load_confusion,

@@ -7,7 +7,10 @@ import pytest
 
 from vccapp.evaluation.comparison.contender import CEILING
 from vccapp.evaluation.comparison.overlap import CHANCE
-from vccapp.figures import compare, compare_genes, compare_perturbations, sources
+from vccapp.figures import sources
+from vccapp.figures.comparison import agreement as compare
+from vccapp.figures.comparison import genes as compare_genes
+from vccapp.figures.comparison import perturbations as compare_perturbations
 from vccapp.models.base import MODELS
 from vccapp.training.record import BASELINES
 
