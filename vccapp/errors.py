@@ -1,16 +1,40 @@
-"""The errors a user sees. Each message says what is wrong, what was found, and what to do next.
+"""The errors a user sees. Each says what is wrong, what was found, and what to do next.
+
+    raise DataError("no_column", f"obs has no column '{name}'", found=names, fix="choose one of its columns")
 
 VccAppError
 ├── DataError       a data file, table or split cannot be used
 ├── SpecError       a choice is wrong: an unknown name, a leak between parts, a budget that cannot be met
-├── CheckError      a submission breaks a rule of its challenge
+├── CheckError      a submission breaks a rule of its season
 ├── ResourceError   memory or disk does not suffice, said before work starts
-└── JobError        a job cannot be started, found or stopped
+├── JobError        a job cannot be started, found or stopped
+└── Stopped         long work was asked to stop, and did
 """
+
+from typing import Any
 
 
 class VccAppError(Exception):
-    """Base of all errors that are shown as one sentence, without a traceback (exit code 2 in the CLI)."""
+    """Base of all errors that are shown as one sentence, without a traceback (exit code 2 in the CLI).
+
+    code : what kind of fault it is, for programs: they never tell errors apart by their text
+    problem : what is wrong and what was found, the begin of a sentence; found : the latter as a value
+    fix : what to do next; empty where nothing can be done
+    """
+
+    def __init__(self, code: str, problem: str, *, found: Any = None, fix: str = "") -> None:
+        super().__init__(f"{problem}; {fix}." if fix else f"{problem}{'' if problem.endswith('.') else '.'}")
+        self.code = code
+        self.problem = problem
+        self.found = found
+        self.fix = fix
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.code, self.problem, self.found, self.fix)
+
+
+def _rebuild(kind: type[VccAppError], code: str, problem: str, found: Any, fix: str) -> VccAppError:
+    return kind(code, problem, found=found, fix=fix)
 
 
 class DataError(VccAppError):
@@ -22,7 +46,7 @@ class SpecError(VccAppError):
 
 
 class CheckError(VccAppError):
-    """A submission breaks a rule of its challenge."""
+    """A submission breaks a rule of its season."""
 
 
 class ResourceError(VccAppError):
@@ -31,3 +55,13 @@ class ResourceError(VccAppError):
 
 class JobError(VccAppError):
     """A job cannot be started, found or stopped."""
+
+
+class Stopped(VccAppError):
+    """Long work was asked to stop, and did."""
+
+    def __init__(self) -> None:
+        super().__init__("stopped", "Stopped on request")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Stopped, ()

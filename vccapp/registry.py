@@ -35,8 +35,11 @@ class Registry:
     def register(self, name: str) -> Callable[[Any], Any]:
         def keep(item: Any) -> Any:
             if name in self._items:
-                msg = f"Two {self.kind}s are called '{name}'; rename one of them."
-                raise SpecError(msg)
+                raise SpecError(
+                    "name_taken",
+                    f"Two {self.kind}s are called '{name}'",
+                    fix="rename one of them",
+                )
             self._items[name] = item
             return item
 
@@ -52,8 +55,11 @@ class Registry:
     def __getitem__(self, name: str) -> Any:
         self._load()
         if name not in self._items:
-            msg = f"There is no {self.kind} called '{name}'; choose one of {', '.join(self._items)}."
-            raise SpecError(msg)
+            raise SpecError(
+                "unknown_name",
+                f"There is no {self.kind} called '{name}'",
+                fix=f"choose one of {', '.join(self._items)}",
+            )
         return self._items[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -75,7 +81,8 @@ def make_spec(kind: "type[Spec]", params: Mapping[str, Any], *, name: str) -> "S
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         allowed = ", ".join(kind.model_fields) or "none"
-        msg = (
-            f"Parameter {where} of {name} is {first['input']!r}: {first['msg'].lower()}; its parameters are: {allowed}."
-        )
-        raise SpecError(msg) from None
+        raise SpecError(
+            "bad_parameter",
+            f"Parameter {where} of {name} is {first['input']!r}: {first['msg'].lower()}",
+            fix=f"its parameters are: {allowed}",
+        ) from None

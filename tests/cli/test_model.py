@@ -13,10 +13,11 @@ from vccapp.cli import main
 from vccapp.data.reading.opening import open_dataset
 from vccapp.data.split import make_split, write_split
 from vccapp.data.workspace import register
+from vccapp.errors import Stopped
 from vccapp.jobs.tasks import TASKS
 from vccapp.jobs.tasks.embed import training_folder
 from vccapp.neural.state_embedding.spec import SIZES, Size
-from vccapp.progress import Stopped, silent
+from vccapp.progress import silent
 from vccapp.settings import Settings
 from vccapp.stats.building.build import build_index
 from vccapp.training.metrics_log import read_metrics

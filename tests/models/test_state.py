@@ -13,14 +13,13 @@ from toy_index import ToyIndex
 from vccapp.data.reading.opening import open_dataset
 from vccapp.data.schema import CONTROL
 from vccapp.data.split import Split, split_from_lists
-from vccapp.errors import SpecError
+from vccapp.errors import SpecError, Stopped
 from vccapp.models.base import load_model, make_model
 from vccapp.models.parts.residual import cross_fit, fit_share
 from vccapp.models.perturbation_mean import PerturbationMean
 from vccapp.models.state import State
 from vccapp.neural.state.shape import PRESETS
 from vccapp.neural.state.task import SetBatch, SetTask
-from vccapp.progress import Stopped
 from vccapp.stats.building.build import build_index
 from vccapp.stats.index import Index, load_index
 

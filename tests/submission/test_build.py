@@ -10,9 +10,8 @@ import scipy.sparse as sp
 
 from vccapp.challenges.base import CHALLENGES
 from vccapp.data.schema import CONTROL
-from vccapp.errors import CheckError, DataError, ResourceError, SpecError
+from vccapp.errors import CheckError, DataError, ResourceError, SpecError, Stopped
 from vccapp.models.base import Model
-from vccapp.progress import Stopped
 from vccapp.submission.budget import observed_counts
 from vccapp.submission.build import build, build_from, check_file
 from vccapp.submission.generate import generate

@@ -16,8 +16,7 @@ import zstandard
 
 from vccapp.challenges.base import CHALLENGES
 from vccapp.data.h5ad import CsrWriter
-from vccapp.errors import CheckError, ResourceError
-from vccapp.progress import Stopped
+from vccapp.errors import CheckError, ResourceError, Stopped
 from vccapp.submission.package import unpack_vcc, write_vcc
 
 CHALLENGE = CHALLENGES["vcc2025"]

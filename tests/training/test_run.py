@@ -14,11 +14,10 @@ from toy import make_counts
 from vccapp.data.reading.opening import open_dataset
 from vccapp.data.split import Split, make_split, write_split
 from vccapp.data.workspace import register
-from vccapp.errors import DataError, SpecError
+from vccapp.errors import DataError, SpecError, Stopped
 from vccapp.evaluation.profiles import half_profiles, predicted_profiles, real_profiles
 from vccapp.evaluation.scoring.score import compute_metrics
 from vccapp.models.base import load_model
-from vccapp.progress import Stopped
 from vccapp.settings import Settings
 from vccapp.stats.building.build import build_index
 from vccapp.stats.index import load_index

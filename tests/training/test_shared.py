@@ -12,10 +12,9 @@ from toy import make_counts
 from vccapp.data.reading.opening import open_dataset
 from vccapp.data.split import split_from_lists, write_split
 from vccapp.data.workspace import register
-from vccapp.errors import JobError, ResourceError, SpecError
+from vccapp.errors import JobError, ResourceError, SpecError, Stopped
 from vccapp.models.base import make_model
 from vccapp.neural.fitting.sampler import Sets, take_share
-from vccapp.progress import Stopped
 from vccapp.settings import Settings
 from vccapp.stats.building.build import build_index
 from vccapp.training import RunSpec, load_run, resume, train

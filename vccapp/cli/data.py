@@ -64,8 +64,11 @@ def index(
     from vccapp.errors import SpecError
 
     if ray_address is not None and executor != "ray":
-        msg = f"--ray-address {ray_address} is given, but the work stays on this machine; add --executor ray."
-        raise SpecError(msg)
+        raise SpecError(
+            "ray_address_unused",
+            f"--ray-address {ray_address} is given, but the work stays on this machine",
+            fix="add --executor ray",
+        )
 
     settings = open_settings()
     columns = _columns(perturbation_column, guide_column, batch_column, control)
@@ -175,8 +178,11 @@ def simulate(
     from vccapp.submission.gene_list import read_gene_list
 
     if counts is not None and (cells, perturbations, pairs) != (None, None, None):
-        msg = f"{counts} says which perturbations to make and their cells; leave --cells, --perturbations, --pairs out."
-        raise SpecError(msg)
+        raise SpecError(
+            "cells_given_twice",
+            f"{counts} says which perturbations to make and their cells",
+            fix="leave --cells, --perturbations, --pairs out",
+        )
     chosen = {
         "seed": seed,
         "n_cells": cells,
@@ -216,5 +222,8 @@ def _read_counts(path: Path) -> dict[str, int]:
         with path.open(newline="", encoding="utf-8-sig") as lines:
             return {row["target_gene"]: int(row["n_cells"]) for row in csv.DictReader(lines)}
     except (OSError, KeyError, TypeError, ValueError) as error:
-        msg = f"{path} is no table of cells per perturbation ({error!r}); it needs columns target_gene and n_cells."
-        raise DataError(msg) from None
+        raise DataError(
+            "not_pert_counts",
+            f"{path} is no table of cells per perturbation ({error!r})",
+            fix="it needs columns target_gene and n_cells",
+        ) from None

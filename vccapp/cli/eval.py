@@ -72,8 +72,10 @@ def compare(
     chosen = parse_names(perturbations) or labels
     unknown = [label for label in chosen if label not in labels]
     if unknown:
-        msg = f"{', '.join(unknown[:5])} are not in the {part} part of '{record.split.name}': {', '.join(labels[:10])}."
-        raise SpecError(msg)
+        raise SpecError(
+            "not_in_part",
+            f"{', '.join(unknown[:5])} are not in the {part} part of '{record.split.name}': {', '.join(labels[:10])}",
+        )
     deltas = np.asarray(deltas[[labels.index(label) for label in chosen]])
     scores = compute_metrics(real_profiles(index, chosen), predicted_profiles(index, deltas, chosen))
     value = {

@@ -42,7 +42,7 @@ def run_job(
     if job.state == "succeeded":
         return job.result or {}
     if job.exit_code == EXIT_REFUSED:
-        raise JobError(job.reason)
+        raise JobError("job_failed", job.reason)
     stopped = job.state == "stopped"
     reason = "" if stopped else f" {job.reason}"
     typer.echo(f"Job {job.id} is {job.state}.{reason} Its log: {_log_path(settings, job.id)}", err=True)

@@ -68,8 +68,11 @@ def find_job(name: str, settings: "Settings") -> "Job":
             return store.get(name)
         newest = store.list(limit=1)
     if not newest:
-        msg = "There is no job yet; start one, e.g. with `vccapp data demo`."
-        raise JobError(msg)
+        raise JobError(
+            "no_job",
+            "There is no job yet",
+            fix="start one, e.g. with `vccapp data demo`",
+        )
     return newest[0]
 
 

@@ -35,16 +35,20 @@ def convert(
     command = shlex.join(words)
     if not yes:
         how = "as full pickles, which may run any code in them" if trust else "admitting only tensors, numbers and text"
-        msg = (
-            f"The files of {checkpoint} are pickles. To read them {how}, this would run: {command} Add --yes to do so."
+        raise SpecError(
+            "untrusted_checkpoint",
+            f"The files of {checkpoint} are pickles. To read them {how}, this would run: {command} Add --yes to do so",
         )
-        raise SpecError(msg)
     if out.exists():
-        msg = f"{out} exists already; choose another folder."
-        raise SpecError(msg)
+        raise SpecError(
+            "output_exists",
+            f"{out} exists already",
+            fix="choose another folder",
+        )
     ended = subprocess.run(words, capture_output=True, text=True, check=False)
     if ended.returncode:
-        raise DataError(ended.stderr.strip().splitlines()[-1] if ended.stderr.strip() else f"{command} failed.")
+        said = ended.stderr.strip().splitlines()
+        raise DataError("convert_failed", said[-1] if said else f"{command} failed")
     record = read_json(out / "official.json")
     shape = record["shape"]
     fields = {
@@ -84,8 +88,11 @@ def embed(
     record = find_dataset(dataset, settings)
     index = open_index(record.fingerprint, settings)
     if method not in ("pca", "state", "obsm"):
-        msg = f"There is no method '{method}'; choose pca, state or obsm."
-        raise SpecError(msg)
+        raise SpecError(
+            "unknown_method",
+            f"There is no method '{method}'",
+            fix="choose pca, state or obsm",
+        )
     params = {"dataset": record.fingerprint, "method": method, "components": components, "seed": seed, "key": key}
     params["spec"] = parse_assignments(set_ or [])
     if method == "state":

@@ -24,8 +24,11 @@ def open_settings() -> "Settings":
     except ValidationError as error:
         first = error.errors()[0]
         name = f"VCCAPP_{str(first['loc'][0]).upper()}"
-        msg = f"{name} is {first['input']!r}: {first['msg'].lower()}; set it anew or unset it."
-        raise SpecError(msg) from None
+        raise SpecError(
+            "bad_setting",
+            f"{name} is {first['input']!r}: {first['msg'].lower()}",
+            fix="set it anew or unset it",
+        ) from None
 
 
 def find_dataset(name: str, settings: "Settings") -> "Record":
@@ -42,11 +45,17 @@ def find_dataset(name: str, settings: "Settings") -> "Record":
         if len(found) == 1:
             return found[0]
         if found:
-            msg = f"'{name}' may be {' or '.join(r.fingerprint for r in found)}; name one by its fingerprint."
-            raise SpecError(msg)
+            raise SpecError(
+                "ambiguous_dataset",
+                f"'{name}' may be {' or '.join(r.fingerprint for r in found)}",
+                fix="name one by its fingerprint",
+            )
     known = ", ".join(f"{r.fingerprint} ({r.title})" for r in records) or "none yet: run `vccapp data index PATH`"
-    msg = f"No dataset '{name}' is registered; registered are {known}."
-    raise SpecError(msg)
+    raise SpecError(
+        "unknown_dataset",
+        f"No dataset '{name}' is registered",
+        fix=f"registered are {known}",
+    )
 
 
 def open_index(fingerprint: str, settings: "Settings") -> "Index":
@@ -55,8 +64,11 @@ def open_index(fingerprint: str, settings: "Settings") -> "Index":
 
     folder = settings.datasets / fingerprint / "index"
     if not has_index(folder):
-        msg = f"The data {fingerprint} have no index yet; build it with `vccapp data index PATH`."
-        raise SpecError(msg)
+        raise SpecError(
+            "no_index",
+            f"The data {fingerprint} have no index yet",
+            fix="build it with `vccapp data index PATH`",
+        )
     return load_index(folder)
 
 
@@ -68,8 +80,11 @@ def find_run(name: str, settings: "Settings") -> "RunRecord":
         return load_run(name, settings)
     runs = list_runs(settings)
     if not runs:
-        msg = f"There is no run in {settings.checkpoints} yet; start one with `vccapp train start`."
-        raise SpecError(msg)
+        raise SpecError(
+            "no_run",
+            f"There is no run in {settings.checkpoints} yet",
+            fix="start one with `vccapp train start`",
+        )
     return runs[0]
 
 
@@ -81,8 +96,11 @@ def find_finished_run(name: str, settings: "Settings") -> "RunRecord":
     finished = [run for run in runs if run.state == "finished"]
     if not finished:
         found = f"the run {name} is {runs[0].state}" if runs and name != "latest" else "no run is finished"
-        msg = f"There is nothing to predict with: {found}; choose a finished run or train one (`vccapp train start`)."
-        raise SpecError(msg)
+        raise SpecError(
+            "no_finished_run",
+            f"There is nothing to predict with: {found}",
+            fix="choose a finished run or train one (`vccapp train start`)",
+        )
     return finished[0]
 
 
@@ -92,8 +110,11 @@ def parse_assignments(words: list[str]) -> dict[str, Any]:
     for word in words:
         name, equals, value = word.partition("=")
         if not equals or not name:
-            msg = f"'{word}' is not an assignment; write NAME=VALUE."
-            raise SpecError(msg)
+            raise SpecError(
+                "bad_assignment",
+                f"'{word}' is not an assignment",
+                fix="write NAME=VALUE",
+            )
         try:
             values[name] = json.loads(value)
         except ValueError:

@@ -42,14 +42,20 @@ def leaderboard(
     fingerprint = None if dataset is None else find_dataset(dataset, settings).fingerprint
     board = load_board(settings, dataset=fingerprint).only(part=part, scorer=scorer)
     if board.entries.empty:
-        msg = f"No run has scores of {scorer} on its {part} part; train one, or see `vccapp eval official --help`."
-        raise SpecError(msg)
+        raise SpecError(
+            "no_scores",
+            f"No run has scores of {scorer} on its {part} part",
+            fix="train one, or see `vccapp eval official --help`",
+        )
     entries = group_seeds(board.entries)
     chosen = check_metrics(board, metric)
     groups = entries.set_index("run")["group"]
     if reference is not None and reference not in groups:
-        msg = f"The run {reference} is not on the leaderboard; on it are {', '.join(groups.index[:5])}."
-        raise SpecError(msg)
+        raise SpecError(
+            "not_on_leaderboard",
+            f"The run {reference} is not on the leaderboard",
+            fix=f"on it are {', '.join(groups.index[:5])}",
+        )
     own = groups.get(reference, groups.iloc[-1])
     ends = {name: best_of(name) for name in chosen}
     table = tabulate(entries, board.values, board.marks, metrics=ends, reference=own, scaled=scaled)

@@ -36,8 +36,11 @@ def make(
     labels = [label for label in open_index(fingerprint, settings).labels if label != CONTROL]
     listed = [*(parse_names(val) or []), *(parse_names(test) or [])]
     if listed and folds is not None:
-        msg = "Folds and lists were both asked for; give --folds, or --val and --test."
-        raise SpecError(msg)
+        raise SpecError(
+            "folds_and_lists",
+            "Folds and lists were both asked for",
+            fix="give --folds, or --val and --test",
+        )
     if folds is not None:
         splits = make_folds(labels, name=name, dataset=fingerprint, k=folds, seed=seed)
     elif listed:

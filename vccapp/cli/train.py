@@ -212,11 +212,17 @@ def _make_spec(
     from vccapp.training import RunSpec
 
     if not MODELS[model].trainable:
-        msg = f"'{model}' is not trained; `vccapp eval import` makes a run of predictions made elsewhere."
-        raise SpecError(msg)
+        raise SpecError(
+            "not_trainable",
+            f"'{model}' is not trained",
+            fix="`vccapp eval import` makes a run of predictions made elsewhere",
+        )
     if devices not in (None, "1") and not MODELS[model].shared:
-        msg = f"'{model}' is fitted by one process; leave out --devices."
-        raise SpecError(msg)
+        raise SpecError(
+            "one_process_only",
+            f"'{model}' is fitted by one process",
+            fix="leave out --devices",
+        )
     return RunSpec(
         model=model,
         params=params,
@@ -234,8 +240,11 @@ def _with_devices(settings: "Settings", devices: str | int | None) -> "Settings"
     if devices is None:
         return settings
     if devices != "auto" and not (str(devices).isdecimal() and int(devices)):
-        msg = f"--devices is '{devices}'; give a number of processes from 1, or auto."
-        raise SpecError(msg)
+        raise SpecError(
+            "bad_devices",
+            f"--devices is '{devices}'",
+            fix="give a number of processes from 1, or auto",
+        )
     return settings.model_copy(update={"devices": devices if devices == "auto" else int(devices)})
 
 
@@ -245,8 +254,10 @@ def _find_job(run: str, settings: "Settings") -> "Job":
 
     _, job = _find_run_and_job(run, settings)
     if job is None:
-        msg = f"The run '{run}' was not trained by a job of this workspace, so there is none to stop and no log."
-        raise JobError(msg)
+        raise JobError(
+            "no_job_of_run",
+            f"The run '{run}' was not trained by a job of this workspace, so there is none to stop and no log",
+        )
     return job
 
 

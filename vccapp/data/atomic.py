@@ -89,8 +89,14 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text())
     except FileNotFoundError:
-        msg = f"{path} does not exist; run the step that writes it first."
-        raise DataError(msg) from None
+        raise DataError(
+            "file_missing",
+            f"{path} does not exist",
+            fix="run the step that writes it first",
+        ) from None
     except ValueError as error:
-        msg = f"{path} is damaged ({error}); delete it and run the step that writes it again."
-        raise DataError(msg) from None
+        raise DataError(
+            "record_damaged",
+            f"{path} is damaged ({error})",
+            fix="delete it and run the step that writes it again",
+        ) from None

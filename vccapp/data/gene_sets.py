@@ -21,23 +21,35 @@ def read_gmt(path: Path) -> dict[str, tuple[str, ...]]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError:
-        msg = f"There is no gene set file {path}; add a .gmt file."
-        raise DataError(msg) from None
+        raise DataError(
+            "file_missing",
+            f"There is no gene set file {path}",
+            fix="add a .gmt file",
+        ) from None
     except (OSError, ValueError):
-        msg = f"{path.name} cannot be read as text; give a .gmt file, one set a line, divided by tabs."
-        raise DataError(msg) from None
+        raise DataError(
+            "not_text",
+            f"{path.name} cannot be read as text",
+            fix="give a .gmt file, one set a line, divided by tabs",
+        ) from None
     sets: dict[str, tuple[str, ...]] = {}
     for number, line in enumerate(lines, 1):
         name, *rest = (word.strip() for word in line.split("\t"))
         genes = tuple(dict.fromkeys(gene for gene in rest[1:] if gene))
         if line.strip() and (not name or not genes):
-            msg = f"Line {number} of {path.name} is no gene set; it needs a name, a description and genes, by tabs."
-            raise DataError(msg)
+            raise DataError(
+                "not_a_gene_set",
+                f"Line {number} of {path.name} is no gene set",
+                fix="it needs a name, a description and genes, by tabs",
+            )
         if genes:
             sets[name] = genes
     if not sets:
-        msg = f"{path.name} holds no gene set; give a .gmt file, one set a line, divided by tabs."
-        raise DataError(msg)
+        raise DataError(
+            "no_gene_set",
+            f"{path.name} holds no gene set",
+            fix="give a .gmt file, one set a line, divided by tabs",
+        )
     return sets
 
 
@@ -49,7 +61,7 @@ def keep_gmt(name: str, content: bytes, settings: Settings) -> Path:
         try:
             read_gmt(beside)
         except DataError as error:
-            raise DataError(str(error).replace(beside.name, name)) from None
+            raise DataError(error.code, error.problem.replace(beside.name, name), fix=error.fix) from None
     return target
 
 

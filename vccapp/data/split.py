@@ -19,6 +19,7 @@ from vccapp.data.atomic import read_json, write_json
 from vccapp.data.schema import CONTROL, genes_of
 from vccapp.errors import DataError, SpecError
 from vccapp.settings import Settings
+from vccapp.wording import name_some
 
 PARTS = ("train", "val", "test")
 
@@ -40,8 +41,11 @@ class Split(BaseModel):
     @classmethod
     def _name_is_a_file_name(cls, name: str) -> str:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}", name):
-            msg = f"'{name}' cannot name a split; use up to 80 letters, digits, '.', '_' and '-'."
-            raise SpecError(msg)
+            raise SpecError(
+                "bad_name",
+                f"'{name}' cannot name a split",
+                fix="use up to 80 letters, digits, '.', '_' and '-'",
+            )
         return name
 
 
@@ -61,8 +65,10 @@ def make_split(
     shares = np.asarray(ratio, float)
     if shares.shape != (3,) or not (shares >= 0).all() or abs(shares.sum() - 1) > 1e-6 or shares[0] == 0:
         shown = ", ".join(f"{share:g}" for share in ratio)
-        msg = f"The shares ({shown}) must be train, val and test, none negative, some train, and sum to 1."
-        raise SpecError(msg)
+        raise SpecError(
+            "bad_ratio",
+            f"The shares ({shown}) must be train, val and test, none negative, some train, and sum to 1",
+        )
     groups = _shuffled_groups(perturbations, seed)
     sizes = _round_shares(shares, sum(map(len, groups)))
     test = _choose_groups(groups, sizes[2])
@@ -81,11 +87,12 @@ def make_folds(perturbations: Sequence[str], *, name: str, dataset: str, k: int,
     """
     groups = _shuffled_groups(perturbations, seed)
     if not 3 <= k <= len(groups):
-        msg = (
+        raise SpecError(
+            "bad_folds",
             f"{k} folds cannot be made: there must be 3 or more (train, val, test), no more than the "
-            f"{len(groups):,} groups of perturbations that share no gene; choose another number."
+            f"{len(groups):,} groups of perturbations that share no gene",
+            fix="choose another number",
         )
-        raise SpecError(msg)
     folds: list[list[tuple[str, ...]]] = [[] for _ in range(k)]
     counts = [0] * k
     for group in sorted(groups, key=len, reverse=True):
@@ -111,36 +118,49 @@ def split_from_lists(
 def check_split(split: Split, perturbations: Sequence[str]) -> None:
     """Raises SpecError for an empty train, a label that the data lack or that is listed twice, a gene in two parts."""
     if not split.train:
-        msg = f"The split '{split.name}' leaves no perturbation to train on; move some to train."
-        raise SpecError(msg)
+        raise SpecError(
+            "empty_train",
+            f"The split '{split.name}' leaves no perturbation to train on",
+            fix="move some to train",
+        )
     listed = [label for part in PARTS for label in getattr(split, part)]
     unknown = sorted(set(listed) - set(perturbations) | {CONTROL} & set(listed))
     if unknown:
-        msg = f"The split '{split.name}' names {_some(unknown)}, no perturbation of the data; correct or remove it."
-        raise SpecError(msg)
+        raise SpecError(
+            "unknown_perturbation",
+            f"The split '{split.name}' names {name_some(unknown)}, no perturbation of the data",
+            fix="correct or remove it",
+        )
     twice = sorted({label for label in listed if listed.count(label) > 1}) if len(set(listed)) < len(listed) else []
     if twice:
-        msg = f"The split '{split.name}' lists {_some(twice)} more than once; keep each in one part."
-        raise SpecError(msg)
+        raise SpecError(
+            "repeated_perturbation",
+            f"The split '{split.name}' lists {name_some(twice)} more than once",
+            fix="keep each in one part",
+        )
     home: dict[str, tuple[str, str]] = {}
     for part in PARTS:
         for label in getattr(split, part):
             for gene in genes_of(label):
                 other, where = home.setdefault(gene, (label, part))
                 if where != part:
-                    msg = (
+                    raise SpecError(
+                        "leaking_split",
                         f"The split '{split.name}' has the gene {gene} in two parts, '{other}' in {where} and "
-                        f"'{label}' in {part}; put them into one."
+                        f"'{label}' in {part}",
+                        fix="put them into one",
                     )
-                    raise SpecError(msg)
 
 
 def write_split(split: Split, settings: Settings) -> Path:
     """Save under its name. Raises SpecError when that name is taken by a different split, as runs may refer to it."""
     path = settings.splits / f"{split.name}.json"
     if path.exists() and load_split(split.name, settings) != split:
-        msg = f"A different split called '{split.name}' exists already and runs may refer to it; choose another name."
-        raise SpecError(msg)
+        raise SpecError(
+            "split_exists",
+            f"A different split called '{split.name}' exists already and runs may refer to it",
+            fix="choose another name",
+        )
     write_json(path, split.model_dump(mode="json"))
     return path
 
@@ -150,9 +170,12 @@ def load_split(name_or_path: str | Path, settings: Settings) -> Split:
     is_path = str(name_or_path).endswith(".json")
     path = Path(name_or_path) if is_path else settings.splits / f"{Path(name_or_path).name}.json"
     if not path.is_file():
-        known = _some([split.name for split in list_splits(settings)])
-        msg = f"There is no split '{name_or_path}' (there are: {known}); choose one of them or make it."
-        raise DataError(msg)
+        known = name_some([split.name for split in list_splits(settings)])
+        raise DataError(
+            "unknown_split",
+            f"There is no split '{name_or_path}' (there are: {known})",
+            fix="choose one of them or make it",
+        )
     return _read(path)
 
 
@@ -204,18 +227,25 @@ def from_toml(text: str, *, perturbations: Sequence[str], name: str, dataset: st
     try:
         tables = tomllib.loads(text).get("fewshot", {})
     except tomllib.TOMLDecodeError as error:
-        msg = f"The text is not TOML ({error}); correct it."
-        raise SpecError(msg) from None
+        raise SpecError(
+            "not_toml",
+            f"The text is not TOML ({error})",
+            fix="correct it",
+        ) from None
     if not isinstance(tables, dict) or not tables:
-        msg = (
-            'The TOML has no [fewshot."dataset.context"] table, so it splits no perturbations; add val and test lists.'
+        raise SpecError(
+            "no_fewshot",
+            'The TOML has no [fewshot."dataset.context"] table, so it splits no perturbations',
+            fix="add val and test lists",
         )
-        raise SpecError(msg)
     if context is None and len(tables) == 1:
         context = next(iter(tables))
     if context not in tables:
-        msg = f"The TOML has the contexts {_some(list(tables))}, not '{context}'; choose one of them."
-        raise SpecError(msg)
+        raise SpecError(
+            "unknown_context",
+            f"The TOML has the contexts {name_some(list(tables))}, not '{context}'",
+            fix="choose one of them",
+        )
     val, test = (_read_list(tables[context], part, context) for part in ("val", "test"))
     held = {*val, *test}
     train = [label for label in perturbations if label not in held and label != CONTROL]
@@ -228,8 +258,11 @@ def _shuffled_groups(perturbations: Sequence[str], seed: int) -> list[tuple[str,
     """Perturbations that share genes, directly or through others, as one group; groups in a random order."""
     labels = sorted(set(perturbations) - {CONTROL})
     if not labels:
-        msg = "There is no perturbation to split, only controls; choose data with perturbations."
-        raise SpecError(msg)
+        raise SpecError(
+            "no_perturbation",
+            "There is no perturbation to split, only controls",
+            fix="choose data with perturbations",
+        )
     parent: dict[str, str] = {}
 
     def root(gene: str) -> str:
@@ -288,23 +321,24 @@ def _read(path: Path) -> Split:
     try:
         return Split.model_validate(read_json(path))
     except (ValidationError, SpecError):
-        msg = f"{path.name} is not a split that this version reads; make the split again."
-        raise DataError(msg) from None
+        raise DataError(
+            "split_unreadable",
+            f"{path.name} is not a split that this version reads",
+            fix="make the split again",
+        ) from None
 
 
 def _read_list(table: Any, part: str, context: str) -> list[str]:
     values = table.get(part, []) if isinstance(table, dict) else None
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-        msg = f'The TOML\'s {part} of \'{context}\' is no list of labels; write {part} = ["A", "B"].'
-        raise SpecError(msg)
+        raise SpecError(
+            "not_a_list",
+            f"The TOML's {part} of '{context}' is no list of labels",
+            fix=f'write {part} = ["A", "B"]',
+        )
     return values
 
 
 def _quote(text: str) -> str:
     """A TOML basic string: JSON's rules, and DEL escaped too."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _some(names: Sequence[str], limit: int = 5) -> str:
-    shown = ", ".join(f"'{name}'" for name in names[:limit]) or "none"
-    return shown + (f" and {len(names) - limit:,} more" if len(names) > limit else "")

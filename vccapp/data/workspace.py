@@ -87,13 +87,19 @@ def open_registered(fingerprint: str, settings: Settings) -> "Dataset":
 
     folder = settings.datasets / fingerprint
     if not re.fullmatch(r"[0-9a-f]{16}", fingerprint) or not (folder / "dataset.json").is_file():
-        msg = f"The workspace knows no dataset '{fingerprint}'; open its file first."
-        raise DataError(msg)
+        raise DataError(
+            "unknown_dataset",
+            f"The workspace knows no dataset '{fingerprint}'",
+            fix="open its file first",
+        )
     record = _record(folder)
     for path in record.paths:
         if not path.exists():
-            msg = f"{path.name}: it is gone from {path.parent}; put it back, or open it at its new place."
-            raise DataError(msg)
+            raise DataError(
+                "data_gone",
+                f"{path.name}: it is gone from {path.parent}",
+                fix="put it back, or open it at its new place",
+            )
     saved, state = read_json(folder / "dataset.json"), [file_state(path) for path in record.paths]
     dataset = open_dataset(record.paths, columns=record.columns)
     if saved["state"] == state:
@@ -101,8 +107,11 @@ def open_registered(fingerprint: str, settings: Settings) -> "Dataset":
     elif dataset.fingerprint == fingerprint:
         write_json(folder / "dataset.json", saved | {"state": state})
     else:
-        msg = f"{record.path.name}: it has changed since it was opened as {fingerprint}; open and index it again."
-        raise DataError(msg)
+        raise DataError(
+            "data_changed",
+            f"{record.path.name}: it has changed since it was opened as {fingerprint}",
+            fix="open and index it again",
+        )
     return dataset
 
 
@@ -121,8 +130,11 @@ def _record(folder: Path) -> Record:
             index_folder=folder / "index",
         )
     except (KeyError, TypeError, ValueError, ValidationError):
-        msg = f"{folder / 'dataset.json'} was written by another version; open the data file again."
-        raise DataError(msg) from None
+        raise DataError(
+            "dataset_unreadable",
+            f"{folder / 'dataset.json'} was written by another version",
+            fix="open the data file again",
+        ) from None
 
 
 def file_state(path: Path) -> dict[str, Any]:
@@ -151,10 +163,11 @@ def check_allowed(path: Path | str, settings: Settings) -> Path:
     resolved = Path(path).expanduser().resolve()
     if not _is_inside(resolved, settings):
         roots = ", ".join(map(str, settings.data_roots))
-        msg = (
-            f"{path} lies outside of the data folders ({roots}); move it there or name its folder in VCCAPP_DATA_ROOTS."
+        raise DataError(
+            "outside_roots",
+            f"{path} lies outside of the data folders ({roots})",
+            fix="move it there or name its folder in VCCAPP_DATA_ROOTS",
         )
-        raise DataError(msg)
     return resolved
 
 

@@ -95,8 +95,11 @@ class OfficialResult:
 def find_scorer(name: str) -> Scorer:
     """Raises SpecError for an unknown name, or where its command is not installed."""
     if name not in SCORERS:
-        msg = f"There is no official scorer '{name}'; choose one of {', '.join(SCORERS)}."
-        raise SpecError(msg)
+        raise SpecError(
+            "unknown_scorer",
+            f"There is no official scorer '{name}'",
+            fix=f"choose one of {', '.join(SCORERS)}",
+        )
     find_command(name)
     return SCORERS[name]
 
@@ -105,8 +108,11 @@ def find_command(name: str) -> Path:
     """The command beside this Python. Raises SpecError where it is missing."""
     command = Path(sys.executable).parent / name
     if not command.exists():
-        msg = f"The command {name} is not installed beside {sys.executable}; run `pip install -r requirements.txt`."
-        raise SpecError(msg)
+        raise SpecError(
+            "scorer_missing",
+            f"The command {name} is not installed beside {sys.executable}",
+            fix="run `pip install -r requirements.txt`",
+        )
     return command
 
 
@@ -129,11 +135,12 @@ def refuse_memory(scorer: Scorer, cells: dict[str, int], n_controls: int, n_gene
             f"take at most {few:,} cells of each perturbation and {few_controls:,} controls (--max-cells {few} "
             f"--max-controls {few_controls}), or raise VCCAPP_MEMORY_GB"
         )
-    msg = (
-        f"{scorer.name} makes the cells dense: {n_cells:,} cells x {n_genes:,} genes on either side need about "
-        f"{needed / 1e9:.1f} GB of memory, {memory_bytes / 1e9:.1f} GB are allowed; {advice}."
+    raise ResourceError(
+        "memory",
+        f"{scorer.name} makes the cells dense: {n_cells:,} cells x {n_genes:,} genes on either side need "
+        f"about {needed / 1e9:.1f} GB of memory, {memory_bytes / 1e9:.1f} GB are allowed",
+        fix=f"{advice}",
     )
-    raise ResourceError(msg)
 
 
 def run_official(
@@ -246,8 +253,11 @@ def installed_version(name: str) -> str:
     try:
         return version(name)
     except PackageNotFoundError:
-        msg = f"The package {name} is not installed; run `pip install -r requirements.txt`."
-        raise SpecError(msg) from None
+        raise SpecError(
+            "scorer_missing",
+            f"The package {name} is not installed",
+            fix="run `pip install -r requirements.txt`",
+        ) from None
 
 
 def _read_means(path: Path) -> dict[str, float | None]:
@@ -289,13 +299,18 @@ def _run(words: list[str], log: Path, what: str, progress: Progress) -> None:
     if process.returncode == 0:
         return
     if process.returncode == -signal.SIGKILL:
-        msg = f"{what} was killed, most often because memory ran out; score fewer cells (--max-cells, --max-controls)."
-        raise JobError(msg)
+        raise JobError(
+            "scorer_killed",
+            f"{what} was killed, most often because memory ran out",
+            fix="score fewer cells (--max-cells, --max-controls)",
+        )
     with log.open("rb") as file:
         file.seek(start)
         said = " ".join(file.read().decode(errors="replace").split())[-LOG_TAIL:]
-    msg = f"{what} failed with exit code {process.returncode}: ...{said}"
-    raise JobError(msg)
+    raise JobError(
+        "scorer_failed",
+        f"{what} failed with exit code {process.returncode}: ...{said}",
+    )
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -137,8 +137,10 @@ def predicted_profiles(index: Index, deltas: np.ndarray, labels: Sequence[str]) 
     """
     wanted = (len(labels), len(index.genes))
     if deltas.shape != wanted:
-        msg = f"Predicted deltas have shape {deltas.shape}, but {wanted} is needed: perturbations x genes of the data."
-        raise SpecError(msg)
+        raise SpecError(
+            "delta_shape",
+            f"Predicted deltas have shape {deltas.shape}, but {wanted} is needed: perturbations x genes of the data",
+        )
     names = _sorted(labels)
     position = {label: row for row, label in enumerate(labels)}
     control = np.asarray(index.control_mean, dtype=np.float64)
@@ -172,8 +174,11 @@ def _sorted(labels: Sequence[str]) -> tuple[str, ...]:
     """Raises SpecError for the control and for labels that occur twice."""
     names = tuple(sorted(labels))
     if len(set(names)) < len(names) or CONTROL in names:
-        msg = f"Perturbations to score are {', '.join(names[:5])} ...; name each once, and not the control {CONTROL}."
-        raise SpecError(msg)
+        raise SpecError(
+            "bad_perturbations",
+            f"Perturbations to score are {', '.join(names[:5])} ...",
+            fix=f"name each once, and not the control {CONTROL}",
+        )
     return names
 
 

@@ -151,7 +151,7 @@ def _start_worker(store: JobStore, job_id: str, command: Sequence[str]) -> None:
         advice = "free some space on the disk" if full else "free memory or close other programs"
         reason = f"The worker could not be started ({error}); {advice}, then start it again."
         store.move(job_id, "failed", ended=time.time(), reason=reason)
-        raise JobError(reason) from error
+        raise JobError("not_started", reason) from error
     _children[settings.jobs_db, job_id] = child
     store.set_process(job_id, pid=child.pid, pid_created=process_birth(child.pid) or 0.0)
 

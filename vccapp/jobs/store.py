@@ -152,8 +152,11 @@ class JobStore:
         """Raises JobError when there is no such job."""
         rows = self._rows(f"SELECT {_COLUMNS} FROM jobs WHERE id = ?", (job_id,))
         if not rows:
-            msg = f"There is no job '{job_id}' in {self.settings.jobs_db}; list the jobs to see their ids."
-            raise JobError(msg)
+            raise JobError(
+                "unknown_job",
+                f"There is no job '{job_id}' in {self.settings.jobs_db}",
+                fix="list the jobs to see their ids",
+            )
         return _job(rows[0])
 
     def list(
@@ -210,8 +213,11 @@ class JobStore:
     def log_path(self, job_id: str) -> Path:
         """Where the job writes its log. Raises JobError for what is not a job id."""
         if not _ID.fullmatch(job_id):
-            msg = f"'{job_id}' is not a job id; list the jobs to see their ids."
-            raise JobError(msg)
+            raise JobError(
+                "bad_job_id",
+                f"'{job_id}' is not a job id",
+                fix="list the jobs to see their ids",
+            )
         return self.settings.jobs / job_id / "log.txt"
 
     def read_log(self, job_id: str, *, last: int = 20_000) -> str:
@@ -247,11 +253,12 @@ class JobStore:
             self._db.execute("BEGIN IMMEDIATE")
             version = self._version()
             if version > len(MIGRATIONS):
-                msg = (
-                    f"{self.settings.jobs_db} was written by a newer version of this app (store version {version}, "
-                    f"this app knows {len(MIGRATIONS)}); update the app or choose another workspace (VCCAPP_HOME)."
+                raise JobError(
+                    "newer_job_store",
+                    f"{self.settings.jobs_db} was written by a newer version of this app (store version "
+                    f"{version}, this app knows {len(MIGRATIONS)})",
+                    fix="update the app or choose another workspace (VCCAPP_HOME)",
                 )
-                raise JobError(msg)
             for statement in MIGRATIONS[version:]:
                 self._db.execute(statement)
             self._db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
@@ -273,11 +280,11 @@ class JobStore:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
-            msg = (
-                f"The job store {self.settings.jobs_db} cannot be used ({error}); check that its folder is writable "
-                "and its disk not full, or move the file away to begin a new one."
-            )
-            raise JobError(msg) from error
+            raise JobError(
+                "job_store",
+                f"The job store {self.settings.jobs_db} cannot be used ({error})",
+                fix="check that its folder is writable and its disk not full, or move the file away to begin a new one",
+            ) from error
 
 
 def _job(row: sqlite3.Row) -> Job:

@@ -20,11 +20,10 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from vccapp.errors import JobError, VccAppError
+from vccapp.errors import JobError, Stopped, VccAppError
 from vccapp.jobs.local import kill_processes, process_birth, reconcile, start_parked
 from vccapp.jobs.store import JobStore, State
 from vccapp.jobs.tasks import TASKS, Task
-from vccapp.progress import Stopped
 from vccapp.settings import Settings
 
 GRACE_SECONDS = 20.0

@@ -33,11 +33,12 @@ class Additive(Model):
     def learn(self, index: Index, split: Split, fitting: Fitting) -> None:
         self.singles = [label for label in split.train if len(targets(label)) == 1]
         if not self.singles:
-            msg = (
-                f"None of the {len(split.train)} training perturbations is of a single gene, so there is nothing to "
-                "add up; move some to train or choose another model."
+            raise SpecError(
+                "no_single_gene",
+                f"None of the {len(split.train)} training perturbations is of a single gene, so there is "
+                "nothing to add up",
+                fix="move some to train or choose another model",
             )
-            raise SpecError(msg)
         position = positions_of(self.genes)
         self.effects = np.asarray(index.deltas(self.singles), np.float32)
         self.mean_effect = mask_targets(self.effects, self.singles, position=position).mean(axis=0)

@@ -48,12 +48,12 @@ def anchor_cells(controls: csr_matrix, wanted: np.ndarray) -> Anchored:
     n_cells, n_genes = controls.shape
     wanted = np.asarray(wanted, dtype=np.float64)
     if n_cells == 0 or wanted.shape != (n_genes,) or not np.isfinite(wanted).all():
-        msg = (
-            f"Cells cannot be scaled: there are {n_cells:,} control cells of {n_genes:,} genes, and wanted means of "
-            f"shape {wanted.shape}, {np.count_nonzero(~np.isfinite(wanted)):,} of them not finite; give control cells "
-            "and one finite mean a gene."
+        raise DataError(
+            "cells_not_scalable",
+            f"Cells cannot be scaled: there are {n_cells:,} control cells of {n_genes:,} genes, and wanted "
+            f"means of shape {wanted.shape}, {np.count_nonzero(~np.isfinite(wanted)):,} of them not finite",
+            fix="give control cells and one finite mean a gene",
         )
-        raise DataError(msg)
     totals = np.maximum(wanted, 0) * n_cells
     sums = _sum_by_gene(controls.indices, controls.data, n_genes)
     factors = np.where(totals > 0, 1.0, 0.0)

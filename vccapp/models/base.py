@@ -192,19 +192,26 @@ def load_model(folder: Path, *, genes: Sequence[str] | None = None) -> Model:
 
     record = read_json(folder / "model.json")
     if record["genes_hash"] != hash_genes(record["genes"]):
-        msg = f"{folder / 'model.json'} is damaged: its genes do not match their hash; train the model again."
-        raise DataError(msg)
-    if genes is not None and hash_genes(genes) != record["genes_hash"]:
-        msg = (
-            f"The model in {folder} predicts {len(record['genes']):,} genes that differ from the {len(genes):,} of the "
-            "data, or are in another order; train a model on these data."
+        raise DataError(
+            "model_damaged",
+            f"{folder / 'model.json'} is damaged: its genes do not match their hash",
+            fix="train the model again",
         )
-        raise DataError(msg)
+    if genes is not None and hash_genes(genes) != record["genes_hash"]:
+        raise DataError(
+            "model_genes",
+            f"The model in {folder} predicts {len(record['genes']):,} genes that differ from the "
+            f"{len(genes):,} of the data, or are in another order",
+            fix="train a model on these data",
+        )
     try:
         state = load_file(folder / "state.safetensors")
     except (OSError, SafetensorError) as error:
-        msg = f"{folder / 'state.safetensors'} cannot be read ({error}); train the model again."
-        raise DataError(msg) from None
+        raise DataError(
+            "model_damaged",
+            f"{folder / 'state.safetensors'} cannot be read ({error})",
+            fix="train the model again",
+        ) from None
     model = make_model(record["name"], record["spec"])
     model.genes = np.array(record["genes"], dtype=str)
     model.trained_on = tuple(record["trained_on"])

@@ -44,8 +44,11 @@ class Ensemble(Model):
 
     def learn(self, index: Index, split: Split, fitting: Fitting) -> None:
         if not split.val:
-            msg = f"The split '{split.name}' has no validation part to fit the weights on; choose or make another."
-            raise SpecError(msg)
+            raise SpecError(
+                "no_validation_part",
+                f"The split '{split.name}' has no validation part to fit the weights on",
+                fix="choose or make another",
+            )
         self.members, made, reasons = [], self._make_members(), []
         for done, member in enumerate(made):
             report = part(fitting.progress, done / len(made), (done + 1) / len(made))
@@ -55,7 +58,7 @@ class Ensemble(Model):
                 reasons.append(f"{member.label} is left out: {error}")
                 report(1.0, reasons[-1])
         if not self.members:
-            raise SpecError(reasons[0])
+            raise SpecError("no_member", reasons[0])
         position = positions_of(self.genes)
         self.residual = measure_residual(index, split.train, position=position)
         sides = [index.deltas(list(split.val)), *(member.predict(split.val) for member in self.members)]
@@ -102,11 +105,12 @@ class Ensemble(Model):
     def _make_members(self) -> list[Model]:
         names = [name.strip() for name in self.spec.members.split("+")]
         if not 2 <= len(names) <= MAX_MEMBERS or len(set(names)) < len(names) or self.name in names:
-            msg = (
-                f"The members are '{self.spec.members}'; name 2 to {MAX_MEMBERS} different models joined by +, e.g. "
-                "knockdown_mean + ridge, and not the ensemble itself."
+            raise SpecError(
+                "bad_members",
+                f"The members are '{self.spec.members}'",
+                fix=f"name 2 to {MAX_MEMBERS} different models joined by +, e.g. knockdown_mean + ridge, and "
+                "not the ensemble itself",
             )
-            raise SpecError(msg)
         members = []
         for name in names:
             field = MODELS[name].Spec.model_fields.get("embedding")

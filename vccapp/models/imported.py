@@ -47,11 +47,11 @@ def open_for(spec: ImportedSpec, index: Index) -> Predicted:
         matrix=spec.matrix,
     )
     if predicted.space == "counts" and index.meta["value_space"] != "counts":
-        msg = (
-            f"{predicted.path.name}: it holds counts, but the data hold log1p values of a scale that is not known; "
-            "write log1p values on the data's scale."
+        raise DataError(
+            "needs_log1p",
+            f"{predicted.path.name}: it holds counts, but the data hold log1p values of a scale that is not known",
+            fix="write log1p values on the data's scale",
         )
-        raise DataError(msg)
     return predicted
 
 
@@ -89,11 +89,11 @@ class Imported(Model):
                     block = log_rows(block, self.scaling[rows])
                 free -= VALUE_BYTES * block.nnz
                 if free < 0:
-                    msg = (
-                        f"The disk of {self._scratch.name} is too full for the cells of {predicted.path.name}; free "
-                        "some space, or set VCCAPP_CHECKPOINTS to a larger disk."
+                    raise ResourceError(
+                        "disk",
+                        f"The disk of {self._scratch.name} is too full for the cells of {predicted.path.name}",
+                        fix="free some space, or set VCCAPP_CHECKPOINTS to a larger disk",
                     )
-                    raise ResourceError(msg)
                 _add_sums(sums, block, codes[rows])
                 writer.append(block, CONTROL)
                 done = (start + block.shape[0]) / predicted.n_cells
@@ -165,11 +165,11 @@ class Imported(Model):
     def _check(self, perturbations: Iterable[str]) -> None:
         unknown = [label for label in perturbations if label != CONTROL and label not in self.labels]
         if unknown:
-            msg = (
-                f"The imported file {Path(self.spec.file).name} has no cells of {', '.join(unknown[:5])}; choose "
-                "perturbations that it has, or import a file with them."
+            raise SpecError(
+                "perturbation_not_imported",
+                f"The imported file {Path(self.spec.file).name} has no cells of {', '.join(unknown[:5])}",
+                fix="choose perturbations that it has, or import a file with them",
             )
-            raise SpecError(msg)
 
 
 def _existing(folder: Path | None) -> Path | None:

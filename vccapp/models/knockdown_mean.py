@@ -34,12 +34,12 @@ class KnockdownMean(PerturbationMean):
         least = self.spec.min_control_mean
         residual = measure_residual(index, split.train, position=positions_of(self.genes), min_control_mean=least)
         if residual is None:
-            msg = (
-                f"None of the {len(split.train)} training perturbations targets a gene of the data with a control mean "
-                f"above {least:g}, so there is no knock-down to learn; lower min_control_mean or "
-                "train perturbation_mean."
+            raise SpecError(
+                "no_measured_target",
+                f"None of the {len(split.train)} training perturbations targets a gene of the data with a "
+                f"control mean above {least:g}, so there is no knock-down to learn",
+                fix="lower min_control_mean or train perturbation_mean",
             )
-            raise SpecError(msg)
         self.residual = residual
 
     def predict_deltas(self, perturbations: list[str]) -> np.ndarray:

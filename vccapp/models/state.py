@@ -251,8 +251,11 @@ class State(SetTransformer):
         if self.spec.inputs == GENES:
             return matrix.rows
         if self.spec.cells == "network":
-            msg = f"A network that sees {self.spec.inputs} cannot make cells of genes alone; choose cells = anchored."
-            raise SpecError(msg)
+            raise SpecError(
+                "cells_need_genes",
+                f"A network that sees {self.spec.inputs} cannot make cells of genes alone",
+                fix="choose cells = anchored",
+            )
         embedded = open_cell_embedding(index, self.spec.inputs)
         return lambda rows: np.asarray(embedded[rows], np.float32)
 

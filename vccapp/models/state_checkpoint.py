@@ -42,21 +42,27 @@ class StateCheckpoint(SetTransformer):
         from vccapp.neural.state.official import open_official
 
         if not self.spec.folder:
-            msg = "The folder of the converted checkpoint is missing; make one (vccapp model convert RUN OUT), name it."
-            raise SpecError(msg)
+            raise SpecError(
+                "checkpoint_missing",
+                "The folder of the converted checkpoint is missing",
+                fix="make one (vccapp model convert RUN OUT), name it",
+            )
         official = open_official(Path(self.spec.folder).expanduser())
         if official.inputs not in EXPRESSION:
-            msg = f"The network takes {official.inputs}, cell embeddings that the data lack; use one of expression."
-            raise SpecError(msg)
+            raise SpecError(
+                "needs_expression",
+                f"The network takes {official.inputs}, cell embeddings that the data lack",
+                fix="use one of expression",
+            )
         position = {gene: i for i, gene in enumerate(self.genes.tolist())}
         genes = np.array([position.get(gene, -1) for gene in official.genes])
         found = int((genes >= 0).sum())
         if found < MIN_SHARE * len(genes):
-            msg = (
-                f"The data have {found:,} of the network's {len(genes):,} genes, too few to run it; use a network of "
-                "these genes."
+            raise SpecError(
+                "genes_lacking",
+                f"The data have {found:,} of the network's {len(genes):,} genes, too few to run it",
+                fix="use a network of these genes",
             )
-            raise SpecError(msg)
         fitting.log({"step": 0, "genes_found": found, "genes": len(genes)})
         self.network, self.set_size = official.network, official.set_size
         self.rows = TableRows(official.perturbations, official.rows, control=official.control)
@@ -93,8 +99,11 @@ def read_controls(
     cells = index.cells
     rows = np.flatnonzero((cells["perturbation"] == CONTROL).to_numpy())
     if not len(rows):
-        msg = "The data have no control cells to start from; open data that have some."
-        raise DataError(msg)
+        raise DataError(
+            "no_controls",
+            "The data have no control cells to start from",
+            fix="open data that have some",
+        )
     rows = np.random.default_rng((seed, 5)).permutation(rows)[:n_cells]
     values = np.zeros((len(rows), len(genes)), np.float16)
     matrix = open_cell_matrix(index, genes[genes >= 0], memory_bytes=memory_bytes // 3)

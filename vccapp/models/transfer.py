@@ -55,8 +55,10 @@ class Transfer(EffectModel):
     def prepare(self, index: Index) -> None:
         sources = [open_source(text) for text in (self.spec.sources or "").split(",") if text.strip()]
         if not sources:
-            msg = "Transfer needs other data: give sources, the fingerprint of another data set that has an index."
-            raise SpecError(msg)
+            raise SpecError(
+                "no_source",
+                "Transfer needs other data: give sources, the fingerprint of another data set that has an index",
+            )
         self.known = sorted({label for source in sources for label in source.labels if label != CONTROL})
         self.deviations = _combine(sources, self.known, self.genes)
 
@@ -67,10 +69,12 @@ class Transfer(EffectModel):
             for label in perturbations
         ]
 
-    def explain_lack(self, labels: Sequence[str], used: Sequence[str]) -> str:
-        return (
-            f"The sources have {len(used)} of the {len(labels)} training perturbations, too few to fit an amplitude; "
-            "choose other sources."
+    def lack(self, labels: Sequence[str], used: Sequence[str]) -> SpecError:
+        return SpecError(
+            "nothing_to_learn",
+            f"The sources have {len(used)} of the {len(labels)} training perturbations, too few to fit an amplitude",
+            found=len(used),
+            fix="choose other sources",
         )
 
     def learn_deviations(self, labels: list[str], effects: np.ndarray, index: Index, fitting: Fitting) -> None:
@@ -79,7 +83,7 @@ class Transfer(EffectModel):
             self.amplitude = self.spec.amplitude
             return
         if len(labels) < MIN_TRAINED:
-            raise SpecError(self.explain_lack(self.trained_on, labels))
+            raise self.lack(self.trained_on, labels)
         self.amplitude = 1.0
         told = self.predict_deviations(labels)
         square = float((told.astype(np.float64) ** 2).sum())
@@ -113,8 +117,11 @@ def open_source(text: str) -> Index:
     for folder in (Path(name).expanduser(), Settings().datasets / name / "index"):
         if (folder / "index.json").is_file():
             return load_index(folder)
-    msg = f"There is no index of '{name}'; give the fingerprint of data that have one, or the path of an index folder."
-    raise SpecError(msg)
+    raise SpecError(
+        "unknown_source",
+        f"There is no index of '{name}'",
+        fix="give the fingerprint of data that have one, or the path of an index folder",
+    )
 
 
 def _combine(sources: Sequence[Index], known: Sequence[str], genes: np.ndarray) -> np.ndarray:
@@ -127,8 +134,11 @@ def _combine(sources: Sequence[Index], known: Sequence[str], genes: np.ndarray) 
         own = positions_of(source.genes["gene"].to_numpy(str))
         shared = [(i, own[gene]) for i, gene in enumerate(genes.tolist()) if gene in own]
         if not shared:
-            msg = f"The source {source.folder} shares no gene with the data; give data with the same gene names."
-            raise SpecError(msg)
+            raise SpecError(
+                "no_common_gene",
+                f"The source {source.folder} shares no gene with the data",
+                fix="give data with the same gene names",
+            )
         here, there = map(np.array, zip(*shared, strict=True))
         effects = mask_targets(source.deltas(labels), labels, position=own)[:, there]
         counts = count_targets(labels)

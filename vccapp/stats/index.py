@@ -25,10 +25,11 @@ class Index:
         self.folder = folder
         self.meta: dict = read_json(folder / "index.json")
         if self.meta["version"] != VERSION:
-            msg = (
-                f"The index in {folder} is of version {self.meta['version']}, this app reads {VERSION}; build it again."
+            raise DataError(
+                "index_version",
+                f"The index in {folder} is of version {self.meta['version']}, this app reads {VERSION}",
+                fix="build it again",
             )
-            raise DataError(msg)
 
     @cached_property
     def genes(self) -> pd.DataFrame:
@@ -81,8 +82,11 @@ class Index:
         unknown = [label for label in labels if label not in self._row]
         if unknown:
             some, missing = ", ".join(self.labels[1:4]), ", ".join(unknown[:5])
-            msg = f"The data have no perturbation {missing}; there are {len(self.labels) - 1}, e.g. {some}."
-            raise SpecError(msg)
+            raise SpecError(
+                "unknown_perturbation",
+                f"The data have no perturbation {missing}",
+                fix=f"there are {len(self.labels) - 1}, e.g. {some}",
+            )
         return [self._row[label] for label in labels]
 
     def means(self, labels: list[str]) -> np.ndarray:
@@ -130,8 +134,11 @@ class Index:
 
         if gene not in self.gene_position:
             some = ", ".join(self.genes["gene"][:3])
-            msg = f"The data have no gene {gene}; there are {len(self.genes):,}, e.g. {some}."
-            raise SpecError(msg)
+            raise SpecError(
+                "unknown_gene",
+                f"The data have no gene {gene}",
+                fix=f"there are {len(self.genes):,}, e.g. {some}",
+            )
         values = self._store.read(self.gene_position[gene])[0]
         return values if self.meta["value_space"] == "log1p" else log_values(values, self.array("scaling"))
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from vccapp.data.schema import CONTROL
 from vccapp.errors import DataError, SpecError
-from vccapp.submission.naming import name_some
+from vccapp.wording import name_some
 
 COLUMNS = ("target_gene", "n_cells")
 OPTIONAL_COLUMN = "median_umi_per_cell"
@@ -29,27 +29,42 @@ def read_pert_counts(path: Path | str) -> pd.DataFrame:
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except FileNotFoundError:
-        msg = f"{path} does not exist; give the challenge's pert_counts CSV."
-        raise DataError(msg) from None
+        raise DataError(
+            "file_missing",
+            f"{path} does not exist",
+            fix="give the challenge's pert_counts CSV",
+        ) from None
     except (OSError, ValueError) as error:  # pandas' parser and decoding errors are ValueErrors
         reason = str(error).strip().splitlines()[0]
-        msg = f"{path} cannot be read as CSV ({reason}); give the challenge's pert_counts CSV."
-        raise DataError(msg) from None
+        raise DataError(
+            "table_unreadable",
+            f"{path} cannot be read as CSV ({reason})",
+            fix="give the challenge's pert_counts CSV",
+        ) from None
     table.columns = table.columns.str.strip()
     missing = [c for c in COLUMNS if c not in table]
     if missing:
-        msg = f"{path} has no column {' or '.join(missing)}; it has {name_some(table.columns)}. Rename the columns."
-        raise DataError(msg)
+        raise DataError(
+            "no_column",
+            f"{path} has no column {' or '.join(missing)}",
+            fix=f"it has {name_some(table.columns)}. Rename the columns",
+        )
     table = table[[c for c in (*COLUMNS, OPTIONAL_COLUMN) if c in table]].copy()
     table["target_gene"] = table["target_gene"].str.strip()
     empty = np.flatnonzero(table["target_gene"] == "")
     if len(empty):
-        msg = f"{path} has no target_gene in data row {empty[0] + 1}; fill it in or delete the row."
-        raise DataError(msg)
+        raise DataError(
+            "missing_labels",
+            f"{path} has no target_gene in data row {empty[0] + 1}",
+            fix="fill it in or delete the row",
+        )
     twice = table["target_gene"][table["target_gene"].duplicated()]
     if len(twice):
-        msg = f"{path} names {name_some(twice.unique())} more than once; keep one row each."
-        raise DataError(msg)
+        raise DataError(
+            "repeated_perturbation",
+            f"{path} names {name_some(twice.unique())} more than once",
+            fix="keep one row each",
+        )
     table["n_cells"] = _whole_numbers(table, path)
     if OPTIONAL_COLUMN in table:
         table[OPTIONAL_COLUMN] = pd.to_numeric(table[OPTIONAL_COLUMN], errors="coerce")
@@ -59,8 +74,11 @@ def read_pert_counts(path: Path | str) -> pd.DataFrame:
         notes = (f"{path.name}: the row '{CONTROL}' is left out, controls are copied from the training data.",)
     table = table[~is_control].reset_index(drop=True)
     if table.empty:
-        msg = f"{path} names no perturbation; give the challenge's pert_counts CSV."
-        raise DataError(msg)
+        raise DataError(
+            "no_perturbation",
+            f"{path} names no perturbation",
+            fix="give the challenge's pert_counts CSV",
+        )
     table.attrs["notes"] = notes
     return table
 
@@ -71,10 +89,11 @@ def observed_counts(perturbations: pd.DataFrame, labels: Iterable[str]) -> pd.Da
     labels = [label for label in labels if label != CONTROL]
     unknown = [label for label in labels if label not in n_cells.index]
     if unknown:
-        msg = (
-            f"The data have no perturbation {name_some(unknown)}; take the cell numbers from a pert_counts CSV instead."
+        raise SpecError(
+            "unknown_perturbation",
+            f"The data have no perturbation {name_some(unknown)}",
+            fix="take the cell numbers from a pert_counts CSV instead",
         )
-        raise SpecError(msg)
     return pd.DataFrame({"target_gene": labels, "n_cells": [int(n_cells[label]) for label in labels]})
 
 
@@ -84,19 +103,26 @@ def scale_cells(wanted: Mapping[str, int], *, n_controls: int, max_cells: int) -
     Raises SpecError when a number is below one, or there are more perturbations than places beside the controls.
     """
     if not wanted:
-        msg = "No perturbation is wanted; name at least one."
-        raise SpecError(msg)
+        raise SpecError(
+            "no_perturbation",
+            "No perturbation is wanted",
+            fix="name at least one",
+        )
     none = [label for label, n in wanted.items() if n < 1]
     if none:
-        msg = f"{name_some(none)} want no cells; every perturbation needs at least one, or leave it out."
-        raise SpecError(msg)
+        raise SpecError(
+            "no_cells_wanted",
+            f"{name_some(none)} want no cells",
+            fix="every perturbation needs at least one, or leave it out",
+        )
     places = max_cells - n_controls
     if places < len(wanted):
-        msg = (
-            f"{len(wanted):,} perturbations need a cell each, but {n_controls:,} controls leave {max(places, 0):,} of "
-            f"{max_cells:,} places; choose at most {max(max_cells - len(wanted), 0):,} controls."
+        raise SpecError(
+            "over_budget",
+            f"{len(wanted):,} perturbations need a cell each, but {n_controls:,} controls leave "
+            f"{max(places, 0):,} of {max_cells:,} places",
+            fix=f"choose at most {max(max_cells - len(wanted), 0):,} controls",
         )
-        raise SpecError(msg)
     if sum(wanted.values()) <= places:
         return dict(wanted)
 
@@ -122,6 +148,9 @@ def _whole_numbers(table: pd.DataFrame, path: Path) -> pd.Series:
     bad = np.flatnonzero(~(np.isfinite(numbers) & (numbers % 1 == 0) & (numbers >= 1)))
     if len(bad):
         found, label = table["n_cells"].iloc[bad[0]], table["target_gene"].iloc[bad[0]]
-        msg = f"{path} has n_cells '{found}' for {label}; give a whole number of at least 1."
-        raise DataError(msg)
+        raise DataError(
+            "bad_count",
+            f"{path} has n_cells '{found}' for {label}",
+            fix="give a whole number of at least 1",
+        )
     return numbers.astype("int64")

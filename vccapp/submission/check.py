@@ -176,5 +176,7 @@ def refuse(results: Iterable[CheckResult]) -> None:
     if failed:
         first = " ".join(f"{result.message} {result.fix}" for result in failed[:2])
         more = f" {len(failed) - 2} more checks failed." if len(failed) > 2 else ""
-        msg = f"{len(failed)} of the submission's checks failed, so nothing was packaged. {first}{more}"
-        raise CheckError(msg)
+        raise CheckError(
+            "checks_failed",
+            f"{len(failed)} of the submission's checks failed, so nothing was packaged. {first}{more}",
+        )

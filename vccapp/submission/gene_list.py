@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vccapp.errors import DataError, SpecError
-from vccapp.submission.naming import name_some
+from vccapp.wording import name_some
 
 HEADERS = {"gene", "genes", "gene_name", "gene_names", "gene_symbol", "symbol", "feature_name", "index", "0", ""}
 """First cells of the first row, in lower case, that are column names and no genes."""
@@ -26,22 +26,34 @@ def read_gene_list(path: Path | str) -> GeneList:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError:
-        msg = f"{path} does not exist; give the challenge's gene_names.csv."
-        raise DataError(msg) from None
+        raise DataError(
+            "file_missing",
+            f"{path} does not exist",
+            fix="give the challenge's gene_names.csv",
+        ) from None
     except (OSError, ValueError):
-        msg = f"{path} cannot be read as text; give the challenge's gene_names.csv."
-        raise DataError(msg) from None
+        raise DataError(
+            "not_text",
+            f"{path} cannot be read as text",
+            fix="give the challenge's gene_names.csv",
+        ) from None
     names = [line.split(",")[0].strip().strip('"') for line in lines if line.strip()]
     header = names[0] if names and names[0].lower() in HEADERS else None
     genes = tuple(names[1:] if header is not None else names)
     if not genes or "" in genes:
         found = f"an empty name in row {genes.index('') + 1}" if genes else "no gene"
-        msg = f"{path} has {found}; give the challenge's gene_names.csv."
-        raise DataError(msg)
+        raise DataError(
+            "gene_list",
+            f"{path} has {found}",
+            fix="give the challenge's gene_names.csv",
+        )
     if len(set(genes)) < len(genes):
         twice = next(g for i, g in enumerate(genes) if g in genes[:i])
-        msg = f"{path} names {twice} more than once ({len(genes) - len(set(genes))} repeats); keep each gene once."
-        raise DataError(msg)
+        raise DataError(
+            "repeated_genes",
+            f"{path} names {twice} more than once ({len(genes) - len(set(genes))} repeats)",
+            fix="keep each gene once",
+        )
     row = f"with the header row '{header}'" if header is not None else "without a header row"
     return GeneList(genes, f"{path.name}: {len(genes):,} genes, {row}.")
 
@@ -56,9 +68,10 @@ def find_columns(genes: tuple[str, ...], training_genes: list[str]) -> np.ndarra
     position = {gene: i for i, gene in enumerate(training_genes)}
     missing = [gene for gene in genes if gene not in position]
     if missing:
-        msg = (
+        raise SpecError(
+            "genes_lacking",
             f"The training data lack {len(missing):,} of the {len(genes):,} genes of the list, e.g. "
-            f"{name_some(missing)}; open the challenge's training file, or give a list of genes that it has."
+            f"{name_some(missing)}",
+            fix="open the challenge's training file, or give a list of genes that it has",
         )
-        raise SpecError(msg)
     return np.array([position[gene] for gene in genes])

@@ -25,10 +25,11 @@ def generate(
     Raises SpecError when the plan is of other data, or the model makes values that no submission may have.
     """
     if plan.dataset != index.meta["fingerprint"] or plan.dataset != dataset.fingerprint:
-        msg = (
-            f"The plan is of the data {plan.dataset}, those open are {dataset.fingerprint}; plan the submission again."
+        raise SpecError(
+            "data_changed",
+            f"The plan is of the data {plan.dataset}, those open are {dataset.fingerprint}",
+            fix="plan the submission again",
         )
-        raise SpecError(msg)
     challenge = CHALLENGES[plan.challenge]
     training_genes = index.genes["gene"].tolist()
     genes = read_gene_list(plan.genes).genes if plan.genes is not None else tuple(training_genes)

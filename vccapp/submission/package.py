@@ -54,8 +54,10 @@ def write_vcc(h5ad: Path, out: Path, challenge: Challenge, *, progress: Progress
         for block in _read_h5ad(beside, challenge, progress=part(progress, 0.7, 1.0)):
             found.update(block)
         if found.hexdigest() != sha256:
-            msg = f"{out.name} does not read back as {h5ad.name}: the disk or memory may be faulty. Package it again."
-            raise CheckError(msg)
+            raise CheckError(
+                "read_back",
+                f"{out.name} does not read back as {h5ad.name}: the disk or memory may be faulty. Package it again",
+            )
         with beside.open("rb") as archive:
             vcc_sha256 = hashlib.file_digest(archive, "sha256").hexdigest()
     progress(1.0, f"{out.name} is written and verified")
@@ -78,8 +80,11 @@ def check_disk(folder: Path, needed: int, purpose: str) -> None:
     """Raise ResourceError when `folder` has less than `needed` bytes free."""
     free = shutil.disk_usage(folder).free
     if free < needed:
-        msg = f"The disk of {folder} has {free / 1e9:.1f} GB free; to {purpose} takes {needed / 1e9:.1f} GB. Free some."
-        raise ResourceError(msg)
+        raise ResourceError(
+            "disk",
+            f"The disk of {folder} has {free / 1e9:.1f} GB free",
+            fix=f"to {purpose} takes {needed / 1e9:.1f} GB. Free some",
+        )
 
 
 def _write_members(h5ad: Path, archive: BinaryIO, challenge: Challenge, *, progress: Progress) -> str:
@@ -122,14 +127,23 @@ def _read_h5ad(path: Path, challenge: Challenge, *, progress: Progress, folder: 
         with tarfile.open(path, "r:") as archive:
             yield from _read_frame(_find_frame(archive, path, challenge), path, progress=progress, folder=folder)
     except FileNotFoundError:
-        msg = f"{path} does not exist; give a .vcc file."
-        raise CheckError(msg) from None
+        raise CheckError(
+            "file_missing",
+            f"{path} does not exist",
+            fix="give a .vcc file",
+        ) from None
     except tarfile.TarError as error:
-        msg = f"{path.name} is not an uncompressed tar archive, or is cut short ({error}); package it again."
-        raise CheckError(msg) from None
+        raise CheckError(
+            "not_tar",
+            f"{path.name} is not an uncompressed tar archive, or is cut short ({error})",
+            fix="package it again",
+        ) from None
     except zstandard.ZstdError as error:
-        msg = f"{challenge.members[0]} in {path.name} is damaged ({error}); package it again."
-        raise CheckError(msg) from None
+        raise CheckError(
+            "archive_damaged",
+            f"{challenge.members[0]} in {path.name} is damaged ({error})",
+            fix="package it again",
+        ) from None
 
 
 def _find_frame(archive: tarfile.TarFile, path: Path, challenge: Challenge) -> BinaryIO:
@@ -141,18 +155,25 @@ def _find_frame(archive: tarfile.TarFile, path: Path, challenge: Challenge) -> B
             break
     found = [member.name for member in members]
     if sorted(found) != sorted(challenge.members) or not all(member.isreg() for member in members):
-        msg = (
-            f"{path.name} holds {', '.join(found[:3]) or 'nothing'}; a .vcc holds the two plain files "
-            f"{' and '.join(challenge.members)} and nothing else. Package it again."
+        raise CheckError(
+            "archive_members",
+            f"{path.name} holds {', '.join(found[:3]) or 'nothing'}",
+            fix=f"a .vcc holds the two plain files {' and '.join(challenge.members)} and nothing else. "
+            "Package it again",
         )
-        raise CheckError(msg)
     frame, watermark = (archive.extractfile(name) for name in challenge.members)
     if (content := watermark.read(100)) != challenge.watermark:
-        msg = f"{challenge.members[1]} in {path.name} is {content!r}, not {challenge.watermark!r}; package it again."
-        raise CheckError(msg)
+        raise CheckError(
+            "watermark",
+            f"{challenge.members[1]} in {path.name} is {content!r}, not {challenge.watermark!r}",
+            fix="package it again",
+        )
     if frame.read(4) != ZSTD_MAGIC:
-        msg = f"{challenge.members[0]} in {path.name} is not compressed with zstd; package it again."
-        raise CheckError(msg)
+        raise CheckError(
+            "not_zstd",
+            f"{challenge.members[0]} in {path.name} is not compressed with zstd",
+            fix="package it again",
+        )
     frame.seek(0)
     return frame
 
@@ -170,5 +191,8 @@ def _read_frame(frame: BinaryIO, path: Path, *, progress: Progress, folder: Path
             progress(min(done / max(size, 1), 1.0), f"Read {done / 1e6:,.0f} MB of {path.name}")
     if done != size:
         known = f"{size:,}" if size >= 0 else "an unknown number"
-        msg = f"The h5ad in {path.name} ends after {done:,} of {known} of bytes; package it again."
-        raise CheckError(msg)
+        raise CheckError(
+            "archive_damaged",
+            f"The h5ad in {path.name} ends after {done:,} of {known} of bytes",
+            fix="package it again",
+        )

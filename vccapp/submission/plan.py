@@ -114,11 +114,17 @@ def make_plan(
     cells = index.cells
     controls = cells["genes"][cells["perturbation"] == CONTROL]
     if controls.empty:
-        msg = "The training data have no control cells, which a submission must copy; open data with controls."
-        raise SpecError(msg)
+        raise SpecError(
+            "no_controls",
+            "The training data have no control cells, which a submission must copy",
+            fix="open data with controls",
+        )
     if n_controls is not None and not 1 <= n_controls <= len(controls):
-        msg = f"{n_controls:,} controls are wanted, the training data have {len(controls):,}; choose 1 to that many."
-        raise SpecError(msg)
+        raise SpecError(
+            "bad_control_count",
+            f"{n_controls:,} controls are wanted, the training data have {len(controls):,}",
+            fix="choose 1 to that many",
+        )
     notes = tuple(counts.attrs.get("notes", ()))
     n_genes = len(index.genes)
     if genes is not None:
@@ -126,11 +132,11 @@ def make_plan(
         find_columns(gene_list.genes, index.genes["gene"].tolist())
         n_genes, notes = len(gene_list.genes), (*notes, gene_list.note)
     if n_genes != challenge.n_genes and not practice:
-        msg = (
-            f"The prediction would have {n_genes:,} genes, {challenge.label} asks for {challenge.n_genes:,}; "
-            "open the challenge's training file, or plan for practice."
+        raise SpecError(
+            "gene_count",
+            f"The prediction would have {n_genes:,} genes, {challenge.label} asks for {challenge.n_genes:,}",
+            fix="open the challenge's training file, or plan for practice",
         )
-        raise SpecError(msg)
     wanted = {str(label): int(n) for label, n in zip(counts["target_gene"], counts["n_cells"], strict=True)}
     n_controls = len(controls) if n_controls is None else n_controls
     plan = Plan(
@@ -151,16 +157,22 @@ def make_plan(
     digest = hashlib.sha256(plan.model_dump_json().encode()).hexdigest()[:8]
     plan = plan.model_copy(update={"id": check_id(id or f"{run_id}-{digest}")})
     if (path := plan_path(plan.id, settings)).exists() and load_plan(plan.id, settings) != plan:
-        msg = f"A different submission '{plan.id}' exists in {path.parent}; choose another name or delete it."
-        raise SpecError(msg)
+        raise SpecError(
+            "plan_exists",
+            f"A different submission '{plan.id}' exists in {path.parent}",
+            fix="choose another name or delete it",
+        )
     return plan
 
 
 def check_id(id: str) -> str:
     """A submission's id is also its folder's name. Raises SpecError when it cannot be one."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", id):
-        msg = f"'{id[:100]}' cannot name a submission; use letters, digits, '-', '_' and '.', at most 100."
-        raise SpecError(msg)
+        raise SpecError(
+            "bad_name",
+            f"'{id[:100]}' cannot name a submission",
+            fix="use letters, digits, '-', '_' and '.', at most 100",
+        )
     return id
 
 
@@ -181,7 +193,10 @@ def load_plan(id: str, settings: Settings) -> Plan:
     try:
         plan = Plan.model_validate(read_json(path))
     except ValidationError as error:
-        msg = f"{path} is not a plan of this version ({error.error_count()} fields differ); plan the submission again."
-        raise DataError(msg) from None
+        raise DataError(
+            "plan_unreadable",
+            f"{path} is not a plan of this version ({error.error_count()} fields differ)",
+            fix="plan the submission again",
+        ) from None
     CHALLENGES[plan.challenge]
     return plan

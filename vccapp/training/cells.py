@@ -115,8 +115,9 @@ def _check(block: csr_matrix, label: str, *, shape: tuple[int, int]) -> None:
     """SpecError for cells that a file may not hold: it would be refused hours later."""
     low, high = (block.data.min(), block.data.max()) if block.nnz else (0.0, 0.0)
     if block.shape != shape or not (np.isfinite(low) and np.isfinite(high)) or low < 0:
-        msg = (
-            f"The model's cells for {label} cannot be submitted: {block.shape[0]:,} x {block.shape[1]:,} values from "
-            f"{low:.3g} to {high:.3g}, wanted {shape[0]:,} x {shape[1]:,} finite ones of 0 or more; train it again."
+        raise SpecError(
+            "bad_cells",
+            f"The model's cells for {label} cannot be submitted: {block.shape[0]:,} x {block.shape[1]:,} "
+            f"values from {low:.3g} to {high:.3g}, wanted {shape[0]:,} x {shape[1]:,} finite ones of 0 or more",
+            fix="train it again",
         )
-        raise SpecError(msg)

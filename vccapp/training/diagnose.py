@@ -27,8 +27,11 @@ def diagnose_run(run_id: str, name: Part, settings: Settings, *, seed: int = 0) 
     run = load_run(run_id, settings)
     labels, deltas = run.prediction(name)
     if not labels:
-        msg = f"The run {run.id} predicts no perturbation of the {name} part; choose the other part."
-        raise SpecError(msg)
+        raise SpecError(
+            "nothing_predicted",
+            f"The run {run.id} predicts no perturbation of the {name} part",
+            fix="choose the other part",
+        )
     index = load_index(settings.datasets / run.spec.dataset / "index")
     model = load_model(run.folder / "model", genes=index.genes["gene"].tolist())
     dataset = open_registered(run.spec.dataset, settings)

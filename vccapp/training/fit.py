@@ -20,12 +20,11 @@ from typing import Any
 from pydantic import BaseModel
 
 import vccapp
-from vccapp import errors
 from vccapp.data.split import Split
-from vccapp.errors import JobError, ResourceError, VccAppError
+from vccapp.errors import JobError, ResourceError, Stopped, VccAppError
 from vccapp.models.base import Model, load_model
 from vccapp.neural.fitting.fitting import forget
-from vccapp.progress import Progress, Stopped
+from vccapp.progress import Progress
 from vccapp.settings import Settings
 from vccapp.stats.index import Index
 from vccapp.training.metrics_log import MetricsLog
@@ -33,7 +32,7 @@ from vccapp.training.validation import make_validation
 
 POLL_SECONDS = 0.2
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-RESUME = "resume the run: it goes on from its last checkpoint."
+RESUME = "resume the run: it goes on from its last checkpoint"
 
 
 class Fit(BaseModel):
@@ -60,11 +59,11 @@ def count_ranks(model: Model, settings: Settings) -> int:
     if settings.devices == "auto":
         return there
     if on_gpus and settings.devices > there:
-        msg = (
-            f"{settings.devices} devices were asked for, and torch finds {there} GPU(s) here; choose at most {there}, "
-            "or VCCAPP_DEVICE=cpu."
+        raise ResourceError(
+            "too_many_devices",
+            f"{settings.devices} devices were asked for, and torch finds {there} GPU(s) here",
+            fix=f"choose at most {there}, or VCCAPP_DEVICE=cpu",
         )
-        raise ResourceError(msg)
     return settings.devices
 
 
@@ -122,7 +121,7 @@ def _fit_shared(fit: Fit, ranks: int, progress: Progress) -> None:
 
 @contextlib.contextmanager
 def _start(fit: Fit, ranks: int) -> Iterator[tuple[list[subprocess.Popen[bytes]], Connection]]:
-    """The processes, killed at the end, and what they report: (fraction, message), or (rank, kind, text) of an error.
+    """The processes, killed at the end, and what they report: (fraction, message), or (rank, error or None, text).
 
     Each reads its `fit` from its standard input, and ends when that is closed.
     """
@@ -159,17 +158,26 @@ def _receive(reports: Connection, seconds: float) -> Iterator[tuple]:
             seconds = 0
 
 
-def _failure(told: list[tuple[int, str, str]], codes: list[int | None]) -> VccAppError:
+def _failure(told: list[tuple[int, VccAppError | None, str]], codes: list[int | None]) -> VccAppError:
     """The first cause: an expected error, else a death by a signal, else an unexpected error. Pure."""
-    for _, kind, text in told:
-        if kind:
-            return getattr(errors, kind)(text)
+    for _, error, _ in told:
+        if error is not None:
+            return error
     start = "The training ended because its process {} of " + str(len(codes))
     for rank, code in enumerate(codes):
         if code is not None and code < 0:
             why = ", most often because memory ran out" if code == -9 else ""
-            return JobError(f"{start.format(rank + 1)} was killed (signal {-code}){why}; {RESUME}")
+            return JobError(
+                "process_killed", f"{start.format(rank + 1)} was killed (signal {-code}){why}", found=-code, fix=RESUME
+            )
     for rank, _, text in told:
-        return JobError(f"{start.format(rank + 1)} failed ({text}); see the log, then {RESUME}")
+        return JobError(
+            "process_failed", f"{start.format(rank + 1)} failed ({text})", fix=f"see the log, then {RESUME}"
+        )
     rank, code = next((rank, code) for rank, code in enumerate(codes) if code)
-    return JobError(f"{start.format(rank + 1)} ended with exit code {code}; see the log, then {RESUME}")
+    return JobError(
+        "process_failed",
+        f"{start.format(rank + 1)} ended with exit code {code}",
+        found=code,
+        fix=f"see the log, then {RESUME}",
+    )

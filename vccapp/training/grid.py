@@ -28,8 +28,11 @@ def parse_values(texts: Mapping[str, Any]) -> dict[str, list[Any]]:
     for name, given in texts.items():
         found = given if isinstance(given, list) else [_parse(word.strip()) for word in str(given).split(",")]
         if "" in found or not found:
-            msg = f"'{name}' lacks a value; write NAME=VALUE,VALUE."
-            raise SpecError(msg)
+            raise SpecError(
+                "bad_assignment",
+                f"'{name}' lacks a value",
+                fix="write NAME=VALUE,VALUE",
+            )
         values[name] = [value for i, value in enumerate(found) if value not in found[:i]]
     return values
 
@@ -38,8 +41,11 @@ def parse_seeds(text: str) -> list[int]:
     """ "0,1,2" -> [0, 1, 2]. Raises SpecError for what is no whole number from 0."""
     [seeds] = parse_values({"seeds": text}).values()
     if wrong := [seed for seed in seeds if type(seed) is not int or seed < 0]:
-        msg = f"{wrong[0]!r} is not a seed; give whole numbers from 0, separated by commas."
-        raise SpecError(msg)
+        raise SpecError(
+            "bad_seed",
+            f"{wrong[0]!r} is not a seed",
+            fix="give whole numbers from 0, separated by commas",
+        )
     return seeds
 
 
@@ -51,8 +57,11 @@ def expand_grid(spec: RunSpec, values: Mapping[str, Sequence[Any]], *, seeds: Se
     axes = {**values, "seed": seeds}
     n_runs = math.prod(map(len, axes.values()))
     if n_runs > MAX_RUNS:
-        msg = f"This grid has {n_runs:,} runs, at most {MAX_RUNS} are started at once; give fewer values or seeds."
-        raise SpecError(msg)
+        raise SpecError(
+            "too_many_runs",
+            f"This grid has {n_runs:,} runs, at most {MAX_RUNS} are started at once",
+            fix="give fewer values or seeds",
+        )
     several = [name for name, choices in axes.items() if len(choices) > 1]
     specs = []
     for chosen in itertools.product(*axes.values()):

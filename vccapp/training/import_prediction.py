@@ -22,6 +22,7 @@ from vccapp.settings import Settings
 from vccapp.stats.index import Index, has_index, load_index
 from vccapp.training.record import RunSpec, make_run_id
 from vccapp.training.run import train
+from vccapp.wording import name_some
 
 SUM_BYTES = 8 + 4 + 4  # a pseudobulk value: its sum, its mean, the prediction of the run
 
@@ -62,7 +63,7 @@ def import_prediction(
     missing = [label for label in (*judged.val, *judged.test) if label not in set(predicted.labels.categories)]
     notes = predicted.notes
     if missing:
-        notes += (f"{len(missing):,} held-out perturbations are not in the file and not judged: {_some(missing)}.",)
+        notes += (f"{len(missing):,} held-out perturbations are not in the file and not judged: {name_some(missing)}.",)
     return run_id, notes
 
 
@@ -70,25 +71,30 @@ def check_import(spec: ImportedSpec, settings: Settings, *, dataset: str, split:
     """The opened file and the split it is judged on; writes nothing. Raises what `import_prediction` raises."""
     folder = settings.datasets / dataset / "index"
     if not has_index(folder):
-        msg = f"The data {dataset} have no index yet; build it first (vccapp data index PATH)."
-        raise SpecError(msg)
+        raise SpecError(
+            "no_index",
+            f"The data {dataset} have no index yet",
+            fix="build it first (vccapp data index PATH)",
+        )
     index = load_index(folder)
     predicted = open_for(spec, index)
     labels = set(predicted.labels.categories)
     needed = len(labels) * predicted.n_genes * SUM_BYTES
     if needed > settings.memory_bytes:
-        msg = (
+        raise ResourceError(
+            "memory",
             f"{predicted.path.name}: pseudobulks of {len(labels):,} perturbations need {needed / 1e9:.1f} GB, "
-            f"{settings.memory_gb:g} GB are allowed; raise VCCAPP_MEMORY_GB."
+            f"{settings.memory_gb:g} GB are allowed",
+            fix="raise VCCAPP_MEMORY_GB",
         )
-        raise ResourceError(msg)
     judged = load_split(split, settings) if split is not None else _split_of_file(predicted, index, dataset)
     if split is not None and not labels & {*judged.val, *judged.test}:
-        msg = (
+        raise DataError(
+            "no_held_out_cells",
             f"{predicted.path.name}: it has no cells of the {len(judged.val) + len(judged.test):,} held-out "
-            f"perturbations of the split '{judged.name}' ({_some([*judged.test, *judged.val])}); choose another split."
+            f"perturbations of the split '{judged.name}' ({name_some([*judged.test, *judged.val])})",
+            fix="choose another split",
         )
-        raise DataError(msg)
     return predicted, judged
 
 
@@ -99,23 +105,19 @@ def _split_of_file(predicted: Predicted, index: Index, dataset: str) -> Split:
     held_out = {gene for label in test for gene in genes_of(label)}
     train = [label for label in known if not held_out & set(genes_of(label))]
     if not test:
-        msg = (
-            f"{predicted.path.name}: none of its perturbations is in the data, so it cannot be judged; name a split "
-            "of data that have them."
+        raise DataError(
+            "unknown_perturbation",
+            f"{predicted.path.name}: none of its perturbations is in the data, so it cannot be judged",
+            fix="name a split of data that have them",
         )
-        raise DataError(msg)
     if not train:
-        msg = (
-            f"{predicted.path.name}: it has cells of all {len(test):,} perturbations of the data; name the split whose "
-            "held-out part it is to be judged on (--split)."
+        raise DataError(
+            "needs_split",
+            f"{predicted.path.name}: it has cells of all {len(test):,} perturbations of the data",
+            fix="name the split whose held-out part it is to be judged on (--split)",
         )
-        raise DataError(msg)
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", predicted.path.stem).strip("-._")[:50] or "file"
     digest = hashlib.sha256("\n".join([dataset, *test]).encode()).hexdigest()[:6]
     split = split_from_lists(name=f"in-{stem}-{digest}", dataset=dataset, train=train, test=test)
     check_split(split, known)
     return split
-
-
-def _some(labels: list[str]) -> str:
-    return ", ".join(labels[:5]) + (f" and {len(labels) - 5:,} more" if len(labels) > 5 else "")

@@ -13,9 +13,9 @@ import traceback
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from vccapp.errors import VccAppError
+from vccapp.errors import Stopped, VccAppError
 from vccapp.models.base import make_model
-from vccapp.progress import Stopped, silent
+from vccapp.progress import silent
 from vccapp.stats.index import load_index
 from vccapp.training.fit import Fit, fit_rank
 
@@ -46,9 +46,8 @@ def main(rank: int, ranks: int, reports: Connection, meeting: Path) -> int:
         return 0
     except Exception as error:
         traceback.print_exc()
-        expected = isinstance(error, VccAppError)
-        text = str(error) if expected else f"{type(error).__name__}: {error}".partition("\n")[0]
-        reports.send((rank, type(error).__name__ if expected else "", text[:MAX_TEXT]))
+        text = f"{type(error).__name__}: {error}".partition("\n")[0][:MAX_TEXT]
+        reports.send((rank, error if isinstance(error, VccAppError) else None, text))
         return 1
     return 0
 

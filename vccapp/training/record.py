@@ -84,8 +84,11 @@ class RunRecord(BaseModel):
         Raises SpecError when the run has none, because it is not finished.
         """
         if self.state != "finished":
-            msg = f"The run {self.id} is {self.state}, so it has no predictions; choose a finished run."
-            raise SpecError(msg)
+            raise SpecError(
+                "not_finished",
+                f"The run {self.id} is {self.state}, so it has no predictions",
+                fix="choose a finished run",
+            )
         labels = read_json(self.folder / "prediction" / "perturbations.json")
         deltas = np.load(self.folder / "prediction" / "deltas.npy", mmap_mode="r")
         start = 0 if part == "val" else len(labels["val"])
@@ -101,15 +104,20 @@ def load_run(run_id: str, settings: Settings) -> RunRecord:
     """Raises SpecError when there is no such run, DataError when its record cannot be read."""
     folder = run_folder(run_id, settings)
     if not (folder / "run.json").is_file():
-        msg = f"There is no run '{run_id}' in {settings.checkpoints}; `vccapp train list` shows those there are."
-        raise SpecError(msg)
+        raise SpecError(
+            "unknown_run",
+            f"There is no run '{run_id}' in {settings.checkpoints}",
+            fix="`vccapp train list` shows those there are",
+        )
     try:
         record = RunRecord.model_validate(read_json(folder / "run.json"))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        msg = f"{folder / 'run.json'} is not a run of this version of the app ({where}: {first['msg'].lower()})."
-        raise DataError(msg) from None
+        raise DataError(
+            "run_unreadable",
+            f"{folder / 'run.json'} is not a run of this version of the app ({where}: {first['msg'].lower()})",
+        ) from None
     interrupted = record.state == "running" and not _is_locked(folder)
     if interrupted:  # it may have ended between the two looks
         record = RunRecord.model_validate(read_json(folder / "run.json"))
@@ -130,8 +138,11 @@ def list_runs(settings: Settings) -> list[RunRecord]:
 
 def run_folder(run_id: str, settings: Settings) -> Path:
     if not RUN_ID.fullmatch(run_id):
-        msg = f"'{run_id}' is not a run id; it is made of letters, digits, '_', '-' and '.'."
-        raise SpecError(msg)
+        raise SpecError(
+            "bad_run_id",
+            f"'{run_id}' is not a run id",
+            fix="it is made of letters, digits, '_', '-' and '.'",
+        )
     return settings.checkpoints / run_id
 
 

@@ -18,10 +18,10 @@ import vccapp
 from vccapp.data.atomic import write_folder, write_json
 from vccapp.data.schema import CONTROL
 from vccapp.data.split import Split, check_split, load_split
-from vccapp.errors import ResourceError, SpecError, VccAppError
+from vccapp.errors import ResourceError, SpecError, Stopped, VccAppError
 from vccapp.evaluation.scoring.score import summarise
 from vccapp.models.base import Model, make_model
-from vccapp.progress import Progress, Stopped, part, silent
+from vccapp.progress import Progress, part, silent
 from vccapp.settings import Settings
 from vccapp.stats.index import Index, has_index, load_index
 from vccapp.training.fit import Fit, count_ranks, fit_model
@@ -50,22 +50,27 @@ def _check(spec: RunSpec, split: Split, settings: Settings) -> tuple[Index, Spli
     model = make_model(spec.model, spec.params)
     folder = settings.datasets / spec.dataset / "index"
     if not has_index(folder):
-        msg = f"The data {spec.dataset} have no index yet; build it first (vccapp data index PATH)."
-        raise SpecError(msg)
+        raise SpecError(
+            "no_index",
+            f"The data {spec.dataset} have no index yet",
+            fix="build it first (vccapp data index PATH)",
+        )
     index = load_index(folder)
     if split.dataset != spec.dataset:
-        msg = (
-            f"The split '{split.name}' is of the data {split.dataset}, not of {spec.dataset}; choose one of its splits."
+        raise SpecError(
+            "data_changed",
+            f"The split '{split.name}' is of the data {split.dataset}, not of {spec.dataset}",
+            fix="choose one of its splits",
         )
-        raise SpecError(msg)
     check_split(split, [label for label in index.labels if label != CONTROL])
     needed = model.estimate(index, split).shared(count_ranks(model, settings)).memory_bytes
     if needed > settings.memory_bytes:
-        msg = (
-            f"Training {model.label} needs about {needed / 1e9:.1f} GB of memory, {settings.memory_gb:.1f} GB are "
-            "allowed; choose fewer genes, a smaller batch or fewer devices, or raise VCCAPP_MEMORY_GB."
+        raise ResourceError(
+            "memory",
+            f"Training {model.label} needs about {needed / 1e9:.1f} GB of memory, {settings.memory_gb:.1f} GB "
+            "are allowed",
+            fix="choose fewer genes, a smaller batch or fewer devices, or raise VCCAPP_MEMORY_GB",
         )
-        raise ResourceError(msg)
     return index, split, model
 
 
@@ -80,8 +85,11 @@ def train(spec: RunSpec, settings: Settings, *, run_id: str, progress: Progress 
     try:
         folder.mkdir(parents=True)
     except FileExistsError:
-        msg = f"There is a run '{run_id}' already in {settings.checkpoints}; choose another id."
-        raise SpecError(msg) from None
+        raise SpecError(
+            "run_exists",
+            f"There is a run '{run_id}' already in {settings.checkpoints}",
+            fix="choose another id",
+        ) from None
     with _locked(folder):
         record = RunRecord(
             id=run_id,
@@ -114,8 +122,11 @@ def resume(run_id: str, settings: Settings, *, progress: Progress = silent) -> P
 def check_resume(run: RunRecord) -> None:
     """Raises SpecError when a run is finished or still running."""
     if run.state in ("finished", "running"):
-        msg = f"The run {run.id} is {run.state}, so there is nothing to resume; start a new one."
-        raise SpecError(msg)
+        raise SpecError(
+            "nothing_to_resume",
+            f"The run {run.id} is {run.state}, so there is nothing to resume",
+            fix="start a new one",
+        )
 
 
 def _work(record: RunRecord, folder: Path, index: Index, model: Model, settings: Settings, progress: Progress) -> None:
@@ -148,8 +159,11 @@ def _locked(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            msg = f"The run {folder.name} is being trained by another process; wait for its end or stop it."
-            raise SpecError(msg) from None
+            raise SpecError(
+                "run_busy",
+                f"The run {folder.name} is being trained by another process",
+                fix="wait for its end or stop it",
+            ) from None
         yield
 
 

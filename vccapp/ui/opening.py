@@ -9,10 +9,10 @@ from vccapp.data.schema import Columns, Schema
 from vccapp.data.simulation.demo import sample_path
 from vccapp.data.workspace import check_allowed
 from vccapp.errors import DataError
-from vccapp.progress import bytes_text, duration_text
 from vccapp.stats.building.plan import IndexPlan
 from vccapp.ui.kit.frame import errors_told
 from vccapp.ui.kit.loaders import current_settings
+from vccapp.wording import bytes_text, duration_text
 
 FIELDS = {"perturbation": "Perturbation column", "guide": "Guide column", "batch": "Batch column"}
 
@@ -23,7 +23,7 @@ class Opened:
 
     schema: Schema
     plan: IndexPlan
-    unusable: str
+    unusable: DataError | None
 
 
 def choose_columns(path: str, *, key: str) -> Columns:
@@ -62,7 +62,7 @@ def show_plan(opened: Opened) -> bool:
         st.metric("Disk", bytes_text(plan.disk_bytes), help=f"In {settings.datasets}")
     with errors_told():
         if opened.unusable:
-            raise DataError(opened.unusable)
+            raise opened.unusable
         folder = settings.datasets / "index"
         plan.refuse(opened.schema.path.name, memory_bytes=settings.memory_bytes, folder=folder)
         return True
@@ -86,8 +86,8 @@ def _open(path: Path, changed: float, columns: str) -> Opened:
     try:
         dataset.require_usable()
     except DataError as error:
-        return Opened(dataset.schema, plan_index(dataset), str(error))
-    return Opened(dataset.schema, plan_index(dataset), "")
+        return Opened(dataset.schema, plan_index(dataset), error)
+    return Opened(dataset.schema, plan_index(dataset), None)
 
 
 @st.cache_data(max_entries=16, show_spinner=False)

@@ -9,13 +9,13 @@ import streamlit as st
 
 from vccapp.data.atomic import read_json
 from vccapp.data.workspace import check_allowed
-from vccapp.progress import bytes_text
 from vccapp.stats.index import Index
 from vccapp.submission.budget import observed_counts, read_pert_counts
 from vccapp.submission.plan import Plan
 from vccapp.training import RunRecord
 from vccapp.ui.kit.files import file_url
 from vccapp.ui.kit.loaders import current_settings
+from vccapp.wording import bytes_text
 
 SIGNS = {
     "ok": ":green-badge[:material/check_circle: ok]",

@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vccapp.data.reading.columns import Cells, find_cells, find_genes, is_control_like, name_some
+from vccapp.data.reading.columns import Cells, find_cells, find_genes, is_control_like
 from vccapp.data.schema import CONTROL, Columns
 from vccapp.errors import DataError
+from vccapp.wording import name_some
 
 
 def find(columns: Columns | None = None, **obs: list) -> Cells:

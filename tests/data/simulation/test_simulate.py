@@ -19,8 +19,7 @@ from vccapp.data.schema import CONTROL
 from vccapp.data.simulation import simulate as module
 from vccapp.data.simulation.experiment import Simulation, SimulationSpec, draw_simulation, share_out
 from vccapp.data.simulation.simulate import sample_blocks, simulate
-from vccapp.errors import ResourceError, SpecError
-from vccapp.progress import Stopped
+from vccapp.errors import ResourceError, SpecError, Stopped
 
 SMALL = SimulationSpec(n_cells=240, n_genes=90, n_perturbations=6, n_batches=2, median_umis=600, seed=4)
 

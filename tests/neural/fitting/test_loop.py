@@ -8,11 +8,10 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, ExponentialLR
 
-from vccapp.errors import SpecError
+from vccapp.errors import SpecError, Stopped
 from vccapp.neural.fitting.checkpoint import find_checkpoint
 from vccapp.neural.fitting.fitting import Fitting
 from vccapp.neural.fitting.loop import LoopSpec, choose_device, learning_rate, run_loop
-from vccapp.progress import Stopped
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -18,8 +18,7 @@ from toy import make_counts
 
 from vccapp.data.reading.opening import open_dataset
 from vccapp.data.schema import CONTROL
-from vccapp.errors import DataError, JobError, ResourceError, SpecError
-from vccapp.progress import Stopped
+from vccapp.errors import DataError, JobError, ResourceError, SpecError, Stopped
 from vccapp.stats.building.accumulator import SUMS, Accumulator, Grouping, sums_bytes
 from vccapp.stats.building.build import build_index
 from vccapp.stats.building.de import compute_de

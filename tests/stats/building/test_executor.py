@@ -25,8 +25,8 @@ from toy import make_counts
 
 from vccapp.data.reading.dataset import Dataset
 from vccapp.data.reading.opening import open_dataset
-from vccapp.errors import DataError, JobError, SpecError
-from vccapp.progress import Progress, Stopped
+from vccapp.errors import DataError, JobError, SpecError, Stopped
+from vccapp.progress import Progress
 from vccapp.stats.building.build import build_index
 from vccapp.stats.building.executor import Executor, LocalExecutor, cut_evenly
 from vccapp.stats.building.executors import open_executor

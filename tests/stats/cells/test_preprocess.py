@@ -11,8 +11,7 @@ import pytest
 from toy import make_counts
 
 from vccapp.data.reading.opening import open_dataset
-from vccapp.errors import DataError, ResourceError, SpecError
-from vccapp.progress import Stopped
+from vccapp.errors import DataError, ResourceError, SpecError, Stopped
 from vccapp.stats.building.build import build_index
 from vccapp.stats.cells import preprocess
 from vccapp.stats.cells.preprocess import write_preprocessed

@@ -31,16 +31,22 @@ def open_embedding(source: str | Path, index: Cells | None = None) -> Embedding:
     text = str(source).strip()
     names = [text] if Path(text).is_file() else [name.strip() for name in text.split("+")]
     if not all(names):
-        msg = f"'{source}' names no gene embedding; give default, expression, a path, or several joined by +."
-        raise SpecError(msg)
+        raise SpecError(
+            "unknown_embedding",
+            f"'{source}' names no gene embedding",
+            fix="give default, expression, a path, or several joined by +",
+        )
     return join([_open_one(name, index) for name in names])
 
 
 def read_embedding(path: Path) -> Embedding:
     """The embedding of a file. Raises DataError when there is none or it is of no known kind."""
     if not path.is_file():
-        msg = f"There is no gene embedding {path}; give default, expression or the path of a file."
-        raise DataError(msg)
+        raise DataError(
+            "file_missing",
+            f"There is no gene embedding {path}",
+            fix="give default, expression or the path of a file",
+        )
     with path.open("rb") as file:
         head = file.read(8)
     for reader in READERS:
@@ -48,8 +54,11 @@ def read_embedding(path: Path) -> Embedding:
             genes, matrix = reader.read(path)
             return Embedding(tuple(genes), matrix, path.name, f"File {path.name}, {reader.LABEL}.")
     known = "; ".join(reader.LABEL for reader in READERS)
-    msg = f"{path.name} is no gene embedding that is known ({known}); convert it to one of these."
-    raise DataError(msg)
+    raise DataError(
+        "not_an_embedding",
+        f"{path.name} is no gene embedding that is known ({known})",
+        fix="convert it to one of these",
+    )
 
 
 def _open_one(name: str, index: Cells | None) -> Embedding:
@@ -57,7 +66,10 @@ def _open_one(name: str, index: Cells | None) -> Embedding:
         return load_shipped()
     if name == "expression":
         if index is None:
-            msg = "The embedding 'expression' is made from the data, and none are given; choose default or a file."
-            raise SpecError(msg)
+            raise SpecError(
+                "expression_needs_data",
+                "The embedding 'expression' is made from the data, and none are given",
+                fix="choose default or a file",
+            )
         return embed_expression(index)
     return read_embedding(Path(name).expanduser())

@@ -40,16 +40,24 @@ class Embedding:
     def __post_init__(self) -> None:
         shape = self.matrix.shape
         if len(shape) != 2 or shape[0] != len(self.genes) or 0 in shape:
-            msg = f"{self.name}: {len(self.genes):,} genes and values of shape {shape} make no gene embedding."
-            raise DataError(msg)
+            raise DataError(
+                "embedding_shape",
+                f"{self.name}: {len(self.genes):,} genes and values of shape {shape} make no gene embedding",
+            )
         if len(set(self.genes)) < len(self.genes):
             [twice] = pd.Series(self.genes)[pd.Series(self.genes).duplicated()].head(1)
-            msg = f"{self.name}: the gene {twice} has more than one vector; keep one."
-            raise DataError(msg)
+            raise DataError(
+                "repeated_gene",
+                f"{self.name}: the gene {twice} has more than one vector",
+                fix="keep one",
+            )
         if not np.isfinite(self.matrix).all():
             row = int(np.argmin(np.isfinite(self.matrix).all(axis=1)))
-            msg = f"{self.name}: the vector of {self.genes[row]} holds values that are not finite; remove the gene."
-            raise DataError(msg)
+            raise DataError(
+                "not_finite",
+                f"{self.name}: the vector of {self.genes[row]} holds values that are not finite",
+                fix="remove the gene",
+            )
         object.__setattr__(self, "matrix", np.ascontiguousarray(self.matrix, np.float32))
 
     @property
@@ -84,11 +92,12 @@ class Embedding:
         rows = [[self.find(gene) for gene in targets_of(label)] for label in labels]
         if missing == "error" and any(None in found for found in rows):
             lacking = [label for label, found in zip(labels, rows, strict=True) if None in found]
-            msg = (
+            raise DataError(
+                "no_vector",
                 f"{self.name} has no vector for {', '.join(lacking[:5])}, {len(lacking):,} of {len(labels):,} "
-                "perturbations; choose an embedding that has them, or a fallback."
+                "perturbations",
+                fix="choose an embedding that has them, or a fallback",
             )
-            raise DataError(msg)
         filler = self.mean if missing == "mean" else np.zeros(self.width, np.float32)
         out = np.zeros((len(labels), self.width), np.float32)
         for row, found in enumerate(rows):
@@ -131,8 +140,11 @@ def join(parts: Sequence[Embedding]) -> Embedding:
     rows = [row for row in rows if None not in row]
     name = " + ".join(part.name for part in parts)
     if not rows:
-        msg = f"{name}: no gene is in all of these embeddings; they may use different names, join others."
-        raise DataError(msg)
+        raise DataError(
+            "no_common_gene",
+            f"{name}: no gene is in all of these embeddings",
+            fix="they may use different names, join others",
+        )
     blocks = []
     for part, at in zip(parts, zip(*rows, strict=True), strict=True):
         block = part.matrix[list(at)]

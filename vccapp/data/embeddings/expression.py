@@ -37,8 +37,11 @@ def embed_expression(index: Cells, *, width: int = WIDTH, seed: int = 0) -> Embe
     labels: pd.Series = index.cells["perturbation"]
     controls = np.flatnonzero((labels == CONTROL).to_numpy())
     if len(controls) < 3:
-        msg = f"Co-expression needs control cells, the data have {len(controls)}; choose another embedding."
-        raise DataError(msg)
+        raise DataError(
+            "no_controls",
+            f"Co-expression needs control cells, the data have {len(controls)}",
+            fix="choose another embedding",
+        )
     if len(controls) > MAX_CELLS:
         controls = np.sort(np.random.default_rng(seed).choice(controls, MAX_CELLS, replace=False))
     values = index.cell_values(controls)

@@ -29,18 +29,26 @@ def read(path: Path) -> tuple[list[str], np.ndarray]:
 def stack_vectors(vectors: Any, *, name: str) -> tuple[list[str], np.ndarray]:
     """A dict of equally long vectors as genes and matrix. Raises DataError for anything else."""
     if not isinstance(vectors, dict) or not vectors or not all(isinstance(gene, str) for gene in vectors):
-        msg = f"{name}: it holds a {type(vectors).__name__}, but a dict of gene symbol to vector is needed."
-        raise DataError(msg)
+        raise DataError(
+            "not_vectors",
+            f"{name}: it holds a {type(vectors).__name__}, but a dict of gene symbol to vector is needed",
+        )
     try:
         rows = {gene: np.asarray(vector, np.float32).ravel() for gene, vector in vectors.items()}
     except (TypeError, ValueError):
-        msg = f"{name}: some vectors are no lists of numbers; a dict of gene symbol to vector is needed."
-        raise DataError(msg) from None
+        raise DataError(
+            "not_vectors",
+            f"{name}: some vectors are no lists of numbers",
+            fix="a dict of gene symbol to vector is needed",
+        ) from None
     width = len(next(iter(rows.values())))
     odd = next((gene for gene, row in rows.items() if len(row) != width), None)
     if odd is not None:
-        msg = f"{name}: the vector of {odd} has {len(rows[odd]):,} values, those before it {width:,}; mend the file."
-        raise DataError(msg)
+        raise DataError(
+            "ragged_vectors",
+            f"{name}: the vector of {odd} has {len(rows[odd]):,} values, those before it {width:,}",
+            fix="mend the file",
+        )
     return list(rows), np.stack(list(rows.values()))
 
 
@@ -49,12 +57,18 @@ def load_plain_pickle(content: bytes, *, name: str) -> Any:
     try:
         return _PlainUnpickler(io.BytesIO(content)).load()
     except _Refused as error:
-        msg = f"{name}: it asks for {error}, which gene vectors do not need, so it is not read; convert it to npz."
-        raise DataError(msg) from None
+        raise DataError(
+            "pickle_refused",
+            f"{name}: it asks for {error}, which gene vectors do not need, so it is not read",
+            fix="convert it to npz",
+        ) from None
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:120]
-        msg = f"{name}: it is no readable pickle ({reason}); copy it again or convert it to npz."
-        raise DataError(msg) from None
+        raise DataError(
+            "pickle_damaged",
+            f"{name}: it is no readable pickle ({reason})",
+            fix="copy it again or convert it to npz",
+        ) from None
 
 
 class _Refused(Exception):

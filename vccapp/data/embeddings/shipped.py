@@ -18,7 +18,10 @@ PROVENANCE = (
 def load_shipped() -> Embedding:
     """Raises DataError when the asset is missing from this copy of the project."""
     if not SHIPPED.is_file():
-        msg = f"{SHIPPED} is missing from this copy of the project; fetch the project again."
-        raise DataError(msg)
+        raise DataError(
+            "asset_missing",
+            f"{SHIPPED} is missing from this copy of the project",
+            fix="fetch the project again",
+        )
     genes, matrix = table.read(SHIPPED)
     return Embedding(tuple(genes), matrix, "default", PROVENANCE)

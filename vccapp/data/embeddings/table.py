@@ -26,14 +26,20 @@ def read(path: Path) -> tuple[list[str], np.ndarray]:
         table = pd.read_parquet(path) if head == b"PAR1" else pd.read_csv(path, sep=_separator(path))
     except Exception as error:
         reason = " ".join(str(error).split())[:120]
-        msg = f"{path.name}: it cannot be read as a table ({reason}); give genes in the first column, numbers beside."
-        raise DataError(msg) from None
+        raise DataError(
+            "table_unreadable",
+            f"{path.name}: it cannot be read as a table ({reason})",
+            fix="give genes in the first column, numbers beside",
+        ) from None
     if head == b"PAR1" and not isinstance(table.index, pd.RangeIndex):
         table = table.reset_index()
     numbers = table.iloc[:, 1:]
     if numbers.shape[1] == 0 or not all(pd.api.types.is_numeric_dtype(kind) for kind in numbers.dtypes):
-        msg = f"{path.name}: its columns are no vectors; give genes in the first column and only numbers beside."
-        raise DataError(msg)
+        raise DataError(
+            "not_vectors",
+            f"{path.name}: its columns are no vectors",
+            fix="give genes in the first column and only numbers beside",
+        )
     return table.iloc[:, 0].astype(str).tolist(), numbers.to_numpy(np.float32)
 
 
@@ -47,14 +53,20 @@ def _read_npz(path: Path) -> tuple[list[str], np.ndarray]:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except (OSError, ValueError, zipfile.BadZipFile) as error:
-        msg = f"{path.name}: it cannot be read as npz ({error}); it needs an array of genes and one of vectors."
-        raise DataError(msg) from None
+        raise DataError(
+            "npz_unreadable",
+            f"{path.name}: it cannot be read as npz ({error})",
+            fix="it needs an array of genes and one of vectors",
+        ) from None
     scale = arrays.pop("scale", None)
     names = [array for array in arrays.values() if array.dtype.kind == "U" and array.ndim == 1]
     matrices = [array for array in arrays.values() if array.dtype.kind in "fi" and array.ndim == 2]
     if len(names) != 1 or len(matrices) != 1:
         found = ", ".join(f"{name} {array.dtype} {array.shape}" for name, array in arrays.items())
-        msg = f"{path.name}: it holds {found or 'nothing'}; it needs one array of genes and one matrix of vectors."
-        raise DataError(msg)
+        raise DataError(
+            "npz_content",
+            f"{path.name}: it holds {found or 'nothing'}",
+            fix="it needs one array of genes and one matrix of vectors",
+        )
     matrix = matrices[0].astype(np.float32)
     return names[0].tolist(), matrix if scale is None else matrix * scale

@@ -6,13 +6,14 @@ Found by name and content, changed by the user's `Columns`. Every guess and ever
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from vccapp.data.schema import CONTROL, Columns
 from vccapp.errors import DataError
+from vccapp.wording import name_some
 
 # Names are compared in lower case without punctuation; earlier ones win.
 PERTURBATION_NAMES = (
@@ -64,8 +65,11 @@ def find_cells(obs: pd.DataFrame, columns: Columns) -> Cells:
     for role in ("perturbation", "guide", "batch"):
         chosen = getattr(columns, role)
         if chosen is not None and chosen not in obs.columns:
-            msg = f"obs has no column '{chosen}' for the {role}; it has {name_some(obs.columns)}: choose one of them."
-            raise DataError(msg)
+            raise DataError(
+                "no_column",
+                f"obs has no column '{chosen}' for the {role}",
+                fix=f"it has {name_some(obs.columns)}: choose one of them",
+            )
     notes: list[str] = []
     guide = columns.guide or _first_named(obs, GUIDE_NAMES, taken=(columns.perturbation, columns.batch))
     batch = columns.batch or _first_named(obs, BATCH_NAMES, taken=(columns.perturbation, columns.guide))
@@ -75,10 +79,11 @@ def find_cells(obs: pd.DataFrame, columns: Columns) -> Cells:
     labels, control = _map_labels(labels, perturbation, columns.control, notes)
     n_controls = int((labels == CONTROL).sum())
     if n_controls == len(labels):
-        msg = (
-            f"all {len(labels):,} cells are controls ('{control}' in '{perturbation}'); choose the perturbation column."
+        raise DataError(
+            "only_controls",
+            f"all {len(labels):,} cells are controls ('{control}' in '{perturbation}')",
+            fix="choose the perturbation column",
         )
-        raise DataError(msg)
     table = {"perturbation": _categorical(labels, first=CONTROL)}
     for role, column in (("guide", guide), ("batch", batch)):
         table[role] = _side_column(obs, role, column, chosen=getattr(columns, role) is not None, notes=notes)
@@ -93,12 +98,6 @@ def plain(text: str) -> str:
 def is_control_like(label: str) -> bool:
     """Whether a label is a usual name of unperturbed cells; 'ctrl+ctrl' is one too."""
     return all(plain(part) in CONTROL_LABELS for part in label.split("+"))
-
-
-def name_some(names: Sequence[Any], limit: int = 6) -> str:
-    """A few names for a message: 'a, b, c and 12 more'; long ones are cut."""
-    shown = [name if len(name) <= 30 else f"{name[:27]}..." for name in map(str, names[:limit])]
-    return (", ".join(shown) or "nothing") + (f" and {len(names) - limit:,} more" if len(names) > limit else "")
 
 
 def _first_named(obs: pd.DataFrame, names: Sequence[str], *, taken: Sequence[str | None]) -> str | None:
@@ -142,26 +141,39 @@ def _find_perturbation(obs: pd.DataFrame, control: str | None, others: Sequence[
     )
     if named:
         labels = name_some(_distinct(obs[named[0]]))
-        msg = f"obs column '{named[0]}' holds {wanted} (it holds {labels}); name the control label or another column."
-        raise DataError(msg)
+        raise DataError(
+            "no_control_label",
+            f"obs column '{named[0]}' holds {wanted} (it holds {labels})",
+            fix="name the control label or another column",
+        )
     by_content = [column for column in obs.columns if column not in others and fits(column)]
     if len(by_content) == 1:
         notes.append(f"Perturbations are read from the obs column '{by_content[0]}', found by the control label in it.")
         return by_content[0]
     if by_content:
-        msg = f"several obs columns could hold the perturbations ({name_some(by_content)}); choose one of them."
-    else:
-        found = name_some(list(obs.columns))
-        msg = f"no obs column holds perturbations: {wanted} in any of them (obs has {found}); choose the column."
-    raise DataError(msg)
+        raise DataError(
+            "ambiguous_column",
+            f"several obs columns could hold the perturbations ({name_some(by_content)})",
+            found=by_content,
+            fix="choose one of them",
+        )
+    raise DataError(
+        "no_perturbation_column",
+        f"no obs column holds perturbations: {wanted} in any of them (obs has {name_some(list(obs.columns))})",
+        found=list(obs.columns),
+        fix="choose the column",
+    )
 
 
 def _labels(obs: pd.DataFrame, name: str) -> pd.Series:
     """A column as text with None where missing."""
     column = obs[name].reset_index(drop=True)
     if not _is_labels(column):
-        msg = f"obs column '{name}' holds {column.dtype} numbers, not labels; choose another column."
-        raise DataError(msg)
+        raise DataError(
+            "not_labels",
+            f"obs column '{name}' holds {column.dtype} numbers, not labels",
+            fix="choose another column",
+        )
     if pd.api.types.is_float_dtype(column.dtype):
         column = column.astype("Int64")
     text = column.astype(object)
@@ -172,11 +184,17 @@ def _labels(obs: pd.DataFrame, name: str) -> pd.Series:
 def _check_missing(labels: pd.Series, column: str) -> None:
     n_missing = int(labels.isna().sum())
     if n_missing == len(labels):
-        msg = f"no cell has a label in the obs column '{column}'; choose another column."
-        raise DataError(msg)
+        raise DataError(
+            "no_labels",
+            f"no cell has a label in the obs column '{column}'",
+            fix="choose another column",
+        )
     if n_missing:
-        msg = f"{n_missing:,} of {len(labels):,} cells have no label in '{column}'; drop them or give them a label."
-        raise DataError(msg)
+        raise DataError(
+            "missing_labels",
+            f"{n_missing:,} of {len(labels):,} cells have no label in '{column}'",
+            fix="drop them or give them a label",
+        )
 
 
 def _map_labels(labels: pd.Series, column: str, control: str | None, notes: list[str]) -> tuple[pd.Series, str]:
@@ -185,12 +203,18 @@ def _map_labels(labels: pd.Series, column: str, control: str | None, notes: list
     if control is None:
         like = sorted((x for x in cells.index if is_control_like(x)), key=lambda x: (_control_rank(x), -cells[x], x))
         if not like:
-            msg = f"'{column}' holds no control label (it holds {name_some(cells.index)}); name the control label."
-            raise DataError(msg)
+            raise DataError(
+                "no_control_label",
+                f"'{column}' holds no control label (it holds {name_some(cells.index)})",
+                fix="name the control label",
+            )
         control = like[0]
     elif control not in cells.index:
-        msg = f"'{column}' holds no label '{control}' for the controls (it holds {name_some(cells.index)}); choose one."
-        raise DataError(msg)
+        raise DataError(
+            "no_control_label",
+            f"'{column}' holds no label '{control}' for the controls (it holds {name_some(cells.index)})",
+            fix="choose one",
+        )
     mapping = {control: CONTROL}
     if control != CONTROL:
         notes.append(f"Control cells are labelled '{control}' in the file and shown as '{CONTROL}'.")
@@ -263,13 +287,19 @@ def find_genes(var: pd.DataFrame) -> tuple[np.ndarray, GeneKind, list[str]]:
     genes = np.array([str(name) for name in var.index], dtype=object)
     empty = int(sum(name.strip() in ("", "nan") for name in genes))
     if empty:
-        msg = f"{empty:,} of {len(genes):,} genes have no name in the var index; name or drop them."
-        raise DataError(msg)
+        raise DataError(
+            "unnamed_genes",
+            f"{empty:,} of {len(genes):,} genes have no name in the var index",
+            fix="name or drop them",
+        )
     index = pd.Index(genes)
     if not index.is_unique:
         twice = list(index[index.duplicated()].unique())
-        msg = f"{len(twice):,} gene names occur more than once ({name_some(twice)}); make the names of var unique."
-        raise DataError(msg)
+        raise DataError(
+            "repeated_genes",
+            f"{len(twice):,} gene names occur more than once ({name_some(twice)})",
+            fix="make the names of var unique",
+        )
     kind: GeneKind = "unknown"
     for name, pattern in (("ensembl", _ENSEMBL), ("entrez", _ENTREZ), ("symbol", _SYMBOL)):
         if sum(pattern.fullmatch(gene) is not None for gene in genes) >= 0.9 * len(genes):

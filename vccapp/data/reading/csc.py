@@ -114,11 +114,12 @@ class CscRows(Rows):
         folder = tempfile.gettempdir()
         size, free = self.n_values * self.record.itemsize, shutil.disk_usage(folder).free
         if size > free:
-            msg = (
-                f"{self.path.name} is stored by gene (CSC); to read its cells takes {size / 1e9:.1f} GB of temporary "
-                f"disk, {free / 1e9:.1f} GB are free in {folder}; free some, set TMPDIR to a larger disk, or write CSR."
+            raise ResourceError(
+                "scratch_disk",
+                f"{self.path.name} is stored by gene (CSC); to read its cells takes {size / 1e9:.1f} GB of "
+                f"temporary disk, {free / 1e9:.1f} GB are free in {folder}",
+                fix="free some, set TMPDIR to a larger disk, or write CSR",
             )
-            raise ResourceError(msg)
         first_cells = np.array([*(start for start, _ in self._cell_ranges()), self.shape[0]])
         bucket_of = np.repeat(np.arange(len(first_cells) - 1), np.diff(first_cells)).astype(np.int32)
         file = tempfile.TemporaryFile()  # noqa: SIM115  (lives as long as the buckets do)

@@ -73,8 +73,11 @@ class Dataset:
     def require_usable(self) -> None:
         """Raises DataError where statistics and models cannot work with the values."""
         if self.schema.value_space == "scaled":
-            msg = f"{self.path.name}: X holds scaled values; statistics need counts or log1p values: write those to X."
-            raise DataError(msg)
+            raise DataError(
+                "scaled_values",
+                f"{self.path.name}: X holds scaled values",
+                fix="statistics need counts or log1p values: write those to X",
+            )
 
     def iter_rows(
         self, *, max_values: int = 2**24, first: int = 0, last: int | None = None

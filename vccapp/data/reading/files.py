@@ -17,17 +17,24 @@ def reading(path: Path) -> Iterator[None]:
     try:
         yield
     except DataError as error:
-        text = str(error)
-        raise DataError(text if text.startswith(path.name) else f"{path.name}: {text}") from error
+        if error.problem.startswith(path.name):
+            raise
+        raise DataError(error.code, f"{path.name}: {error.problem}", found=error.found, fix=error.fix) from error
     except (VccAppError, MemoryError):
         raise
     except PermissionError:
-        msg = f"{path.name}: it may not be read by this user; change its permissions."
-        raise DataError(msg) from None
+        raise DataError(
+            "permission",
+            f"{path.name}: it may not be read by this user",
+            fix="change its permissions",
+        ) from None
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:150]
-        msg = f"{path.name}: it cannot be read, so it may be damaged or cut short ({reason}); copy it again."
-        raise DataError(msg) from error
+        raise DataError(
+            "file_damaged",
+            f"{path.name}: it cannot be read, so it may be damaged or cut short ({reason})",
+            fix="copy it again",
+        ) from error
 
 
 @contextlib.contextmanager

@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix, vstack
 
-from vccapp.data.reading.columns import name_some
 from vccapp.data.reading.dataset import Dataset
 from vccapp.data.reading.rows import in_order
 from vccapp.data.schema import CONTROL, Schema
 from vccapp.errors import DataError
+from vccapp.wording import name_some
 
 
 class JoinedDataset(Dataset):
@@ -113,23 +113,28 @@ def _check_parts(parts: Sequence[Dataset]) -> list[str]:
     """Raises DataError unless the parts go together; the notes of the whole."""
     first = parts[0]
     if len({part.path.resolve() for part in parts}) < len(parts):
-        msg = f"{name_some([part.path.name for part in parts])}: a file was given twice; name each once."
-        raise DataError(msg)
+        raise DataError(
+            "file_given_twice",
+            f"{name_some([part.path.name for part in parts])}: a file was given twice",
+            fix="name each once",
+        )
     notes = [f"{len(parts)} files are joined: {', '.join(str(part.path) for part in parts)}."]
     for part in parts[1:]:
         if part.schema.value_space != first.schema.value_space:
-            msg = (
+            raise DataError(
+                "mixed_value_spaces",
                 f"{part.path.name} holds {part.schema.value_space} values, {first.path.name} "
-                f"{first.schema.value_space}; join files of one value space."
+                f"{first.schema.value_space}",
+                fix="join files of one value space",
             )
-            raise DataError(msg)
         lacking, further = set(first.genes) - set(part.genes), set(part.genes) - set(first.genes)
         if lacking or further:
-            msg = (
+            raise DataError(
+                "genes_differ",
                 f"{part.path.name} lacks {len(lacking):,} genes of {first.path.name} ({name_some(sorted(lacking))}) "
-                f"and has {len(further):,} others ({name_some(sorted(further))}); join files of the same genes."
+                f"and has {len(further):,} others ({name_some(sorted(further))})",
+                fix="join files of the same genes",
             )
-            raise DataError(msg)
         if not np.array_equal(part.genes, first.genes):
             notes.append(f"The genes of {part.path.name} are put in the order of {first.path.name}.")
     return notes

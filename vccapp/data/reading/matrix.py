@@ -17,14 +17,20 @@ def open_rows(path: Path) -> Rows:
         if "X" not in store:
             layers = ", ".join(store["layers"]) if "layers" in store else ""
             found = f"but the layers {layers}" if layers else "and no layers"
-            msg = f"it has no X, {found}; write the counts to X and save it again."
-            raise DataError(msg)
+            raise DataError(
+                "no_x",
+                f"it has no X, {found}",
+                fix="write the counts to X and save it again",
+            )
         x = store["X"]
         if hasattr(x, "shape"):
             _check_numbers(x)
             if len(x.shape) != 2:
-                msg = f"X has {len(x.shape)} dimensions, not cells x genes; write a matrix to X."
-                raise DataError(msg)
+                raise DataError(
+                    "not_a_matrix",
+                    f"X has {len(x.shape)} dimensions, not cells x genes",
+                    fix="write a matrix to X",
+                )
             return DenseRows(path, shape=x.shape, dtype=str(x.dtype), chunk=(getattr(x, "chunks", None) or (1,))[0])
         return _open_sparse(path, x)
 
@@ -34,31 +40,49 @@ def _open_sparse(path: Path, x: Any) -> Rows:
     kind = kind.decode() if isinstance(kind, bytes) else kind
     readers = {"csr_matrix": CsrRows, "csr": CsrRows, "csc_matrix": CscRows, "csc": CscRows}
     if kind not in readers:
-        msg = f"X is stored as '{kind}', which is neither CSR, CSC nor dense; write it as one of these."
-        raise DataError(msg)
+        raise DataError(
+            "unknown_layout",
+            f"X is stored as '{kind}', which is neither CSR, CSC nor dense",
+            fix="write it as one of these",
+        )
     missing = [part for part in ("data", "indices", "indptr") if part not in x]
     if missing:
-        msg = f"X lacks its {' and '.join(missing)} and is incomplete; write the file again."
-        raise DataError(msg)
+        raise DataError(
+            "x_incomplete",
+            f"X lacks its {' and '.join(missing)} and is incomplete",
+            fix="write the file again",
+        )
     _check_numbers(x["data"])
     shape = tuple(int(n) for n in x.attrs.get("shape", x.attrs.get("h5sparse_shape")))
     n_values, n_indices = x["data"].shape[0], x["indices"].shape[0]
     if n_values != n_indices:
-        msg = f"X holds {n_values:,} values but {n_indices:,} indices and is damaged; write the file again."
-        raise DataError(msg)
+        raise DataError(
+            "x_damaged",
+            f"X holds {n_values:,} values but {n_indices:,} indices and is damaged",
+            fix="write the file again",
+        )
     ends = x["indptr"][:].astype(np.int64)
     major = shape[0] if readers[kind] is CsrRows else shape[1]
     if len(ends) != major + 1:
-        msg = f"X has {len(ends):,} row pointers where {major + 1:,} are needed and is damaged; write the file again."
-        raise DataError(msg)
+        raise DataError(
+            "x_damaged",
+            f"X has {len(ends):,} row pointers where {major + 1:,} are needed and is damaged",
+            fix="write the file again",
+        )
     if ends[0] != 0 or ends[-1] != n_values or (np.diff(ends) < 0).any():
-        msg = f"the row pointers of X do not rise from 0 to {n_values:,}, so it is damaged; write the file again."
-        raise DataError(msg)
+        raise DataError(
+            "x_damaged",
+            f"the row pointers of X do not rise from 0 to {n_values:,}, so it is damaged",
+            fix="write the file again",
+        )
     chunk = (getattr(x["data"], "chunks", None) or (1,))[0]
     return readers[kind](path, shape=shape, dtype=str(x["data"].dtype), chunk=chunk, ends=ends)
 
 
 def _check_numbers(array: Any) -> None:
     if getattr(array.dtype, "kind", "O") not in "buif":
-        msg = f"X holds values of type {array.dtype}, not numbers; write counts or log1p values to X."
-        raise DataError(msg)
+        raise DataError(
+            "not_numbers",
+            f"X holds values of type {array.dtype}, not numbers",
+            fix="write counts or log1p values to X",
+        )

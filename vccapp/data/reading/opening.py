@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from vccapp.data.reading.columns import find_cells, find_genes, name_some
+from vccapp.data.reading.columns import find_cells, find_genes
 from vccapp.data.reading.dataset import Dataset
 from vccapp.data.reading.files import open_store, reading
 from vccapp.data.reading.joined import JoinedDataset
@@ -16,6 +16,7 @@ from vccapp.data.reading.matrix import open_rows
 from vccapp.data.reading.values import tell_values
 from vccapp.data.schema import CONTROL, Columns, Schema
 from vccapp.errors import DataError
+from vccapp.wording import name_some
 
 SUFFIXES = (".h5ad", ".h5", ".zarr")
 
@@ -38,11 +39,12 @@ def open_dataset(path: Path | str | Sequence[Path | str], *, columns: Columns | 
         _check_shape(obs, var)
         rows = open_rows(path)
         if rows.shape != (len(obs), len(var)):
-            msg = (
-                f"X is {rows.shape[0]:,} x {rows.shape[1]:,}, but obs has {len(obs):,} cells and var {len(var):,} "
-                "genes, so the file is damaged; write it again."
+            raise DataError(
+                "shape_mismatch",
+                f"X is {rows.shape[0]:,} x {rows.shape[1]:,}, but obs has {len(obs):,} cells and var "
+                f"{len(var):,} genes, so the file is damaged",
+                fix="write it again",
             )
-            raise DataError(msg)
         cells = find_cells(obs, columns)
         genes, gene_kind, gene_notes = find_genes(var)
         space, evidence = tell_values(rows.sample(), rows.shape[1])
@@ -92,23 +94,26 @@ def list_columns(path: Path | str) -> list[str]:
 
 
 def _check_path(path: Path) -> None:
+    """Raises DataError for a path that names no data file."""
     if not os.path.lexists(path):
-        msg = f"it does not exist in {path.parent}; check the path."
-    elif not path.exists():
-        msg = "it is a link to a file that does not exist; mend the link."
-    elif path.suffix not in SUFFIXES:
-        msg = f"its name ends in none of {', '.join(SUFFIXES)}; convert it to .h5ad and open that."
-    elif path.suffix == ".zarr" and not path.is_dir():
-        msg = "it is a file, but a .zarr is a folder; unpack it or write it again."
-    elif path.suffix != ".zarr" and path.is_dir():
-        msg = "it is a folder, not an HDF5 file; choose a file in it."
-    elif path.suffix != ".zarr" and path.stat().st_size == 0:
-        msg = "it is empty (0 bytes); copy or write it again."
-    elif path.suffix != ".zarr" and os.access(path, os.R_OK) and not _is_hdf5(path):
-        msg = "it is not an HDF5 file, whatever its name says; choose an .h5ad written by anndata."
-    else:
-        return
-    raise DataError(msg)
+        raise DataError("file_missing", f"it does not exist in {path.parent}", fix="check the path")
+    if not path.exists():
+        raise DataError("broken_link", "it is a link to a file that does not exist", fix="mend the link")
+    if path.suffix not in SUFFIXES:
+        raise DataError(
+            "suffix", f"its name ends in none of {', '.join(SUFFIXES)}", fix="convert it to .h5ad and open that"
+        )
+    if path.suffix == ".zarr":
+        if not path.is_dir():
+            raise DataError("not_zarr", "it is a file, but a .zarr is a folder", fix="unpack it or write it again")
+    elif path.is_dir():
+        raise DataError("not_hdf5", "it is a folder, not an HDF5 file", fix="choose a file in it")
+    elif path.stat().st_size == 0:
+        raise DataError("empty_file", "it is empty (0 bytes)", fix="copy or write it again")
+    elif os.access(path, os.R_OK) and not _is_hdf5(path):
+        raise DataError(
+            "not_hdf5", "it is not an HDF5 file, whatever its name says", fix="choose an .h5ad written by anndata"
+        )
 
 
 def _is_hdf5(path: Path) -> bool:
@@ -123,23 +128,35 @@ def _read_tables(path: Path) -> tuple[pd.DataFrame, pd.DataFrame, bool]:
     with open_store(path) as store:
         missing = [name for name in ("obs", "var") if name not in store]
         if missing:
-            msg = f"it has no {' and no '.join(missing)} (it holds {name_some(list(store))}); save it as AnnData."
-            raise DataError(msg)
+            raise DataError(
+                "tables_missing",
+                f"it has no {' and no '.join(missing)} (it holds {name_some(list(store))})",
+                fix="save it as AnnData",
+            )
         obs, var = read_elem(store["obs"]), read_elem(store["var"])
         simulated = "uns/simulated" in store and bool(read_elem(store["uns/simulated"]))
     if not (isinstance(obs, pd.DataFrame) and isinstance(var, pd.DataFrame)):
-        msg = "its obs or var is no table that this anndata knows; save it again with anndata 0.8 or later."
-        raise DataError(msg)
+        raise DataError(
+            "tables_unreadable",
+            "its obs or var is no table that this anndata knows",
+            fix="save it again with anndata 0.8 or later",
+        )
     return obs, var, simulated
 
 
 def _check_shape(obs: pd.DataFrame, var: pd.DataFrame) -> None:
     if len(obs) == 0 or len(var) == 0:
-        msg = f"it holds {len(obs):,} cells and {len(var):,} genes; choose a file that has both."
-        raise DataError(msg)
+        raise DataError(
+            "empty_file",
+            f"it holds {len(obs):,} cells and {len(var):,} genes",
+            fix="choose a file that has both",
+        )
     if len(obs.columns) == 0:
-        msg = "obs has no columns, so no cell's perturbation is known; add a column such as target_gene."
-        raise DataError(msg)
+        raise DataError(
+            "no_columns",
+            "obs has no columns, so no cell's perturbation is known",
+            fix="add a column such as target_gene",
+        )
 
 
 def _note_csc(scratch_bytes: int) -> str:

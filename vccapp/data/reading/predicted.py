@@ -18,13 +18,14 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix
 
-from vccapp.data.reading.columns import CONTROL_LABELS, PERTURBATION_NAMES, is_control_like, name_some, plain
+from vccapp.data.reading.columns import CONTROL_LABELS, PERTURBATION_NAMES, is_control_like, plain
 from vccapp.data.reading.files import open_store, reading
 from vccapp.data.reading.matrix import open_rows
 from vccapp.data.reading.rows import SLAB_VALUES, WHOLE_SAMPLE
 from vccapp.data.reading.values import tell_values
 from vccapp.data.schema import CONTROL, Columns, ValueSpace
 from vccapp.errors import DataError
+from vccapp.wording import name_some
 
 MAX_NEGATIVE = 0.1
 """Share of the absolute values that may be negative: more, and they are scaled values or differences."""
@@ -84,14 +85,20 @@ def open_predicted(
 
     path, columns = Path(path).expanduser().absolute(), columns or Columns()
     if not path.exists():
-        msg = f"{path.name}: it does not exist in {path.parent}; check the path."
-        raise DataError(msg)
+        raise DataError(
+            "file_missing",
+            f"{path.name}: it does not exist in {path.parent}",
+            fix="check the path",
+        )
     with reading(path):
         with open_store(path) as store:
             missing = [name for name in ("obs", "var") if name not in store]
             if missing:
-                msg = f"it has no {' and no '.join(missing)} (it holds {name_some(list(store))}); save it as AnnData."
-                raise DataError(msg)
+                raise DataError(
+                    "tables_missing",
+                    f"it has no {' and no '.join(missing)} (it holds {name_some(list(store))})",
+                    fix="save it as AnnData",
+                )
             obs, var = read_elem(store["obs"]), read_elem(store["var"])
             matrix = _choose_matrix(store, var, matrix)
             width = _shape(store[matrix])[1]
@@ -127,23 +134,35 @@ def _choose_matrix(store: Any, var: pd.DataFrame, wanted: str | None) -> str:
     there += [f"{group}/{name}" for group in ("layers", "obsm") if group in store for name in store[group]]
     if wanted is not None:
         if wanted not in there:
-            msg = f"it has no matrix '{wanted}'; choose one of {name_some(there)}."
-            raise DataError(msg)
+            raise DataError(
+                "no_matrix",
+                f"it has no matrix '{wanted}'",
+                fix=f"choose one of {name_some(there)}",
+            )
         return wanted
     if "X" in there and "obsm/X_hvg" in there:
-        msg = "it has X and obsm/X_hvg, one of them the prediction and one its input; say which (--matrix)."
-        raise DataError(msg)
+        raise DataError(
+            "ambiguous_matrix",
+            "it has X and obsm/X_hvg, one of them the prediction and one its input",
+            fix="say which (--matrix)",
+        )
     if "X" not in there:
-        msg = f"it has no X; name the matrix that holds the prediction, one of {name_some(there)} (--matrix)."
-        raise DataError(msg)
+        raise DataError(
+            "no_matrix",
+            "it has no X",
+            fix=f"name the matrix that holds the prediction, one of {name_some(there)} (--matrix)",
+        )
     return "X"
 
 
 def _shape(element: Any) -> tuple[int, int]:
     shape = element.shape if hasattr(element, "shape") else element.attrs["shape"]
     if len(shape) != 2:
-        msg = f"the matrix has {len(shape)} dimensions, not cells x genes; choose another."
-        raise DataError(msg)
+        raise DataError(
+            "not_a_matrix",
+            f"the matrix has {len(shape)} dimensions, not cells x genes",
+            fix="choose another",
+        )
     return int(shape[0]), int(shape[1])
 
 
@@ -152,8 +171,11 @@ def _find_labels(
 ) -> pd.Categorical:
     """The perturbation of each cell, from the obs column that names most of the data's perturbations."""
     if columns.perturbation is not None and columns.perturbation not in obs:
-        msg = f"obs has no column '{columns.perturbation}'; it has {name_some(list(obs.columns))}: choose one of them."
-        raise DataError(msg)
+        raise DataError(
+            "no_column",
+            f"obs has no column '{columns.perturbation}'",
+            fix=f"it has {name_some(list(obs.columns))}: choose one of them",
+        )
     labels, genes = set(known) - {CONTROL}, set(genes)
 
     def count(column: str) -> tuple[int, int, int]:
@@ -169,16 +191,25 @@ def _find_labels(
         found = (
             f"'{chosen}' names none" if columns.perturbation else f"no obs column names any ({name_some(list(obs))})"
         )
-        msg = f"{found} of the data's perturbations, such as {name_some(sorted(labels), 3)}; choose the column."
-        raise DataError(msg)
+        raise DataError(
+            "no_known_labels",
+            f"{found} of the data's perturbations, such as {name_some(sorted(labels), 3)}",
+            fix="choose the column",
+        )
     text = obs[chosen].astype(object)
     if text.isna().any():
-        msg = f"{int(text.isna().sum()):,} of {len(text):,} cells have no label in '{chosen}'; drop or label them."
-        raise DataError(msg)
+        raise DataError(
+            "missing_labels",
+            f"{int(text.isna().sum()):,} of {len(text):,} cells have no label in '{chosen}'",
+            fix="drop or label them",
+        )
     names = {name: read_label(name, labels, control=columns.control) for name in text.astype(str).unique()}
     if columns.control is not None and columns.control not in names:
-        msg = f"'{chosen}' holds no label '{columns.control}' (it holds {name_some(list(names))}); choose another."
-        raise DataError(msg)
+        raise DataError(
+            "no_control_label",
+            f"'{chosen}' holds no label '{columns.control}' (it holds {name_some(list(names))})",
+            fix="choose another",
+        )
     if columns.perturbation is None:
         notes.append(f"Perturbations are read from the obs column '{chosen}', which names the data's perturbations.")
     changed = [f"'{name}' as '{label}'" for name, label in names.items() if name != label]
@@ -205,8 +236,11 @@ def _names_of(var: pd.DataFrame, matrix: str, width: int) -> list[str]:
         return [str(name) for name in var.index]
     if "highly_variable" in var and int(var["highly_variable"].sum()) == width:
         return [str(name) for name in var.index[var["highly_variable"].astype(bool)]]
-    msg = f"{matrix} has {width:,} columns and var {len(var):,} genes, so its genes have no names; write them to var."
-    raise DataError(msg)
+    raise DataError(
+        "genes_unnamed",
+        f"{matrix} has {width:,} columns and var {len(var):,} genes, so its genes have no names",
+        fix="write them to var",
+    )
 
 
 def _find_genes(names: list[str], var: pd.DataFrame, genes: Sequence[str], notes: list[str]) -> np.ndarray:
@@ -221,15 +255,19 @@ def _find_genes(names: list[str], var: pd.DataFrame, genes: Sequence[str], notes
         if len(names) == len(genes) and names == list(map(str, order)):
             notes.append("The genes have no names in the file; they are taken to be the data's, in the data's order.")
             return order
-        msg = (
+        raise DataError(
+            "no_known_genes",
             f"none of its {len(names):,} genes ({name_some(names, 3)}) is among the data's {len(genes):,} "
-            f"({name_some(list(genes), 3)}); name the genes in var as the data do."
+            f"({name_some(genes, 3)})",
+            fix="name the genes in var as the data do",
         )
-        raise DataError(msg)
     twice = [names[i] for i in np.flatnonzero(at >= 0) if (at == at[i]).sum() > 1] if _repeats(at) else []
     if twice:
-        msg = f"{len(twice):,} of its genes share a name ({name_some(sorted(set(twice)))}); make the names unique."
-        raise DataError(msg)
+        raise DataError(
+            "repeated_genes",
+            f"{len(twice):,} of its genes share a name ({name_some(sorted(set(twice)))})",
+            fix="make the names unique",
+        )
     if way != "the var index":
         notes.append(f"Genes are named by {way}.")
     there = set(at.tolist())
@@ -269,11 +307,12 @@ def _tell_space(path: Path, matrix: str, width: int, notes: list[str]) -> ValueS
         if seen > WHOLE_SAMPLE:
             break
     if negative > MAX_NEGATIVE * total:
-        msg = (
-            f"{matrix} has values from {low:.3g}, {negative / total:.0%} of their sum negative: scaled values or "
-            "differences from the control; write predicted log1p values or counts."
+        raise DataError(
+            "not_a_prediction",
+            f"{matrix} has values from {low:.3g}, {negative / total:.0%} of their sum negative: scaled values "
+            "or differences from the control",
+            fix="write predicted log1p values or counts",
         )
-        raise DataError(msg)
     space, evidence = tell_values(blocks, width)
     notes.append(f"Values are {space}: {evidence}.")
     if negative:
@@ -291,8 +330,11 @@ def _iter_matrix(path: Path, matrix: str) -> Iterator[tuple[int, csr_matrix]]:
         n_cells, width = _shape(element)
         if not hasattr(element, "shape"):
             if element.attrs["encoding-type"] != "csr_matrix":
-                msg = f"{matrix} is stored as {element.attrs['encoding-type']}; write it as CSR or dense."
-                raise DataError(msg)
+                raise DataError(
+                    "unknown_layout",
+                    f"{matrix} is stored as {element.attrs['encoding-type']}",
+                    fix="write it as CSR or dense",
+                )
             ends = element["indptr"][:]
         step = max(SLAB_VALUES // max(width, 1), 1)
         for start in range(0, n_cells, step):

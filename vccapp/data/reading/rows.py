@@ -274,8 +274,11 @@ def assemble(values: np.ndarray, indices: np.ndarray, pointers: np.ndarray, *, w
 def check_range(indices: np.ndarray, width: int) -> None:
     if len(indices) and (indices.min() < 0 or indices.max() >= width):
         wrong = int(indices.min() if indices.min() < 0 else indices.max())
-        msg = f"X points to column {wrong:,} of {width:,} and is damaged; write the file again."
-        raise DataError(msg)
+        raise DataError(
+            "x_damaged",
+            f"X points to column {wrong:,} of {width:,} and is damaged",
+            fix="write the file again",
+        )
 
 
 def canonical(block: csr_matrix) -> csr_matrix:

@@ -40,22 +40,29 @@ def tell_values(sample: Iterable[tuple[int, int, csr_matrix | csc_matrix]], n_ge
         if block.shape[1] == n_genes:
             cell_totals.append(np.asarray(block.sum(axis=1, dtype=np.float64)).ravel())
     if n == 0:
-        msg = "X holds no value other than zero; write the counts to X."
-        raise DataError(msg)
+        raise DataError(
+            "all_zero",
+            "X holds no value other than zero",
+            fix="write the counts to X",
+        )
     found = f"{n:,} non-zero values looked at, from {low:.4g} to {high:.4g}"
     if n_whole == n:
         _check_counts(low, high, found, seen, total, squares)
         return "counts", f"whole numbers, none negative ({found})"
     if low < 0:
         if not negative_fraction:
-            msg = f"X holds negative whole numbers ({found}), which are neither counts nor scaled values; repair X."
-            raise DataError(msg)
+            raise DataError(
+                "negative_values",
+                f"X holds negative whole numbers ({found}), which are neither counts nor scaled values",
+                fix="repair X",
+            )
         return "scaled", f"negative fractions ({found}): scaled or centred values"
     if high >= MAX_LOG1P:
-        msg = (
-            f"X holds {_name_unlogged(n_whole / n, cell_totals)} ({found}); take log1p of it, or write raw counts to X."
+        raise DataError(
+            "unlogged_values",
+            f"X holds {_name_unlogged(n_whole / n, cell_totals)} ({found})",
+            fix="take log1p of it, or write raw counts to X",
         )
-        raise DataError(msg)
     return "log1p", f"fractions, none negative, below {MAX_LOG1P:g} ({found})"
 
 
@@ -64,26 +71,33 @@ def _check_finite(block: csr_matrix | csc_matrix, first_cell: int) -> None:
     if not finite.all():
         cell = first_cell + int(block.tocoo().row[~np.isfinite(block.tocoo().data)].min())
         what = "NaN" if np.isnan(block.data).any() else "infinite values"
-        msg = f"X holds {what} (first seen in the cell of row {cell:,}); replace them or drop these cells."
-        raise DataError(msg)
+        raise DataError(
+            "not_finite",
+            f"X holds {what} (first seen in the cell of row {cell:,})",
+            fix="replace them or drop these cells",
+        )
 
 
 def _check_counts(
     low: float, high: float, found: str, seen: np.ndarray, total: np.ndarray, squares: np.ndarray
 ) -> None:
     if low < 0:
-        msg = f"X holds negative whole numbers ({found}), which cannot be counts; repair X or write raw counts to it."
-        raise DataError(msg)
+        raise DataError(
+            "negative_values",
+            f"X holds negative whole numbers ({found}), which cannot be counts",
+            fix="repair X or write raw counts to it",
+        )
     if high >= MAX_LOG1P:
         return
     mean = total / np.maximum(seen, 1)
     variance = squares / np.maximum(seen, 1) - mean**2
     judged = (seen >= 50) & (mean >= 1) & (variance > 1e-9)
     if judged.sum() >= 10 and np.median(variance[judged] / mean[judged]) < UNDERDISPERSED:
-        msg = (
-            f"X looks like rounded log values, not counts: they vary less than counts can ({found}); write raw counts."
+        raise DataError(
+            "rounded_logs",
+            f"X looks like rounded log values, not counts: they vary less than counts can ({found})",
+            fix="write raw counts",
         )
-        raise DataError(msg)
 
 
 def _name_unlogged(whole: float, cell_totals: list[np.ndarray]) -> str:

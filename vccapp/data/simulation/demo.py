@@ -59,6 +59,9 @@ def write_demo(settings: Settings, *, progress: Progress = silent) -> Path:
 def _asset(name: str) -> Path:
     path = ASSETS / name
     if not path.is_file():
-        msg = f"{path} is missing from this copy of the project; fetch the project again."
-        raise DataError(msg)
+        raise DataError(
+            "asset_missing",
+            f"{path} is missing from this copy of the project",
+            fix="fetch the project again",
+        )
     return path

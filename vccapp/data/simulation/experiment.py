@@ -63,14 +63,20 @@ class SimulationSpec(BaseModel):
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
-            msg = f"Simulation setting {where} is {first['input']!r}: {first['msg'].lower()}; choose another value."
-            raise SpecError(msg) from None
+            raise SpecError(
+                "bad_setting",
+                f"Simulation setting {where} is {first['input']!r}: {first['msg'].lower()}",
+                fix="choose another value",
+            ) from None
 
     @model_validator(mode="after")
     def _consistent(self) -> "SimulationSpec":
         if self.weakest > self.strongest:
-            msg = f"weakest ({self.weakest:g}) is above strongest ({self.strongest:g}); swap the two amplitudes."
-            raise SpecError(msg)
+            raise SpecError(
+                "amplitudes_swapped",
+                f"weakest ({self.weakest:g}) is above strongest ({self.strongest:g})",
+                fix="swap the two amplitudes",
+            )
         if self.perturbations is not None:
             _check_counts(self.perturbations)
         return self
@@ -113,15 +119,24 @@ def _is_label(label: str) -> bool:
 def _check_counts(counts: Mapping[str, int]) -> None:
     low = next((label for label, n in counts.items() if n < 1), None)
     if low is not None:
-        msg = f"Perturbation '{low}' is given {counts[low]} cells; every perturbation needs at least 1."
-        raise SpecError(msg)
+        raise SpecError(
+            "too_few_cells",
+            f"Perturbation '{low}' is given {counts[low]} cells",
+            fix="every perturbation needs at least 1",
+        )
     if not any(label != CONTROL for label in counts):
-        msg = f"No perturbation is given besides '{CONTROL}'; name at least one gene to perturb."
-        raise SpecError(msg)
+        raise SpecError(
+            "no_perturbation",
+            f"No perturbation is given besides '{CONTROL}'",
+            fix="name at least one gene to perturb",
+        )
     odd = next((label for label in counts if not _is_label(label)), None)
     if odd is not None:
-        msg = f"'{odd}' is no perturbation label; write a gene 'A', or two different genes 'A+B'."
-        raise SpecError(msg)
+        raise SpecError(
+            "bad_label",
+            f"'{odd}' is no perturbation label",
+            fix="write a gene 'A', or two different genes 'A+B'",
+        )
 
 
 def share_out(total: int, weights: np.ndarray) -> np.ndarray:
@@ -174,13 +189,17 @@ def _cell_counts(spec: SimulationSpec, genes: list[str], rng: np.random.Generato
         controls = spec.perturbations.get(CONTROL, max(1, round(sum(others.values()) * share / (1 - share))))
         return {CONTROL: controls} | others
     if spec.n_perturbations > len(genes):
-        msg = f"{spec.n_perturbations} perturbations need as many genes, but there are {len(genes)}; take more genes."
-        raise SpecError(msg)
-    if spec.n_pairs > spec.n_perturbations * (spec.n_perturbations - 1) // 2:
-        msg = (
-            f"{spec.n_perturbations} genes do not make {spec.n_pairs} pairs; ask for fewer pairs or more perturbations."
+        raise SpecError(
+            "too_few_genes",
+            f"{spec.n_perturbations} perturbations need as many genes, but there are {len(genes)}",
+            fix="take more genes",
         )
-        raise SpecError(msg)
+    if spec.n_pairs > spec.n_perturbations * (spec.n_perturbations - 1) // 2:
+        raise SpecError(
+            "too_few_genes",
+            f"{spec.n_perturbations} genes do not make {spec.n_pairs} pairs",
+            fix="ask for fewer pairs or more perturbations",
+        )
     singles = [genes[i] for i in rng.choice(len(genes), spec.n_perturbations, replace=False)]
     pairs: dict[str, None] = {}
     while len(pairs) < spec.n_pairs:
@@ -189,10 +208,11 @@ def _cell_counts(spec: SimulationSpec, genes: list[str], rng: np.random.Generato
     labels = [*singles, *pairs]
     n_cells = 3600 if spec.n_cells is None else spec.n_cells
     if n_cells <= len(labels):
-        msg = (
-            f"{n_cells} cells cannot fill {len(labels)} perturbations and the controls; take {len(labels) + 1} or more."
+        raise SpecError(
+            "too_few_cells",
+            f"{n_cells} cells cannot fill {len(labels)} perturbations and the controls",
+            fix=f"take {len(labels) + 1} or more",
         )
-        raise SpecError(msg)
     controls = min(max(1, round(n_cells * share)), n_cells - len(labels))
     spread = np.exp(rng.normal(0, 0.5, len(labels)))
     perturbed = 1 + share_out(n_cells - controls - len(labels), spread)
@@ -204,17 +224,26 @@ def find_targets(labels: Sequence[str], genes: Sequence[str]) -> np.ndarray:
     position = {gene: i for i, gene in enumerate(genes)}
     if len(position) < len(genes):
         twice = next(gene for i, gene in enumerate(genes) if position[gene] != i)
-        msg = f"Gene '{twice}' is given more than once; give every gene one name of its own."
-        raise SpecError(msg)
+        raise SpecError(
+            "repeated_genes",
+            f"Gene '{twice}' is given more than once",
+            fix="give every gene one name of its own",
+        )
     if len(labels) * len(genes) > MAX_EFFECT_VALUES:
-        msg = f"{len(labels):,} perturbations x {len(genes):,} genes of known effects do not fit 0.5 GB; take fewer."
-        raise ResourceError(msg)
+        raise ResourceError(
+            "memory",
+            f"{len(labels):,} perturbations x {len(genes):,} genes of known effects do not fit 0.5 GB",
+            fix="take fewer",
+        )
     targets = np.full((len(labels), 2), -1)
     for row, label in enumerate(labels):
         for column, gene in enumerate(genes_of(label) if label != CONTROL else ()):
             if gene not in position:
-                msg = f"Perturbation '{label}' targets '{gene}', which is not among the {len(genes):,} genes; add it."
-                raise SpecError(msg)
+                raise SpecError(
+                    "unknown_target",
+                    f"Perturbation '{label}' targets '{gene}', which is not among the {len(genes):,} genes",
+                    fix="add it",
+                )
             targets[row, column] = position[gene]
     return targets
 

@@ -44,14 +44,23 @@ def simulate(
     batches, perturbations and expression. Raises SpecError for choices that do not fit, ResourceError for a full disk.
     """
     if out.suffix != ".h5ad":
-        msg = f"The simulation writes .h5ad, but the output is called '{out.name}'; end its name in .h5ad."
-        raise SpecError(msg)
+        raise SpecError(
+            "suffix",
+            f"The simulation writes .h5ad, but the output is called '{out.name}'",
+            fix="end its name in .h5ad",
+        )
     if out.exists():
-        msg = f"{out} exists already and is not overwritten; choose another name or delete it."
-        raise SpecError(msg)
+        raise SpecError(
+            "output_exists",
+            f"{out} exists already and is not overwritten",
+            fix="choose another name or delete it",
+        )
     if like is not None and (genes is not None or spec.perturbations is not None):
-        msg = "Genes and perturbations were given together with tables to imitate; the tables name them: give only one."
-        raise SpecError(msg)
+        raise SpecError(
+            "genes_given_twice",
+            "Genes and perturbations were given together with tables to imitate",
+            fix="the tables name them: give only one",
+        )
     progress(0.0, "Drawing the truth")
     truth = draw_simulation(spec, genes=genes) if like is None else draw_twin(spec, like)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -68,8 +77,11 @@ def _check_disk(truth: Simulation, out: Path) -> None:
     detected = 1.0 - np.exp(-np.log1p(mean * truth.dispersion) / truth.dispersion)
     need, free = truth.n_cells * detected.sum() * 8, shutil.disk_usage(out.parent).free
     if need > 0.95 * free:
-        msg = f"About {need / 1e9:.1f} GB are needed in {out.parent}, {free / 1e9:.1f} GB are free; take fewer cells."
-        raise ResourceError(msg)
+        raise ResourceError(
+            "disk",
+            f"About {need / 1e9:.1f} GB are needed in {out.parent}, {free / 1e9:.1f} GB are free",
+            fix="take fewer cells",
+        )
 
 
 def _write_truth(truth: Simulation, folder: Path) -> None:

@@ -77,14 +77,18 @@ def read_tables(*folders: Path) -> Tables:
     )
     told = read["pert_counts_Training.csv"].set_index("target_gene")["n_cells"]
     if CONTROL not in cells.index:
-        msg = f"perturbation_batch_counts.csv has no '{CONTROL}' rows; the twin needs the control cells of each batch."
-        raise DataError(msg)
+        raise DataError(
+            "tables_disagree",
+            f"perturbation_batch_counts.csv has no '{CONTROL}' rows",
+            fix="the twin needs the control cells of each batch",
+        )
     cells = cells.loc[[CONTROL, *cells.index.drop(CONTROL)]]
     if not told.sort_index().equals(cells.sum(axis=1).sort_index().rename_axis("target_gene").rename("n_cells")):
-        msg = (
-            "perturbation_batch_counts.csv and pert_counts_Training.csv disagree on cells per target; use one release."
+        raise DataError(
+            "tables_disagree",
+            "perturbation_batch_counts.csv and pert_counts_Training.csv disagree on cells per target",
+            fix="use one release",
         )
-        raise DataError(msg)
     return Tables(
         genes=genes,
         mean=statistics["mean"].to_numpy(np.float64),
@@ -100,23 +104,35 @@ def read_tables(*folders: Path) -> Tables:
 def _read(name: str, columns: tuple[str, ...], folders: tuple[Path, ...]) -> pd.DataFrame:
     path = next((Path(folder) / name for folder in folders if (Path(folder) / name).is_file()), None)
     if path is None:
-        msg = f"The twin needs {name}, which is not in {', '.join(map(str, folders)) or 'any folder'}; add its folder."
-        raise DataError(msg)
+        raise DataError(
+            "table_missing",
+            f"The twin needs {name}, which is not in {', '.join(map(str, folders)) or 'any folder'}",
+            fix="add its folder",
+        )
     try:
         table = pd.read_csv(path, header="infer" if columns else None, keep_default_na=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        msg = f"{path} is not a readable CSV table ({error}); fetch it again."
-        raise DataError(msg) from None
+        raise DataError(
+            "table_unreadable",
+            f"{path} is not a readable CSV table ({error})",
+            fix="fetch it again",
+        ) from None
     missing = [column for column in columns if column not in table.columns]
     if missing:
-        msg = f"{path} has no column {', '.join(missing)} but {', '.join(map(str, table.columns))}; fetch it again."
-        raise DataError(msg)
+        raise DataError(
+            "no_column",
+            f"{path} has no column {', '.join(missing)} but {', '.join(map(str, table.columns))}",
+            fix="fetch it again",
+        )
     for column in set(columns) & NUMBERS:
         table[column] = pd.to_numeric(table[column], errors="coerce")
         bad = table[column].isna().sum()
         if bad:
-            msg = f"{path} has {bad:,} values in column {column} that are no numbers; fetch it again."
-            raise DataError(msg)
+            raise DataError(
+                "not_numbers",
+                f"{path} has {bad:,} values in column {column} that are no numbers",
+                fix="fetch it again",
+            )
     return table
 
 
@@ -124,8 +140,11 @@ def _by_gene(table: pd.DataFrame, genes: list[str], name: str) -> pd.DataFrame:
     table = table.drop_duplicates("gene").set_index("gene")
     absent = [gene for gene in genes if gene not in table.index]
     if absent:
-        msg = f"{name} lacks {len(absent):,} genes of gene_names.csv ({absent[0]} first); use tables of one release."
-        raise DataError(msg)
+        raise DataError(
+            "genes_differ",
+            f"{name} lacks {len(absent):,} genes of gene_names.csv ({absent[0]} first)",
+            fix="use tables of one release",
+        )
     return table.loc[genes]
 
 
@@ -141,15 +160,21 @@ def _deg_counts(labels: pd.Index, strength: pd.DataFrame, known: pd.DataFrame) -
     degs = known.set_index("perturbation")["de_nsig_counts_real"].reindex(labels).to_numpy(np.float64)
     both = np.isfinite(degs) & np.isfinite(design).all(axis=1)
     if both.sum() < design.shape[1]:
-        msg = f"Only {both.sum()} perturbations have both an affected-gene and a DEG count; use tables of one release."
-        raise DataError(msg)
+        raise DataError(
+            "tables_disagree",
+            f"Only {both.sum()} perturbations have both an affected-gene and a DEG count",
+            fix="use tables of one release",
+        )
     coefficients, *_ = np.linalg.lstsq(design[both], np.log(np.maximum(degs[both], 1)), rcond=None)
     fitted = np.clip(np.exp(design @ coefficients), np.nanmin(degs), np.nanmax(degs))
     degs = np.where(np.isfinite(degs), degs, fitted)
     absent = [label for label, n in zip(labels, degs, strict=True) if label != CONTROL and not np.isfinite(n)]
     if absent:
-        msg = f"perturbation_strength.csv lacks {len(absent)} targets ({absent[0]} first); use tables of one release."
-        raise DataError(msg)
+        raise DataError(
+            "tables_disagree",
+            f"perturbation_strength.csv lacks {len(absent)} targets ({absent[0]} first)",
+            fix="use tables of one release",
+        )
     return degs
 
 
@@ -198,8 +223,11 @@ def scale_cells(cells: np.ndarray, n_cells: int, rng: np.random.Generator) -> np
     totals = cells.sum(axis=1)
     if n_cells < 2 * MIN_CELLS * len(totals):
         least = 2 * MIN_CELLS * len(totals)
-        msg = f"{n_cells:,} cells are too few for {len(totals)} perturbations; take {least:,} or more."
-        raise SpecError(msg)
+        raise SpecError(
+            "too_few_cells",
+            f"{n_cells:,} cells are too few for {len(totals)} perturbations",
+            fix=f"take {least:,} or more",
+        )
     wanted = MIN_CELLS + share_out(
         n_cells - MIN_CELLS * len(totals), np.maximum(totals - MIN_CELLS * totals.sum() / n_cells, 0)
     )

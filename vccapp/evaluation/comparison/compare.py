@@ -25,8 +25,11 @@ def compute_comparison(
     position = {gene: i for i, gene in enumerate(names)}
     unknown = [gene for gene in kept if gene not in position]
     if unknown:
-        msg = f"The data have no gene {', '.join(unknown[:5])}; there are {len(names):,}, e.g. {', '.join(names[:3])}."
-        raise SpecError(msg)
+        raise SpecError(
+            "unknown_gene",
+            f"The data have no gene {', '.join(unknown[:5])}",
+            fix=f"there are {len(names):,}, e.g. {', '.join(names[:3])}",
+        )
     at = [position[gene] for gene in kept]
     control = np.asarray(index.control_mean)[at]
     real_delta = index.deltas(list(perturbations))[:, at]
@@ -47,5 +50,7 @@ def compute_comparison(
 def _check_shape(index: Index, deltas: np.ndarray, perturbations: Sequence[str]) -> None:
     wanted = (len(perturbations), len(index.genes))
     if deltas.shape != wanted:
-        msg = f"Predicted deltas have shape {deltas.shape}, but {wanted} is needed: perturbations x genes of the data."
-        raise SpecError(msg)
+        raise SpecError(
+            "delta_shape",
+            f"Predicted deltas have shape {deltas.shape}, but {wanted} is needed: perturbations x genes of the data",
+        )

@@ -190,11 +190,11 @@ def _look_through(dataset: Dataset, groups: np.ndarray) -> tuple[np.ndarray, flo
         wrong[wrong == fractions] = 0
         if wrong.any():
             row = int(np.argmax(wrong > 0))
-            msg = (
-                f"{dataset.path.name} has {WRONG[wrong[row]]} in the cell of row {start + row:,}; "
-                "repair or drop such cells and score again."
+            raise DataError(
+                "bad_values",
+                f"{dataset.path.name} has {WRONG[wrong[row]]} in the cell of row {start + row:,}",
+                fix="repair or drop such cells and score again",
             )
-            raise DataError(msg)
         rows = slice(start, start + block.shape[0])
         totals[rows] = found
         largest = max(largest, float(block.data.max(initial=0)))

@@ -46,6 +46,9 @@ def _median_total(cells: Cells) -> float:
     """Over all cells, also those without counts, as the official scorer takes it of a CSR matrix."""
     median = float(np.median(cells.totals))
     if median == 0:
-        msg = f"Most cells of {cells.dataset.path.name} have no counts, so they have no common scale; drop empty cells."
-        raise DataError(msg)
+        raise DataError(
+            "no_counts",
+            f"Most cells of {cells.dataset.path.name} have no counts, so they have no common scale",
+            fix="drop empty cells",
+        )
     return median

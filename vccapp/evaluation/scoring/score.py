@@ -22,23 +22,26 @@ def compute_metrics(real: Profiles, predicted: Profiles, names: Sequence[str] | 
     """
     if real.labels != predicted.labels:
         differing = sorted(set(real.labels) ^ set(predicted.labels))
-        msg = f"Only one of the two sides has {', '.join(differing[:5])}; score the perturbations that both have."
-        raise SpecError(msg)
-    if not np.array_equal(real.genes, predicted.genes):
-        msg = (
-            f"The {len(predicted.genes):,} predicted genes are not the {len(real.genes):,} real ones in their order; "
-            "align them first."
+        raise SpecError(
+            "perturbations_differ",
+            f"Only one of the two sides has {', '.join(differing[:5])}",
+            fix="score the perturbations that both have",
         )
-        raise SpecError(msg)
+    if not np.array_equal(real.genes, predicted.genes):
+        raise SpecError(
+            "genes_differ",
+            f"The {len(predicted.genes):,} predicted genes are not the {len(real.genes):,} real ones in their order",
+            fix="align them first",
+        )
     metrics = [METRICS[name] for name in names] if names is not None else [m for _, m in METRICS.items()]
     known = [metric for metric in metrics if metric.is_known(real, predicted)]
     if names is not None and len(known) < len(metrics):
         missing = next(metric for metric in metrics if metric not in known)
-        msg = (
-            f"The metric {missing.name} needs {missing.needs}, which these sides do not have; "
-            "score files of cells to get it."
+        raise SpecError(
+            "metric_needs_cells",
+            f"The metric {missing.name} needs {missing.needs}, which these sides do not have",
+            fix="score files of cells to get it",
         )
-        raise SpecError(msg)
     table = real.de or real.pooled
     degs = np.full(len(real.labels), np.nan) if table is None else table.significant.sum(axis=1)
     columns = {metric.name: metric.compute(real, predicted) for metric in known}

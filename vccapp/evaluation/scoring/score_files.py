@@ -64,14 +64,23 @@ def score_files(
 def _check(real: Cells, predicted: Cells, *, season: str) -> None:
     names = [side.dataset.path.name for side in (real, predicted)]
     if not np.array_equal(real.dataset.genes, predicted.dataset.genes):
-        msg = f"{names[1]} does not have the genes of {names[0]} in their order; align it to them and score again."
-        raise DataError(msg)
+        raise DataError(
+            "genes_differ",
+            f"{names[1]} does not have the genes of {names[0]} in their order",
+            fix="align it to them and score again",
+        )
     differing = sorted(set(real.labels) ^ set(predicted.labels))
     if differing:
         some = ", ".join(differing[:5])
-        msg = f"Only one of {names[0]} and {names[1]} has cells of {some}; score files of the same perturbations."
-        raise DataError(msg)
+        raise DataError(
+            "perturbations_differ",
+            f"Only one of {names[0]} and {names[1]} has cells of {some}",
+            fix="score files of the same perturbations",
+        )
     for side in (real, predicted):
         if season == "2026" and not side.is_counts:
-            msg = f"{side.dataset.path.name} holds log1p values, but 2026 scores counts; write counts to X."
-            raise DataError(msg)
+            raise DataError(
+                "needs_counts",
+                f"{side.dataset.path.name} holds log1p values, but 2026 scores counts",
+                fix="write counts to X",
+            )

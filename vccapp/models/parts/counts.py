@@ -51,11 +51,12 @@ def thin_cells(
     """
     ratios, share = np.asarray(ratios, np.float64), np.asarray(share, np.float64)
     if not (np.isfinite(ratios).all() and (ratios >= 0).all()) or ratios.shape != share.shape:
-        msg = (
-            f"Cells cannot be made from {ratios.size:,} expression ratios for {share.size:,} genes, the least of them "
-            f"{np.nanmin(ratios, initial=np.inf):g}; each must be finite and not negative."
+        raise SpecError(
+            "bad_ratios",
+            f"Cells cannot be made from {ratios.size:,} expression ratios for {share.size:,} genes, the least "
+            f"of them {np.nanmin(ratios, initial=np.inf):g}",
+            fix="each must be finite and not negative",
         )
-        raise SpecError(msg)
     rng = np.random.default_rng(seed)
     wanted = share * ratios
     grown = wanted.sum()
@@ -67,8 +68,11 @@ def thin_cells(
             scale = 1.0 if depth is None else depth / max(float(np.median(totals[totals > 0])), 1.0)
         counts = block.data.astype(np.int64)
         if (counts != block.data).any():
-            msg = "The control cells hold fractions, so there are no counts to thin; open data of counts."
-            raise SpecError(msg)
+            raise SpecError(
+                "needs_counts",
+                "The control cells hold fractions, so there are no counts to thin",
+                fix="open data of counts",
+            )
         # What a cell has after its genes fall and rise is `grown` times its depth; `fit` brings it to what is wanted.
         fit = scale / grown if grown > 0 else 0.0
         kept = rng.binomial(counts, keep[block.indices] * min(fit, 1.0))

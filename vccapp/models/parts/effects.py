@@ -33,7 +33,7 @@ class EffectModel(Model):
         self.prepare(index)
         used = [label for label, known in zip(labels, self.count_known(labels), strict=True) if known]
         if len(used) < min(MIN_TRAINED, len(labels)) or not used:
-            raise SpecError(self.explain_lack(labels, used))
+            raise self.lack(labels, used)
         position = positions_of(self.genes)
         self.residual = measure_residual(index, labels, position=position)
         effects = mask_targets(index.deltas(used), used, position=position)
@@ -61,9 +61,14 @@ class EffectModel(Model):
         residual = float(state["residual"][0])
         self.residual = None if np.isnan(residual) else residual
 
-    def explain_lack(self, labels: Sequence[str], used: Sequence[str]) -> str:
-        """Why too few training perturbations can be learnt from."""
-        return f"{self.label} can learn from {len(used)} of the {len(labels)} training perturbations; it needs more."
+    def lack(self, labels: Sequence[str], used: Sequence[str]) -> SpecError:
+        """Too few training perturbations can be learnt from: why, and what to do."""
+        return SpecError(
+            "nothing_to_learn",
+            f"{self.label} can learn from {len(used)} of the {len(labels)} training perturbations",
+            found=len(used),
+            fix="it needs more",
+        )
 
     @abstractmethod
     def prepare(self, index: Index) -> None:

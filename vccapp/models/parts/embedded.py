@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from vccapp.errors import SpecError
 from vccapp.models.parts.effects import EffectModel
 from vccapp.models.parts.features import EmbeddingSpec, Features
 from vccapp.stats.index import Index
@@ -26,10 +27,13 @@ class EmbeddedModel(EffectModel):
         """(n, d) float32; what the spec says of missing ones."""
         return self.features.rows(perturbations, missing=self.spec.missing)
 
-    def explain_lack(self, labels: Sequence[str], used: Sequence[str]) -> str:
-        return (
+    def lack(self, labels: Sequence[str], used: Sequence[str]) -> SpecError:
+        return SpecError(
+            "nothing_to_learn",
             f"The embedding {self.spec.embedding} has vectors for {len(used)} of the {len(labels)} training "
-            "perturbations, too few to learn from; choose an embedding that knows their genes."
+            "perturbations, too few to learn from",
+            found=len(used),
+            fix="choose an embedding that knows their genes",
         )
 
     def state(self) -> dict[str, np.ndarray]:

@@ -13,6 +13,7 @@ from vccapp.data.embeddings import Embedding, open_embedding
 from vccapp.errors import SpecError
 from vccapp.models.base import ModelSpec, targets
 from vccapp.stats.index import Index
+from vccapp.wording import name_some
 
 WIDTH = 256
 """Wider embeddings are reduced to so many principal components; the rows kept take 10 MB at 20,000 genes."""
@@ -61,11 +62,11 @@ class Features:
             pairs = zip(perturbations, self.count_known(perturbations), strict=True)
             lacking = [label for label, known in pairs if targets(label) and not known]
             if lacking:
-                msg = (
-                    f"The embedding {self._embedding.name} has no vector for {', '.join(lacking[:5])} "
-                    f"({len(lacking):,} perturbations); choose another embedding, or missing = mean."
+                raise SpecError(
+                    "no_vector",
+                    f"The embedding {self._embedding.name} has no vector for {name_some(lacking)}",
+                    fix="choose another embedding, or missing = mean",
                 )
-                raise SpecError(msg)
         return self._embedding.rows(perturbations, "zero")
 
     def state(self) -> dict[str, np.ndarray]:

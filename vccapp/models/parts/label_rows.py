@@ -63,11 +63,12 @@ class TableRows:
         """(n, d) float32. The control without a row is zeros; a gene without one is the mean row, or a SpecError."""
         lacking = [label for label, n in zip(labels, self.count_known(labels), strict=True) if n < len(targets(label))]
         if missing == "error" and lacking:
-            msg = (
-                f"The model has no row for {', '.join(lacking[:5])} ({len(lacking):,} perturbations), as it never saw "
-                "them; use a gene embedding, or missing = mean."
+            raise SpecError(
+                "never_seen",
+                f"The model has no row for {', '.join(lacking[:5])} ({len(lacking):,} perturbations), as it "
+                "never saw them",
+                fix="use a gene embedding, or missing = mean",
             )
-            raise SpecError(msg)
         out = np.zeros((len(labels), self.matrix.shape[1]), np.float32)
         for i, label in enumerate(labels):
             whole = self._row.get(self.control if label == CONTROL else label)

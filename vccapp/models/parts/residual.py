@@ -31,8 +31,11 @@ def make_baseline(name: str, *, embedding: str) -> Model:
     Raises SpecError for a network, or an unknown name.
     """
     if name in NETWORKS:
-        msg = f"'{name}' cannot be the baseline of a network, as it is one; choose a closed-form model such as ridge."
-        raise SpecError(msg)
+        raise SpecError(
+            "network_as_baseline",
+            f"'{name}' cannot be the baseline of a network, as it is one",
+            fix="choose a closed-form model such as ridge",
+        )
     field = MODELS[name].Spec.model_fields.get("embedding")
     return make_model(name, {"embedding": embedding} if field is not None and field.default == "default" else {})
 

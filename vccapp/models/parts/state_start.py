@@ -28,11 +28,12 @@ class Start:
         position = {gene: i for i, gene in enumerate(genes.tolist())}
         lacking = [gene for gene in self.genes if gene not in position]
         if lacking:
-            msg = (
-                f"The data lack {len(lacking):,} of the {len(self.genes):,} genes of the network to start from, e.g. "
-                f"{lacking[0]}; start from one of these genes."
+            raise SpecError(
+                "genes_lacking",
+                f"The data lack {len(lacking):,} of the {len(self.genes):,} genes of the network to start "
+                f"from, e.g. {lacking[0]}",
+                fix="start from one of these genes",
             )
-            raise SpecError(msg)
         return np.array([position[gene] for gene in self.genes])
 
 
@@ -46,6 +47,9 @@ def open_start(folder: Path) -> Start:
         return Start(official.network, official.genes, rows)
     model = load_model(folder)
     if not isinstance(model, SetTransformer) or len(model.columns) != model.network.shape.n_inputs:
-        msg = f"{folder} holds no ST network of genes to start from; give the model folder of a finished `state` run."
-        raise SpecError(msg)
+        raise SpecError(
+            "not_a_network",
+            f"{folder} holds no ST network of genes to start from",
+            fix="give the model folder of a finished `state` run",
+        )
     return Start(model.network, tuple(model.genes[model.predicted].tolist()), model.rows)

@@ -62,6 +62,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
         weights = load_file(path / "network.safetensors")
         optimiser = torch.load(path / "optimiser.pt", weights_only=True, map_location="cpu")
     except (OSError, RuntimeError, SafetensorError, EOFError) as error:
-        msg = f"The checkpoint {path} is damaged ({error}); delete it and train again."
-        raise DataError(msg) from None
+        raise DataError(
+            "checkpoint_damaged",
+            f"The checkpoint {path} is damaged ({error})",
+            fix="delete it and train again",
+        ) from None
     return Checkpoint(counts.pop("step"), weights, optimiser, counts)

@@ -9,7 +9,7 @@ from typing import Literal, Self
 
 import numpy as np
 
-from vccapp.progress import bytes_text, duration_text
+from vccapp.wording import bytes_text, duration_text
 
 Precision = Literal["auto", "float32"]
 """Of a network's products in training: auto is bfloat16 where that is quicker."""

@@ -32,13 +32,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vccapp.errors import SpecError
+from vccapp.errors import SpecError, Stopped
 from vccapp.neural.fitting.adam import Adam
 from vccapp.neural.fitting.checkpoint import Checkpoint, find_checkpoint, read_checkpoint, write_checkpoint
 from vccapp.neural.fitting.estimate import Precision, has_bfloat16
 from vccapp.neural.fitting.fitting import Fitting, forget
 from vccapp.neural.fitting.processes import average_terms, share_gradients, take_from_first
-from vccapp.progress import Stopped, silent
+from vccapp.progress import silent
 
 Batch = TypeVar("Batch")
 LOG_LINES = 2000
@@ -220,8 +220,11 @@ def choose_device(device: str) -> torch.device:
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device.startswith("cuda") and not torch.cuda.is_available():
-        msg = f"The device '{device}' is not there: this machine has no CUDA GPU that torch can use; choose cpu."
-        raise SpecError(msg)
+        raise SpecError(
+            "no_gpu",
+            f"The device '{device}' is not there: this machine has no CUDA GPU that torch can use",
+            fix="choose cpu",
+        )
     return torch.device(device)
 
 
@@ -269,19 +272,21 @@ class _LoopState:
                 number = float(value)
                 self._sums[name] = self._sums.get(name, 0.0) + number
                 if not math.isfinite(number):
-                    msg = (
-                        f"The training ended at step {self.step:,}: its loss term '{name}' is {number}, no number to "
-                        "learn from; lower the learning rate, or the weight of that term."
+                    raise SpecError(
+                        "loss_not_finite",
+                        f"The training ended at step {self.step:,}: its loss term '{name}' is {number}, no "
+                        "number to learn from",
+                        fix="lower the learning rate, or the weight of that term",
                     )
-                    raise SpecError(msg)
             loss = float(terms["loss"])
             self.first_loss = loss if self.first_loss is None else self.first_loss
             if abs(loss) > DIVERGED * max(abs(self.first_loss), 1.0):
-                msg = (
-                    f"The training diverged at step {self.step:,}: its loss went from {self.first_loss:.4g} to "
-                    f"{loss:.4g}; lower the learning rate."
+                raise SpecError(
+                    "diverged",
+                    f"The training diverged at step {self.step:,}: its loss went from {self.first_loss:.4g} "
+                    f"to {loss:.4g}",
+                    fix="lower the learning rate",
                 )
-                raise SpecError(msg)
             self._n += 1
         self._pending.clear()
 
@@ -298,8 +303,11 @@ class _LoopState:
     def judge(self, values: dict[str, float]) -> None:
         """Keep the weights, if this validation is the best so far."""
         if self.spec.metric not in values:
-            msg = f"The validation has no metric '{self.spec.metric}'; choose one of {', '.join(values)}."
-            raise SpecError(msg)
+            raise SpecError(
+                "unknown_metric",
+                f"The validation has no metric '{self.spec.metric}'",
+                fix=f"choose one of {', '.join(values)}",
+            )
         value = values[self.spec.metric]
         sign = 1 if self.spec.better == "low" else -1
         known = self.best_metric

@@ -64,8 +64,11 @@ Drawn = TypeVar("Drawn", Pairs, Sets)
 def take_share(step: Drawn, rank: int, ranks: int) -> Drawn:
     """What one of several processes takes of a step. Raises SpecError where one of them would get nothing."""
     if ranks > len(step.label):
-        msg = f"{ranks} processes cannot share a step of {len(step.label)} items; choose fewer devices or more items."
-        raise SpecError(msg)
+        raise SpecError(
+            "too_many_devices",
+            f"{ranks} processes cannot share a step of {len(step.label)} items",
+            fix="choose fewer devices or more items",
+        )
     own = slice(rank, None, ranks)
     return replace(step, cells=step.cells[own], controls=step.controls[own], label=step.label[own])
 
@@ -90,8 +93,11 @@ class _Sampler:
         self.seed = seed
         self._controls = cells.of(CONTROLS)
         if not len(self._controls):
-            msg = "The data have no control cells to start from; open data that have some."
-            raise SpecError(msg)
+            raise SpecError(
+                "no_controls",
+                "The data have no control cells to start from",
+                fix="open data that have some",
+            )
         own = [self._controls[cells.batch[self._controls] == batch] for batch in range(cells.n_batches)]
         self._of_batch = [rows if len(rows) else self._controls for rows in own]
 
@@ -123,8 +129,11 @@ class PairSampler(_Sampler):
         super().__init__(cells, mapping=mapping, seed=seed)
         self._rows = np.flatnonzero(cells.label > CONTROLS)
         if not len(self._rows):
-            msg = "None of the training perturbations has a cell; choose another split."
-            raise SpecError(msg)
+            raise SpecError(
+                "no_training_cells",
+                "None of the training perturbations has a cell",
+                fix="choose another split",
+            )
         self.batch_size = min(batch_size, len(self._rows))
         self.steps_per_epoch = len(self._rows) // self.batch_size
         self._fixed = None
@@ -170,8 +179,11 @@ class SetSampler(_Sampler):
         groups = np.split(order, starts[1:])
         self._groups = [group for group in groups if key[group[0]] >= 0]
         if not self._groups:
-            msg = "None of the training perturbations has a cell; choose another split."
-            raise SpecError(msg)
+            raise SpecError(
+                "no_training_cells",
+                "None of the training perturbations has a cell",
+                fix="choose another split",
+            )
         total = sum(-(-len(group) // set_size) for group in self._groups)
         self.n_sets = min(n_sets, total)
         self.steps_per_epoch = total // self.n_sets

@@ -36,8 +36,11 @@ def convert(run: Path, out: Path, *, trusted: bool = False) -> dict[str, Any]:
     content = _load(checkpoint, trusted=trusted)
     settings, weights = content.get("hyper_parameters"), content.get("state_dict")
     if not isinstance(settings, dict) or not isinstance(weights, dict):
-        msg = f"{checkpoint.name} holds no hyper_parameters and state_dict; give a checkpoint that arc-state wrote."
-        raise DataError(msg)
+        raise DataError(
+            "not_a_checkpoint",
+            f"{checkpoint.name} holds no hyper_parameters and state_dict",
+            fix="give a checkpoint that arc-state wrote",
+        )
     shape = read_shape(settings, weights)
     perturbations = _read_map(folder / "pert_onehot_map.pt", trusted=trusted)
     batches = _read_map(folder / "batch_onehot_map.torch", trusted=trusted) if shape.n_batches else {}
@@ -54,8 +57,10 @@ def convert(run: Path, out: Path, *, trusted: bool = False) -> dict[str, Any]:
     }
     rows = torch.stack([torch.as_tensor(row).float() for row in perturbations.values()])
     if rows.shape[1] != shape.n_features:
-        msg = f"The perturbations have {rows.shape[1]:,} values each, the network takes {shape.n_features:,}."
-        raise DataError(msg)
+        raise DataError(
+            "checkpoint_mismatch",
+            f"The perturbations have {rows.shape[1]:,} values each, the network takes {shape.n_features:,}",
+        )
     tensors = {f"network.{name}": value.float() for name, value in convert_weights(weights, shape).items()}
     with write_folder(out) as beside:
         (beside / "official.json").write_text(json.dumps(record) + "\n")
@@ -70,14 +75,20 @@ def find_checkpoint(run: Path) -> Path:
     for path in found:
         if path.is_file():
             return path
-    msg = f"There is no checkpoint at {run}; give the folder of a run of arc-state or one of its .ckpt files."
-    raise DataError(msg)
+    raise DataError(
+        "checkpoint_missing",
+        f"There is no checkpoint at {run}",
+        fix="give the folder of a run of arc-state or one of its .ckpt files",
+    )
 
 
 def _read_map(path: Path, *, trusted: bool) -> dict[str, Any]:
     if not path.is_file():
-        msg = f"{path.name} is not in {path.parent}; give the whole folder that arc-state wrote."
-        raise DataError(msg)
+        raise DataError(
+            "file_missing",
+            f"{path.name} is not in {path.parent}",
+            fix="give the whole folder that arc-state wrote",
+        )
     return {str(name): row for name, row in _load(path, trusted=trusted).items()}
 
 
@@ -90,8 +101,10 @@ def _load(path: Path, *, trusted: bool) -> Any:
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         hint = "" if trusted else " If you trust its maker, --trust reads it all the same and runs what is in it."
-        msg = f"{path.name} cannot be read ({type(error).__name__}: {reason}).{hint}"
-        raise DataError(msg) from None
+        raise DataError(
+            "checkpoint_unreadable",
+            f"{path.name} cannot be read ({type(error).__name__}: {reason}).{hint}",
+        ) from None
 
 
 def main(words: Sequence[str]) -> int:

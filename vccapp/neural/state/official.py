@@ -42,21 +42,29 @@ def read_shape(hyperparameters: Mapping[str, Any], weights: Mapping[str, Tensor]
     backbone = hyperparameters.get("transformer_backbone_kwargs") or {}
     kind = str(hyperparameters.get("transformer_backbone_key", "GPT2"))
     if kind.lower() != "llama":
-        msg = f"The checkpoint's backbone is {kind}; only llama is read. Use a checkpoint of another configuration."
-        raise DataError(msg)
+        raise DataError(
+            "unknown_backbone",
+            f"The checkpoint's backbone is {kind}",
+            fix="only llama is read. Use a checkpoint of another configuration",
+        )
     parts = {name.rpartition(".")[0] for name in weights}
     depths = {old: len(_linear_layers(old, weights)) for old in WHOLE}
     extra = sorted(part for part in parts if not _is_known(part))
     missing = [old for old in ("basal_encoder", "pert_encoder", "project_out") if not depths[old]]
     if extra or missing:
         what = f"holds {', '.join(extra[:3])}, which are not read" if extra else f"lacks {', '.join(missing)}"
-        msg = f"The checkpoint is of no ST network that is known: it {what}; use one without extra heads or adapters."
-        raise DataError(msg)
+        raise DataError(
+            "unknown_network",
+            f"The checkpoint is of no ST network that is known: it {what}",
+            fix="use one without extra heads or adapters",
+        )
     first, last = _linear_layers("basal_encoder", weights)[0], _linear_layers("project_out", weights)[-1]
     decoded = _linear_layers("gene_decoder.decoder", weights)
     if decoded and tuple(w.shape[0] for w in decoded[:-1]) != DECODER_WIDTHS:
-        msg = f"The checkpoint's gene decoder is not of {DECODER_WIDTHS} hidden values, the only one that is read."
-        raise DataError(msg)
+        raise DataError(
+            "unknown_decoder",
+            f"The checkpoint's gene decoder is not of {DECODER_WIDTHS} hidden values, the only one that is read",
+        )
     n_layers = len(
         {match[1] for name in weights if (match := re.match(r"transformer_backbone\.layers\.(\d+)\.", name))}
     )
@@ -140,8 +148,11 @@ def open_official(folder: Path) -> Official:
         return Official(network=network, rows=rows, **lists, **record)
     except (OSError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:120]
-        msg = f"{folder} is no converted checkpoint that can be read ({reason}); convert it again."
-        raise DataError(msg) from None
+        raise DataError(
+            "checkpoint_unreadable",
+            f"{folder} is no converted checkpoint that can be read ({reason})",
+            fix="convert it again",
+        ) from None
 
 
 def _is_known(part: str) -> bool:

@@ -8,10 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from vccapp.errors import SpecError
 from vccapp.neural.fitting.estimate import PROGRAM_BYTES, TORCH_BYTES, Estimate, training_speed
-from vccapp.progress import bytes_text
 from vccapp.registry import make_spec
 from vccapp.stats.cells.matrix import matrix_bytes
 from vccapp.stats.index import Index
+from vccapp.wording import bytes_text
 
 NAME = "X_state"
 BIN_WIDTH, N_BINS, DATASET_WIDTH = 512, 10, 10
@@ -81,10 +81,10 @@ def check_state_embedding(index: Index, params: Mapping[str, Any], *, memory_byt
     spec = make_spec(StateEmbeddingSpec, params, name="the state embedding")
     estimate = estimate_state_embedding(index, spec, memory_bytes=memory_bytes)
     if estimate.memory_bytes > memory_bytes:
-        msg = (
+        raise SpecError(
+            "memory",
             f"The state embedding needs about {bytes_text(estimate.memory_bytes)} of memory, "
-            f"{bytes_text(memory_bytes)} are allowed; take fewer cells a step or a smaller preset, or raise "
-            "VCCAPP_MEMORY_GB."
+            f"{bytes_text(memory_bytes)} are allowed",
+            fix="take fewer cells a step or a smaller preset, or raise VCCAPP_MEMORY_GB",
         )
-        raise SpecError(msg)
     return estimate

@@ -165,11 +165,11 @@ def _open_task(index: Index, spec: StateEmbeddingSpec, fitting: Fitting) -> Embe
     names = index.genes["gene"].to_numpy(str)
     genes = np.array([i for i in choose_genes(index, spec.genes) if embedding.find(names[i]) is not None], np.int64)
     if len(genes) < MIN_GENES:
-        msg = (
-            f"{embedding.name} has vectors of {len(genes):,} of the chosen genes, {MIN_GENES} are needed; choose "
-            "another gene embedding, or all genes."
+        raise SpecError(
+            "too_few_vectors",
+            f"{embedding.name} has vectors of {len(genes):,} of the chosen genes, {MIN_GENES} are needed",
+            fix="choose another gene embedding, or all genes",
         )
-        raise SpecError(msg)
     vectors = torch.from_numpy(embedding.rows(names[genes].tolist()))
     codes, labels = index.cells["batch"].factorize(sort=True)
     device = choose_device(fitting.device)

@@ -125,8 +125,11 @@ def _working(folder: Path, key: dict) -> Iterator[tuple[Path, Path]]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            msg = f"Another job builds the index {folder} at this moment; wait for it or stop it."
-            raise JobError(msg) from None
+            raise JobError(
+                "index_busy",
+                f"Another job builds the index {folder} at this moment",
+                fix="wait for it or stop it",
+            ) from None
         if not (work / "key.json").exists() or read_json(work / "key.json") != key:
             shutil.rmtree(index, ignore_errors=True)
             shutil.rmtree(stages, ignore_errors=True)
@@ -166,11 +169,11 @@ def _total_cells(dataset: Dataset, cells: tuple[int, int], progress: Progress) -
         totals[start - first : stop - first], wrong = kernels.row_totals(values, ends, logged)
         if wrong.any():
             row = int(np.argmax(wrong > 0))
-            msg = (
-                f"{dataset.path.name} has {WRONG[wrong[row]]} in the cell of row {start + row:,}; "
-                "repair or drop such cells and index again."
+            raise DataError(
+                "bad_values",
+                f"{dataset.path.name} has {WRONG[wrong[row]]} in the cell of row {start + row:,}",
+                fix="repair or drop such cells and index again",
             )
-            raise DataError(msg)
         progress((stop - first) / (last - first), f"totals, cell {stop:,} of {dataset.n_cells:,}")
     return totals
 

@@ -18,13 +18,19 @@ def open_executor(
     if kind == "local":
         return nullcontext(LOCAL)
     if kind != "ray":
-        msg = f"There is no executor '{kind}'; choose local or ray."
-        raise SpecError(msg)
+        raise SpecError(
+            "unknown_executor",
+            f"There is no executor '{kind}'",
+            fix="choose local or ray",
+        )
     try:
         from vccapp.stats.building.ray_executor import RayExecutor
     except ModuleNotFoundError as error:
         if error.name != "ray":
             raise
-        msg = "The executor ray needs Ray, which is not installed; run `pip install -r requirements-ray.txt`."
-        raise SpecError(msg) from None
+        raise SpecError(
+            "ray_missing",
+            "The executor ray needs Ray, which is not installed",
+            fix="run `pip install -r requirements-ray.txt`",
+        ) from None
     return RayExecutor(address, paths=paths, memory_bytes=memory_bytes)

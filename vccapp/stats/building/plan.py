@@ -38,11 +38,12 @@ class IndexPlan:
     def refuse(self, name: str, *, memory_bytes: int, folder: Path) -> None:
         """Raises ResourceError when memory, or the disk of `folder` or of temporary files, does not suffice."""
         if self.memory_bytes > memory_bytes:
-            msg = (
+            raise ResourceError(
+                "memory",
                 f"The index of {name} needs about {self.memory_bytes / 1e9:.1f} GB of memory, "
-                f"{memory_bytes / 1e9:.1f} GB are allowed; raise VCCAPP_MEMORY_GB."
+                f"{memory_bytes / 1e9:.1f} GB are allowed",
+                fix="raise VCCAPP_MEMORY_GB",
             )
-            raise ResourceError(msg)
         there = next(parent for parent in folder.parents if parent.exists())
         scratch = Path(tempfile.gettempdir())
         apart = scratch.stat().st_dev != there.stat().st_dev
@@ -53,11 +54,11 @@ class IndexPlan:
 def _require_disk(needed: int, name: str, folder: Path, *, variable: str) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
-        msg = (
-            f"The index of {name} needs {needed / 1e9:.1f} GB of disk, {free / 1e9:.1f} GB are free in {folder}; "
-            f"free some space or set {variable} to a larger disk."
+        raise ResourceError(
+            "disk",
+            f"The index of {name} needs {needed / 1e9:.1f} GB of disk, {free / 1e9:.1f} GB are free in {folder}",
+            fix=f"free some space or set {variable} to a larger disk",
         )
-        raise ResourceError(msg)
 
 
 def plan_index(dataset: Dataset) -> IndexPlan:

@@ -47,11 +47,12 @@ class RayExecutor:
         self.slots = sum(_slots(found, memory_bytes) for found in resources)
         if self.slots == 0:
             ray.shutdown()
-            msg = (
+            raise JobError(
+                "no_ray_slot",
                 f"None of the {len(resources)} machines of the Ray cluster at {address} has a CPU and "
-                f"{memory_bytes / 1e9:.1f} GB for a task; add a larger one (see `ray status`)."
+                f"{memory_bytes / 1e9:.1f} GB for a task",
+                fix="add a larger one (see `ray status`)",
             )
-            raise JobError(msg)
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         self._board = ray.remote(num_cpus=0, scheduling_strategy=here)(Board)
         self._call = ray.remote(num_cpus=1, memory=memory_bytes, scheduling_strategy="SPREAD")(_call)
@@ -108,11 +109,11 @@ def _call(carried: bytes, number: int, task: Any, board: Any, paths: Sequence[Pa
     """Runs on a machine of the cluster: the id of its node, and the function's result."""
     missing = [path for path in paths if not path.exists()]
     if missing:
-        msg = (
-            f"{missing[0]} is not on {socket.gethostname()}, a machine of the Ray cluster; keep data and VCCAPP_HOME "
-            "on a file system that all of them mount at the same place."
+        raise DataError(
+            "not_on_machine",
+            f"{missing[0]} is not on {socket.gethostname()}, a machine of the Ray cluster",
+            fix="keep data and VCCAPP_HOME on a file system that all of them mount at the same place",
         )
-        raise DataError(msg)
     reported = 0.0
 
     def progress(fraction: float, message: str = "") -> None:
@@ -132,8 +133,11 @@ def _fetch(reference: Any) -> Any:
         raise error.cause from error
     except ray.exceptions.RayError as error:
         reason = " ".join(str(error).split())[:200]
-        msg = f"The Ray cluster lost a task ({reason}); look at `ray status`, then start it again: it goes on."
-        raise JobError(msg) from error
+        raise JobError(
+            "ray_lost",
+            f"The Ray cluster lost a task ({reason})",
+            fix="look at `ray status`, then start it again: it goes on",
+        ) from error
 
 
 def _slots(resources: dict[str, float], memory_bytes: int) -> int:
@@ -146,8 +150,11 @@ def _connect(address: str) -> None:
     if address != "auto":
         host, colon, port = address.rpartition(":")
         if not (colon and host and port.isdecimal()):
-            msg = f"'{address}' is no address of a Ray cluster; write HOST:PORT, as `ray start` prints it, or auto."
-            raise SpecError(msg)
+            raise SpecError(
+                "bad_ray_address",
+                f"'{address}' is no address of a Ray cluster",
+                fix="write HOST:PORT, as `ray start` prints it, or auto",
+            )
     terminate = signal.getsignal(signal.SIGTERM)
     try:
         if address != "auto":  # Ray itself would try for minutes
@@ -161,11 +168,11 @@ def _connect(address: str) -> None:
         )
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
-        msg = (
-            f"No Ray cluster is to be had at {address} ({reason}); on one of its machines name the address that "
-            "`ray start --head` printed."
-        )
-        raise JobError(msg) from error
+        raise JobError(
+            "no_ray_cluster",
+            f"No Ray cluster is to be had at {address} ({reason})",
+            fix="on one of its machines name the address that `ray start --head` printed",
+        ) from error
     finally:
         # Ray takes SIGTERM for itself; a job is stopped by it.
         if threading.current_thread() is threading.main_thread():

@@ -30,11 +30,11 @@ def open_cell_embedding(index: Index, name: str) -> np.ndarray:
     """(n_cells, d) float32, memory-mapped. Raises SpecError when the data have no such embedding."""
     known = list_cell_embeddings(index)
     if name not in known:
-        msg = (
-            f"The data have no cell embedding '{name}' (there are: {', '.join(known) or 'none'}); make it with "
-            "`vccapp model embed`."
+        raise SpecError(
+            "no_cell_embedding",
+            f"The data have no cell embedding '{name}' (there are: {', '.join(known) or 'none'})",
+            fix="make it with `vccapp model embed`",
         )
-        raise SpecError(msg)
     return np.load(_folder(index, name) / "values.npy", mmap_mode="r")
 
 
@@ -77,12 +77,18 @@ def import_cell_embedding(dataset: Dataset, index: Index, key: str, *, progress:
             obsm = store.get("obsm", {})
             known = {name: obsm[name].shape[1] for name in obsm if len(getattr(obsm[name], "shape", ())) == 2}
             if key not in known:
-                msg = f"{path.name} has no array '{key}' in obsm (has: {', '.join(known) or 'none'}); name another."
-                raise DataError(msg)
+                raise DataError(
+                    "no_obsm",
+                    f"{path.name} has no array '{key}' in obsm (has: {', '.join(known) or 'none'})",
+                    fix="name another",
+                )
             widths.add(known[key])
     if len(widths) > 1:
-        msg = f"obsm['{key}'] has {sorted(widths)} columns in these files; embed them together."
-        raise DataError(msg)
+        raise DataError(
+            "obsm_differs",
+            f"obsm['{key}'] has {sorted(widths)} columns in these files",
+            fix="embed them together",
+        )
     [width] = widths
     step = max(1, BLOCK_VALUES // width)
 
@@ -94,8 +100,11 @@ def import_cell_embedding(dataset: Dataset, index: Index, key: str, *, progress:
                 for first in range(0, values.shape[0], step):
                     block = np.asarray(values[first : first + step], np.float32)
                     if not np.isfinite(block).all():
-                        msg = f"obsm['{key}'] of {path.name} has values that are no numbers; mend them first."
-                        raise DataError(msg)
+                        raise DataError(
+                            "not_numbers",
+                            f"obsm['{key}'] of {path.name} has values that are no numbers",
+                            fix="mend them first",
+                        )
                     yield start + first, block
                     progress((start + first) / dataset.n_cells, f"Reading obsm['{key}']")
                 start += values.shape[0]

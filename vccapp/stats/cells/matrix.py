@@ -75,8 +75,11 @@ def choose_genes(index: Index, n_genes: int) -> np.ndarray:
         return np.arange(len(index.genes))
     chosen = np.flatnonzero(choose_hvg(index.genes["dispersions_norm"], n_top=n_genes))
     if not len(chosen):
-        msg = "The data have no highly variable genes, as no gene varies; train on all genes (0)."
-        raise SpecError(msg)
+        raise SpecError(
+            "no_hvg",
+            "The data have no highly variable genes, as no gene varies",
+            fix="train on all genes (0)",
+        )
     return chosen
 
 
@@ -126,11 +129,12 @@ def _write_cells(path: Path, store: GeneStore, genes: np.ndarray, progress: Prog
     folder = path.parent
     size, free = store.n_cells * len(genes) * store.dtype.itemsize, shutil.disk_usage(folder).free
     if size > free:
-        msg = (
+        raise ResourceError(
+            "disk",
             f"The cells of {len(genes):,} genes need {size / 1e9:.1f} GB on the disk of {folder}, which has "
-            f"{free / 1e9:.1f} GB free; train on fewer genes or free some space."
+            f"{free / 1e9:.1f} GB free",
+            fix="train on fewer genes or free some space",
         )
-        raise ResourceError(msg)
     with write_file(path) as beside, beside.open("wb") as file:
         shape = (store.n_cells, len(genes))
         np.lib.format.write_array_header_1_0(

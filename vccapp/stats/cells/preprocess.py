@@ -42,11 +42,12 @@ def write_preprocessed(
     """
     _check_output(out)
     if index.meta["fingerprint"] != dataset.fingerprint:
-        msg = (
+        raise DataError(
+            "data_changed",
             f"The index {index.folder} is of the data {index.meta['fingerprint']}, but {dataset.path.name} is "
-            f"{dataset.fingerprint}; index it with `vccapp data index {dataset.path}`."
+            f"{dataset.fingerprint}",
+            fix=f"index it with `vccapp data index {dataset.path}`",
         )
-        raise DataError(msg)
     chosen = choose_hvg(index.genes["dispersions_norm"], n_top=n_hvg).to_numpy()
     embeddings = {name: open_cell_embedding(index, name) for name in list_cell_embeddings(index)}
     _check_disk(dataset, out, n_dense=int(chosen.sum()) + sum(values.shape[1] for values in embeddings.values()))
@@ -67,11 +68,17 @@ def write_preprocessed(
 
 def _check_output(out: Path) -> None:
     if out.suffix != ".h5ad":
-        msg = f"Preprocessed cells are written as .h5ad, but the output is called '{out.name}'; end its name in .h5ad."
-        raise SpecError(msg)
+        raise SpecError(
+            "suffix",
+            f"Preprocessed cells are written as .h5ad, but the output is called '{out.name}'",
+            fix="end its name in .h5ad",
+        )
     if out.exists():
-        msg = f"{out} exists already and is not overwritten; choose another name or delete it."
-        raise SpecError(msg)
+        raise SpecError(
+            "output_exists",
+            f"{out} exists already and is not overwritten",
+            fix="choose another name or delete it",
+        )
 
 
 def _check_disk(dataset: Dataset, out: Path, *, n_dense: int) -> None:
@@ -79,11 +86,11 @@ def _check_disk(dataset: Dataset, out: Path, *, n_dense: int) -> None:
     n_values = dataset.schema.n_values or dataset.n_cells * dataset.n_genes
     need, free = 8 * n_values + 4 * dataset.n_cells * n_dense, shutil.disk_usage(out.parent).free
     if need > 0.95 * free:
-        msg = (
-            f"About {need / 1e9:.1f} GB are needed in {out.parent}, {free / 1e9:.1f} GB are free; free some space or "
-            "write to another disk."
+        raise ResourceError(
+            "disk",
+            f"About {need / 1e9:.1f} GB are needed in {out.parent}, {free / 1e9:.1f} GB are free",
+            fix="free some space or write to another disk",
         )
-        raise ResourceError(msg)
 
 
 def _read_annotation(dataset: Dataset) -> tuple[pd.DataFrame, pd.DataFrame, dict]:

@@ -1,7 +1,7 @@
 """Control cells are there: the season's scorer compares with the controls of the file itself."""
 
 from vccapp.submission.check import CHECKS, Check, CheckResult
-from vccapp.submission.naming import name_some
+from vccapp.wording import name_some
 
 FEW = 30
 

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from vccapp.submission.check import CHECKS, Check, CheckResult
-from vccapp.submission.naming import name_some
+from vccapp.wording import name_some
 
 
 @CHECKS.register("gene_list")

@@ -5,7 +5,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from vccapp.submission.check import CHECKS, Check, CheckResult
-from vccapp.submission.naming import name_some
+from vccapp.wording import name_some
 
 SHARE = 0.5
 """Of distinct cells in a perturbation; fewer are worth a word."""

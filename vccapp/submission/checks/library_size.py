@@ -4,7 +4,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from vccapp.submission.check import CHECKS, Check, CheckResult
-from vccapp.submission.naming import name_some
+from vccapp.wording import name_some
 
 RATIO = (0.5, 2.0)
 

@@ -1,7 +1,7 @@
 """Every cell has a label, and the labels and their numbers of cells are those of the plan."""
 
 from vccapp.submission.check import CHECKS, Check, CheckResult
-from vccapp.submission.naming import name_some
+from vccapp.wording import name_some
 
 
 @CHECKS.register("perturbations")

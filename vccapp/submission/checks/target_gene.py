@@ -2,7 +2,7 @@
 
 from vccapp.data.schema import genes_of
 from vccapp.submission.check import CHECKS, Check, CheckResult
-from vccapp.submission.naming import name_some
+from vccapp.wording import name_some
 
 
 @CHECKS.register("target_gene")

@@ -78,8 +78,11 @@ def make_result(**fields: Any) -> EnteredResult:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the scores"
         reason = first["msg"].removeprefix("Value error, ")
-        msg = f"The result cannot be entered: {where}: {reason[0].lower()}{reason[1:]}; correct it."
-        raise SpecError(msg) from None
+        raise SpecError(
+            "bad_result",
+            f"The result cannot be entered: {where}: {reason[0].lower()}{reason[1:]}",
+            fix="correct it",
+        ) from None
 
 
 def write_result(result: EnteredResult, settings: Settings) -> Path:
@@ -94,8 +97,11 @@ def load_result(result_id: str, settings: Settings) -> EnteredResult:
     path = _path(result_id, settings)
     if not path.is_file():
         known = ", ".join(result.id for result in list_results(settings)) or "none yet"
-        msg = f"No result '{result_id}' was entered; there are: {known}."
-        raise SpecError(msg)
+        raise SpecError(
+            "unknown_result",
+            f"No result '{result_id}' was entered",
+            fix=f"there are: {known}",
+        )
     return _read(path)
 
 
@@ -122,8 +128,11 @@ def _folder(settings: Settings) -> Path:
 
 def _path(result_id: str, settings: Settings) -> Path:
     if not result_id.replace("-", "").isalnum():
-        msg = f"'{result_id}' is not the id of a result; it is made of letters, digits and '-'."
-        raise SpecError(msg)
+        raise SpecError(
+            "bad_result_id",
+            f"'{result_id}' is not the id of a result",
+            fix="it is made of letters, digits and '-'",
+        )
     return _folder(settings) / f"{result_id}.json"
 
 
@@ -131,8 +140,11 @@ def _read(path: Path) -> EnteredResult:
     try:
         return EnteredResult.model_validate(read_json(path))
     except ValidationError:
-        msg = f"{path} is not a result that this version reads; delete it and enter the result again."
-        raise DataError(msg) from None
+        raise DataError(
+            "result_unreadable",
+            f"{path} is not a result that this version reads",
+            fix="delete it and enter the result again",
+        ) from None
 
 
 def tabulate_results(results: Sequence[EnteredResult]) -> pd.DataFrame:

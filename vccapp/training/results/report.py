@@ -75,15 +75,18 @@ def make_report(
     board = load_board(settings, runs=runs).only(part=part, scorer=scorer)
     known = board.entries["run"].tolist()
     if not known and not runs:
-        msg = f"No run has scores of {scorer} on its {part} part; train one first (vccapp train start)."
-        raise SpecError(msg)
+        raise SpecError(
+            "no_scores",
+            f"No run has scores of {scorer} on its {part} part",
+            fix="train one first (vccapp train start)",
+        )
     missing = [run for run in (*runs, *([reference] if reference else [])) if run not in known]
     if missing:
-        msg = (
-            f"{scorer} has not scored the {part} part of {', '.join(missing[:3])}; leave it out, choose another part "
-            "or scorer, or score it first (vccapp eval official)."
+        raise SpecError(
+            "not_scored",
+            f"{scorer} has not scored the {part} part of {', '.join(missing[:3])}",
+            fix="leave it out, choose another part or scorer, or score it first (vccapp eval official)",
         )
-        raise SpecError(msg)
     board = replace(board, entries=group_seeds(board.entries))
     groups = board.entries.set_index("run")["group"]
     # The same model and seed trained twice counts once, so the run named may not be the one that stands.
@@ -141,8 +144,11 @@ def check_metrics(board: Board, metrics: Sequence[str] | None) -> list[str]:
     """The metrics asked, or all that the board has. Raises SpecError for one that it has not."""
     known = list(dict.fromkeys(board.values.dropna(subset="value")["metric"]))
     if unknown := [name for name in metrics or () if name not in known]:
-        msg = f"The scores have no metric {', '.join(unknown)}; they have {', '.join(known)}."
-        raise SpecError(msg)
+        raise SpecError(
+            "unknown_metric",
+            f"The scores have no metric {', '.join(unknown)}",
+            fix=f"they have {', '.join(known)}",
+        )
     return list(metrics or known)
 
 

@@ -89,14 +89,20 @@ def score_run(
     run = load_run(run_id, settings)
     labels, _ = run.prediction(name)
     if not labels:
-        msg = f"The run {run.id} predicts no perturbation of the {name} part; choose the other part."
-        raise SpecError(msg)
+        raise SpecError(
+            "nothing_predicted",
+            f"The run {run.id} predicts no perturbation of the {name} part",
+            fix="choose the other part",
+        )
     official = None if scorer == OWN else find_scorer(scorer)
     space: Space = official.space if official else ("counts" if season == "2026" else "log1p")
     index = load_index(settings.datasets / run.spec.dataset / "index")
     if space == "counts" and index.meta["value_space"] != "counts":
-        msg = f"{scorer} of 2026 scores counts, but the data hold log1p values; index a file of counts, or score 2025."
-        raise SpecError(msg)
+        raise SpecError(
+            "needs_counts",
+            f"{scorer} of 2026 scores counts, but the data hold log1p values",
+            fix="index a file of counts, or score 2025",
+        )
     model = load_model(run.folder / "model", genes=index.genes["gene"].tolist())
     dataset = open_registered(run.spec.dataset, settings)
     pair = make_pair(dataset, index, model, labels, max_cells=max_cells, max_controls=max_controls, seed=seed)
@@ -234,11 +240,11 @@ def _open_scratch(home: Path) -> Iterator[Path]:
 def _refuse_disk(pair: Pair, folder: Path) -> None:
     free = shutil.disk_usage(folder).free
     if pair.disk_bytes > free:
-        msg = (
-            f"Scoring needs {pair.disk_bytes / 1e9:.1f} GB of disk in {folder}, {free / 1e9:.1f} GB are free; free "
-            "some space, score fewer cells (--max-cells), or set VCCAPP_HOME to a larger disk."
+        raise ResourceError(
+            "disk",
+            f"Scoring needs {pair.disk_bytes / 1e9:.1f} GB of disk in {folder}, {free / 1e9:.1f} GB are free",
+            fix="free some space, score fewer cells (--max-cells), or set VCCAPP_HOME to a larger disk",
         )
-        raise ResourceError(msg)
 
 
 def _threads() -> int:

@@ -65,11 +65,11 @@ def load_score(run: RunRecord, scorer: ScorerName, part: Part) -> tuple[Score, p
     """A score and its table: perturbation, metrics. Raises SpecError when there is none, DataError when damaged."""
     path = _path(run, scorer, part)
     if not path.exists():
-        msg = (
-            f"The run {run.id} has no score of {scorer} on its {part} part; "
-            f"`vccapp eval official --scorer {scorer} --part {part} --run {run.id}` makes it."
+        raise SpecError(
+            "no_score",
+            f"The run {run.id} has no score of {scorer} on its {part} part",
+            fix=f"`vccapp eval official --scorer {scorer} --part {part} --run {run.id}` makes it",
         )
-        raise SpecError(msg)
     return _read(path), pd.read_parquet(path.with_suffix(".parquet"))
 
 
@@ -94,5 +94,8 @@ def _read(path: Path) -> Score:
     try:
         return Score.model_validate(read_json(path))
     except ValidationError as error:
-        msg = f"{path} is not a score of this version ({error.error_count()} fields differ); score the run again."
-        raise DataError(msg) from None
+        raise DataError(
+            "score_unreadable",
+            f"{path} is not a score of this version ({error.error_count()} fields differ)",
+            fix="score the run again",
+        ) from None

@@ -8,8 +8,8 @@ import streamlit as st
 
 from vccapp.jobs.local import reconcile, start_job, stop_job
 from vccapp.jobs.store import Job, JobStore, seconds_left
-from vccapp.progress import duration_text
 from vccapp.ui.kit.loaders import current_settings
+from vccapp.wording import duration_text
 
 REFRESH_SECONDS = 2.0
 LOG_BYTES = 6_000

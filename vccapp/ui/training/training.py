@@ -10,7 +10,6 @@ from vccapp.errors import VccAppError
 from vccapp.evaluation.metrics import METRICS
 from vccapp.figures.training import curve_of, thin_curve
 from vccapp.models.base import MODELS, make_model
-from vccapp.progress import bytes_text
 from vccapp.stats.index import Index
 from vccapp.training import RunRecord, load_run
 from vccapp.training.metrics_log import read_metrics
@@ -21,6 +20,7 @@ from vccapp.ui.kit.jobs import REFRESH_SECONDS, begin_job
 from vccapp.ui.kit.loaders import current_settings
 from vccapp.ui.kit.runs import run_label
 from vccapp.ui.kit.show import show_chart
+from vccapp.wording import bytes_text
 
 RESUMABLE = ("stopped", "interrupted", "failed")
 COLUMNS = 2

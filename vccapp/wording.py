@@ -1,0 +1,33 @@
+"""How sentences name many things, durations and sizes: the same way everywhere."""
+
+from collections.abc import Iterable
+
+MAX_NAME = 30
+"""Longer names are cut."""
+
+
+def name_some(names: Iterable[object], limit: int = 5) -> str:
+    """A few names for a message: 'a, b, c and 12 more'; 'none' where there are none."""
+    every = [str(name) for name in names]
+    shown = [name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 3]}..." for name in every[:limit]]
+    more = f" and {len(every) - limit:,} more" if len(every) > limit else ""
+    return (", ".join(shown) or "none") + more
+
+
+def duration_text(seconds: float) -> str:
+    """Seconds as people say them: 8 s, 3 min 20 s, 2 h 5 min."""
+    whole = round(max(seconds, 0))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def bytes_text(n: float) -> str:
+    """A number of bytes as people say it."""
+    for unit in ("B", "kB", "MB"):
+        if n < 1000:
+            return f"{n:.0f} {unit}"
+        n /= 1000
+    return f"{n:.1f} GB"
