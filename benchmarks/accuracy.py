@@ -107,8 +107,7 @@ class PeerCells:
 
 def peer(case: Case, split: Split, seed: int, peers: Path | None, *, model: str) -> Predictor:
     if peers is None:
-        msg = "name the environment of the originals with --peers."
-        raise SpecError(msg)
+        raise SpecError("no_peers", "name the environment of the originals with --peers")
     return PeerCells(predict_with(model, peers, case, split, seed=seed), case.index.control_mean)
 
 

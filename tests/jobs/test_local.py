@@ -50,7 +50,7 @@ def pool(params, settings, progress):
             time.sleep(0.02)
 
 def refuse(params, settings, progress):
-    raise DataError("The file has no cells; choose another file.")
+    raise DataError("no_cells", "The file has no cells", fix="choose another file")
 
 def crash(params, settings, progress):
     print("said before the crash")
@@ -343,7 +343,7 @@ def test_environment_gives_the_same_settings_back(settings, monkeypatch, tmp_pat
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (DataError("A sentence."), "A sentence."),
+        (DataError("odd", "A sentence"), "A sentence."),
         (MemoryError("Unable to allocate 9 GiB"), "Memory ran out (Unable to allocate 9 GiB)"),
         (OSError(errno.ENOSPC, "No space left on device"), "The disk is full"),
         (OSError("Can't write data (file write failed: error message = 'No space left on device')"), "disk is full"),

@@ -429,8 +429,7 @@ def test_expected_errors_are_their_sentence_and_the_page_goes_on() -> None:
         from vccapp.ui.kit.frame import errors_told
 
         with errors_told():
-            msg = "no X."
-            raise DataError(msg)
+            raise DataError("no_x", "no X")
         st.write("after")
 
     shown = AppTest.from_function(page).run()

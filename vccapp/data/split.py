@@ -128,14 +128,14 @@ def check_split(split: Split, perturbations: Sequence[str]) -> None:
     if unknown:
         raise SpecError(
             "unknown_perturbation",
-            f"The split '{split.name}' names {name_some(unknown)}, no perturbation of the data",
+            f"The split '{split.name}' names {name_some(map(repr, unknown))}, no perturbation of the data",
             fix="correct or remove it",
         )
     twice = sorted({label for label in listed if listed.count(label) > 1}) if len(set(listed)) < len(listed) else []
     if twice:
         raise SpecError(
             "repeated_perturbation",
-            f"The split '{split.name}' lists {name_some(twice)} more than once",
+            f"The split '{split.name}' lists {name_some(map(repr, twice))} more than once",
             fix="keep each in one part",
         )
     home: dict[str, tuple[str, str]] = {}
@@ -170,7 +170,7 @@ def load_split(name_or_path: str | Path, settings: Settings) -> Split:
     is_path = str(name_or_path).endswith(".json")
     path = Path(name_or_path) if is_path else settings.splits / f"{Path(name_or_path).name}.json"
     if not path.is_file():
-        known = name_some([split.name for split in list_splits(settings)])
+        known = name_some(map(repr, [split.name for split in list_splits(settings)]))
         raise DataError(
             "unknown_split",
             f"There is no split '{name_or_path}' (there are: {known})",
@@ -243,7 +243,7 @@ def from_toml(text: str, *, perturbations: Sequence[str], name: str, dataset: st
     if context not in tables:
         raise SpecError(
             "unknown_context",
-            f"The TOML has the contexts {name_some(list(tables))}, not '{context}'",
+            f"The TOML has the contexts {name_some(map(repr, list(tables)))}, not '{context}'",
             fix="choose one of them",
         )
     val, test = (_read_list(tables[context], part, context) for part in ("val", "test"))

@@ -215,8 +215,7 @@ def test_a_metric_that_is_not_there_is_told() -> None:
 def test_a_failing_batch_is_raised() -> None:
     def broken(step: int) -> torch.Tensor:
         if step == 3:
-            msg = "no such cell"
-            raise SpecError(msg)
+            raise SpecError("unknown_cell", "no such cell")
         return next_batch(step)
 
     with pytest.raises(SpecError, match="no such cell"):

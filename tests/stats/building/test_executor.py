@@ -240,7 +240,7 @@ def test_a_killed_task_is_done_again(executor: Executor, tmp_path: Path) -> None
 @needs_ray
 def test_an_error_of_a_task_is_raised_as_it_was(executor: Executor) -> None:
     def fail(task: int, progress: Progress) -> None:
-        raise DataError("toy.h5ad has negative values.") if task else ZeroDivisionError("nothing")
+        raise DataError("bad_values", "toy.h5ad has negative values") if task else ZeroDivisionError("nothing")
 
     with pytest.raises(DataError, match=r"^toy\.h5ad has negative values\.$"):
         list(executor.map(fail, [1]))
