@@ -11,7 +11,14 @@ VccAppError
 └── Stopped         long work was asked to stop, and did
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+SHOWN = 60
+"""Characters of a refused value that a sentence shows."""
 
 
 class VccAppError(Exception):
@@ -65,3 +72,20 @@ class Stopped(VccAppError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Stopped, ()
+
+
+def explain(error: "ValidationError", *, name: Callable[[str], str] = str) -> str:
+    """What a pydantic model refused first, in words: 'epochs is 0: input should be greater than 0'.
+
+    name : what a field is called in the sentence. A rule between fields has none: its own words are given alone.
+    """
+    first = error.errors(include_url=False)[0]
+    reason = first["msg"].removeprefix("Value error, ")
+    reason = reason[:1].lower() + reason[1:]
+    if not first["loc"]:
+        return reason
+    where = name(".".join(map(str, first["loc"])))
+    if first["type"] == "missing":
+        return f"{where} is missing"
+    found = repr(first["input"])
+    return f"{where} is {found if len(found) <= SHOWN else f'{found[:SHOWN]}...'}: {reason}"

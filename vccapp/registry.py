@@ -15,7 +15,7 @@ import pkgutil
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from vccapp.errors import SpecError
+from vccapp.errors import SpecError, explain
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -78,11 +78,6 @@ def make_spec(kind: "type[Spec]", params: Mapping[str, Any], *, name: str) -> "S
     try:
         return kind(**params)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
         allowed = ", ".join(kind.model_fields) or "none"
-        raise SpecError(
-            "bad_parameter",
-            f"Parameter {where} of {name} is {first['input']!r}: {first['msg'].lower()}",
-            fix=f"its parameters are: {allowed}",
-        ) from None
+        problem = explain(error, name=lambda field: f"Parameter {field} of {name}")
+        raise SpecError("bad_parameter", problem, fix=f"its parameters are: {allowed}") from None

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vccapp.errors import SpecError
+from vccapp.errors import SpecError, explain
 
 if TYPE_CHECKING:
     from vccapp.data.workspace import Record
@@ -22,13 +22,8 @@ def open_settings() -> "Settings":
     try:
         return Settings()
     except ValidationError as error:
-        first = error.errors()[0]
-        name = f"VCCAPP_{str(first['loc'][0]).upper()}"
-        raise SpecError(
-            "bad_setting",
-            f"{name} is {first['input']!r}: {first['msg'].lower()}",
-            fix="set it anew or unset it",
-        ) from None
+        problem = explain(error, name=lambda field: f"VCCAPP_{field.split('.')[0].upper()}")
+        raise SpecError("bad_setting", problem, fix="set it anew or unset it") from None
 
 
 def find_dataset(name: str, settings: "Settings") -> "Record":

@@ -20,7 +20,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from vccapp.data.schema import CONTROL, genes_of
-from vccapp.errors import ResourceError, SpecError
+from vccapp.errors import ResourceError, SpecError, explain
 
 DECADES = 5.0  # gene means span this many powers of ten
 MAX_EFFECT = 3.0  # natural log; keeps the strongest programmes within what cells survive
@@ -61,13 +61,8 @@ class SimulationSpec(BaseModel):
         try:
             return handler(value)
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise SpecError(
-                "bad_setting",
-                f"Simulation setting {where} is {first['input']!r}: {first['msg'].lower()}",
-                fix="choose another value",
-            ) from None
+            problem = explain(error, name=lambda field: f"Simulation setting {field}")
+            raise SpecError("bad_setting", problem, fix="choose another value") from None
 
     @model_validator(mode="after")
     def _consistent(self) -> "SimulationSpec":

@@ -16,7 +16,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from vccapp.data.atomic import read_json, write_json
-from vccapp.errors import DataError, SpecError
+from vccapp.errors import DataError, SpecError, explain
 from vccapp.settings import Settings
 
 JUDGED = {
@@ -75,14 +75,7 @@ def make_result(**fields: Any) -> EnteredResult:
     try:
         return EnteredResult(**fields)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the scores"
-        reason = first["msg"].removeprefix("Value error, ")
-        raise SpecError(
-            "bad_result",
-            f"The result cannot be entered: {where}: {reason[0].lower()}{reason[1:]}",
-            fix="correct it",
-        ) from None
+        raise SpecError("bad_result", f"The result cannot be entered: {explain(error)}", fix="correct it") from None
 
 
 def write_result(result: EnteredResult, settings: Settings) -> Path:
