@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import typer
 
-from vccapp.cli import data, eval, jobs, model, split, submit, train
+from vccapp.cli import data, eval, glossary, jobs, model, split, submit, train
 from vccapp.errors import VccAppError
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app = typer.Typer(
 )
 for noun in (data, split, model, train, eval, submit, jobs):
     app.add_typer(noun.app, name=noun.__name__.rpartition(".")[2])
+app.command()(glossary.glossary)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

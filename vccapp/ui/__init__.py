@@ -11,6 +11,7 @@ _NAMES = {
     "comparison.genes": ["show_agreement", "show_genes", "show_heat_map"],
     "comparison.findings": ["show_findings"],
     "comparison.perturbations": ["show_confusion", "show_degs", "show_difference", "show_scores"],
+    "glossary": ["show_glossary"],
     "commands": ["describe_words", "plan_words", "split_words"],
     "kit.downloads": ["show_csv_button", "show_exports"],
     "training.embed": ["show_embed"],
