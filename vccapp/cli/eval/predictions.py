@@ -96,9 +96,6 @@ def diagnose(run: RunId = "latest", part: Part = "test", as_json: Json = False) 
     show(value, text, as_json=as_json)
 
 
-COMMANDS = {"official": official, "import": import_, "diagnose": diagnose}
-
-
 def _format_score(score: "Score") -> str:
     fields = {"run": score.run, "part": score.part, "scorer": f"{score.scorer} {score.version}"}
     fields |= score.settings | {f"{name} cells": n for name, n in score.n_cells.items()}

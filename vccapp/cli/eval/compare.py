@@ -1,55 +1,14 @@
-"""`vccapp eval`: predicted against real pseudobulks."""
+"""`vccapp eval compare`: the held-out predictions of a run scored, all or some of them."""
 
 import json
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from vccapp.cli import entered, report
-from vccapp.cli.eval_predictions import COMMANDS
 from vccapp.cli.names import find_finished_run, open_index, open_settings, parse_names
 from vccapp.cli.output import Json, format_table, show
 
-app = typer.Typer(help="Evaluation: predicted against real.", no_args_is_help=True)
-app.command()(report.leaderboard)
-app.command()(report.report)
-app.add_typer(entered.app, name="entered")
-for name, command in COMMANDS.items():
-    app.command(name)(command)
 
-
-@app.command()
-def metrics(
-    real: Annotated[Path, typer.Argument(help="Real cells, .h5ad, with controls.")],
-    predicted: Annotated[Path, typer.Argument(help="Predicted cells of the same perturbations, with controls.")],
-    season: Annotated[Literal["2025", "2026"], typer.Option(help="Whose metrics; 2026 needs counts.")] = "2025",
-    energy_cells: Annotated[
-        int, typer.Option(min=0, help="Cells of each perturbation to draw for the energy distance; 0 leaves it out.")
-    ] = 0,
-    output: Annotated[Path | None, typer.Option(help="Also write the scores of each perturbation as CSV here.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Score a file of predicted cells against one of real cells, each perturbation (own computation, DE included)."""
-    from vccapp.data.reading.opening import open_dataset
-    from vccapp.evaluation.scoring.cell_space import CellSpace
-    from vccapp.evaluation.scoring.score import summarise
-    from vccapp.evaluation.scoring.score_files import score_files
-
-    memory = open_settings().memory_bytes // 4  # for values; tables and Python take as much again
-    space = CellSpace(most_cells=energy_cells) if energy_cells else None
-    scores = score_files(open_dataset(real), open_dataset(predicted), season=season, memory_bytes=memory, space=space)
-    if output:
-        scores.to_csv(output, index=False)
-    value = {
-        "season": season,
-        "summary": summarise(scores),
-        "scores": json.loads(scores.to_json(orient="records", double_precision=15)),
-    }
-    show(value, lambda: format_table(scores.to_dict("records"), list(scores.columns)), as_json=as_json)
-
-
-@app.command()
 def compare(
     run: Annotated[str, typer.Option(help="Id of the run, or 'latest' for the newest finished one.")] = "latest",
     part: Annotated[Literal["val", "test"], typer.Option(help="Held-out part of the split.")] = "test",

@@ -1,0 +1,39 @@
+"""`vccapp eval metrics`: a file of predicted cells scored against one of real cells."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from vccapp.cli.names import open_settings
+from vccapp.cli.output import Json, format_table, show
+
+
+def metrics(
+    real: Annotated[Path, typer.Argument(help="Real cells, .h5ad, with controls.")],
+    predicted: Annotated[Path, typer.Argument(help="Predicted cells of the same perturbations, with controls.")],
+    season: Annotated[Literal["2025", "2026"], typer.Option(help="Whose metrics; 2026 needs counts.")] = "2025",
+    energy_cells: Annotated[
+        int, typer.Option(min=0, help="Cells of each perturbation to draw for the energy distance; 0 leaves it out.")
+    ] = 0,
+    output: Annotated[Path | None, typer.Option(help="Also write the scores of each perturbation as CSV here.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Score a file of predicted cells against one of real cells, each perturbation (own computation, DE included)."""
+    from vccapp.data.reading.opening import open_dataset
+    from vccapp.evaluation.scoring.cell_space import CellSpace
+    from vccapp.evaluation.scoring.score import summarise
+    from vccapp.evaluation.scoring.score_files import score_files
+
+    memory = open_settings().memory_bytes // 4  # for values; tables and Python take as much again
+    space = CellSpace(most_cells=energy_cells) if energy_cells else None
+    scores = score_files(open_dataset(real), open_dataset(predicted), season=season, memory_bytes=memory, space=space)
+    if output:
+        scores.to_csv(output, index=False)
+    value = {
+        "season": season,
+        "summary": summarise(scores),
+        "scores": json.loads(scores.to_json(orient="records", double_precision=15)),
+    }
+    show(value, lambda: format_table(scores.to_dict("records"), list(scores.columns)), as_json=as_json)
