@@ -222,9 +222,10 @@ def test_held_out_pseudobulks_cannot_change_the_fit(name: str, embedding: str) -
         make(name, embedding).fit(make_index(changed=changed), SPLIT).state()
         for changed in ((), unseen, PERTURBATIONS[:1])
     )
-    for key, learnt in here.items():
-        np.testing.assert_array_equal(learnt, there[key])
-    assert any((here[key] != elsewhere[key]).any() for key in here)
+    assert here.meta == there.meta
+    for key, learnt in here.arrays.items():
+        np.testing.assert_array_equal(learnt, there.arrays[key])
+    assert any((array != elsewhere.arrays[key]).any() for key, array in here.arrays.items())
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -13,6 +13,7 @@ from vccapp.data.split import Split
 from vccapp.errors import SpecError
 from vccapp.models.base import MODELS, Fitting, Model, targets
 from vccapp.models.parts.knockdown import mask_targets, measure_residual, positions_of, set_targets
+from vccapp.models.saving import ModelState
 from vccapp.stats.index import Index
 
 
@@ -65,14 +66,10 @@ class Additive(Model):
         known = [sum(gene in singles for gene in targets(label)) for label in perturbations]
         return super().coverage(perturbations).assign(n_known=known)
 
-    def state(self) -> dict[str, np.ndarray]:
-        residual = np.nan if self.residual is None else self.residual
-        names = np.frombuffer("\n".join(self.singles).encode(), np.uint8)
-        numbers = {"mean_effect": self.mean_effect, "residual": np.array([residual])}
-        return {"effects": self.effects, "singles": names} | numbers
+    def state(self) -> ModelState:
+        arrays = {"effects": self.effects, "mean_effect": self.mean_effect}
+        return ModelState(arrays, {"singles": self.singles, "residual": self.residual})
 
-    def restore(self, state: dict[str, np.ndarray]) -> None:
-        self.singles = state["singles"].tobytes().decode().split("\n")
-        self.effects, self.mean_effect = state["effects"], state["mean_effect"]
-        residual = float(state["residual"][0])
-        self.residual = None if np.isnan(residual) else residual
+    def restore(self, state: ModelState) -> None:
+        self.effects, self.mean_effect = state.arrays["effects"], state.arrays["mean_effect"]
+        self.singles, self.residual = state.meta["singles"], state.meta["residual"]

@@ -7,11 +7,10 @@
 
 A model learns from the controls and from the pseudobulks of `split.train`, never from held-out ones. To add one, write
 `vccapp/models/<name>.py` with a registered subclass that has `learn`, `predict_deltas`, `state` and `restore`.
-What is saved is `model.json` and `state.safetensors`; nothing is ever unpickled.
+What is saved is `model.json` and `state.safetensors`, see `vccapp.models.saving`.
 """
 
 import hashlib
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -20,17 +19,18 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
-from safetensors import SafetensorError
 from scipy.sparse import csr_matrix
 
 import vccapp
-from vccapp.data.atomic import read_json, write_folder
+from vccapp.data.atomic import write_folder
 from vccapp.data.schema import CONTROL, genes_of
 from vccapp.data.split import Split
 from vccapp.errors import DataError
 from vccapp.models.anchor import anchor_cells
+from vccapp.models.saving import ARRAYS, MODEL, RECORD, ModelState, read_model, write_model
 from vccapp.neural.fitting.estimate import PROGRAM_BYTES, Estimate
 from vccapp.neural.fitting.fitting import Fitting
+from vccapp.records import undamaged
 from vccapp.registry import Registry, make_spec
 from vccapp.stats.index import Index
 
@@ -131,9 +131,7 @@ class Model(ABC):
 
     def save(self, folder: Path) -> None:
         """Write the fitted model to `folder`, atomically."""
-        from safetensors.numpy import save_file
-
-        arrays = self.state() | {"control_mean": self.control_mean}
+        state = self.state() | ModelState({"control_mean": self.control_mean})
         record = {
             "name": self.name,
             "spec": self.spec.model_dump(mode="json"),
@@ -143,8 +141,7 @@ class Model(ABC):
             "vccapp": vccapp.__version__,
         }
         with write_folder(folder) as beside:
-            (beside / "model.json").write_text(json.dumps(record) + "\n")
-            save_file({key: np.ascontiguousarray(array) for key, array in arrays.items()}, beside / "state.safetensors")
+            write_model(beside, record, state)
             self.write_files(beside)
 
     def write_files(self, folder: Path) -> None:  # noqa: B027 - optional
@@ -162,11 +159,11 @@ class Model(ABC):
         """A new (n, n_genes) array of deltas; labels may be unseen, of two genes, or name no gene of the data."""
 
     @abstractmethod
-    def state(self) -> dict[str, np.ndarray]:
-        """What was learnt, as arrays."""
+    def state(self) -> ModelState:
+        """What was learnt: arrays, and what is none apart from them."""
 
     @abstractmethod
-    def restore(self, state: dict[str, np.ndarray]) -> None:
+    def restore(self, state: ModelState) -> None:
         """Take back what `state` gave."""
 
 
@@ -188,15 +185,9 @@ def make_model(name: str, params: dict[str, Any] | None = None) -> Model:
 
 def load_model(folder: Path, *, genes: Sequence[str] | None = None) -> Model:
     """Read a fitted model. Raises DataError when files are missing or damaged, or when its genes are not `genes`."""
-    from safetensors.numpy import load_file
-
-    record = read_json(folder / "model.json")
+    record, state = read_model(folder)
     if record["genes_hash"] != hash_genes(record["genes"]):
-        raise DataError(
-            "model_damaged",
-            f"{folder / 'model.json'} is damaged: its genes do not match their hash",
-            fix="train the model again",
-        )
+        raise MODEL.damaged(folder / RECORD, "its genes do not match their hash")
     if genes is not None and hash_genes(genes) != record["genes_hash"]:
         raise DataError(
             "model_genes",
@@ -204,18 +195,11 @@ def load_model(folder: Path, *, genes: Sequence[str] | None = None) -> Model:
             f"{len(genes):,} of the data, or are in another order",
             fix="train a model on these data",
         )
-    try:
-        state = load_file(folder / "state.safetensors")
-    except (OSError, SafetensorError) as error:
-        raise DataError(
-            "model_damaged",
-            f"{folder / 'state.safetensors'} cannot be read ({error})",
-            fix="train the model again",
-        ) from None
     model = make_model(record["name"], record["spec"])
     model.genes = np.array(record["genes"], dtype=str)
     model.trained_on = tuple(record["trained_on"])
-    model.control_mean = state.pop("control_mean")
-    model.restore(state)
+    with undamaged(folder / ARRAYS, fix=MODEL.fix):
+        model.control_mean = state.arrays["control_mean"]
+        model.restore(state)
     model.read_files(folder)
     return model

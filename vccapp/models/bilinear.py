@@ -15,6 +15,7 @@ from vccapp.models.base import MODELS, Fitting
 from vccapp.models.parts.effects import count_targets
 from vccapp.models.parts.embedded import EmbeddedModel
 from vccapp.models.parts.features import EmbeddingSpec, Features
+from vccapp.models.saving import ModelState
 from vccapp.stats.index import Index
 
 SELF = "self"
@@ -64,9 +65,9 @@ class Bilinear(EmbeddedModel):
     def predict_deviations(self, perturbations: list[str]) -> np.ndarray:
         return self.vectors(perturbations) @ self.joint.T @ self.scores.T
 
-    def state(self) -> dict[str, np.ndarray]:
-        return super().state() | {"scores": self.scores, "joint": self.joint}
+    def state(self) -> ModelState:
+        return super().state() | ModelState({"scores": self.scores, "joint": self.joint})
 
-    def restore(self, state: dict[str, np.ndarray]) -> None:
+    def restore(self, state: ModelState) -> None:
         super().restore(state)
-        self.scores, self.joint = state["scores"], state["joint"]
+        self.scores, self.joint = state.arrays["scores"], state.arrays["joint"]

@@ -4,6 +4,7 @@ import numpy as np
 
 from vccapp.data.split import Split
 from vccapp.models.base import MODELS, Fitting, Model
+from vccapp.models.saving import ModelState
 from vccapp.stats.index import Index
 
 
@@ -19,8 +20,8 @@ class ControlMean(Model):
     def predict_deltas(self, perturbations: list[str]) -> np.ndarray:
         return np.zeros((len(perturbations), len(self.genes)), np.float32)
 
-    def state(self) -> dict[str, np.ndarray]:
-        return {}
+    def state(self) -> ModelState:
+        return ModelState()
 
-    def restore(self, state: dict[str, np.ndarray]) -> None:
+    def restore(self, state: ModelState) -> None:
         """Nothing to take back."""

@@ -19,6 +19,7 @@ from vccapp.data.split import Split
 from vccapp.errors import SpecError
 from vccapp.models.base import MODELS, Fitting, Model, ModelSpec, make_model
 from vccapp.models.parts.knockdown import measure_residual, positions_of, set_targets, target_positions
+from vccapp.models.saving import ModelState
 from vccapp.progress import part
 from vccapp.stats.index import Index
 
@@ -85,22 +86,17 @@ class Ensemble(Model):
         known = np.max([member.coverage(perturbations)["n_known"] for member in used], axis=0)
         return super().coverage(perturbations).assign(n_known=known)
 
-    def state(self) -> dict[str, np.ndarray]:
-        own = {f"{member.name}.{key}": array for member in self.members for key, array in member.state().items()}
-        names = np.frombuffer("\n".join(member.name for member in self.members).encode(), np.uint8)
-        residual = np.array([np.nan if self.residual is None else self.residual])
-        return own | {"weights": self.weights, "names": names, "residual": residual}
+    def state(self) -> ModelState:
+        meta = {"members": [member.name for member in self.members], "residual": self.residual}
+        members = ModelState.of({member.name: member.state() for member in self.members})
+        return ModelState({"weights": self.weights}, meta) | members
 
-    def restore(self, state: dict[str, np.ndarray]) -> None:
-        names = state["names"].tobytes().decode().split("\n")
-        self.members = [member for member in self._make_members() if member.name in names]
-        self.weights = state["weights"]
-        residual = float(state["residual"][0])
-        self.residual = None if np.isnan(residual) else residual
+    def restore(self, state: ModelState) -> None:
+        self.members = [member for member in self._make_members() if member.name in state.meta["members"]]
+        self.weights, self.residual = state.arrays["weights"], state.meta["residual"]
         for member in self.members:
             member.genes, member.control_mean, member.trained_on = self.genes, self.control_mean, self.trained_on
-            prefix = f"{member.name}."
-            member.restore({key.removeprefix(prefix): a for key, a in state.items() if key.startswith(prefix)})
+            member.restore(state.part(member.name))
 
     def _make_members(self) -> list[Model]:
         names = [name.strip() for name in self.spec.members.split("+")]

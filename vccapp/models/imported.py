@@ -2,10 +2,9 @@
 
 Made by `vccapp.training.import_prediction`, never trained. Genes that the file lacks have no delta; in cells they have
 the values of the control cells given. Beside what every model saves: cells.h5ad (log1p, the data's genes, in the file's
-order) and import.json (labels and what was found out about the file).
+order).
 """
 
-import json
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -15,7 +14,6 @@ import numpy as np
 from pydantic import Field
 from scipy.sparse import csr_matrix
 
-from vccapp.data.atomic import read_json
 from vccapp.data.h5ad import CsrWriter
 from vccapp.data.reading.matrix import open_rows
 from vccapp.data.reading.predicted import Predicted, open_predicted
@@ -23,10 +21,11 @@ from vccapp.data.schema import CONTROL, Columns
 from vccapp.data.split import Split
 from vccapp.errors import DataError, ResourceError, SpecError
 from vccapp.models.base import MODELS, Fitting, Model, ModelSpec
+from vccapp.models.saving import ModelState
 from vccapp.stats.index import Index
 from vccapp.stats.normalise import compute_scaling, log_rows
 
-CELLS, NOTES = "cells.h5ad", "import.json"
+CELLS = "cells.h5ad"
 VALUE_BYTES = 16  # float32 value and int32 column, in the temporary file and in the run
 
 
@@ -127,24 +126,23 @@ class Imported(Model):
             scaling = np.where(self.scaling[rows] > 0, self.scaling[rows], depth).astype(np.float32)
             yield self._fill(source.read_rows(rows), block), scaling
 
-    def state(self) -> dict[str, np.ndarray]:
+    def state(self) -> ModelState:
         codes = np.zeros(len(self.scaling), np.int32)
         for i, label in enumerate(self.labels):
             codes[self.rows_of[label]] = i
-        return {"means": self.means, "scaling": self.scaling, "present": self.present, "codes": codes}
+        arrays = {"means": self.means, "scaling": self.scaling, "present": self.present, "codes": codes}
+        return ModelState(arrays, {"labels": self.labels, "notes": self.notes})
 
-    def restore(self, state: dict[str, np.ndarray]) -> None:
-        self.means, self.scaling, self.present = state["means"], state["scaling"], state["present"]
-        self._codes = state["codes"]
+    def restore(self, state: ModelState) -> None:
+        self.means, self.scaling, self.present = (state.arrays[name] for name in ("means", "scaling", "present"))
+        self.labels, self.notes = state.meta["labels"], tuple(state.meta["notes"])
+        self._set_rows(state.arrays["codes"])
 
     def write_files(self, folder: Path) -> None:
         shutil.copyfile(self._cells, folder / CELLS)
-        (folder / NOTES).write_text(json.dumps({"labels": self.labels, "notes": self.notes}, indent=2) + "\n")
 
     def read_files(self, folder: Path) -> None:
-        record = read_json(folder / NOTES)
-        self.labels, self.notes, self._cells = record["labels"], tuple(record["notes"]), folder / CELLS
-        self._set_rows(self._codes)
+        self._cells = folder / CELLS
 
     def control_of_file(self) -> np.ndarray | None:
         """(n_genes,) mean of the file's own control cells; None where it has none."""

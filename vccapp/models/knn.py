@@ -14,6 +14,7 @@ from vccapp.models.base import MODELS, Fitting
 from vccapp.models.parts.effects import count_targets
 from vccapp.models.parts.embedded import EmbeddedModel
 from vccapp.models.parts.features import EmbeddingSpec
+from vccapp.models.saving import ModelState
 from vccapp.stats.index import Index
 
 NEIGHBOURS = (1, 2, 3, 5, 8, 12, 20, 30, 50)
@@ -73,14 +74,14 @@ class NearestNeighbours(EmbeddedModel):
             self.vectors(perturbations)
         return out
 
-    def state(self) -> dict[str, np.ndarray]:
-        chosen = np.array([self.neighbours, self.share], np.float64)
-        return super().state() | {"trained": self.trained, "deviations": self.deviations, "chosen": chosen}
+    def state(self) -> ModelState:
+        arrays = {"trained": self.trained, "deviations": self.deviations}
+        return super().state() | ModelState(arrays, {"neighbours": self.neighbours, "share": self.share})
 
-    def restore(self, state: dict[str, np.ndarray]) -> None:
+    def restore(self, state: ModelState) -> None:
         super().restore(state)
-        self.trained, self.deviations = state["trained"], state["deviations"]
-        self.neighbours, self.share = int(state["chosen"][0]), float(state["chosen"][1])
+        self.trained, self.deviations = state.arrays["trained"], state.arrays["deviations"]
+        self.neighbours, self.share = state.meta["neighbours"], state.meta["share"]
 
 
 def _cosine(first: np.ndarray, second: np.ndarray) -> np.ndarray:

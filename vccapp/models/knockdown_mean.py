@@ -11,6 +11,7 @@ from vccapp.errors import SpecError
 from vccapp.models.base import MODELS, Fitting, ModelSpec
 from vccapp.models.parts.knockdown import MIN_CONTROL_MEAN, measure_residual, positions_of, set_targets
 from vccapp.models.perturbation_mean import PerturbationMean
+from vccapp.models.saving import ModelState
 from vccapp.stats.index import Index
 
 
@@ -49,9 +50,9 @@ class KnockdownMean(PerturbationMean):
         set_targets(deltas, perturbations, residual=self.residual, control_mean=self.control_mean, position=position)
         return deltas
 
-    def state(self) -> dict[str, np.ndarray]:
-        return super().state() | {"residual": np.array([self.residual])}
+    def state(self) -> ModelState:
+        return super().state() | ModelState(meta={"residual": self.residual})
 
-    def restore(self, state: dict[str, np.ndarray]) -> None:
+    def restore(self, state: ModelState) -> None:
         super().restore(state)
-        self.residual = float(state["residual"][0])
+        self.residual = state.meta["residual"]

@@ -7,6 +7,7 @@ import numpy as np
 
 from vccapp.data.split import Split
 from vccapp.models.base import MODELS, Fitting, Model
+from vccapp.models.saving import ModelState
 from vccapp.stats.index import Index
 
 
@@ -28,8 +29,8 @@ class PerturbationMean(Model):
     def predict_deltas(self, perturbations: list[str]) -> np.ndarray:
         return np.tile(self.mean_delta, (len(perturbations), 1))
 
-    def state(self) -> dict[str, np.ndarray]:
-        return {"mean_delta": self.mean_delta}
+    def state(self) -> ModelState:
+        return ModelState({"mean_delta": self.mean_delta})
 
-    def restore(self, state: dict[str, np.ndarray]) -> None:
-        self.mean_delta = state["mean_delta"]
+    def restore(self, state: ModelState) -> None:
+        self.mean_delta = state.arrays["mean_delta"]

@@ -20,6 +20,7 @@ from vccapp.models.parts.effects import count_targets
 from vccapp.models.parts.embedded import EmbeddedModel
 from vccapp.models.parts.features import EmbeddingSpec
 from vccapp.models.parts.strength import choose_strength, judged_rows
+from vccapp.models.saving import ModelState
 from vccapp.stats.index import Index
 
 SHRINKAGE = np.concatenate([np.geomspace(1e-3, 1e4, 43), [np.inf]])
@@ -88,15 +89,16 @@ class Ridge(EmbeddedModel):
         deviations[np.array(self.count_known(perturbations), int) == 0] = 0
         return deviations
 
-    def state(self) -> dict[str, np.ndarray]:
-        numbers = np.array([self.width, self.shrinkage])
-        own = {"trained": self.trained, "counts": self.counts, "alpha": self.alpha, "numbers": numbers}
-        return super().state() | own
+    def state(self) -> ModelState:
+        arrays = {"trained": self.trained, "counts": self.counts, "alpha": self.alpha}
+        shrinkage = self.shrinkage if np.isfinite(self.shrinkage) else None  # JSON knows no infinity
+        return super().state() | ModelState(arrays, {"width": self.width, "shrinkage": shrinkage})
 
-    def restore(self, state: dict[str, np.ndarray]) -> None:
+    def restore(self, state: ModelState) -> None:
         super().restore(state)
-        self.trained, self.counts, self.alpha = state["trained"], state["counts"], state["alpha"]
-        self.width, self.shrinkage = map(float, state["numbers"])
+        self.trained, self.counts, self.alpha = (state.arrays[name] for name in ("trained", "counts", "alpha"))
+        self.width, shrinkage = state.meta["width"], state.meta["shrinkage"]
+        self.shrinkage = np.inf if shrinkage is None else shrinkage
 
     def _kernel(self, vectors: np.ndarray) -> np.ndarray:
         """(len(vectors), n) float64, with the training perturbations."""

@@ -24,6 +24,7 @@ from vccapp.data.split import Split
 from vccapp.models.base import MODELS, PROGRAM_BYTES, Estimate, Fitting, Model, ModelSpec, targets
 from vccapp.models.parts.features import Features
 from vccapp.models.parts.residual import cross_fit, fit_share, make_baseline
+from vccapp.models.saving import ModelState
 from vccapp.neural.fitting.estimate import BYTES_A_WEIGHT, TORCH_BYTES, Precision, training_speed
 from vccapp.neural.fitting.full_genes import FullGenes
 from vccapp.neural.fitting.sampler import CONTROLS, Cells, Pairs, PairSampler, read_cells
@@ -186,31 +187,28 @@ class Scouter(Model):
         text = f"{weights / 1e6:.1f} million weights, at most {steps:,} steps of {spec.batch_size:,} cells"
         return Estimate(seconds=seconds, memory_bytes=int(memory), text=text)
 
-    def state(self) -> dict[str, np.ndarray]:
-        weights = {f"network.{name}": value.cpu().numpy() for name, value in self.network.state_dict().items()}
-        own = {"controls": self.controls} | self.features.state()
-        rest = {f"rest.{name}": array for name, array in self.rest.state().items()}
-        base = {} if self.baseline is None else self.baseline.state()
-        return weights | own | rest | {f"baseline.{name}": array for name, array in base.items()}
+    def state(self) -> ModelState:
+        weights = {name: value.cpu().numpy() for name, value in self.network.state_dict().items()}
+        parts = {"network": ModelState(weights), "rest": ModelState(self.rest.arrays())}
+        parts |= {} if self.baseline is None else {"baseline": self.baseline.state()}
+        return ModelState({"controls": self.controls}) | self.features.state() | ModelState.of(parts)
 
-    def restore(self, state: dict[str, np.ndarray]) -> None:
+    def restore(self, state: ModelState) -> None:
         import torch
 
         from vccapp.neural.scouter.net import ScouterNet
 
-        def named(kind: str) -> dict[str, np.ndarray]:
-            return {k.removeprefix(f"{kind}."): v for k, v in state.items() if k.startswith(f"{kind}.")}
-
-        self.controls, self.features = state["controls"], Features.restore(state)
-        self.rest = FullGenes.restore(named("rest"))
+        self.controls, self.features = state.arrays["controls"], Features.restore(state)
+        self.rest = FullGenes.restore(state.part("rest").arrays)
         self.modelled = self.rest.modelled
         self.network = ScouterNet(self._shape(), residual=False).eval()
-        self.network.load_state_dict({name: torch.from_numpy(array) for name, array in named("network").items()})
+        weights = state.part("network").arrays
+        self.network.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
         self.baseline = self._make_baseline()
         if self.baseline is not None:
             for name in ("genes", "control_mean", "trained_on"):
                 setattr(self.baseline, name, getattr(self, name))
-            self.baseline.restore(named("baseline"))
+            self.baseline.restore(state.part("baseline"))
 
     @property
     def _precision(self) -> Precision:

@@ -21,8 +21,9 @@ from vccapp.models.base import MODELS, PROGRAM_BYTES, Estimate, Fitting, Model
 from vccapp.models.parts.features import WIDTH, Features
 from vccapp.models.parts.label_rows import EmbeddedRows, TableRows
 from vccapp.models.parts.residual import cross_fit, fit_share, make_baseline
-from vccapp.models.parts.set_transformer import N_CONTROLS, SetSpec, SetTransformer, take
+from vccapp.models.parts.set_transformer import N_CONTROLS, SetSpec, SetTransformer
 from vccapp.models.parts.state_start import open_start
+from vccapp.models.saving import ModelState
 from vccapp.neural.fitting.estimate import BYTES_A_WEIGHT, TORCH_BYTES, Precision, training_speed
 from vccapp.neural.fitting.full_genes import FullGenes
 from vccapp.neural.fitting.sampler import CONTROLS, Cells, SetSampler, read_cells
@@ -189,19 +190,18 @@ class State(SetTransformer):
     def complete(self, perturbations: Sequence[str], deltas: np.ndarray) -> np.ndarray:
         return self.rest.complete(deltas, shift=None if self.baseline is None else self.baseline.predict(perturbations))
 
-    def state(self) -> dict[str, np.ndarray]:
-        own = {} if self.baseline is None else self.baseline.state()
-        rest = {f"rest.{name}": value for name, value in self.rest.state().items()}
-        return super().state() | rest | {f"baseline.{name}": value for name, value in own.items()}
+    def state(self) -> ModelState:
+        baseline = ModelState() if self.baseline is None else self.baseline.state()
+        return super().state() | ModelState.of({"rest": ModelState(self.rest.arrays()), "baseline": baseline})
 
-    def restore(self, state: dict[str, np.ndarray]) -> None:
+    def restore(self, state: ModelState) -> None:
         super().restore(state)
-        self.rest = FullGenes.restore(take(state, "rest"))
+        self.rest = FullGenes.restore(state.part("rest").arrays)
         self.baseline = self._make_baseline(self.network.shape.residual)
         if self.baseline is not None:
             for name in ("genes", "control_mean", "trained_on"):
                 setattr(self.baseline, name, getattr(self, name))
-            self.baseline.restore(take(state, "baseline"))
+            self.baseline.restore(state.part("baseline"))
 
     def estimate(self, index: Index, split: Split) -> Estimate:
         """Time of all steps (an early end is not foreseen), without validations; memory at the peak."""

@@ -16,7 +16,8 @@ from vccapp.data.split import Split
 from vccapp.errors import DataError, SpecError
 from vccapp.models.base import MODELS, Fitting
 from vccapp.models.parts.label_rows import TableRows
-from vccapp.models.parts.set_transformer import N_CONTROLS, SetSpec, SetTransformer, take
+from vccapp.models.parts.set_transformer import N_CONTROLS, SetSpec, SetTransformer
+from vccapp.models.saving import ModelState
 from vccapp.neural.fitting.full_genes import FullGenes
 from vccapp.stats.index import Index
 
@@ -79,12 +80,12 @@ class StateCheckpoint(SetTransformer):
     def complete(self, perturbations: Sequence[str], deltas: np.ndarray) -> np.ndarray:
         return self.rest.complete(deltas[:, self.predicted >= 0])
 
-    def state(self) -> dict[str, np.ndarray]:
-        return super().state() | {f"rest.{name}": value for name, value in self.rest.state().items()}
+    def state(self) -> ModelState:
+        return super().state() | ModelState.of({"rest": ModelState(self.rest.arrays())})
 
-    def restore(self, state: dict[str, np.ndarray]) -> None:
+    def restore(self, state: ModelState) -> None:
         super().restore(state)
-        self.rest = FullGenes.restore(take(state, "rest"))
+        self.rest = FullGenes.restore(state.part("rest").arrays)
 
 
 def read_controls(

@@ -20,6 +20,7 @@ from vccapp.errors import SpecError
 from vccapp.models.base import MODELS, Fitting, ModelSpec, targets
 from vccapp.models.parts.effects import MIN_TRAINED, EffectModel, count_targets
 from vccapp.models.parts.knockdown import mask_targets, positions_of
+from vccapp.models.saving import ModelState
 from vccapp.settings import Settings
 from vccapp.stats.index import Index, load_index
 from vccapp.stats.views import measure_reliability
@@ -100,15 +101,14 @@ class Transfer(EffectModel):
                     out[i] += self.deviations[row[part]]
         return self.amplitude * out
 
-    def state(self) -> dict[str, np.ndarray]:
-        names = np.frombuffer("\n".join(self.known).encode(), np.uint8)
-        own = {"known": names, "deviations": self.deviations, "amplitude": np.array([self.amplitude])}
+    def state(self) -> ModelState:
+        own = ModelState({"deviations": self.deviations}, {"known": self.known, "amplitude": self.amplitude})
         return super().state() | own
 
-    def restore(self, state: dict[str, np.ndarray]) -> None:
+    def restore(self, state: ModelState) -> None:
         super().restore(state)
-        self.known = state["known"].tobytes().decode().split("\n")
-        self.deviations, self.amplitude = state["deviations"], float(state["amplitude"][0])
+        self.known, self.amplitude = state.meta["known"], state.meta["amplitude"]
+        self.deviations = state.arrays["deviations"]
 
 
 def open_source(text: str) -> Index:

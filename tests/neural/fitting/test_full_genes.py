@@ -65,5 +65,5 @@ def test_on_top_of_a_shift_only_what_is_beyond_it_is_carried_over() -> None:
 def test_state_and_restore(modelled: np.ndarray) -> None:
     deltas = low_rank(noise=0.1).astype(np.float32)
     rest = FullGenes.fit(make_index(deltas), LABELS[:30], modelled)
-    again = FullGenes.restore(rest.state())
+    again = FullGenes.restore(rest.arrays())
     np.testing.assert_array_equal(rest.complete(deltas[:, modelled]), again.complete(deltas[:, modelled]))

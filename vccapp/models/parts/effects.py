@@ -16,6 +16,7 @@ from vccapp.data.split import Split
 from vccapp.errors import SpecError
 from vccapp.models.base import Fitting, Model, targets
 from vccapp.models.parts.knockdown import mask_targets, measure_residual, positions_of, set_targets
+from vccapp.models.saving import ModelState
 from vccapp.stats.index import Index
 
 MIN_TRAINED = 3
@@ -52,14 +53,11 @@ class EffectModel(Model):
         frame = super().coverage(perturbations)
         return frame.assign(n_known=self.count_known(list(perturbations)))
 
-    def state(self) -> dict[str, np.ndarray]:
-        residual = np.nan if self.residual is None else self.residual
-        return {"mean_effect": self.mean_effect, "residual": np.array([residual])}
+    def state(self) -> ModelState:
+        return ModelState({"mean_effect": self.mean_effect}, {"residual": self.residual})
 
-    def restore(self, state: dict[str, np.ndarray]) -> None:
-        self.mean_effect = state["mean_effect"]
-        residual = float(state["residual"][0])
-        self.residual = None if np.isnan(residual) else residual
+    def restore(self, state: ModelState) -> None:
+        self.mean_effect, self.residual = state.arrays["mean_effect"], state.meta["residual"]
 
     def lack(self, labels: Sequence[str], used: Sequence[str]) -> SpecError:
         """Too few training perturbations can be learnt from: why, and what to do."""

@@ -7,6 +7,7 @@ import numpy as np
 from vccapp.errors import SpecError
 from vccapp.models.parts.effects import EffectModel
 from vccapp.models.parts.features import EmbeddingSpec, Features
+from vccapp.models.saving import ModelState
 from vccapp.stats.index import Index
 
 
@@ -36,9 +37,9 @@ class EmbeddedModel(EffectModel):
             fix="choose an embedding that knows their genes",
         )
 
-    def state(self) -> dict[str, np.ndarray]:
+    def state(self) -> ModelState:
         return super().state() | self.features.state()
 
-    def restore(self, state: dict[str, np.ndarray]) -> None:
+    def restore(self, state: ModelState) -> None:
         super().restore(state)
         self.features = Features.restore(state)

@@ -12,6 +12,7 @@ from pydantic import Field
 from vccapp.data.embeddings import Embedding, open_embedding
 from vccapp.errors import SpecError
 from vccapp.models.base import ModelSpec, targets
+from vccapp.models.saving import ModelState
 from vccapp.stats.index import Index
 from vccapp.wording import name_some
 
@@ -69,14 +70,10 @@ class Features:
                 )
         return self._embedding.rows(perturbations, "zero")
 
-    def state(self) -> dict[str, np.ndarray]:
-        names = "\n".join([self._embedding.name, *self._embedding.genes]).encode()
-        return {
-            "features": self._embedding.matrix.astype(self._stored),
-            "feature_genes": np.frombuffer(names, np.uint8),
-        }
+    def state(self) -> ModelState:
+        meta = {"embedding": self._embedding.name, "feature_genes": self._embedding.genes}
+        return ModelState({"features": self._embedding.matrix.astype(self._stored)}, meta)
 
     @classmethod
-    def restore(cls, state: dict[str, np.ndarray]) -> Self:
-        name, *genes = state["feature_genes"].tobytes().decode().split("\n")
-        return cls(genes, state["features"], name=name)
+    def restore(cls, state: ModelState) -> Self:
+        return cls(state.meta["feature_genes"], state.arrays["features"], name=state.meta["embedding"])

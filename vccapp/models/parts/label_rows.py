@@ -14,6 +14,7 @@ from vccapp.data.schema import CONTROL
 from vccapp.errors import SpecError
 from vccapp.models.base import targets
 from vccapp.models.parts.features import Features
+from vccapp.models.saving import ModelState
 
 Missing = Literal["mean", "error"]
 
@@ -36,7 +37,7 @@ class EmbeddedRows:
     def count_known(self, labels: Sequence[str]) -> list[int]:
         return self.features.count_known(labels)
 
-    def state(self) -> dict[str, np.ndarray]:
+    def state(self) -> ModelState:
         return self.features.state()
 
 
@@ -84,14 +85,12 @@ class TableRows:
             for label in labels
         ]
 
-    def state(self) -> dict[str, np.ndarray]:
-        names = "\n".join([self.control, *self.names]).encode()
-        return {"row_names": np.frombuffer(names, np.uint8), "rows": self.matrix}
+    def state(self) -> ModelState:
+        return ModelState({"rows": self.matrix}, {"control": self.control, "row_names": self.names})
 
 
-def restore_rows(state: dict[str, np.ndarray]) -> EmbeddedRows | TableRows:
+def restore_rows(state: ModelState) -> EmbeddedRows | TableRows:
     """What `state` of either gave."""
-    if "rows" not in state:
+    if "rows" not in state.arrays:
         return EmbeddedRows(Features.restore(state))
-    control, *names = state["row_names"].tobytes().decode().split("\n")
-    return TableRows(names, state["rows"], control=control)
+    return TableRows(state.meta["row_names"], state.arrays["rows"], control=state.meta["control"])

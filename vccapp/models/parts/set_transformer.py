@@ -4,7 +4,6 @@ A fitted model holds a sample of the data's controls, so it predicts deltas with
 controls that it is given.
 """
 
-import json
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -17,6 +16,7 @@ from scipy.sparse import csr_matrix
 
 from vccapp.models.base import Model, ModelSpec
 from vccapp.models.parts.label_rows import EmbeddedRows, TableRows, restore_rows
+from vccapp.models.saving import ModelState
 
 if TYPE_CHECKING:
     from vccapp.neural.state.net import StateNet
@@ -132,36 +132,31 @@ class SetTransformer(Model):
         """As the base class; n_known counts the targets that the network has features of."""
         return super().coverage(perturbations).assign(n_known=self.rows.count_known(list(perturbations)))
 
-    def state(self) -> dict[str, np.ndarray]:
-        weights = {f"network.{name}": value.cpu().numpy() for name, value in self.network.state_dict().items()}
-        shape = json.dumps(asdict(self.network.shape) | {"set_size": self.set_size}).encode()
+    def state(self) -> ModelState:
+        weights = {name: value.cpu().numpy() for name, value in self.network.state_dict().items()}
         names = ["columns", "predicted", "controls", "control_batches"]
         names += [] if self.control_values is self.controls else ["control_values"]
-        own = {name: getattr(self, name) for name in names} | {"shape": np.frombuffer(shape, np.uint8)}
-        return weights | own | {f"rows.{name}": value for name, value in self.rows.state().items()}
+        meta = {"shape": asdict(self.network.shape), "set_size": self.set_size}
+        own = ModelState({name: getattr(self, name) for name in names}, meta)
+        return own | ModelState.of({"network": ModelState(weights), "rows": self.rows.state()})
 
-    def restore(self, state: dict[str, np.ndarray]) -> None:
+    def restore(self, state: ModelState) -> None:
         import torch
 
         from vccapp.neural.state.net import StateNet
         from vccapp.neural.state.shape import StateShape
 
-        shape = json.loads(state["shape"].tobytes())
-        self.set_size = shape.pop("set_size")
-        self.network = StateNet(StateShape(**shape)).eval()
-        self.network.load_state_dict({k: torch.from_numpy(v) for k, v in take(state, "network").items()})
-        self.rows = restore_rows(take(state, "rows"))
+        self.set_size = state.meta["set_size"]
+        self.network = StateNet(StateShape(**state.meta["shape"])).eval()
+        weights = state.part("network").arrays
+        self.network.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
+        self.rows = restore_rows(state.part("rows"))
         for name in ("columns", "predicted", "controls", "control_batches"):
-            setattr(self, name, state[name])
-        self.control_values = state.get("control_values", self.controls)
+            setattr(self, name, state.arrays[name])
+        self.control_values = state.arrays.get("control_values", self.controls)
 
 
 def split_sets(n_cells: int, set_size: int) -> Iterator[np.ndarray]:
     """Row numbers of each set of consecutive cells; the last may be smaller."""
     for first in range(0, n_cells, set_size):
         yield np.arange(first, min(first + set_size, n_cells))
-
-
-def take(state: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    """The arrays called '<prefix>.<name>', by name."""
-    return {key.removeprefix(prefix + "."): value for key, value in state.items() if key.startswith(prefix + ".")}

@@ -6,7 +6,7 @@ Effects of a perturbation move genes together, so the modelled ones tell of the 
 predicts each training perturbation best from the others (closed form, see `vccapp.models.ridge`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Self
 
 import numpy as np
@@ -56,14 +56,15 @@ class FullGenes:
         whole[:, self.rest] = start + (beyond @ arrays["known"].T) @ arrays["weights"]
         return whole
 
-    def state(self) -> dict[str, np.ndarray]:
-        size = np.array([len(self.modelled) + len(self.rest)])
-        return self._arrays | {"modelled": self.modelled.astype(np.int64), "n_genes": size}
+    def arrays(self) -> dict[str, np.ndarray]:
+        return self._arrays | {"modelled": self.modelled.astype(np.int64)}
 
     @classmethod
-    def restore(cls, state: dict[str, np.ndarray]) -> Self:
-        arrays = {name: array for name, array in state.items() if name not in ("modelled", "n_genes")}
-        return cls(state["modelled"], int(state["n_genes"][0]), arrays)
+    def restore(cls, arrays: Mapping[str, np.ndarray]) -> Self:
+        """Take back what `arrays` gave."""
+        own = {name: array for name, array in arrays.items() if name != "modelled"}
+        modelled = arrays["modelled"]
+        return cls(modelled, len(modelled) + own["weights"].shape[1], own)
 
 
 def _choose_penalty(values: np.ndarray, vectors: np.ndarray, wanted: np.ndarray) -> float:
