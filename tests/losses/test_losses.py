@@ -11,9 +11,9 @@ from toy import make_counts
 
 from vccapp.data.reading.opening import open_dataset
 from vccapp.data.schema import CONTROL
-from vccapp.losses.base import LOSSES, Context, Tables, read_tables
+from vccapp.losses.base import LOSSES, Context, Tables, combine, read_tables
 from vccapp.losses.direction import sign_loss
-from vccapp.losses.ladder import LADDER, combine
+from vccapp.losses.expression import PRESETS, parse_loss
 from vccapp.stats.building.build import build_index
 from vccapp.stats.index import load_index
 
@@ -251,18 +251,18 @@ def test_direction_is_right_sides_and_wrong_sides() -> None:
     assert sides == pytest.approx({"right": 0, "none": 1, "wrong": 4}, abs=1e-3)
 
 
-@pytest.mark.parametrize("step", LADDER)
+@pytest.mark.parametrize("step", PRESETS)
 @pytest.mark.parametrize("v_statistic", [False, True])
 def test_the_shares_of_a_step_add_up_to_it(step: str, v_statistic: bool) -> None:
     predicted, target, context = make_step()
     instead = {"energy": lambda *of: LOSSES["energy"](*of, v_statistic=v_statistic)}
     predicted.requires_grad_(True)
-    whole = combine(LADDER[step], predicted, target, context, instead=instead)
+    whole = combine(parse_loss(step), predicted, target, context, instead=instead)
     [gradient] = torch.autograd.grad(whole["loss"], predicted)
     total = dict.fromkeys(whole, 0.0)
     for share in (slice(0, 3), slice(3, None)):
         part = Context(context.tables, context.label[share], context.controls[share], context.label)
-        found = combine(LADDER[step], predicted[share], target[share], part, instead=instead)
+        found = combine(parse_loss(step), predicted[share], target[share], part, instead=instead)
         (found["loss"] * part.share).backward()
         total = {name: total[name] + value.detach() * part.share for name, value in found.items()}
     for name, value in whole.items():
@@ -272,7 +272,7 @@ def test_the_shares_of_a_step_add_up_to_it(step: str, v_statistic: bool) -> None
 
 def test_combining_weighs_and_logs_each_alone() -> None:
     predicted, target, context = make_step()
-    terms = combine(LADDER["C4"], predicted, target, context)
+    terms = combine(parse_loss("C4"), predicted, target, context)
     assert list(terms) == ["loss", "energy", "pseudobulk_mae", "de", "rank"]
     expected = terms["energy"] + terms["pseudobulk_mae"] + 0.5 * terms["de"] + 0.5 * terms["rank"]
     torch.testing.assert_close(terms["loss"], expected)
@@ -280,7 +280,6 @@ def test_combining_weighs_and_logs_each_alone() -> None:
         {"energy": 2.0, "rank": 0.0}, predicted, target, context, instead={"energy": lambda *_: predicted.sum()}
     )
     assert list(terms) == ["loss", "energy"] and terms["loss"] == 2 * predicted.sum()
-    assert [len(LADDER[step]) for step in LADDER] == [1, 2, 3, 4]
 
 
 def test_tables_are_those_of_the_index(tmp_path: Path) -> None:

@@ -97,6 +97,15 @@ def test_every_term_and_every_score_is_logged(index: Index, split: Split) -> Non
     assert weighted == pytest.approx([line["loss"] for line in lines if "loss" in line], rel=1e-5)
 
 
+def test_further_losses_of_cells_are_learnt_from(index: Index, split: Split) -> None:
+    lines: list[dict[str, float]] = []
+    model = make_model("scouter", SMALL | {"epochs": 1, "loss": "autofocus + 0.5*pseudobulk_mae"})
+    model.fit(index, split, log=lines.append, device="cpu")
+    terms = next(line for line in lines if "loss" in line)
+    expected = terms["autofocus"] + 0.5 * terms["pseudobulk_mae"] + 0.01 * terms["direction"]
+    assert terms["loss"] == pytest.approx(expected, rel=1e-5)
+
+
 def test_targets_of_two_genes_are_a_sum(index: Index, split: Split) -> None:
     model = fit(index, split, epochs=1)
     one, two, both = model._vectors(["GENE1", "GENE2", "GENE1+GENE2"])

@@ -76,6 +76,24 @@ def test_training_lowers_the_loss_and_logs_each_term(index: Index, split: Split)
     assert last < 0.7 * first
 
 
+def test_an_expression_trains_each_of_its_losses(index: Index, split: Split) -> None:
+    lines: list[dict[str, float]] = []
+    changes = {"steps": 60, "learning_rate": 3e-3, "set_size": 32, "baseline": ""}
+    model = fit(index, split, options={"log": lines.append}, loss="0.5*energy+mmd", **changes)
+    steps = [line for line in lines if "mmd" in line]
+    assert steps[0].keys() == {"step", "loss", "energy", "mmd", "learning_rate"}
+    first, last = (
+        {name: np.mean([line[name] for line in part]) for name in steps[0]} for part in (steps[:5], steps[-5:])
+    )
+    assert first["loss"] == pytest.approx(0.5 * first["energy"] + first["mmd"], rel=1e-5)
+    assert last["mmd"] < 0.7 * first["mmd"] and np.isfinite(model.predict(TEST)).all()
+
+
+def test_a_preset_is_its_expression(index: Index, split: Split) -> None:
+    one, two = (fit(index, split, loss=loss).predict(TEST) for loss in ("C3", "energy + pseudobulk_mae + 0.5*de"))
+    np.testing.assert_array_equal(one, two)
+
+
 def test_faithful_training_uses_the_biased_energy_alone(index: Index, split: Split) -> None:
     lines: list[dict[str, float]] = []
     model = fit(index, split, faithful=True, steps=3, options={"log": lines.append})

@@ -1,1 +1,1 @@
-"""Losses of predicted against real cells, one file each; see `vccapp.losses.base` and `vccapp.losses.ladder`."""
+"""Losses of predicted against real cells, one file each; see `vccapp.losses.base` and `vccapp.losses.expression`."""

@@ -1,7 +1,7 @@
-"""Scouter's autofocus loss: |y - yhat|^(2 + gamma) of each cell, over the genes that its perturbation expresses.
+"""Autofocus (squared error of cells): |y - yhat|^(2 + gamma), over the genes that the perturbation expresses.
 
-A mean over cells and genes for each perturbation of the step, then over perturbations. Source: Zhu & Li (2024), after
-Roohani et al. (2023); as scouter-learn 0.1.10 computes it.
+A mean over cells and genes for each perturbation of the step, then over perturbations. The loss of Scouter: Zhu & Li
+(2024), after Roohani et al. (2023); as scouter-learn 0.1.10 computes it.
 """
 
 from torch import Tensor

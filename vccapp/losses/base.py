@@ -3,6 +3,8 @@
     tables = read_tables(index, labels, genes)                  # once: what is known of every training label
     context = Context(tables.to(device), label)                 # a step: the label of each set
     LOSSES["energy"](predicted, target, context)                # a scalar to be minimised
+    terms = combine({"energy": 1.0, "de": 0.5}, predicted, target, context)
+    terms["loss"].backward()                                    # and terms["energy"], ... are logged, without weights
 
 predicted, target : (sets, cells, genes) log1p values; the cells of a set share a label. A loss of single cells takes
 sets of one. To add one, write `vccapp/losses/<name>.py` with a registered function that has these three arguments.
@@ -11,9 +13,9 @@ shares, each weighted by its sets, is then the loss of the whole step. So whatev
 (`Context.step_label`, `share`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import torch
@@ -27,6 +29,16 @@ LOSSES = Registry("loss", package="vccapp.losses")
 SIGNIFICANT = np.float32(0.05)
 
 Loss = Callable[[Tensor, Tensor, "Context"], Tensor]
+Function = TypeVar("Function", bound=Callable[..., Tensor])
+
+SET_LOSSES: set[Callable[..., Tensor]] = set()
+"""Those that compare distributions, so that a network of single cells cannot learn by them."""
+
+
+def of_sets(loss: Function) -> Function:
+    """Mark a loss whose sets must have at least two cells."""
+    SET_LOSSES.add(loss)
+    return loss
 
 
 @dataclass(frozen=True)
@@ -88,6 +100,23 @@ class Context:
     def perturbed(self) -> Tensor:
         """(sets,) bool: not the controls."""
         return self.label > 0
+
+
+def combine(
+    weights: Mapping[str, float],
+    predicted: Tensor,
+    target: Tensor,
+    context: Context,
+    *,
+    instead: Mapping[str, Loss] | None = None,
+) -> dict[str, Tensor]:
+    """Every term with a weight above zero, and their weighted sum as "loss".
+
+    instead : losses to take for a name in place of the registered one, e.g. one with other options
+    """
+    chosen = {name: weight for name, weight in weights.items() if weight > 0}
+    terms = {name: (instead or {}).get(name, LOSSES[name])(predicted, target, context) for name in chosen}
+    return {"loss": sum(weight * terms[name] for name, weight in chosen.items())} | terms
 
 
 class SumOverProcesses(torch.autograd.Function):

@@ -1,4 +1,4 @@
-"""Which genes are differentially expressed, and which way: a classification read off the predicted effects.
+"""DE genes (cross entropy): which genes are differentially expressed, and which way, read off the predicted effects.
 
 The logit of "up" is (delta / error - THRESHOLD) / WIDTH, that of "down" the same of -delta, with the standard error of
 the real delta: where the prediction crosses what a test would find, so that the loss shapes the prediction itself. A

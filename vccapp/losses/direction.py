@@ -1,7 +1,8 @@
-"""Scouter's direction-aware loss: does the prediction leave the control on the right side?
+"""Direction: does the prediction leave the control on the right side?
 
-The original compares signs, cell by cell with the paired control: (sign(y - x) - sign(yhat - x))^2. That has no
-gradient anywhere, so it changes what is reported and nothing that is learnt; `sign_loss` is for comparisons with it.
+Scouter's second term. The original compares signs, cell by cell with the paired control: (sign(y - x) - sign(yhat -
+x))^2. That has no gradient anywhere, so it changes what is reported and nothing that is learnt; `sign_loss` is for
+comparisons with it.
 Ours: (tanh((mean yhat - mean x) / width) - sign(delta))^2, of each perturbation's mean prediction in the step against
 the mean control, over genes whose real delta is larger than its standard error, `width` being twice that error.
 """

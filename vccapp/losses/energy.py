@@ -1,4 +1,4 @@
-"""Energy distance between a predicted and a real set of cells, over all genes.
+"""Energy distance: between a predicted and a real set of cells, over all genes.
 
     L = mean |yhat_i - y_j| - 1/2 mean |yhat_i - yhat_i'| - 1/2 mean |y_j - y_j'|          Szekely & Rizzo (2013)
 
@@ -10,7 +10,7 @@ cells and 18,080 genes), and its optimum less spread than the real cells.
 import torch
 from torch import Tensor
 
-from vccapp.losses.base import LOSSES, Context
+from vccapp.losses.base import LOSSES, Context, of_sets
 
 SMOOTHING = 1e-3
 """Of the median distance: d = sqrt(d2 + eps^2), which has a gradient where two cells are equal."""
@@ -19,6 +19,7 @@ GEOMLOSS_FLOOR = 1e-8
 
 
 @LOSSES.register("energy")
+@of_sets
 def energy(predicted: Tensor, target: Tensor, context: Context | None = None, *, v_statistic: bool = False) -> Tensor:
     """Mean over the sets; the sets (B, n, G) and (B, m, G) may differ in size, each with at least two cells."""
     predicted, target = _centre(predicted, target)

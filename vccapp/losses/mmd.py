@@ -1,18 +1,20 @@
-"""Maximum mean discrepancy with a mixture of Gaussian kernels, unbiased (Gretton et al., 2012, eq. 3).
+"""Maximum mean discrepancy: between sets of cells, by a mixture of Gaussian kernels, without bias.
 
-Five widths around the median squared distance between the real cells of a set, as is common.
+Gretton et al. (2012), eq. 3. Five widths around the median squared distance between the real cells of a set, as is
+common.
 """
 
 import torch
 from torch import Tensor
 
-from vccapp.losses.base import LOSSES, Context
+from vccapp.losses.base import LOSSES, Context, of_sets
 from vccapp.losses.energy import pairwise_distances
 
 SCALES = (0.25, 0.5, 1.0, 2.0, 4.0)
 
 
 @LOSSES.register("mmd")
+@of_sets
 def mmd(predicted: Tensor, target: Tensor, context: Context | None = None) -> Tensor:
     """Squared discrepancy, mean over the sets (B, n, G) and (B, m, G) and over the widths."""
     n, m = predicted.shape[1], target.shape[1]

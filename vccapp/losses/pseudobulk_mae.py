@@ -1,7 +1,7 @@
-"""Mean absolute error of pseudobulks: the mean of the predicted cells against that of all real cells of the label.
+"""Error of pseudobulks: the mean of the predicted cells against that of all real cells of the label.
 
-Smooth at zero (Huber's loss over its width), and weighted by how well each gene's mean is known: 1 / (error + floor),
-with a mean weight of 1 a label.
+The mean absolute error, smooth at zero (Huber's loss over its width), and weighted by how well each gene's mean is
+known: 1 / (error + floor), with a mean weight of 1 a label.
 """
 
 from torch import Tensor

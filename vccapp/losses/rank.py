@@ -1,4 +1,4 @@
-"""Is a predicted effect nearest to its own perturbation? The discrimination score as a loss.
+"""Rank among effects: is a predicted effect nearest to its own perturbation? The discrimination score as a loss.
 
 Effects are deltas against the controls, without the perturbation's own targets; the true ones of all training
 perturbations are the bank, without gradient. Distance: 1 - cosine with a floor under the lengths, so that a

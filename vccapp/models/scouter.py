@@ -13,14 +13,16 @@ embeddings" (2024), and its package scouter-learn 0.1.10, which `faithful` follo
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 import pandas as pd
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from vccapp.data.embeddings import open_embedding
 from vccapp.data.split import Split
+from vccapp.losses.expression import LossText, parse_loss, refuse_set_losses
 from vccapp.models.base import MODELS, PROGRAM_BYTES, Estimate, Fitting, Model, ModelSpec, targets
 from vccapp.models.parts.features import Features
 from vccapp.models.parts.residual import cross_fit, fit_share, make_baseline
@@ -35,9 +37,12 @@ from vccapp.stats.index import Index
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from torch import Tensor
+
+    from vccapp.losses.base import Tables
     from vccapp.neural.fitting.loop import LoopSpec
     from vccapp.neural.scouter.net import ScouterNet, ScouterShape
-    from vccapp.neural.scouter.task import ScouterTask
+    from vccapp.neural.scouter.task import PairBatch, PairLoss, ScouterTask
 
 N_VALIDATED = 4096
 """Cells of the validation loss at most, drawn once."""
@@ -59,6 +64,11 @@ class ScouterSpec(ModelSpec):
     batch_size: int = Field(256, ge=2, description="Pairs of a perturbed and a control cell a step.")
     learning_rate: float = Field(1e-3, gt=0, description="Of Adam, in the first epoch.")
     decay: float = Field(0.9, gt=0, le=1, description="Factor of the learning rate after each epoch.")
+    loss: LossText = Field(
+        "autofocus",
+        description="An expression of losses of single cells, such as autofocus + 0.1*pseudobulk_mae; the direction "
+        "loss is added.",
+    )
     gamma: float = Field(0.0, ge=0, description="Errors count to the power of 2 + gamma (autofocus).")
     direction: float = Field(0.01, ge=0, description="Weight of the direction loss (the paper's lambda: 0.01 to 0.5).")
     patience: int = Field(5, ge=0, description="Epochs without a better metric before the end; 0: no early end.")
@@ -81,6 +91,18 @@ class ScouterSpec(ModelSpec):
         description="As the original trains: no baseline, fixed pairs, a direction loss without gradient, "
         "val_loss for the early end, last weights.",
     )
+
+    @model_validator(mode="after")
+    def _check_loss(self) -> Self:
+        if self.loss != "autofocus":
+            refuse_set_losses(self.weights)
+        return self
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Of each loss."""
+        weights = parse_loss(self.loss)
+        return weights | {"direction": weights.get("direction", 0.0) + self.direction}
 
 
 @MODELS.register("scouter")
@@ -127,10 +149,7 @@ class Scouter(Model):
             read=matrix.rows,
             vectors=self._vectors(cells.labels),
             base=base,
-            tables=read_tables(index, cells.labels, self.modelled),
-            gamma=spec.gamma,
-            direction_weight=spec.direction,
-            faithful=spec.faithful,
+            loss=self._make_loss(read_tables(index, cells.labels, self.modelled).to(device)),
             device=device,
             precision=self._precision,
             rank=fitting.rank,
@@ -259,6 +278,21 @@ class Scouter(Model):
     def _keep_controls(self, matrix: CellMatrix, cells: Cells, *, seed: int) -> None:
         rows = np.random.default_rng((seed, 5)).permutation(cells.of(CONTROLS))[: self.spec.n_controls]
         self.controls = matrix.rows(rows).astype(np.float16)
+
+    def _make_loss(self, tables: "Tables") -> "PairLoss":
+        from vccapp.losses.autofocus import autofocus
+        from vccapp.losses.base import Context, combine
+        from vccapp.losses.direction import sign_loss
+
+        weights, instead = self.spec.weights, {"autofocus": partial(autofocus, gamma=self.spec.gamma)}
+        if self.spec.faithful:
+            instead["direction"] = sign_loss
+
+        def loss(cells: "Tensor", batch: "PairBatch") -> dict[str, "Tensor"]:
+            context = Context(tables, batch.label, batch.controls[:, None], batch.whole)
+            return combine(weights, cells[:, None], batch.cells[:, None], context, instead=instead)
+
+        return loss
 
     def _validation(
         self, cells: Cells, split: Split, task: "ScouterTask", fitting: Fitting

@@ -17,6 +17,8 @@ from pydantic import Field
 
 from vccapp.data.split import Split
 from vccapp.errors import SpecError
+from vccapp.losses.expression import PRESETS as LOSS_PRESETS
+from vccapp.losses.expression import LossText, describe_losses, parse_loss
 from vccapp.models.base import MODELS, PROGRAM_BYTES, Estimate, Fitting, Model
 from vccapp.models.parts.features import WIDTH, Features
 from vccapp.models.parts.label_rows import EmbeddedRows, TableRows
@@ -67,9 +69,11 @@ class StateSpec(SetSpec):
     steps: int = Field(1000, ge=1, description="Training steps at most.")
     learning_rate: float = Field(3e-4, gt=0, description="Of AdamW, after a warm-up of a tenth of the steps.")
     weight_decay: float = Field(0.01, ge=0, description="Of AdamW.")
-    loss: Literal["C1", "C2", "C3", "C4"] = Field(
+    loss: LossText = Field(
         "C2",
-        description="C1: energy distance; C2: + error of the pseudobulk; C3: + DE genes; C4: + rank among effects.",
+        examples=list(LOSS_PRESETS),
+        description="C1: energy distance; C2: + error of the pseudobulk; C3: + DE genes; C4: + rank among effects. Or "
+        f"an expression, such as energy + 0.5*mmd, of {', '.join(describe_losses())}.",
     )
     mapping: Literal["random", "batch"] = Field("random", description="Controls of a set: any, or of the cells' batch.")
     controls_as_items: bool = Field(True, description="Sets of controls are learnt from too.")
@@ -282,11 +286,10 @@ class State(SetTransformer):
         )
 
     def _make_loss(self, tables: "Tables") -> "SetLoss":
-        from vccapp.losses.base import Context
+        from vccapp.losses.base import Context, combine
         from vccapp.losses.energy import energy
-        from vccapp.losses.ladder import LADDER, combine
 
-        weights = LADDER["C1" if self.spec.faithful else self.spec.loss]
+        weights = parse_loss("C1" if self.spec.faithful else self.spec.loss)
         instead = {"energy": partial(energy, v_statistic=True)} if self.spec.faithful else {}
 
         def loss(cells: "Tensor", batch: "SetBatch") -> dict[str, "Tensor"]:

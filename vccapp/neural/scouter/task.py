@@ -1,24 +1,23 @@
 """What a step of Scouter training is: pairs of cells gathered ahead on a thread, and the loss of them.
 
-task = ScouterTask(sampler, read=matrix.rows, vectors=..., base=..., tables=..., weights=..., device=...)
+task = ScouterTask(sampler, read=matrix.rows, vectors=..., base=..., loss=..., device=...)
 run_loop(network, next_batch=task.batch, step_loss=task.step_loss, ...)
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vccapp.losses.autofocus import autofocus
-from vccapp.losses.base import Context, Tables
-from vccapp.losses.direction import direction, sign_loss
 from vccapp.neural.fitting.estimate import Precision
 from vccapp.neural.fitting.loop import multiplies_bfloat16
 from vccapp.neural.fitting.sampler import Pairs, PairSampler, take_share
 from vccapp.neural.scouter.net import ScouterNet
+
+PairLoss = Callable[[Tensor, "PairBatch"], dict[str, Tensor]]
+"""Predicted cells (n, genes) and their batch -> the terms; `loss` is minimised."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +44,7 @@ class ScouterTask:
         read: Callable[[np.ndarray], np.ndarray],
         vectors: np.ndarray,
         base: np.ndarray | None,
-        tables: Tables,
-        gamma: float,
-        direction_weight: float,
-        faithful: bool,
+        loss: PairLoss,
         device: torch.device,
         precision: Precision = "auto",
         rank: int = 0,
@@ -57,16 +53,11 @@ class ScouterTask:
         """
         read : rows of cells -> (n, genes) float32
         vectors : (labels, d); base : (labels, genes) what the network adds to, None: nothing
-        faithful : the original's direction term, which carries no gradient
         """
-        self.sampler, self.read, self.device = sampler, read, device
+        self.sampler, self.read, self.loss, self.device = sampler, read, loss, device
         self.rank, self.ranks = rank, ranks
         self.vectors = torch.from_numpy(vectors).to(device)
         self.base = None if base is None else torch.from_numpy(base).to(device)
-        self.tables = tables.to(device)
-        self.autofocus = partial(autofocus, gamma=gamma)
-        self.direction = sign_loss if faithful else direction
-        self.direction_weight = direction_weight
         self.bfloat16 = multiplies_bfloat16(device, precision)
 
     def batch(self, step: int) -> PairBatch:
@@ -94,11 +85,6 @@ class ScouterTask:
         return cells if self.base is None else cells + self.base[batch.label]
 
     def step_loss(self, network: ScouterNet, batch: PairBatch) -> dict[str, Tensor]:
-        """loss = autofocus + weight * direction, and both alone."""
-        predicted, target = self.predict(network, batch)[:, None], batch.cells[:, None]
-        context = Context(self.tables, batch.label, batch.controls[:, None], batch.whole)
-        terms = {"autofocus": batch.weight * self.autofocus(predicted, target, context)}
-        if self.direction_weight:
-            terms["direction"] = batch.weight * self.direction(predicted, target, context)
-            return {"loss": terms["autofocus"] + self.direction_weight * terms["direction"]} | terms
-        return {"loss": terms["autofocus"]} | terms
+        """What this process adds to the terms of its step."""
+        terms = self.loss(self.predict(network, batch), batch)
+        return {name: batch.weight * term for name, term in terms.items()}

@@ -83,5 +83,9 @@ def _widget(name: str, field: FieldInfo, key: str) -> Any:
             format="%d" if kind is int else "%.4g",
             **shared,
         )
+    if field.examples:
+        return st.selectbox(
+            label, field.examples, index=field.examples.index(default), accept_new_options=True, **shared
+        )
     text = st.text_input(label, value="" if default is None else str(default), **shared)
     return None if text == "" and default is None else text

@@ -9,6 +9,7 @@ from vccapp.data.split import Split
 from vccapp.errors import VccAppError
 from vccapp.evaluation.metrics import METRICS
 from vccapp.figures.training import curve_of, thin_curve
+from vccapp.losses.expression import describe_losses
 from vccapp.models.base import MODELS, make_model
 from vccapp.stats.index import Index
 from vccapp.training import RunRecord, load_run
@@ -28,13 +29,6 @@ NO_REFERENCES = pd.DataFrame(columns=["name", "value"])
 LABELS = {
     "loss": "Loss",
     "val_loss": "Loss of held-out cells",
-    "energy": "Energy distance",
-    "mmd": "Maximum mean discrepancy",
-    "pseudobulk_mae": "Error of pseudobulks",
-    "de": "DE genes (cross entropy)",
-    "rank": "Rank among effects",
-    "autofocus": "Autofocus (squared error of cells)",
-    "direction": "Direction",
     "loo_error": "Squared error of leaving each perturbation out",
     "share": "Share kept of what is predicted beyond the mean",
     "shrinkage": "Shrinkage (lambda)",
@@ -110,7 +104,7 @@ def _draw(run_id: str, key: str, was_live: bool) -> None:
 def _draw_curve(curve: pd.DataFrame, name: str, run: RunRecord, key: str) -> None:
     known = name.startswith(PREFIX) and name.removeprefix(PREFIX) in METRICS
     metric = METRICS[name.removeprefix(PREFIX)] if known else None
-    label = LABELS.get(name, field_label(name)) if metric is None else metric.label
+    label = (LABELS | describe_losses()).get(name, field_label(name)) if metric is None else metric.label
     references = _references(run, metric.name) if metric else NO_REFERENCES
     values = curve["value"]
     note = f"now {values.iloc[-1]:.4g}"
