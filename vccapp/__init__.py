@@ -4,4 +4,4 @@ The package knows no Streamlit outside `vccapp.ui`. Importing it is cheap: heavy
 modules and functions that need them.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

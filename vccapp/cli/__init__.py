@@ -8,23 +8,40 @@ commands, so that `vccapp --help` is quick.
 import json
 import sys
 from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
+from vccapp import __version__
 from vccapp.cli import data, eval, glossary, jobs, model, split, submit, train
+from vccapp.cli.serve import serve
 from vccapp.errors import VccAppError
 
 app = typer.Typer(
     name="vccapp",
-    help="See, train, compare and submit for the Virtual Cell Challenge.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 for noun in (data, split, model, train, eval, submit, jobs):
     app.add_typer(noun.app, name=noun.__name__.rpartition(".")[2])
 app.command()(glossary.glossary)
+app.command("app")(serve)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"vccapp {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """See, train, compare and submit for the Virtual Cell Challenge."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:

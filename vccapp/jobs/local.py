@@ -23,9 +23,9 @@ from typing import Any
 
 import psutil
 
-import vccapp
 from vccapp.errors import JobError
 from vccapp.jobs.store import ACTIVE, PARKED, Job, JobStore
+from vccapp.places import IMPORT_ROOT
 from vccapp.settings import Settings
 
 COMMAND = (sys.executable, "-m", "vccapp.jobs.worker")
@@ -142,7 +142,7 @@ def _start_worker(store: JobStore, job_id: str, command: Sequence[str]) -> None:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                cwd=Path(vccapp.__file__).parents[1],
+                cwd=IMPORT_ROOT,
                 env=os.environ | LIVE_LOG | environment(settings) | {MARK: job_id},
                 start_new_session=True,
             )

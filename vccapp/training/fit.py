@@ -19,11 +19,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
-import vccapp
 from vccapp.data.split import Split
 from vccapp.errors import JobError, ResourceError, Stopped, VccAppError
 from vccapp.models.base import Model, load_model
 from vccapp.neural.fitting.fitting import forget
+from vccapp.places import IMPORT_ROOT
 from vccapp.progress import Progress
 from vccapp.settings import Settings
 from vccapp.stats.index import Index
@@ -126,7 +126,7 @@ def _start(fit: Fit, ranks: int) -> Iterator[tuple[list[subprocess.Popen[bytes]]
     Each reads its `fit` from its standard input, and ends when that is closed.
     """
     share = max(1, (os.cpu_count() or 1) // ranks)
-    path = os.pathsep.join([str(Path(vccapp.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join([str(IMPORT_ROOT), os.environ.get("PYTHONPATH", "")])
     env = dict.fromkeys(THREADS, str(share)) | os.environ | {"PYTHONPATH": path}
     reports, sender = Pipe(duplex=False)
     processes: list[subprocess.Popen[bytes]] = []

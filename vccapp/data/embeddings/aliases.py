@@ -6,9 +6,10 @@ means several genes is not in it.
 
 import gzip
 from functools import lru_cache
-from pathlib import Path
 
-ALIASES = Path(__file__).resolve().parents[3] / "assets" / "gene_aliases.tsv.gz"
+from vccapp.places import ASSETS
+
+ALIASES = ASSETS / "gene_aliases.tsv.gz"
 
 
 @lru_cache(maxsize=1)

@@ -1,13 +1,13 @@
-"""The default embedding: human genes x 128, made by `build_shipped`; see assets/README.md."""
+"""The default embedding: human genes x 128, made by tools/build_embedding.py; see assets/README.md."""
 
 from functools import lru_cache
-from pathlib import Path
 
 from vccapp.data.embeddings import table
 from vccapp.data.embeddings.base import Embedding
 from vccapp.errors import DataError
+from vccapp.places import ASSETS
 
-SHIPPED = Path(__file__).resolve().parents[3] / "assets" / "gene_embedding.npz"
+SHIPPED = ASSETS / "gene_embedding.npz"
 PROVENANCE = (
     "Ships with the app: gene names of NCBI Gene read by the sentence model all-MiniLM-L6-v2, and pathways of MSigDB "
     "7.5.1, in 128 components (assets/README.md)."

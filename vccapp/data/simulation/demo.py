@@ -14,10 +14,10 @@ from vccapp.data.schema import CONTROL
 from vccapp.data.simulation.experiment import SimulationSpec, share_out
 from vccapp.data.simulation.simulate import simulate
 from vccapp.errors import DataError
+from vccapp.places import ASSETS
 from vccapp.progress import Progress, part, silent
 from vccapp.settings import Settings
 
-ASSETS = Path(__file__).resolve().parents[3] / "assets"
 TITLE = "Demo (simulated)"
 N_CELLS, N_CONTROLS, SEED = 3600, 800, 1
 

@@ -27,11 +27,10 @@ from pathlib import Path
 import streamlit as st
 
 from vccapp.errors import VccAppError
+from vccapp.places import ASSETS, PAGES
 from vccapp.settings import Settings
 
-ROOT = Path(__file__).resolve().parents[3]
-PAGES = ROOT / "pages"
-LOGO = ROOT / "assets" / "logo.svg"
+LOGO = ASSETS / "logo.svg"
 HOME = "overview"
 """The page at the root of the URL."""
 
