@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
+TOOLS = RESULTS.parents[1] / "tools"
 Contender = Callable[[Path, Path], dict[str, Any] | None]
 
 
@@ -113,15 +114,17 @@ def _simulate(path: Path, n_cells: int, n_genes: int, n_perturbations: int, fold
 
     from vccapp.data.simulation.experiment import SimulationSpec
     from vccapp.data.simulation.simulate import simulate
-    from vccapp.data.simulation.twin import read_tables
 
     if folders is None:
         spec = {"n_genes": n_genes, "n_perturbations": n_perturbations, "median_umis": 50_000, "n_batches": 48}
         simulate(SimulationSpec(n_cells=n_cells, **spec), path)
         return
+    sys.path.append(str(TOOLS))
+    from twin import read_tables, simulate_twin
+
     tables, kept = read_tables(*folders), slice(n_perturbations + 1)
     tables = replace(tables, perturbations=tables.perturbations[kept], cells=tables.cells[kept], degs=tables.degs[kept])
-    simulate(SimulationSpec(n_cells=n_cells), path, like=tables)
+    simulate_twin(SimulationSpec(n_cells=n_cells), path, tables)
 
 
 def describe_machine(packages: Sequence[str] = ()) -> dict[str, Any]:

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from toy import make_counts
+from twin import read_tables
 
 from vccapp.cli import main
 from vccapp.data.reading.opening import open_dataset
 from vccapp.data.schema import CONTROL
-from vccapp.data.simulation.twin import read_tables
 from vccapp.stats.building.build import build_index
 from vccapp.stats.export import EXPORTS, write_exports
 from vccapp.stats.index import Index, load_index

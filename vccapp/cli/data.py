@@ -165,7 +165,6 @@ def simulate(
     perturbations: Annotated[int | None, typer.Option(help="Perturbations of one gene.")] = None,
     pairs: Annotated[int | None, typer.Option(help="Perturbations of two genes.")] = None,
     counts: Annotated[Path | None, typer.Option(help="CSV of target_gene,n_cells: the cells to make.")] = None,
-    like: Annotated[list[Path] | None, typer.Option(help="Folder of tables of real data to imitate; repeat.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same cells.")] = 0,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Any other setting, NAME=VALUE; repeat.")] = None,
     as_json: Json = False,
@@ -173,7 +172,6 @@ def simulate(
     """Simulate perturb-seq counts with known truth."""
     from vccapp.data.simulation.experiment import SimulationSpec
     from vccapp.data.simulation.simulate import simulate as write_simulation
-    from vccapp.data.simulation.twin import read_tables
     from vccapp.errors import SpecError
     from vccapp.submission.gene_list import read_gene_list
 
@@ -197,7 +195,6 @@ def simulate(
     write_simulation(
         spec,
         out,
-        like=read_tables(*like) if like else None,
         genes=None if genes is None else read_gene_list(genes).genes,
         progress=show_progress,
     )

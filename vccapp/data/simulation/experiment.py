@@ -36,7 +36,7 @@ class SimulationSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     seed: int = Field(0, ge=0, le=2**63 - 1, description="Same seed, same cells.")
-    n_cells: int | None = Field(None, ge=2, description="Cells in all; empty: 3,600, or what the imitated tables say.")
+    n_cells: int | None = Field(None, ge=2, description="Cells in all; empty: 3,600.")
     n_genes: int = Field(2000, ge=2, description="Genes, when no gene names are given.")
     n_perturbations: int = Field(30, ge=1, description="Perturbations of one gene each.")
     n_pairs: int = Field(0, ge=0, description="Perturbations of two genes, labelled 'A+B'.")

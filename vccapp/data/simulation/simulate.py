@@ -1,7 +1,6 @@
 """Simulate perturb-seq counts with known truth, streamed to an .h5ad file of any size within 1 GB of memory.
 
     simulate(SimulationSpec(seed=1), Path("cells.h5ad"))                     # 3,600 cells x 2,000 genes
-    simulate(SimulationSpec(), Path("twin.h5ad"), like=read_tables(folder))  # a twin of real data
 
 Writes `out` (raw counts, CSR float32; obs target_gene, guide_id, batch) and beside it the folder `<stem>.truth/`:
 
@@ -14,7 +13,7 @@ Writes `out` (raw counts, CSR float32; obs target_gene, guide_id, batch) and bes
 import os
 import shutil
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -23,7 +22,6 @@ import numpy as np
 
 from vccapp.data.atomic import write_file, write_folder
 from vccapp.data.simulation.experiment import Simulation, SimulationSpec, draw_simulation
-from vccapp.data.simulation.twin import Tables, draw_twin
 from vccapp.errors import ResourceError, SpecError
 from vccapp.progress import Progress, silent
 
@@ -34,15 +32,23 @@ def simulate(
     spec: SimulationSpec,
     out: Path,
     *,
-    like: Tables | None = None,
     genes: Sequence[str] | None = None,
     progress: Progress = silent,
 ) -> Path:
     """Write simulated cells to `out` and their truth beside it; returns `out`.
 
-    genes : names to use; without them GENE1, GENE2, ... like : tables to imitate, which then decide genes, cells,
-    batches, perturbations and expression. Raises SpecError for choices that do not fit, ResourceError for a full disk.
+    genes : names to use; without them GENE1, GENE2, ... Raises SpecError for choices that do not fit, ResourceError for
+    a full disk.
     """
+    return write_simulation(
+        lambda: draw_simulation(spec, genes=genes), out, compression=spec.compression, progress=progress
+    )
+
+
+def write_simulation(
+    draw: Callable[[], Simulation], out: Path, *, compression: str | None = None, progress: Progress = silent
+) -> Path:
+    """Write the cells of the truth that `draw` returns to `out`, and that truth beside it; returns `out`."""
     if out.suffix != ".h5ad":
         raise SpecError(
             "suffix",
@@ -55,19 +61,13 @@ def simulate(
             f"{out} exists already and is not overwritten",
             fix="choose another name or delete it",
         )
-    if like is not None and (genes is not None or spec.perturbations is not None):
-        raise SpecError(
-            "genes_given_twice",
-            "Genes and perturbations were given together with tables to imitate",
-            fix="the tables name them: give only one",
-        )
     progress(0.0, "Drawing the truth")
-    truth = draw_simulation(spec, genes=genes) if like is None else draw_twin(spec, like)
+    truth = draw()
     out.parent.mkdir(parents=True, exist_ok=True)
     _check_disk(truth, out)
     with write_folder(out.parent / f"{out.stem}.truth") as folder, write_file(out) as beside:
         _write_truth(truth, folder)
-        _write_cells(truth, beside, compression=spec.compression, progress=progress)
+        _write_cells(truth, beside, compression=compression, progress=progress)
     progress(1.0, f"{truth.n_cells:,} cells x {truth.n_genes:,} genes written")
     return out
 

@@ -8,19 +8,20 @@ import pandas as pd
 import pytest
 from scipy.special import ndtr
 from scipy.stats import false_discovery_control, nbinom
-
-from vccapp.data.schema import CONTROL
-from vccapp.data.simulation.experiment import SimulationSpec
-from vccapp.data.simulation.simulate import simulate
-from vccapp.data.simulation.twin import (
+from twin import (
     FILES,
     Tables,
     calibrate_amplitude,
     draw_twin,
+    main,
     read_tables,
     scale_cells,
+    simulate_twin,
     solve_dispersion,
 )
+
+from vccapp.data.schema import CONTROL
+from vccapp.data.simulation.experiment import SimulationSpec
 from vccapp.errors import DataError, SpecError
 
 N_CELLS = 4000
@@ -67,7 +68,7 @@ def test_tables_of_a_made_up_experiment(tmp_path: Path) -> None:
     np.testing.assert_allclose(tables.control_umis, statistics["mean"].sum())
     np.testing.assert_array_equal(tables.degs[2:6], [3, 5, 6, 9])
     assert tables.degs[1] == 3 and 3 <= tables.degs[6] <= 9
-    out = simulate(SimulationSpec(seed=1), tmp_path / "twin.h5ad", like=tables)
+    out = simulate_twin(SimulationSpec(seed=1), tmp_path / "twin.h5ad", tables)
     cells = ad.read_h5ad(out)
     found = pd.crosstab(cells.obs["target_gene"], cells.obs["batch"]).loc[tables.perturbations, tables.batches]
     np.testing.assert_array_equal(found, tables.cells)
@@ -105,13 +106,17 @@ def test_damaged_tables_are_one_sentence(tmp_path: Path) -> None:
         read_tables()
 
 
-def test_tables_and_own_genes_do_not_mix(tmp_path: Path) -> None:
+def test_a_twin_needs_cells_for_each_perturbation(tmp_path: Path) -> None:
     write_tables(tmp_path)
-    tables = read_tables(tmp_path)
-    with pytest.raises(SpecError, match="give only one"):
-        simulate(SimulationSpec(), tmp_path / "twin.h5ad", like=tables, genes=["A"])
     with pytest.raises(SpecError, match="too few for 7"):
-        draw_twin(SimulationSpec(n_cells=20), tables)
+        draw_twin(SimulationSpec(n_cells=20), read_tables(tmp_path))
+
+
+def test_the_command_writes_a_twin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_tables(tmp_path)
+    monkeypatch.setattr("sys.argv", ["twin.py", str(tmp_path / "twin.h5ad"), "--like", str(tmp_path), "--cells", "60"])
+    main()
+    assert ad.read_h5ad(tmp_path / "twin.h5ad").shape == (60, 40)
 
 
 def test_dispersion_is_recovered_from_the_non_zero_fraction() -> None:
@@ -164,7 +169,7 @@ def test_real_tables_are_read(real_tables: Tables) -> None:
 
 @pytest.mark.shared
 def test_a_small_twin_looks_like_the_real_file(real_tables: Tables, tmp_path: Path) -> None:
-    out = simulate(SimulationSpec(n_cells=N_CELLS, seed=6), tmp_path / "twin.h5ad", like=real_tables)
+    out = simulate_twin(SimulationSpec(n_cells=N_CELLS, seed=6), tmp_path / "twin.h5ad", real_tables)
     twin = ad.read_h5ad(out)
     assert twin.shape == (N_CELLS, 18_080)
     assert twin.var_names.tolist() == real_tables.genes

@@ -1,12 +1,12 @@
 """A twin of real data, from published tables alone: no cell of it is read.
 
-    tables = read_tables(Path("vcc2025_official"), Path("vcc2025_h1_training_stats"))
-    simulate(SimulationSpec(n_cells=4000), Path("twin.h5ad"), like=tables)
+    python tools/twin.py twin.h5ad --like FOLDER ... [--cells 4000] [--seed 0]
 
 Taken over: gene names and order, mean and non-zero fraction of every gene, cells per target and batch, library size,
 and how many genes each perturbation changes. Invented: which genes those are, guides, and batch effects.
 """
 
+import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,9 @@ from vccapp.data.simulation.experiment import (
     find_targets,
     share_out,
 )
+from vccapp.data.simulation.simulate import write_simulation
 from vccapp.errors import DataError, SpecError
+from vccapp.progress import Progress, silent
 
 FILES = {  # name: the columns that are read
     "gene_names.csv": (),
@@ -178,6 +180,11 @@ def _deg_counts(labels: pd.Index, strength: pd.DataFrame, known: pd.DataFrame) -
     return degs
 
 
+def simulate_twin(spec: SimulationSpec, out: Path, tables: Tables, *, progress: Progress = silent) -> Path:
+    """Write a twin of the data behind `tables` to `out` and its truth beside it; returns `out`."""
+    return write_simulation(lambda: draw_twin(spec, tables), out, compression=spec.compression, progress=progress)
+
+
 def draw_twin(spec: SimulationSpec, tables: Tables) -> Simulation:
     """The truth of a twin. Of the spec it takes n_cells, n_guides, spreads, n_programmes and seed; the rest is told."""
     rng = np.random.default_rng([spec.seed, 2])
@@ -276,3 +283,18 @@ def calibrate_amplitude(direction: np.ndarray, noise: np.ndarray, *, n_degs: flo
         found = (ndtr(shift - cut) + ndtr(-shift - cut)).sum()
         low, high = (low, middle) if found > n_degs else (middle, high)
     return float(np.exp((low + high) / 2))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("out", type=Path, help="the .h5ad to write")
+    parser.add_argument("--like", type=Path, nargs="+", required=True, help="folders of the tables")
+    parser.add_argument("--cells", type=int, help="cells in all; without it, as many as the tables say")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    spec = SimulationSpec(n_cells=args.cells, seed=args.seed)
+    print(simulate_twin(spec, args.out, read_tables(*args.like)))
+
+
+if __name__ == "__main__":
+    main()

