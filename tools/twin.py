@@ -15,6 +15,7 @@ import pandas as pd
 from scipy.special import ndtr, ndtri
 
 from vccapp.data.schema import CONTROL
+from vccapp.data.significance import FDR
 from vccapp.data.simulation.experiment import (
     EFFICACY,
     Simulation,
@@ -50,7 +51,6 @@ NUMBERS = {
 }
 MIN_CELLS = 3  # of each perturbation, however far the twin is scaled down
 DISPERSION = (0.001, 20.0)
-FDR = 0.05
 MEAN_EFFICACY = EFFICACY[0] / sum(EFFICACY)
 
 

@@ -9,11 +9,11 @@ import pandas as pd
 
 from vccapp.data.reading.opening import open_dataset
 from vccapp.data.schema import CONTROL, Columns
+from vccapp.data.significance import FDR
 from vccapp.stats.building.build import build_index
 from vccapp.stats.index import Index, load_index
 
 MEMORY_BYTES = 2 * 10**9
-FDR = 0.05
 
 
 @dataclass(frozen=True)

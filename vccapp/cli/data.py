@@ -8,6 +8,7 @@ import typer
 from vccapp.cli.following import Background, end_progress, run_job, show_progress
 from vccapp.cli.names import find_dataset, open_index, open_settings, parse_assignments
 from vccapp.cli.output import Json, format_fields, format_table, show
+from vccapp.data.significance import FDR
 
 if TYPE_CHECKING:
     from vccapp.data.schema import Columns
@@ -143,7 +144,7 @@ def preprocess(
 def export(
     dataset: DatasetName,
     folder: Annotated[Path, typer.Argument(help="Folder for the CSVs.", show_default=False, file_okay=False)],
-    fdr: Annotated[float, typer.Option(min=0, max=1, help="DEGs are below this false discovery rate.")] = 0.05,
+    fdr: Annotated[float, typer.Option(min=0, max=1, help="DEGs are below this false discovery rate.")] = FDR,
     min_abs_lfc: Annotated[float, typer.Option(min=0, help="DEGs have at least this absolute log2 fold change.")] = 0.0,
     as_json: Json = False,
 ) -> None:

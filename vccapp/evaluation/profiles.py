@@ -15,14 +15,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vccapp.data.schema import CONTROL
+from vccapp.data.significance import FDR
 from vccapp.errors import SpecError
 from vccapp.stats.index import Index
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
-
-SIGNIFICANT = np.float32(0.05)
-"""A gene is a DEG where its FDR, as float32, is below."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class DeTable:
 
     @property
     def significant(self) -> np.ndarray:
-        return self.fdr < SIGNIFICANT
+        return self.fdr < np.float32(FDR)
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,7 @@ class PooledTable:
 
     @property
     def significant(self) -> np.ndarray:
-        return self.fdr < 0.05
+        return self.fdr < FDR
 
 
 @dataclass(frozen=True)

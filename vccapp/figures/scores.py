@@ -6,11 +6,17 @@ import pandas as pd
 
 from vccapp.figures.sources import colours, shapes
 from vccapp.figures.style import ACCENT, DOWN, NEUTRAL, QUIET, UP, finish, legend, thin
+from vccapp.references import CEILING, CONTROL_MEAN, NAMES, OFFICIAL_BASELINE, PERTURBATION_MEAN
 
 ROW, AROUND = 28, 135
 """Pixels of a row, and of title, axis and legend together."""
-NAMES = ["control mean", "perturbation mean", "ceiling", "official baseline"]
-DASHES = [[2, 3], [6, 4], [1, 0], [6, 4]]
+DASHES = {
+    NAMES[CONTROL_MEAN]: [2, 3],
+    NAMES[PERTURBATION_MEAN]: [6, 4],
+    NAMES[CEILING]: [1, 0],
+    OFFICIAL_BASELINE: [6, 4],
+}
+"""Of the lines of floors and ceiling."""
 MARKS = alt.Legend(title=None, orient="bottom", columns=3, offset=4, padding=0, symbolSize=400)
 VERDICTS = alt.Scale(domain=["better", "worse", "not told apart"], range=[ACCENT, UP, NEUTRAL])
 VERDICT_SHAPES = alt.Scale(domain=["better", "worse", "not told apart"], range=["circle", "diamond", "square"])
@@ -22,11 +28,11 @@ def leaderboard_dots(
 ) -> alt.Chart:
     """One metric: the mean of each row, its spread over seeds, its single runs, and lines for floor and ceiling.
 
-    groups : label, mean, sd, seeds, in the order to draw. runs : label, run, value. marks : name (of NAMES), value.
+    groups : label, mean, sd, seeds, in the order to draw. runs : label, run, value. marks : name (of DASHES), value.
     """
     order = groups["label"].tolist()
-    known = [name for name in NAMES if name in set(marks["name"])]
-    dashes = [DASHES[NAMES.index(name)] for name in known]
+    known = [name for name in DASHES if name in set(marks["name"])]
+    dashes = [DASHES[name] for name in known]
     x = alt.X("mean:Q", title=label, scale=alt.Scale(zero=False, nice=False, padding=18))
     y = _rows(order)
     spread = groups.assign(low=groups["mean"] - groups["sd"], high=groups["mean"] + groups["sd"]).dropna()

@@ -3,25 +3,26 @@
 import altair as alt
 
 from vccapp.figures.style import NEUTRAL, QUIET, UP
+from vccapp.references import CEILING, CHANCE, CONTROL_CELLS, CONTROL_MEAN, FULL_NAMES, PERTURBATION_MEAN, REAL_CELLS
 
 RUNS = ["#2A85BD", "#1FA37C", "#CC79A7", "#C79A1B", "#56B4E9", "#8F6BB8"]
 SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down"]
 REFERENCES = {
-    "control": NEUTRAL,
-    "real": UP,
-    "baseline: control mean": NEUTRAL,
-    "baseline: perturbation mean": QUIET,
-    "ceiling: half against half": UP,
-    "chance": NEUTRAL,
+    CONTROL_CELLS: NEUTRAL,
+    REAL_CELLS: UP,
+    FULL_NAMES[CONTROL_MEAN]: NEUTRAL,
+    FULL_NAMES[PERTURBATION_MEAN]: QUIET,
+    FULL_NAMES[CEILING]: UP,
+    CHANCE: NEUTRAL,
 }
 """Colours of what is no run."""
 MARKS = {
-    "control": "circle",
-    "real": "diamond",
-    "baseline: control mean": "wedge",
-    "baseline: perturbation mean": "triangle-left",
-    "ceiling: half against half": "triangle-right",
-    "chance": "circle",
+    CONTROL_CELLS: "circle",
+    REAL_CELLS: "diamond",
+    FULL_NAMES[CONTROL_MEAN]: "wedge",
+    FULL_NAMES[PERTURBATION_MEAN]: "triangle-left",
+    FULL_NAMES[CEILING]: "triangle-right",
+    CHANCE: "circle",
 }
 
 

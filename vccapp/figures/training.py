@@ -5,11 +5,12 @@ import numpy as np
 import pandas as pd
 
 from vccapp.figures.style import ACCENT, NEUTRAL, QUIET, finish
+from vccapp.references import CEILING, CONTROL_MEAN, NAMES, PERTURBATION_MEAN
 
 POINTS = 300
 """Of a curve at most; each is then the mean of a few."""
 HEIGHT, LEGEND = 190, 40
-DASHES = {"control mean": [2, 3], "perturbation mean": [6, 4], "ceiling": [1, 0]}
+DASHES = {NAMES[CONTROL_MEAN]: [2, 3], NAMES[PERTURBATION_MEAN]: [6, 4], NAMES[CEILING]: [1, 0]}
 OTHER_DASH = [10, 3, 2, 3]
 
 

@@ -22,11 +22,12 @@ import torch
 from torch import Tensor
 
 from vccapp.data.schema import CONTROL, genes_of
+from vccapp.data.significance import FDR
 from vccapp.registry import Registry
+from vccapp.stats.halves import correct_spearman_brown, correlate_halves, half_deltas
 from vccapp.stats.index import Index
 
 LOSSES = Registry("loss", package="vccapp.losses")
-SIGNIFICANT = np.float32(0.05)
 
 Loss = Callable[[Tensor, Tensor, "Context"], Tensor]
 Function = TypeVar("Function", bound=Callable[..., Tensor])
@@ -145,10 +146,11 @@ def read_tables(index: Index, labels: Sequence[str], genes: np.ndarray) -> Table
     own = variance / np.maximum(n_cells, 1)[:, None]
     error = np.sqrt(own + own[0])
     floor = np.median(error[error > 0]) if (error > 0).any() else 1.0
-    lfc, significant = read("de/lfc_2025"), read("de/fdr") < SIGNIFICANT
+    lfc, significant = read("de/lfc_2025"), read("de/fdr") < np.float32(FDR)
     names = index.genes["gene"].to_numpy(str)[genes]
     targets = [() if label == CONTROL else genes_of(label) for label in labels]
-    halves = index.array("half_mean")[:, rows][:, :, genes]
+    halves = [half.astype(np.float64) for half in half_deltas(index, labels, genes)]
+    reliability = np.nan_to_num(correct_spearman_brown(correlate_halves(*halves)))
     return Tables(
         means=torch.from_numpy(means),
         deltas=torch.from_numpy(means - means[0]),
@@ -156,15 +158,5 @@ def read_tables(index: Index, labels: Sequence[str], genes: np.ndarray) -> Table
         expressed=torch.from_numpy(means > 0),
         de=torch.from_numpy((np.sign(np.nan_to_num(lfc)) * significant).astype(np.int8)),
         tested=torch.from_numpy(np.stack([~np.isin(names, own) for own in targets])),
-        reliability=torch.from_numpy(_reliability(halves)),
+        reliability=torch.from_numpy(reliability.astype(np.float32)),
     )
-
-
-def _reliability(halves: np.ndarray) -> np.ndarray:
-    """(labels,) float32 from the means of both halves (2, labels, genes); see `vccapp.stats.views`."""
-    deltas = (halves - halves[:, :1]).astype(np.float64)
-    deltas -= deltas.mean(axis=2, keepdims=True)
-    lengths = np.linalg.norm(deltas, axis=2).prod(axis=0)
-    r = np.divide((deltas[0] * deltas[1]).sum(axis=1), lengths, out=np.zeros_like(lengths), where=lengths > 0)
-    r = np.clip(r, 0, 1)
-    return (2 * r / (1 + r)).astype(np.float32)

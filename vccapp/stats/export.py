@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from vccapp.data.atomic import write_file
+from vccapp.data.significance import FDR
 from vccapp.stats.index import Index
 from vccapp.stats.views import compute_similarity, measure_guides
 
@@ -39,7 +40,7 @@ def gene_delta_with_nonzero_fraction(index: Index) -> pd.DataFrame:
     return _by_delta(index)[[*DELTA, "ctrl_nonzero_fraction"]]
 
 
-def deg_counts(index: Index, *, fdr: float = 0.05, min_abs_lfc: float = 0.0) -> pd.DataFrame:
+def deg_counts(index: Index, *, fdr: float = FDR, min_abs_lfc: float = 0.0) -> pd.DataFrame:
     """Group, DEG_Count, Up_Regulated, Down_Regulated: genes below `fdr` and of at least `min_abs_lfc`; most first."""
     counts = index.deg_counts(fdr=fdr, min_abs_lfc=min_abs_lfc)
     counts.columns = ["Group", "DEG_Count", "Up_Regulated", "Down_Regulated"]
@@ -79,7 +80,7 @@ EXPORTS: dict[str, Callable[[Index], pd.DataFrame]] = {
 }
 
 
-def write_exports(index: Index, folder: Path, *, fdr: float = 0.05, min_abs_lfc: float = 0.0) -> list[Path]:
+def write_exports(index: Index, folder: Path, *, fdr: float = FDR, min_abs_lfc: float = 0.0) -> list[Path]:
     """Write every export into `folder`, each atomically and over one of its name; the thresholds are those of DEGs."""
     paths = []
     for name, make in EXPORTS.items():

@@ -12,6 +12,7 @@ import pandas as pd
 
 from vccapp.data.atomic import read_json
 from vccapp.data.schema import CONTROL
+from vccapp.data.significance import FDR
 from vccapp.errors import DataError, SpecError
 
 VERSION = 1
@@ -121,7 +122,7 @@ class Index:
             }
         )
 
-    def deg_counts(self, *, fdr: float = 0.05, min_abs_lfc: float = 0.0) -> pd.DataFrame:
+    def deg_counts(self, *, fdr: float = FDR, min_abs_lfc: float = 0.0) -> pd.DataFrame:
         """perturbation, degs, up, down below `fdr` and at least `min_abs_lfc` (log2, 2025 definition); no control."""
         counts = compute_deg_counts(
             self.array("de/fdr"), self.array("de/lfc_2025"), fdr_below=fdr, min_abs_lfc=min_abs_lfc

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from vccapp.data.schema import CONTROL
+from vccapp.stats.halves import correct_spearman_brown, correlate_halves, half_deltas
 from vccapp.stats.index import Index
 
 LOW, HIGH = 0.1, 0.9
@@ -126,24 +127,12 @@ def project(deltas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def measure_reliability(index: Index, genes: np.ndarray) -> pd.DataFrame:
     """Split-half reliability: perturbation, n_cells, effect, half_correlation, reliability.
 
-    The cells of each perturbation, and the controls, were drawn into two halves when the index was built.
     half_correlation r is that of the two halves' deltas over `genes`; reliability is 2r / (1 + r), what whole
     pseudobulks would reach (Spearman-Brown); NaN where a half has no cell, 0 where r is negative.
     """
-    halves = np.asarray(index.array("half_mean")[:, :, genes], np.float32)
-    first, second = halves[:, 1:] - halves[:, :1]
-    r = _row_correlation(first, second)
+    r = correlate_halves(*half_deltas(index, index.labels[1:], genes))
     frame = index.perturbations[["perturbation", "n_cells", "effect"]].iloc[1:].reset_index(drop=True)
-    positive = np.where(r > 0, r, r * 0)
-    return frame.assign(half_correlation=r, reliability=2 * positive / (1 + positive))
-
-
-def _row_correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    first = first - first.mean(axis=1, keepdims=True)
-    second = second - second.mean(axis=1, keepdims=True)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
-        return np.einsum("ij,ij->i", first, second).astype(float) / lengths
+    return frame.assign(half_correlation=r, reliability=correct_spearman_brown(r))
 
 
 @dataclass(frozen=True)

@@ -33,10 +33,6 @@ from vccapp.data.split import Split
 from vccapp.errors import DataError, SpecError, VccAppError
 from vccapp.settings import Settings
 
-BASELINES = ("control_mean", "perturbation_mean")
-"""Models whose scores stand beside those of every run."""
-CEILING = "ceiling"
-"""Beside them: what one half of the real cells says of the other, see `half_profiles`."""
 Part = Literal["val", "test"]
 State = Literal["running", "finished", "stopped", "failed", "interrupted"]
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -61,7 +57,7 @@ class RunRecord(BaseModel):
     """What run.json says.
 
     `metrics[part][name][metric]` are means over perturbations, None where no perturbation has the metric; names are
-    this run's model, the baselines and CEILING.
+    this run's model, the floors and the ceiling (`vccapp.references`).
     """
 
     model_config = ConfigDict(frozen=True)

@@ -22,10 +22,11 @@ from vccapp.errors import ResourceError, SpecError, Stopped, VccAppError
 from vccapp.evaluation.scoring.score import summarise
 from vccapp.models.base import Model, make_model
 from vccapp.progress import Progress, part, silent
+from vccapp.references import FLOORS
 from vccapp.settings import Settings
 from vccapp.stats.index import Index, has_index, load_index
 from vccapp.training.fit import Fit, count_ranks, fit_model
-from vccapp.training.record import BASELINES, Part, RunRecord, RunSpec, load_run, run_folder
+from vccapp.training.record import Part, RunRecord, RunSpec, load_run, run_folder
 from vccapp.training.results.own_scores import (
     compute_all_scores,
     compute_own_scores,
@@ -232,4 +233,4 @@ def _write_scores(run: RunRecord, index: Index, tables: dict[Part, dict[str, pd.
     for name, every in tables.items():
         own = every[run.spec.model]
         write_references(run, name, every)
-        write_own_scores(run, index, name, own, baseline=summarise(every[BASELINES[-1]]), seconds=seconds)
+        write_own_scores(run, index, name, own, baseline=summarise(every[FLOORS[-1]]), seconds=seconds)

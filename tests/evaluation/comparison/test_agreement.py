@@ -1,4 +1,4 @@
-"""Contenders, their agreement with the real cells, and the band of a repeated measurement."""
+"""Predictions, their agreement with the real cells, and the band of a repeated measurement."""
 
 from pathlib import Path
 
@@ -9,9 +9,11 @@ from toy import make_counts
 
 from vccapp.data.reading.opening import open_dataset
 from vccapp.data.split import make_split
-from vccapp.evaluation.comparison.agreement import SHARE, compare_contenders, compute_band, compute_correlations
-from vccapp.evaluation.comparison.contender import CEILING, Contender, fit_baseline, half_deltas
+from vccapp.evaluation.comparison.agreement import SHARE, compare_predictions, compute_band, compute_correlations
+from vccapp.evaluation.comparison.prediction import Prediction, fit_baseline
+from vccapp.references import CEILING, FULL_NAMES
 from vccapp.stats.building.build import build_index
+from vccapp.stats.halves import half_deltas
 from vccapp.stats.index import Index, load_index
 
 
@@ -28,13 +30,13 @@ def labels(index: Index) -> list[str]:
     return index.labels[1:]
 
 
-def contender(index: Index, labels: list[str], *, seed: int = 0) -> Contender:
+def make_prediction(index: Index, labels: list[str], *, seed: int = 0) -> Prediction:
     noise = np.random.default_rng(seed).normal(0, 0.1, (len(labels), len(index.genes)))
-    return Contender("key", "mine", "run", tuple(labels), (index.deltas(labels) + noise).astype(np.float32))
+    return Prediction("key", "mine", "run", tuple(labels), (index.deltas(labels) + noise).astype(np.float32))
 
 
-def test_a_contender_keeps_the_order_asked(index: Index, labels: list[str]) -> None:
-    own = contender(index, labels)
+def test_a_prediction_keeps_the_order_asked(index: Index, labels: list[str]) -> None:
+    own = make_prediction(index, labels)
     few = own.only([labels[3], labels[0]])
     assert few.labels == (labels[3], labels[0]) and few.name == "mine"
     assert (few.deltas == own.deltas[[3, 0]]).all()
@@ -55,15 +57,15 @@ def test_halves_are_those_of_the_index(index: Index, labels: list[str]) -> None:
 
 
 def test_frames_of_several_stand_below_each_other(index: Index, labels: list[str]) -> None:
-    both = [contender(index, labels), fit_baseline(index, _split(labels), model="control_mean", labels=labels)]
-    frame = compare_contenders(index, both, perturbations=labels[:2], genes=["GENE3", "GENE1"])
+    both = [make_prediction(index, labels), fit_baseline(index, _split(labels), model="control_mean", labels=labels)]
+    frame = compare_predictions(index, both, perturbations=labels[:2], genes=["GENE3", "GENE1"])
     assert frame["source"].tolist() == ["mine"] * 4 + ["baseline: control mean"] * 4
     assert (frame["predicted_delta"][4:] == 0).all()
     assert frame["real_delta"][:4].tolist() == frame["real_delta"][4:].tolist()
 
 
 def test_correlations_are_means_over_perturbations_with_the_ceiling_last(index: Index, labels: list[str]) -> None:
-    own, flat = contender(index, labels), fit_baseline(index, _split(labels), model="control_mean", labels=labels)
+    own, flat = make_prediction(index, labels), fit_baseline(index, _split(labels), model="control_mean", labels=labels)
     genes = index.genes["gene"].tolist()[:30]
     found = compute_correlations(index, [own, flat], perturbations=labels, genes=genes).set_index("source")
     real, halves = index.deltas(labels)[:, :30], half_deltas(index, labels)
@@ -71,7 +73,8 @@ def test_correlations_are_means_over_perturbations_with_the_ceiling_last(index: 
     ceiling = np.mean([pearsonr(a[:30], b[:30]).statistic for a, b in zip(*halves, strict=True)])
     assert found.loc["mine", "pearson_delta"] == pytest.approx(expected, abs=1e-5)
     assert np.isnan(found.loc["baseline: control mean", "pearson_delta"])
-    assert found.index[-1] == CEILING and found["pearson_delta"].iloc[-1] == pytest.approx(ceiling, abs=1e-5)
+    assert found.index[-1] == FULL_NAMES[CEILING]
+    assert found["pearson_delta"].iloc[-1] == pytest.approx(ceiling, abs=1e-5)
 
 
 class Halves:

@@ -8,8 +8,8 @@ from toy import make_counts
 from vccapp.data.reading.opening import open_dataset
 from vccapp.data.schema import CONTROL
 from vccapp.evaluation.comparison import gene_values
-from vccapp.evaluation.comparison.contender import Contender
 from vccapp.evaluation.comparison.gene_values import compute_gene_means, sample_gene_cells
+from vccapp.evaluation.comparison.prediction import Prediction
 from vccapp.stats.building.build import build_index
 from vccapp.stats.index import Index, load_index
 
@@ -25,12 +25,12 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Index:
 
 
 @pytest.fixture
-def own(index: Index) -> Contender:
+def own(index: Index) -> Prediction:
     labels = index.labels[1:]
-    return Contender("key", "mine", "run", tuple(labels), index.deltas(labels) * np.float32(0.5))
+    return Prediction("key", "mine", "run", tuple(labels), index.deltas(labels) * np.float32(0.5))
 
 
-def test_means_and_intervals_are_those_of_the_cells(index: Index, own: Contender) -> None:
+def test_means_and_intervals_are_those_of_the_cells(index: Index, own: Prediction) -> None:
     label = index.labels[2]
     frame = compute_gene_means(index, [own], perturbation=label, genes=GENES).set_index(["source", "gene"])
     groups = index.cells["perturbation"].to_numpy()
@@ -47,7 +47,9 @@ def test_means_and_intervals_are_those_of_the_cells(index: Index, own: Contender
         assert np.isnan(frame.loc["mine", gene]["low"])
 
 
-def test_predicted_cells_have_the_predicted_mean(index: Index, own: Contender, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_predicted_cells_have_the_predicted_mean(
+    index: Index, own: Prediction, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(gene_values, "MAX_CONTROLS", 50)
     label = index.labels[1]
     values = {gene: index.gene_values(gene) for gene in GENES}
@@ -62,7 +64,7 @@ def test_predicted_cells_have_the_predicted_mean(index: Index, own: Contender, m
         assert np.sort(cells.get_group("real")) == pytest.approx(np.sort(values[gene][(groups == label).to_numpy()]))
 
 
-def test_stored_cells_are_taken_as_they_are(index: Index, own: Contender) -> None:
+def test_stored_cells_are_taken_as_they_are(index: Index, own: Prediction) -> None:
     stored = csr_matrix(np.arange(2 * len(index.genes), dtype=np.float32).reshape(2, -1))
     frame = sample_gene_cells(
         index,

@@ -5,9 +5,11 @@ import pandas as pd
 import pytest
 from toy_index import ToyIndex
 
-from vccapp.evaluation.comparison.contender import CEILING, Contender
+from vccapp.data.significance import FDR
 from vccapp.evaluation.comparison.difference import compare_genes, compare_scores
-from vccapp.evaluation.comparison.overlap import CHANCE, FDR, compute_overlap
+from vccapp.evaluation.comparison.overlap import compute_overlap
+from vccapp.evaluation.comparison.prediction import Prediction
+from vccapp.references import CEILING, CHANCE, FULL_NAMES
 
 GENES = [f"G{i}" for i in range(10)]
 LABELS = ["A", "B", "C"]
@@ -23,8 +25,8 @@ def index() -> ToyIndex:
     return index
 
 
-def of(index: ToyIndex, deltas: np.ndarray, *, name: str = "mine") -> Contender:
-    return Contender(name, name, "run", tuple(LABELS), deltas.astype(np.float32))
+def of(index: ToyIndex, deltas: np.ndarray, *, name: str = "mine") -> Prediction:
+    return Prediction(name, name, "run", tuple(LABELS), deltas.astype(np.float32))
 
 
 def test_overlap_counts_degs_among_the_strongest_predictions(index: ToyIndex) -> None:
@@ -42,7 +44,7 @@ def test_overlap_counts_degs_among_the_strongest_predictions(index: ToyIndex) ->
 
 def test_references_stand_beside(index: ToyIndex) -> None:
     frame = compute_overlap(index, [of(index, index.deltas(LABELS))], labels=LABELS)
-    assert list(dict.fromkeys(frame["source"])) == ["mine", CEILING, CHANCE]
+    assert list(dict.fromkeys(frame["source"])) == ["mine", FULL_NAMES[CEILING], CHANCE]
     chance = frame[frame["source"] == CHANCE].set_index("perturbation")
     assert chance.loc["A", "overlap"] == pytest.approx(3 / 10)
 

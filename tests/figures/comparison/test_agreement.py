@@ -5,14 +5,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vccapp.evaluation.comparison.contender import CEILING
-from vccapp.evaluation.comparison.overlap import CHANCE
 from vccapp.figures import sources
 from vccapp.figures.comparison import agreement as compare
 from vccapp.figures.comparison import genes as compare_genes
 from vccapp.figures.comparison import perturbations as compare_perturbations
 from vccapp.models.base import MODELS
-from vccapp.training.record import BASELINES
+from vccapp.references import CEILING, CHANCE, FLOORS, FULL_NAMES
 
 RNG = np.random.default_rng(0)
 
@@ -62,7 +60,12 @@ def test_the_band_widens_with_the_value() -> None:
 
 
 def test_every_reference_has_a_colour_of_its_own_kind() -> None:
-    names = [f"baseline: {MODELS[name].label.lower()}" for name in BASELINES] + [CEILING, CHANCE, "control", "real"]
+    names = [f"baseline: {MODELS[name].label.lower()}" for name in FLOORS] + [
+        FULL_NAMES[CEILING],
+        CHANCE,
+        "control",
+        "real",
+    ]
     assert set(names) == set(sources.REFERENCES) == set(sources.MARKS)
     beside = ["baseline: control mean", "baseline: perturbation mean", "ceiling: half against half", "chance"]
     assert len({sources.MARKS[name] for name in beside}) == len(beside)

@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 
 from vccapp.evaluation.comparison.compare import COLUMNS, compute_comparison
-from vccapp.evaluation.comparison.contender import CEILING, Contender, half_deltas
+from vccapp.evaluation.comparison.prediction import Prediction
 from vccapp.evaluation.metrics.correlation import correlate
+from vccapp.references import CEILING, FULL_NAMES
+from vccapp.stats.halves import half_deltas
 from vccapp.stats.index import Index
 
 Quantity = Literal["delta", "pseudobulk"]
@@ -18,29 +20,29 @@ LEAST = 30
 SHARE = 0.95
 
 
-def compare_contenders(
-    index: Index, contenders: Sequence[Contender], *, perturbations: Sequence[str], genes: Sequence[str]
+def compare_predictions(
+    index: Index, predictions: Sequence[Prediction], *, perturbations: Sequence[str], genes: Sequence[str]
 ) -> pd.DataFrame:
-    """`compute_comparison` of each contender, one below the other, with its name in the first column, `source`."""
+    """`compute_comparison` of each prediction, one below the other, with its name in the first column, `source`."""
     frames = [
         compute_comparison(index, own.only(perturbations).deltas, perturbations=perturbations, genes=genes).assign(
             source=own.name
         )
-        for own in contenders
+        for own in predictions
     ]
     return pd.concat(frames, ignore_index=True)[["source", *COLUMNS]]
 
 
 def compute_correlations(
-    index: Index, contenders: Sequence[Contender], *, perturbations: Sequence[str], genes: Sequence[str]
+    index: Index, predictions: Sequence[Prediction], *, perturbations: Sequence[str], genes: Sequence[str]
 ) -> pd.DataFrame:
     """source, pearson_delta: over these genes, mean over the perturbations; last the ceiling, half against half."""
     at = [index.gene_position[gene] for gene in genes]
     real = index.deltas(list(perturbations))[:, at]
-    pairs = {own.name: (real, own.only(perturbations).deltas[:, at]) for own in contenders}
+    pairs = {own.name: (real, own.only(perturbations).deltas[:, at]) for own in predictions}
     first, second = half_deltas(index, perturbations)
-    pairs[CEILING] = first[:, at], second[:, at]
-    found = [(name, correlate(*(side.astype(float) for side in pair))) for name, pair in pairs.items()]
+    pairs[FULL_NAMES[CEILING]] = first[:, at], second[:, at]
+    found = [(name, correlate(*(deltas.astype(float) for deltas in pair))) for name, pair in pairs.items()]
     means = [(name, float(r[np.isfinite(r)].mean()) if np.isfinite(r).any() else np.nan) for name, r in found]
     return pd.DataFrame(means, columns=["source", "pearson_delta"])
 

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from vccapp.evaluation.comparison.contender import Contender
+from vccapp.evaluation.comparison.prediction import Prediction
 from vccapp.stats.index import Index
 
 
-def compare_genes(index: Index, first: Contender, second: Contender, *, labels: Sequence[str]) -> pd.DataFrame:
+def compare_genes(index: Index, first: Prediction, second: Prediction, *, labels: Sequence[str]) -> pd.DataFrame:
     """gene, first_error, second_error, difference: mean |predicted - real delta| over `labels` (log1p), all genes.
 
     difference : first minus second; below zero where the first is closer. Largest |difference| first.

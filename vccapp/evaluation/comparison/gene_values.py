@@ -7,20 +7,20 @@ import pandas as pd
 from scipy.sparse import csr_matrix
 
 from vccapp.data.schema import CONTROL
-from vccapp.evaluation.comparison.contender import Contender
+from vccapp.evaluation.comparison.prediction import Prediction
 from vccapp.models.anchor import anchor_cells
+from vccapp.references import CONTROL_CELLS, REAL_CELLS
 from vccapp.stats.index import Index
 
 MAX_CONTROLS = 4000
 """Control cells that stand for all, taken at even steps; predicted cells are made from them."""
 Z = 1.96
-WHO = ("control", "real")
 
 
 def compute_gene_means(
-    index: Index, contenders: Sequence[Contender], *, perturbation: str, genes: Sequence[str]
+    index: Index, predictions: Sequence[Prediction], *, perturbation: str, genes: Sequence[str]
 ) -> pd.DataFrame:
-    """gene, source, mean, low, high (log1p): `control`, `real`, then each contender by name.
+    """gene, source, mean, low, high (log1p): `control`, `real`, then each prediction by name.
 
     low and high bound the 95 % interval of the mean of the cells, from their variance and number; NaN for predictions,
     of which only the mean is known.
@@ -32,9 +32,9 @@ def compute_gene_means(
     errors = Z * np.sqrt(index.array("variance")[rows][:, at] / np.maximum(n_cells - 1, 1)[:, None])
     frames = [
         pd.DataFrame({"gene": genes, "source": who, "mean": mean, "low": mean - error, "high": mean + error})
-        for who, mean, error in zip(WHO, means, errors, strict=True)
+        for who, mean, error in zip((CONTROL_CELLS, REAL_CELLS), means, errors, strict=True)
     ]
-    for own in contenders:
+    for own in predictions:
         predicted = means[0] + own.only([perturbation]).deltas[0][at]
         frames.append(
             pd.DataFrame({"gene": genes, "source": own.name, "mean": predicted, "low": np.nan, "high": np.nan})
@@ -44,18 +44,18 @@ def compute_gene_means(
 
 def sample_gene_cells(
     index: Index,
-    contenders: Sequence[Contender],
+    predictions: Sequence[Prediction],
     values: dict[str, np.ndarray],
     *,
     groups: pd.Series,
     perturbation: str,
     stored: Mapping[str, csr_matrix],
 ) -> pd.DataFrame:
-    """gene, source, value (log1p): cells of `control`, `real` and of each contender, for one perturbation.
+    """gene, source, value (log1p): cells of `control`, `real` and of each prediction, for one perturbation.
 
     values : of each gene, (n_cells,) log1p. groups : (n_cells,) categorical of perturbations. Predicted cells are
     control cells scaled gene by gene until their mean is the predicted one, as a submission makes them; or those
-    `stored` for a contender by its key: (n, n_genes) log1p.
+    `stored` for a prediction by its key: (n, n_genes) log1p.
     """
     codes = groups.cat.codes.to_numpy()
     controls, real = (np.flatnonzero(codes == groups.cat.categories.get_loc(who)) for who in (CONTROL, perturbation))
@@ -63,8 +63,8 @@ def sample_gene_cells(
         controls = controls[np.linspace(0, len(controls) - 1, MAX_CONTROLS).astype(int)]
     genes, at = list(values), [index.gene_position[gene] for gene in values]
     block = np.column_stack([values[gene][controls] for gene in genes])
-    cells = {"control": block, "real": np.column_stack([values[gene][real] for gene in genes])}
-    for own in contenders:
+    cells = {CONTROL_CELLS: block, REAL_CELLS: np.column_stack([values[gene][real] for gene in genes])}
+    for own in predictions:
         if own.key in stored:
             cells[own.name] = stored[own.key][:, at].toarray()
         else:

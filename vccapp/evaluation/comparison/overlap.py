@@ -8,14 +8,14 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from vccapp.evaluation.comparison.contender import CEILING, Contender, half_deltas
+from vccapp.data.significance import FDR
+from vccapp.evaluation.comparison.prediction import Prediction
+from vccapp.references import CEILING, CHANCE, FULL_NAMES
+from vccapp.stats.halves import half_deltas
 from vccapp.stats.index import Index
 
-FDR = 0.05
-CHANCE = "chance"
 
-
-def compute_overlap(index: Index, contenders: Sequence[Contender], *, labels: Sequence[str]) -> pd.DataFrame:
+def compute_overlap(index: Index, predictions: Sequence[Prediction], *, labels: Sequence[str]) -> pd.DataFrame:
     """perturbation, source, n_degs, shared, overlap, same_direction: one row a perturbation and source.
 
     n_degs k : real genes with FDR < 0.05. shared : how many of them are among the k genes of largest |predicted delta|.
@@ -27,7 +27,9 @@ def compute_overlap(index: Index, contenders: Sequence[Contender], *, labels: Se
     real = index.deltas(list(labels))
     n_degs = significant.sum(axis=1)
     n_genes = significant.shape[1]
-    given = {own.name: own.only(labels).deltas for own in contenders} | {CEILING: half_deltas(index, labels)[0]}
+    given = {own.name: own.only(labels).deltas for own in predictions} | {
+        FULL_NAMES[CEILING]: half_deltas(index, labels)[0]
+    }
     frames = []
     for name, deltas in given.items():
         shared = np.zeros(len(labels))

@@ -13,7 +13,9 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from vccapp import references
 from vccapp.evaluation.leaderboard.metric_names import AVERAGE, OVERALL, PANEL_RANKS
+from vccapp.references import NAMES, PERTURBATION_MEAN
 
 COMPARABLE = {
     "dataset": "other data",
@@ -25,7 +27,7 @@ COMPARABLE = {
     "panel": "other perturbations",
 }
 """What rows must share to be compared, and what is said where they do not. `panel` names the set of perturbations."""
-FLOOR, CEILING = "perturbation mean", "ceiling"
+FLOOR, CEILING = NAMES[PERTURBATION_MEAN], NAMES[references.CEILING]
 """What is 0 and 1 when scores are scaled."""
 RUN, MARK, ENTERED = "run", "floor or ceiling", "entered by hand"
 NOT_COMPARABLE = "not comparable: "

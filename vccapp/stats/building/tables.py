@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from vccapp.data.schema import genes_of
+from vccapp.data.significance import FDR
 from vccapp.stats.building.accumulator import LARGEST, LINEAR_SUM, LOG_SUM, SMALLEST, SUM, Accumulator
 from vccapp.stats.hvg import compute_hvg
 from vccapp.stats.index import compute_deg_counts
@@ -46,7 +47,7 @@ def write_tables(folder: Path, genes: np.ndarray, accumulator: Accumulator, cell
             "n_cells": sizes,
             "umis_median": medians["umis"].to_numpy(),
             "genes_median": medians["genes"].to_numpy(),
-            **compute_deg_counts(fdr, lfc, fdr_below=0.05, min_abs_lfc=0.0),
+            **compute_deg_counts(fdr, lfc, fdr_below=FDR, min_abs_lfc=0.0),
             "knockdown": [_residual(label, linear, i, position) for i, label in enumerate(grouping.perturbations)],
             "effect": np.linalg.norm(means - means[0], axis=1),
         }

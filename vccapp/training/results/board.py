@@ -16,6 +16,7 @@ from typing import Any, Self
 import pandas as pd
 
 from vccapp.models.base import MODELS
+from vccapp.references import NAMES, OFFICIAL_BASELINE
 from vccapp.settings import Settings
 from vccapp.training.record import RunRecord, list_runs, load_run
 from vccapp.training.results.scores import Score, list_scores, load_score
@@ -30,8 +31,6 @@ SCORERS = {
 OFFICIAL = ("cell-eval", "cell-eval2")
 PARTS = ("test", "val")
 """The part that models are judged by first."""
-MARKS = {"control_mean": "control mean", "perturbation_mean": "perturbation mean", "ceiling": "ceiling"}
-OFFICIAL_BASELINE = "official baseline"
 WHERE = ["run", "part", "scorer"]
 ENTRY = [
     *("title", "model", "label", "params", "seed", "created", "dataset", "split", "split_key", "version", "settings"),
@@ -121,6 +120,6 @@ def _marks(run: RunRecord, score: Score) -> Iterator[tuple[str, str, float | Non
             yield OFFICIAL_BASELINE, metric, value
     if score.scorer != PSEUDOBULKS:
         return
-    for who, name in MARKS.items():
+    for who, name in NAMES.items():
         for metric, value in run.metrics.get(score.part, {}).get(who, {}).items():
             yield name, metric, value

@@ -13,8 +13,9 @@ from vccapp.data.split import Split
 from vccapp.evaluation.profiles import half_profiles, predicted_profiles, real_profiles
 from vccapp.evaluation.scoring.score import compute_metrics, summarise
 from vccapp.models.base import make_model
+from vccapp.references import CEILING, FLOORS
 from vccapp.stats.index import Index
-from vccapp.training.record import BASELINES, CEILING, Part, RunRecord
+from vccapp.training.record import Part, RunRecord
 from vccapp.training.results.scores import Score, write_score
 
 REFERENCES = "references-{part}.parquet"
@@ -77,7 +78,7 @@ def compute_reference_scores(
 ) -> Iterator[tuple[str, pd.DataFrame]]:
     """Name and scores of the baselines other than `model`, and of CEILING."""
     real = real_profiles(index, labels)
-    for name in BASELINES:
+    for name in FLOORS:
         if name != model:
             predicted = make_model(name).fit(index, split).predict(labels)
             yield name, compute_metrics(real, predicted_profiles(index, predicted, labels))

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import streamlit as st
 
 from vccapp.data.workspace import Record
-from vccapp.evaluation.comparison.contender import Contender
+from vccapp.evaluation.comparison.prediction import Prediction
 from vccapp.models.base import MODELS
+from vccapp.references import FLOORS
 from vccapp.stats.index import Index
 from vccapp.training import RunRecord
-from vccapp.training.record import BASELINES
 from vccapp.ui.comparison.comparison import Comparison, first_choice, load_baseline
 from vccapp.ui.comparison.gene_choice import choose_genes
 from vccapp.ui.kit.runs import load_runs, run_label
@@ -55,12 +55,12 @@ def choose_comparison(record: Record, index: Index) -> Comparison:
     if not chosen:
         st.info("Choose at least one run.")
         st.stop()
-    runs = make_contenders([known[run_id] for run_id in chosen], part=part)
+    runs = make_predictions([known[run_id] for run_id in chosen], part=part)
     labels = runs[0].labels
     if not labels:
         st.info(f"The chosen runs have no perturbation in common in the {PARTS[part]} part of their splits.")
         st.stop()
-    baselines = tuple(load_baseline(index, runs[0].key, name, labels) for name in BASELINES)
+    baselines = tuple(load_baseline(index, runs[0].key, name, labels) for name in FLOORS)
     everyone = {own.key: own for own in (*runs, *baselines)}
     shown = right.selectbox(
         "In detail",
@@ -99,16 +99,16 @@ def choose_comparison(record: Record, index: Index) -> Comparison:
     )
 
 
-def make_contenders(runs: Sequence[RunRecord], *, part: str) -> tuple[Contender, ...]:
+def make_predictions(runs: Sequence[RunRecord], *, part: str) -> tuple[Prediction, ...]:
     """The predictions of runs for the perturbations that all of them have in a part, by short and different names."""
     found = [run.prediction(part) for run in runs]
     common = set(found[0][0]).intersection(*(labels for labels, _ in found))
     labels = [label for label in found[0][0] if label in common]
-    contenders = [
-        Contender(run.id, name, "run", tuple(own), deltas)
+    predictions = [
+        Prediction(run.id, name, "run", tuple(own), deltas)
         for run, name, (own, deltas) in zip(runs, name_runs(runs), found, strict=True)
     ]
-    return tuple(own if own.labels == tuple(labels) else own.only(labels) for own in contenders)
+    return tuple(own if own.labels == tuple(labels) else own.only(labels) for own in predictions)
 
 
 def name_runs(runs: Sequence[RunRecord]) -> list[str]:

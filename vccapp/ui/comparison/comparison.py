@@ -15,12 +15,13 @@ from scipy.sparse import csr_matrix
 
 from vccapp.errors import SpecError
 from vccapp.evaluation.comparison.confusion import Confusion, Distance, compute_confusion
-from vccapp.evaluation.comparison.contender import CEILING, Contender, fit_baseline
 from vccapp.evaluation.comparison.diagnostics import Finding, compute_diagnostics
 from vccapp.evaluation.comparison.overlap import compute_overlap
+from vccapp.evaluation.comparison.prediction import Prediction, fit_baseline
 from vccapp.evaluation.profiles import half_profiles, predicted_profiles, real_profiles
 from vccapp.evaluation.scoring.score import compute_metrics
 from vccapp.models.base import MODELS, load_model
+from vccapp.references import CEILING, FULL_NAMES
 from vccapp.stats.index import Index
 from vccapp.training import RunRecord
 from vccapp.training.results.own_scores import REFERENCES, load_references
@@ -36,25 +37,25 @@ MAX_CELLS = 500
 class Comparison:
     """What is compared. labels: the perturbations that all runs predict; perturbations: those looked at closely.
 
-    records : by id; runs, baselines : contenders; shown : the one that is looked at where there is room for one
+    records : by id; runs, baselines : predictions; shown : the one that is looked at where there is room for one
     """
 
     index: Index
     part: str
     records: Mapping[str, RunRecord]
     labels: tuple[str, ...]
-    runs: tuple[Contender, ...]
-    baselines: tuple[Contender, ...]
-    shown: Contender
+    runs: tuple[Prediction, ...]
+    baselines: tuple[Prediction, ...]
+    shown: Prediction
     perturbations: tuple[str, ...]
     genes: tuple[str, ...]
 
     @property
-    def everyone(self) -> tuple[Contender, ...]:
+    def everyone(self) -> tuple[Prediction, ...]:
         return self.runs + self.baselines
 
     @property
-    def floor(self) -> Contender:
+    def floor(self) -> Prediction:
         """The baseline that stands beside what is shown: the mean over the training perturbations."""
         return self.baselines[-1]
 
@@ -73,13 +74,13 @@ def first_choice(key: str, options: Sequence[str], default: list[str]) -> list[s
     return default
 
 
-def load_baseline(index: Index, run_id: str, model: str, labels: tuple[str, ...]) -> Contender:
+def load_baseline(index: Index, run_id: str, model: str, labels: tuple[str, ...]) -> Prediction:
     """What a baseline fitted on the training part of a run's split predicts."""
     return _baseline(index.folder, _changed(index), run_id, labels, model)
 
 
-def load_scores_of(comparison: Comparison, own: Contender) -> pd.DataFrame:
-    """perturbation, n_degs and every metric that needs no predicted cells, of one contender."""
+def load_scores_of(comparison: Comparison, own: Prediction) -> pd.DataFrame:
+    """perturbation, n_degs and every metric that needs no predicted cells, of one prediction."""
     stored = _load_beside(comparison, own.key)
     return stored if stored is not None else _scores(*comparison.at, own.key, tuple(score_names()), own)
 
@@ -88,11 +89,11 @@ def load_metric(comparison: Comparison, metric: str) -> pd.DataFrame:
     """source, kind, perturbation, n_degs and one metric: of the runs, the baselines and the ceiling."""
     frames = []
     for own in (*comparison.everyone, None):
-        key = own.key if own else "ceiling"
+        key = own.key if own else CEILING
         stored = _load_beside(comparison, key)
         known = stored is not None and metric in stored
         scores = stored if known else _scores(*comparison.at, key, (metric,), own)
-        name, kind = (own.name, own.kind) if own else (CEILING, "ceiling")
+        name, kind = (own.name, own.kind) if own else (FULL_NAMES[CEILING], CEILING)
         frames.append(scores[["perturbation", "n_degs", metric]].assign(source=name, kind=kind))
     return pd.concat(frames, ignore_index=True)
 
@@ -106,11 +107,11 @@ def load_means(comparison: Comparison) -> pd.DataFrame:
         rows.append({"source": own.name} | _stored_means(comparison, run, run.spec.model))
     for own in comparison.baselines:
         rows.append({"source": own.name} | _stored_means(comparison, first, own.key))
-    rows.append({"source": CEILING} | _stored_means(comparison, first, "ceiling"))
+    rows.append({"source": FULL_NAMES[CEILING]} | _stored_means(comparison, first, CEILING))
     return pd.DataFrame(rows, columns=["source", *score_names()])
 
 
-def load_stored(comparison: Comparison, own: Contender, scorer: ScorerName) -> pd.DataFrame | None:
+def load_stored(comparison: Comparison, own: Prediction, scorer: ScorerName) -> pd.DataFrame | None:
     """The stored scores of a run's perturbations; None where there are none, or of others than are compared."""
     run = comparison.records.get(own.key)
     if run is None:
@@ -120,22 +121,22 @@ def load_stored(comparison: Comparison, own: Contender, scorer: ScorerName) -> p
     return table if table is not None and set(table["perturbation"]) == set(comparison.labels) else None
 
 
-def load_confusion(comparison: Comparison, own: Contender, distance: Distance) -> Confusion:
+def load_confusion(comparison: Comparison, own: Prediction, distance: Distance) -> Confusion:
     """Who is mistaken for whom."""
     return _confusion(*comparison.at, own.key, distance, own)
 
 
 def load_overlap(comparison: Comparison) -> pd.DataFrame:
-    """DEGs found by each contender."""
+    """DEGs found by each prediction."""
     return _overlap(*comparison.at, tuple(own.key for own in comparison.everyone), comparison.everyone)
 
 
-def load_findings(comparison: Comparison, own: Contender) -> list[Finding]:
+def load_findings(comparison: Comparison, own: Prediction) -> list[Finding]:
     """What is wrong with a prediction, the worst first."""
     return _findings(*comparison.at, own.key, own)
 
 
-def load_own_cells(comparison: Comparison, own: Contender, label: str) -> csr_matrix | None:
+def load_own_cells(comparison: Comparison, own: Prediction, label: str) -> csr_matrix | None:
     """Some of the cells of a perturbation that are stored with a run; None where they are made from the controls."""
     run = comparison.records.get(own.key)
     return _cells(run.folder, label) if run is not None and not MODELS[run.spec.model].trainable else None
@@ -163,7 +164,7 @@ def _changed(index: Index) -> float:
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _baseline(folder: Path, changed: float, run_id: str, labels: tuple[str, ...], model: str) -> Contender:
+def _baseline(folder: Path, changed: float, run_id: str, labels: tuple[str, ...], model: str) -> Prediction:
     from vccapp.training import load_run
 
     split = load_run(run_id, current_settings()).split
@@ -178,9 +179,9 @@ def _scores(
     labels: tuple[str, ...],
     key: str,
     names: tuple[str, ...],
-    _own: Contender | None,
+    _own: Prediction | None,
 ) -> pd.DataFrame:
-    """Scores of a contender, of the ceiling where it is None. first, key : which it is."""
+    """Scores of a prediction, of the ceiling where it is None. first, key : which it is."""
     index = load_index(folder)
     if _own is None:
         return compute_metrics(*half_profiles(index, labels), names)
@@ -189,7 +190,7 @@ def _scores(
 
 @st.cache_resource(max_entries=24, show_spinner="Measuring distances")
 def _confusion(
-    folder: Path, changed: float, first: str, labels: tuple[str, ...], key: str, distance: Distance, _own: Contender
+    folder: Path, changed: float, first: str, labels: tuple[str, ...], key: str, distance: Distance, _own: Prediction
 ) -> Confusion:
     index = load_index(folder)
     return compute_confusion(
@@ -204,14 +205,14 @@ def _overlap(
     first: str,
     labels: tuple[str, ...],
     keys: tuple[str, ...],
-    _everyone: tuple[Contender, ...],
+    _everyone: tuple[Prediction, ...],
 ) -> pd.DataFrame:
     return compute_overlap(load_index(folder), _everyone, labels=labels)
 
 
 @st.cache_resource(max_entries=24, show_spinner=False)
 def _findings(
-    folder: Path, changed: float, first: str, labels: tuple[str, ...], key: str, _own: Contender
+    folder: Path, changed: float, first: str, labels: tuple[str, ...], key: str, _own: Prediction
 ) -> list[Finding]:
     return compute_diagnostics(load_index(folder), labels, _own.deltas)
 

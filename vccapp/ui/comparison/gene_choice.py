@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from vccapp.data.gene_sets import find_genes, keep_gmt, list_gmt, read_gmt
-from vccapp.evaluation.profiles import SIGNIFICANT
+from vccapp.data.significance import FDR
 from vccapp.stats.index import Index
 from vccapp.ui.kit.frame import errors_told
 from vccapp.ui.kit.loaders import current_settings
@@ -70,7 +70,7 @@ def _clearest(index: Index, perturbations: list[str]) -> list[str]:
     """Significant in one of the perturbations at least, by their smallest p."""
     rows = index.rows(perturbations)
     p = np.nan_to_num(index.array("de/p_value")[rows].min(axis=0), nan=1.0)
-    significant = (index.array("de/fdr")[rows] < SIGNIFICANT).any(axis=0)
+    significant = (index.array("de/fdr")[rows] < np.float32(FDR)).any(axis=0)
     ranked = np.argsort(p, kind="stable")
     return index.genes["gene"].to_numpy()[ranked[significant[ranked]]][: _number(index)].tolist()
 

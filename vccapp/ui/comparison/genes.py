@@ -3,7 +3,7 @@
 import numpy as np
 import streamlit as st
 
-from vccapp.evaluation.comparison.agreement import compare_contenders, compute_band, compute_correlations
+from vccapp.evaluation.comparison.agreement import compare_predictions, compute_band, compute_correlations
 from vccapp.evaluation.comparison.gene_values import compute_gene_means, sample_gene_cells
 from vccapp.figures.comparison import agreement as figures
 from vccapp.figures.comparison import genes as compare_genes
@@ -35,7 +35,7 @@ def show_agreement(chosen: Comparison) -> None:
     )
     which = {"perturbations": list(chosen.perturbations), "genes": list(chosen.genes)}
     beside = [*chosen.runs, chosen.floor]
-    frame = compare_contenders(chosen.index, beside, **which)
+    frame = compare_predictions(chosen.index, beside, **which)
     r = compute_correlations(chosen.index, beside, **which).set_index("source")["pearson_delta"]
     band = compute_band(chosen.index, which["perturbations"], quantity=quantity)
     x, y, unit = AXES[quantity]
@@ -131,7 +131,7 @@ def show_heat_map(chosen: Comparison) -> None:
     order = order_alike(correlate(real.T))
     genes = [genes[i] for i in order]
     predicted = chosen.shown.only(labels).deltas[:, at][:, order]
-    frame = compare_contenders(chosen.index, [chosen.shown], perturbations=labels, genes=genes)
+    frame = compare_predictions(chosen.index, [chosen.shown], perturbations=labels, genes=genes)
     show_chart(
         compare_genes.heat_map(real[:, order], predicted, labels=labels, genes=genes, name=chosen.shown.name),
         key="cmp_heat_map",

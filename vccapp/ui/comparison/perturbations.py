@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from vccapp.evaluation.comparison.agreement import compare_contenders
-from vccapp.evaluation.comparison.contender import CEILING
+from vccapp.data.significance import FDR
+from vccapp.evaluation.comparison.agreement import compare_predictions
 from vccapp.evaluation.comparison.difference import compare_genes, compare_scores
-from vccapp.evaluation.comparison.overlap import FDR
 from vccapp.evaluation.metrics import METRICS
 from vccapp.figures.comparison import agreement as figures
 from vccapp.figures.comparison import perturbations as panels
+from vccapp.references import CEILING, FULL_NAMES
 from vccapp.ui.comparison.comparison import (
     Comparison,
     load_confusion,
@@ -65,7 +65,7 @@ def show_scores(chosen: Comparison) -> None:
     table = load_scores_of(chosen, chosen.shown).set_index("perturbation").loc[own["perturbation"]].reset_index()
     known = scores.set_index("perturbation")
     table.insert(2, f"{metric} baseline", _of(known, chosen.floor.name, metric, table["perturbation"]))
-    table.insert(3, f"{metric} ceiling", _of(known, CEILING, metric, table["perturbation"]))
+    table.insert(3, f"{metric} ceiling", _of(known, FULL_NAMES[CEILING], metric, table["perturbation"]))
     show_table(table, key="cmp_scores", text=f"All metrics of {chosen.shown.name} by perturbation", name="scores_all")
 
 
@@ -89,7 +89,7 @@ def _show_gallery(chosen: Comparison, ranked: pd.DataFrame, *, metric: str) -> N
     for label, value in zip(ends["perturbation"], ends[metric], strict=True):
         strongest = np.argsort(-np.abs(chosen.index.delta(label)), kind="stable")[:PANEL_GENES]
         genes = chosen.index.genes["gene"].to_numpy()[strongest].tolist()
-        frame = compare_contenders(chosen.index, [chosen.shown], perturbations=[label], genes=genes)
+        frame = compare_predictions(chosen.index, [chosen.shown], perturbations=[label], genes=genes)
         frames.append(frame.assign(panel=f"{label}  {value:.3g}"))
     both = pd.concat(frames, ignore_index=True)
     show_chart(

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from vccapp.data.significance import FDR
 from vccapp.evaluation.leaderboard.metric_names import AVERAGE, find_metric, label_metric
 
 BESIDE = ("baseline", "ceiling")
@@ -34,7 +35,7 @@ _NUMBERS = {
     "p_value": ("p", "scientific", "Wilcoxon rank-sum, two-sided"),
     "fdr": ("FDR", "scientific", "Benjamini-Hochberg over the genes of one perturbation"),
     "log2_fold_change": ("log2 fold change", "%.3f", "Of geometric means, as in the 2025 scorer"),
-    "n_degs": ("DEGs", "localized", "Real DEGs at FDR < 0.05"),
+    "n_degs": ("DEGs", "localized", f"Real DEGs at FDR < {FDR:g}"),
     "highly_variable": ("Highly variable", "", "Among the 2,000 genes with the highest normalised dispersion"),
     "means": ("HVG mean", "%.4f", "log1p of the mean of depth-normalised values"),
     "dispersions": ("Dispersion", "%.3f", "Logarithm of variance over mean of depth-normalised values"),

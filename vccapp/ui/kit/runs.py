@@ -6,8 +6,8 @@ import streamlit as st
 from vccapp.data.workspace import Record
 from vccapp.evaluation.metrics import METRICS
 from vccapp.models.base import MODELS
+from vccapp.references import CEILING, FULL_NAMES
 from vccapp.training import RunRecord, list_runs
-from vccapp.training.record import CEILING
 from vccapp.ui.kit.loaders import current_settings
 
 OWN = "this run"
@@ -63,4 +63,4 @@ def score_table(run: RunRecord, *, part: str) -> pd.DataFrame:
 
 
 def _label(name: str) -> str:
-    return "Noise ceiling (half against half)" if name == CEILING else MODELS[name].label
+    return FULL_NAMES[CEILING].capitalize() if name == CEILING else MODELS[name].label

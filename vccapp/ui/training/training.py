@@ -11,10 +11,10 @@ from vccapp.evaluation.metrics import METRICS
 from vccapp.figures.training import curve_of, thin_curve
 from vccapp.losses.expression import describe_losses
 from vccapp.models.base import MODELS, make_model
+from vccapp.references import NAMES
 from vccapp.stats.index import Index
 from vccapp.training import RunRecord, load_run
 from vccapp.training.metrics_log import read_metrics
-from vccapp.training.record import CEILING
 from vccapp.training.validation import PREFIX
 from vccapp.ui.kit.forms import field_label
 from vccapp.ui.kit.jobs import REFRESH_SECONDS, begin_job
@@ -128,9 +128,7 @@ def show_curve(curve: pd.DataFrame, references: pd.DataFrame, *, label: str, not
 def _references(run: RunRecord, metric: str) -> pd.DataFrame:
     """name, value of the baselines and the ceiling on the validation part, where they have the metric."""
     scores = {who: found.get(metric) for who, found in run.metrics.get("val", {}).items() if who != run.spec.model}
-    rows = [
-        ("ceiling" if who == CEILING else MODELS[who].label.lower(), v) for who, v in scores.items() if v is not None
-    ]
+    rows = [(NAMES.get(who) or MODELS[who].label.lower(), v) for who, v in scores.items() if v is not None]
     return pd.DataFrame(rows, columns=["name", "value"])
 
 
