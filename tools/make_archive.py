@@ -4,7 +4,7 @@
 
 OUT is replaced. Everything is made by the command line of the version in FOLDER (default: this one) from a few hundred
 simulated cells. OUT/home and OUT/checkpoints are a workspace and its runs, OUT/data what they were made from; the
-folder they were made in is called @ARCHIVE@ wherever a file names it, see `tests/archived.py`.
+folder they were made in is called @ARCHIVE@ wherever a file names it, see `tests/support/archived.py`.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "tests" / "support"))
 
 from archived import PLACE, move_paths  # noqa: E402
 
@@ -49,9 +49,10 @@ RUNS: dict[str, tuple[str, ...]] = {
 """Title of a finished run -> model and its parameters."""
 UNFINISHED = ("scouter", "steps=3000", *SCOUTER)
 SHRINK = """
-from vccapp.neural import state_embedding_spec, state_shape
-state_shape.PRESETS["xs"] |= {"width": 8, "inner": 8, "n_heads": 2, "head_width": 4}
-state_embedding_spec.SIZES["xs"] = state_embedding_spec.Size(8, 8, 1, 2, 4, 12, 8)
+from vccapp.neural.state import shape
+from vccapp.neural.state_embedding import spec
+shape.PRESETS["xs"] |= {"width": 8, "inner": 8, "n_heads": 2, "head_width": 4}
+spec.SIZES["xs"] = spec.Size(8, 8, 1, 2, 4, 12, 8)
 """
 """Networks smaller than the smallest preset, in every process of the app."""
 

@@ -12,7 +12,9 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-ARCHIVES = Path(__file__).parent / "archives"
+from places import TESTS
+
+ARCHIVES = TESTS / "archives"
 PLACE = "@ARCHIVE@"
 TEXT = (".json", ".jsonl", ".toml", ".txt")
 
