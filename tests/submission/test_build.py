@@ -312,7 +312,7 @@ def test_full_disk_is_said_before_anything_is_written(toy, settings, monkeypatch
     import shutil
 
     monkeypatch.setattr("shutil.disk_usage", lambda folder: shutil._ntuple_diskusage(10, 0, 10))
-    with pytest.raises(ResourceError, match="build the submission 'mine'"):
+    with pytest.raises(ResourceError, match="Building the submission 'mine'"):
         build_toy(toy, settings)
     assert list((settings.submissions / "mine").iterdir()) == []
 

@@ -130,9 +130,9 @@ def test_nothing_is_left_when_stopped(h5ad, vcc, tmp_path):
 
 def test_full_disk_is_said_before(h5ad, vcc, tmp_path, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda folder: shutil._ntuple_diskusage(10, 0, 10))
-    with pytest.raises(ResourceError, match="0.0 GB free"):
+    with pytest.raises(ResourceError, match="Packaging .* 10 B are free"):
         write_vcc(h5ad, tmp_path / "x.vcc", CHALLENGE)
-    with pytest.raises(ResourceError, match="unpack"):
+    with pytest.raises(ResourceError, match="Unpacking"):
         unpack_vcc(vcc.path, tmp_path / "x.h5ad", CHALLENGE)
     assert list(tmp_path.iterdir()) == []
 

@@ -23,12 +23,13 @@ from scipy.sparse import csr_matrix
 
 import vccapp
 from vccapp.data.atomic import write_folder
+from vccapp.data.resources import PROGRAM_BYTES
 from vccapp.data.schema import CONTROL, genes_of
 from vccapp.data.split import Split
 from vccapp.errors import DataError
 from vccapp.models.anchor import anchor_cells
 from vccapp.models.saving import ARRAYS, MODEL, RECORD, ModelState, read_model, write_model
-from vccapp.neural.fitting.estimate import PROGRAM_BYTES, Estimate
+from vccapp.neural.fitting.estimate import Estimate
 from vccapp.neural.fitting.fitting import Fitting
 from vccapp.records import undamaged
 from vccapp.registry import Registry, make_spec

@@ -17,16 +17,16 @@ from scipy.sparse import csr_matrix
 from vccapp.data.h5ad import CsrWriter
 from vccapp.data.reading.matrix import open_rows
 from vccapp.data.reading.predicted import Predicted, open_predicted
+from vccapp.data.resources import VALUE_BYTES, require_disk
 from vccapp.data.schema import CONTROL, Columns
 from vccapp.data.split import Split
-from vccapp.errors import DataError, ResourceError, SpecError
+from vccapp.errors import DataError, SpecError
 from vccapp.models.base import MODELS, Fitting, Model, ModelSpec
 from vccapp.models.saving import ModelState
 from vccapp.stats.index import Index
 from vccapp.stats.normalise import compute_scaling, log_rows
 
 CELLS = "cells.h5ad"
-VALUE_BYTES = 16  # float32 value and int32 column, in the temporary file and in the run
 
 
 class ImportedSpec(ModelSpec):
@@ -78,7 +78,7 @@ class Imported(Model):
         self.present, self.notes = predicted.present, predicted.notes
         self.scaling = np.zeros(predicted.n_cells, np.float32)
         sums = np.zeros((len(self.labels), predicted.n_genes))
-        free = shutil.disk_usage(self._scratch.name).free
+        n_values = 0
         with CsrWriter(self._cells, genes=self.genes.tolist(), pert_col="target_gene") as writer:
             for start, block in predicted.iter_cells():
                 rows = slice(start, start + block.shape[0])
@@ -86,13 +86,13 @@ class Imported(Model):
                     totals = np.asarray(block.sum(axis=1, dtype=np.float64)).ravel()
                     self.scaling[rows] = compute_scaling(totals, index.meta["target_sum"])
                     block = log_rows(block, self.scaling[rows])
-                free -= VALUE_BYTES * block.nnz
-                if free < 0:
-                    raise ResourceError(
-                        "disk",
-                        f"The disk of {self._scratch.name} is too full for the cells of {predicted.path.name}",
-                        fix="free some space, or set VCCAPP_CHECKPOINTS to a larger disk",
-                    )
+                n_values += block.nnz
+                require_disk(
+                    Path(self._scratch.name),
+                    VALUE_BYTES * (n_values + block.nnz),
+                    purpose=f"The rest of the cells of {predicted.path.name}",
+                    fix="free some space, or set VCCAPP_CHECKPOINTS to a larger disk",
+                )
                 _add_sums(sums, block, codes[rows])
                 writer.append(block, CONTROL)
                 done = (start + block.shape[0]) / predicted.n_cells

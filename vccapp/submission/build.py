@@ -19,6 +19,7 @@ from typing import Any
 from vccapp.challenges.base import CHALLENGES, Challenge
 from vccapp.data.atomic import write_file, write_json
 from vccapp.data.reading.dataset import Dataset
+from vccapp.data.resources import require_disk
 from vccapp.models.base import Model, load_model
 from vccapp.progress import Progress, part, silent
 from vccapp.settings import Settings
@@ -26,7 +27,7 @@ from vccapp.stats.index import Index, load_index
 from vccapp.submission.check import CheckResult, refuse, run_checks
 from vccapp.submission.gene_list import read_gene_list
 from vccapp.submission.generate import generate
-from vccapp.submission.package import Package, check_disk, unpack_vcc, write_vcc
+from vccapp.submission.package import Package, unpack_vcc, write_vcc
 from vccapp.submission.plan import Plan, plan_path, write_plan
 
 REPORTED = ("vccapp", "numpy", "scipy", "h5py", "anndata", "zstandard")
@@ -69,7 +70,7 @@ def build_from(
     folder = plan_path(plan.id, settings).parent
     h5ad, vcc = folder / "pred.h5ad", folder / f"{plan.id}.vcc"
     folder.mkdir(parents=True, exist_ok=True)
-    check_disk(folder, plan.estimate.disk_bytes, f"build the submission '{plan.id}'")
+    require_disk(folder, plan.estimate.disk_bytes, purpose=f"Building the submission '{plan.id}'")
     write_plan(plan, settings)
     with write_file(h5ad) as beside:
         generate(plan, dataset, index, model, beside, progress=part(progress, 0.0, 0.6))

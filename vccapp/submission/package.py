@@ -6,7 +6,6 @@ memory stays below 0.3 GB at any size. Headers carry no user, group or time: the
 
 import hashlib
 import os
-import shutil
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +16,8 @@ from pydantic import BaseModel, ConfigDict
 
 from vccapp.challenges.base import Challenge
 from vccapp.data.atomic import write_file
-from vccapp.errors import CheckError, ResourceError
+from vccapp.data.resources import require_disk
+from vccapp.errors import CheckError
 from vccapp.progress import Progress, part, silent
 
 LEVEL = 3
@@ -46,7 +46,7 @@ def write_vcc(h5ad: Path, out: Path, challenge: Challenge, *, progress: Progress
     """
     size = h5ad.stat().st_size
     out.parent.mkdir(parents=True, exist_ok=True)
-    check_disk(out.parent, size, f"package {h5ad.name}")
+    require_disk(out.parent, size, purpose=f"Packaging {h5ad.name}")
     with write_file(out) as beside:
         with beside.open("wb+") as archive:
             sha256 = _write_members(h5ad, archive, challenge, progress=part(progress, 0.0, 0.7))
@@ -74,17 +74,6 @@ def unpack_vcc(path: Path, out_h5ad: Path, challenge: Challenge, *, progress: Pr
         for block in _read_h5ad(path, challenge, progress=progress, folder=out_h5ad.parent):
             out.write(block)
     return out_h5ad
-
-
-def check_disk(folder: Path, needed: int, purpose: str) -> None:
-    """Raise ResourceError when `folder` has less than `needed` bytes free."""
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise ResourceError(
-            "disk",
-            f"The disk of {folder} has {free / 1e9:.1f} GB free",
-            fix=f"to {purpose} takes {needed / 1e9:.1f} GB. Free some",
-        )
 
 
 def _write_members(h5ad: Path, archive: BinaryIO, challenge: Challenge, *, progress: Progress) -> str:
@@ -183,7 +172,7 @@ def _read_frame(frame: BinaryIO, path: Path, *, progress: Progress, folder: Path
     size, done = zstandard.frame_content_size(frame.read(64)), 0
     frame.seek(0)
     if size >= 0 and folder is not None:
-        check_disk(folder, size, f"unpack {path.name}")
+        require_disk(folder, size, purpose=f"Unpacking {path.name}")
     with zstandard.ZstdDecompressor().stream_reader(frame) as source:
         while block := source.read(BLOCK):
             yield block

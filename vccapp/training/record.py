@@ -17,7 +17,6 @@ The folder is visible while the run trains; run.json tells its state. A run that
 lock was killed, and is read as `interrupted`.
 """
 
-import fcntl
 import logging
 import re
 import secrets
@@ -29,6 +28,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vccapp.data.atomic import read_json
+from vccapp.data.lock import is_locked
 from vccapp.data.split import Split
 from vccapp.errors import DataError, SpecError, VccAppError
 from vccapp.settings import Settings
@@ -114,7 +114,7 @@ def load_run(run_id: str, settings: Settings) -> RunRecord:
             "run_unreadable",
             f"{folder / 'run.json'} is not a run of this version of the app ({where}: {first['msg'].lower()})",
         ) from None
-    interrupted = record.state == "running" and not _is_locked(folder)
+    interrupted = record.state == "running" and not is_locked(folder / "lock")
     if interrupted:  # it may have ended between the two looks
         record = RunRecord.model_validate(read_json(folder / "run.json"))
         interrupted = record.state == "running"
@@ -140,15 +140,3 @@ def run_folder(run_id: str, settings: Settings) -> Path:
             fix="it is made of letters, digits, '_', '-' and '.'",
         )
     return settings.checkpoints / run_id
-
-
-def _is_locked(folder: Path) -> bool:
-    """Whether a process holds the run's lock."""
-    try:
-        with (folder / "lock").open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except FileNotFoundError:
-        return False
-    return False

@@ -1,7 +1,6 @@
 """Training a run: fit, save, predict, score. What a run is stands in `vccapp.training.record`."""
 
 import contextlib
-import fcntl
 import json
 import logging
 import shutil
@@ -16,6 +15,7 @@ import pandas as pd
 
 import vccapp
 from vccapp.data.atomic import write_folder, write_json
+from vccapp.data.lock import hold_lock
 from vccapp.data.schema import CONTROL
 from vccapp.data.split import Split, check_split, load_split
 from vccapp.errors import ResourceError, SpecError, Stopped, VccAppError
@@ -153,19 +153,10 @@ def _work(record: RunRecord, folder: Path, index: Index, model: Model, settings:
     progress(1.0, f"Run {record.id} is finished")
 
 
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _locked(folder: Path) -> contextlib.AbstractContextManager[None]:
     """Hold the run's lock. Raises SpecError when another process does."""
-    with (folder / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise SpecError(
-                "run_busy",
-                f"The run {folder.name} is being trained by another process",
-                fix="wait for its end or stop it",
-            ) from None
-        yield
+    problem = f"The run {folder.name} is being trained by another process"
+    return hold_lock(folder / "lock", busy=SpecError("run_busy", problem, fix="wait for its end or stop it"))
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -76,10 +77,10 @@ def test_the_copy_serves_every_pass_and_goes(tmp_path: Path, monkeypatch: pytest
 def test_no_room_for_the_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(csc_module, "BUCKET_VALUES", 50)
     rows = write(tmp_path / "x.h5ad", make_matrix(40, 15, 0.5, 0))
-    usage = type("Usage", (), {"free": 100})
-    monkeypatch.setattr(csc_module.shutil, "disk_usage", lambda folder: usage)
-    with pytest.raises(ResourceError, match=r"x\.h5ad is stored by gene .* TMPDIR"):
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: shutil._ntuple_diskusage(200, 100, 100))
+    with pytest.raises(ResourceError) as caught:
         next(rows.iter_rows(100))
+    assert (caught.value.code, caught.value.found) == ("disk", 100) and "TMPDIR" in caught.value.fix
 
 
 def test_damaged_indices_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

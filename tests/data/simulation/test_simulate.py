@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -278,7 +279,7 @@ def test_nothing_is_written_when_it_is_refused_or_stopped(tmp_path: Path, monkey
         simulate(SMALL, tmp_path / "cells.h5ad", progress=stop)
     with pytest.raises(SpecError, match=r"end its name in \.h5ad"):
         simulate(SMALL, tmp_path / "cells.csv")
-    monkeypatch.setattr(module.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1000})())
+    monkeypatch.setattr("shutil.disk_usage", lambda path: shutil._ntuple_diskusage(2000, 1000, 1000))
     with pytest.raises(ResourceError, match="take fewer cells"):
         simulate(SMALL, tmp_path / "cells.h5ad")
     assert list(tmp_path.iterdir()) == []

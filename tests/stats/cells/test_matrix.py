@@ -1,5 +1,6 @@
 """The cell-major matrix: the values are those of the data file, wherever they are kept."""
 
+import shutil
 from pathlib import Path
 
 import anndata as ad
@@ -78,8 +79,8 @@ def test_log1p_input_passes_unchanged(counts: ad.AnnData, logs: np.ndarray, tmp_
 
 
 def test_a_full_disk_is_told(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cell_matrix.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10}))
-    with pytest.raises(ResourceError, match="0.0 GB on the disk"):
+    monkeypatch.setattr("shutil.disk_usage", lambda _: shutil._ntuple_diskusage(20, 10, 10))
+    with pytest.raises(ResourceError, match="31 genes needs .* 10 B are free"):
         open_cell_matrix(index, np.arange(31), memory_bytes=0)
 
 

@@ -8,7 +8,6 @@ and half a gigabyte of memory (benchmarks/read.py). Later passes of the same rea
 """
 
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ from vccapp.data.reading.rows import (
     in_order,
     read_compressed,
 )
-from vccapp.errors import ResourceError
+from vccapp.data.resources import require_disk
 
 BUCKET_VALUES = 2**23
 BUCKET_CELLS = 2**16
@@ -111,15 +110,12 @@ class CscRows(Rows):
     def _sort_into_buckets(self) -> "Buckets":
         from vccapp.data.reading.kernels import scatter
 
-        folder = tempfile.gettempdir()
-        size, free = self.n_values * self.record.itemsize, shutil.disk_usage(folder).free
-        if size > free:
-            raise ResourceError(
-                "scratch_disk",
-                f"{self.path.name} is stored by gene (CSC); to read its cells takes {size / 1e9:.1f} GB of "
-                f"temporary disk, {free / 1e9:.1f} GB are free in {folder}",
-                fix="free some, set TMPDIR to a larger disk, or write CSR",
-            )
+        require_disk(
+            Path(tempfile.gettempdir()),
+            self.n_values * self.record.itemsize,
+            purpose=f"{self.path.name} is stored by gene (CSC); the temporary copy to read its cells from",
+            fix="free some space, set TMPDIR to a larger disk, or write CSR",
+        )
         first_cells = np.array([*(start for start, _ in self._cell_ranges()), self.shape[0]])
         bucket_of = np.repeat(np.arange(len(first_cells) - 1), np.diff(first_cells)).astype(np.int32)
         file = tempfile.TemporaryFile()  # noqa: SIM115  (lives as long as the buckets do)

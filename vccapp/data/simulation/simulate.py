@@ -11,7 +11,6 @@ Writes `out` (raw counts, CSR float32; obs target_gene, guide_id, batch) and bes
 """
 
 import os
-import shutil
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,8 +20,9 @@ from pathlib import Path
 import numpy as np
 
 from vccapp.data.atomic import write_file, write_folder
+from vccapp.data.resources import MARGIN, VALUE_BYTES, require_disk
 from vccapp.data.simulation.experiment import Simulation, SimulationSpec, draw_simulation
-from vccapp.errors import ResourceError, SpecError
+from vccapp.errors import SpecError
 from vccapp.progress import Progress, silent
 
 BLOCK_VALUES = 2**22  # cells x genes sampled at a time by one thread: 34 MB
@@ -75,13 +75,8 @@ def write_simulation(
 def _check_disk(truth: Simulation, out: Path) -> None:
     mean = truth.shares.mean(axis=0, dtype=np.float64) * float(np.median(truth.cell_depth))
     detected = 1.0 - np.exp(-np.log1p(mean * truth.dispersion) / truth.dispersion)
-    need, free = truth.n_cells * detected.sum() * 8, shutil.disk_usage(out.parent).free
-    if need > 0.95 * free:
-        raise ResourceError(
-            "disk",
-            f"About {need / 1e9:.1f} GB are needed in {out.parent}, {free / 1e9:.1f} GB are free",
-            fix="take fewer cells",
-        )
+    needed = MARGIN * VALUE_BYTES * truth.n_cells * detected.sum()
+    require_disk(out.parent, needed, purpose=f"The file {out.name}", fix="take fewer cells")
 
 
 def _write_truth(truth: Simulation, folder: Path) -> None:

@@ -13,8 +13,6 @@ from vccapp.wording import bytes_text, duration_text
 
 Precision = Literal["auto", "float32"]
 """Of a network's products in training: auto is bfloat16 where that is quicker."""
-PROGRAM_BYTES = 300_000_000
-"""Python and its libraries, without torch."""
 TORCH_BYTES = 450_000_000
 """torch and its libraries, resident."""
 CPU_FLAGS = Path("/proc/cpuinfo")

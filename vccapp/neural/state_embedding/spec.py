@@ -6,8 +6,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from vccapp.data.resources import PROGRAM_BYTES
 from vccapp.errors import SpecError
-from vccapp.neural.fitting.estimate import PROGRAM_BYTES, TORCH_BYTES, Estimate, training_speed
+from vccapp.neural.fitting.estimate import TORCH_BYTES, Estimate, training_speed
 from vccapp.registry import make_spec
 from vccapp.stats.cells.matrix import matrix_bytes
 from vccapp.stats.index import Index

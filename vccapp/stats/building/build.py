@@ -5,7 +5,6 @@ a hidden folder beside the index, stage by stage, so an index that was stopped o
 finished folder is moved into place.
 """
 
-import fcntl
 import os
 import shutil
 import time
@@ -18,6 +17,7 @@ import numpy as np
 
 from vccapp import __version__
 from vccapp.data.atomic import read_json, remove_leftovers, sync, sync_folder, write_file, write_json
+from vccapp.data.lock import hold_lock
 from vccapp.data.reading.dataset import Dataset
 from vccapp.errors import DataError, JobError
 from vccapp.progress import Progress, part, silent
@@ -121,15 +121,8 @@ def _working(folder: Path, key: dict) -> Iterator[tuple[Path, Path]]:
     work = folder.with_name(f".{folder.name}.building")
     stages, index = work / "stages", work / "index"
     work.mkdir(parents=True, exist_ok=True)
-    with (work / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise JobError(
-                "index_busy",
-                f"Another job builds the index {folder} at this moment",
-                fix="wait for it or stop it",
-            ) from None
+    problem = f"Another job builds the index {folder} at this moment"
+    with hold_lock(work / "lock", busy=JobError("index_busy", problem, fix="wait for it or stop it")):
         if not (work / "key.json").exists() or read_json(work / "key.json") != key:
             shutil.rmtree(index, ignore_errors=True)
             shutil.rmtree(stages, ignore_errors=True)

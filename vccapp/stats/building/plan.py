@@ -1,12 +1,12 @@
 """What an index will take, told before it starts: memory, disk and time."""
 
 import os
-import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from vccapp.data.reading.dataset import Dataset
+from vccapp.data.resources import PROGRAM_BYTES, require_disk
 from vccapp.errors import ResourceError
 from vccapp.stats.building.accumulator import sums_bytes
 from vccapp.stats.store import BLOCK_CELLS
@@ -18,9 +18,6 @@ BLOCK_VALUES = 2**23
 SECONDS_PER_VALUE = 45e-9
 SECONDS_PER_ENTRY = 22e-9
 SECONDS_TO_START = 8
-
-PROGRAM_BYTES = 250_000_000
-"""Python and its libraries."""
 
 
 @dataclass(frozen=True)
@@ -47,18 +44,12 @@ class IndexPlan:
         there = next(parent for parent in folder.parents if parent.exists())
         scratch = Path(tempfile.gettempdir())
         apart = scratch.stat().st_dev != there.stat().st_dev
-        _require_disk(self.disk_bytes - apart * self.scratch_bytes, name, there, variable="VCCAPP_HOME")
-        _require_disk(self.scratch_bytes, name, scratch, variable="TMPDIR")
-
-
-def _require_disk(needed: int, name: str, folder: Path, *, variable: str) -> None:
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise ResourceError(
-            "disk",
-            f"The index of {name} needs {needed / 1e9:.1f} GB of disk, {free / 1e9:.1f} GB are free in {folder}",
-            fix=f"free some space or set {variable} to a larger disk",
-        )
+        for place, needed, variable in (
+            (there, self.disk_bytes - apart * self.scratch_bytes, "VCCAPP_HOME"),
+            (scratch, self.scratch_bytes, "TMPDIR"),
+        ):
+            fix = f"free some space or set {variable} to a larger disk"
+            require_disk(place, needed, purpose=f"The index of {name}", fix=fix)
 
 
 def plan_index(dataset: Dataset) -> IndexPlan:

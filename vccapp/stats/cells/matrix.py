@@ -8,15 +8,15 @@ not hold stands aside) until they are asked for; log1p input is float32. The mat
 a memory-mapped file in the index, which later runs use again.
 """
 
-import fcntl
 import hashlib
-import shutil
 from pathlib import Path
 
 import numpy as np
 
 from vccapp.data.atomic import write_file
-from vccapp.errors import ResourceError, SpecError
+from vccapp.data.lock import hold_lock
+from vccapp.data.resources import require_disk
+from vccapp.errors import SpecError
 from vccapp.progress import Progress, silent
 from vccapp.stats.hvg import choose_hvg
 from vccapp.stats.index import Index
@@ -118,23 +118,19 @@ def _write_file(folder: Path, store: GeneStore, genes: np.ndarray, progress: Pro
     """The path of the file, written by the first of several processes that ask for it."""
     path = folder / f"{hashlib.sha256(genes.tobytes()).hexdigest()[:16]}.npy"
     folder.mkdir(exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with hold_lock(folder / "lock"):
         if not path.exists():
             _write_cells(path, store, genes, progress)
     return path
 
 
 def _write_cells(path: Path, store: GeneStore, genes: np.ndarray, progress: Progress) -> None:
-    folder = path.parent
-    size, free = store.n_cells * len(genes) * store.dtype.itemsize, shutil.disk_usage(folder).free
-    if size > free:
-        raise ResourceError(
-            "disk",
-            f"The cells of {len(genes):,} genes need {size / 1e9:.1f} GB on the disk of {folder}, which has "
-            f"{free / 1e9:.1f} GB free",
-            fix="train on fewer genes or free some space",
-        )
+    require_disk(
+        path.parent,
+        store.n_cells * len(genes) * store.dtype.itemsize,
+        purpose=f"A matrix of all cells and {len(genes):,} genes",
+        fix="train on fewer genes or free some space",
+    )
     with write_file(path) as beside, beside.open("wb") as file:
         shape = (store.n_cells, len(genes))
         np.lib.format.write_array_header_1_0(

@@ -5,7 +5,6 @@ the `seurat` flavour, the chosen genes dense in obsm), streamed by blocks of cel
 dispersions are taken from the index. Run it as `vccapp data preprocess DATASET OUT.h5ad`.
 """
 
-import shutil
 from pathlib import Path
 
 import h5py
@@ -16,7 +15,8 @@ from vccapp.data.atomic import write_file
 from vccapp.data.h5ad import GrowingCsr, write_tables
 from vccapp.data.reading.dataset import Dataset
 from vccapp.data.reading.files import open_store, reading
-from vccapp.errors import DataError, ResourceError, SpecError
+from vccapp.data.resources import MARGIN, VALUE_BYTES, require_disk
+from vccapp.errors import DataError, SpecError
 from vccapp.progress import Progress, silent
 from vccapp.stats.building.read_ahead import read_ahead
 from vccapp.stats.cells.embedding import list_cell_embeddings, open_cell_embedding
@@ -84,13 +84,8 @@ def _check_output(out: Path) -> None:
 def _check_disk(dataset: Dataset, out: Path, *, n_dense: int) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     n_values = dataset.schema.n_values or dataset.n_cells * dataset.n_genes
-    need, free = 8 * n_values + 4 * dataset.n_cells * n_dense, shutil.disk_usage(out.parent).free
-    if need > 0.95 * free:
-        raise ResourceError(
-            "disk",
-            f"About {need / 1e9:.1f} GB are needed in {out.parent}, {free / 1e9:.1f} GB are free",
-            fix="free some space or write to another disk",
-        )
+    needed = MARGIN * (VALUE_BYTES * n_values + 4 * dataset.n_cells * n_dense)
+    require_disk(out.parent, needed, purpose=f"The file {out.name}", fix="free some space or write to another disk")
 
 
 def _read_annotation(dataset: Dataset) -> tuple[pd.DataFrame, pd.DataFrame, dict]:

@@ -7,7 +7,6 @@ on both sides. The files and all that the scorer writes stand in a scratch folde
 """
 
 import contextlib
-import fcntl
 import os
 import shutil
 import tempfile
@@ -22,10 +21,12 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from vccapp.data.h5ad import CsrWriter
+from vccapp.data.lock import hold_lock
 from vccapp.data.reading.dataset import Dataset
+from vccapp.data.resources import require_disk
 from vccapp.data.schema import CONTROL
 from vccapp.data.workspace import open_registered
-from vccapp.errors import ResourceError, SpecError
+from vccapp.errors import SpecError
 from vccapp.evaluation.official import PERT_COL, OfficialResult, find_scorer, refuse_memory, run_official
 from vccapp.models.base import Model, load_model
 from vccapp.progress import Progress, part, silent
@@ -111,7 +112,8 @@ def score_run(
         refuse_memory(official, pair.cells, len(pair.controls), n_genes, memory_bytes=settings.memory_bytes)
     started = time.monotonic()
     with _open_scratch(settings.home) as scratch:
-        _refuse_disk(pair, scratch)
+        fix = "free some space, score fewer cells (--max-cells), or set VCCAPP_HOME to a larger disk"
+        require_disk(scratch, pair.disk_bytes, purpose="Scoring", fix=fix)
         predicted, real = scratch / "predicted.h5ad", scratch / "real.h5ad"
         write_pair(pair, predicted, real, space=space, progress=part(progress, 0.0, 0.3))
         share = part(progress, 0.3, 0.98)
@@ -229,22 +231,10 @@ def _open_scratch(home: Path) -> Iterator[Path]:
     """A folder in the workspace, removed at the end; what killed jobs left there goes first."""
     home.mkdir(parents=True, exist_ok=True)
     for left in home.glob(f"{SCRATCH}*"):
-        with contextlib.suppress(OSError), (left / "lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with contextlib.suppress(OSError), hold_lock(left / "lock", busy=BlockingIOError("in use")):
             shutil.rmtree(left)
-    with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=home) as name, (Path(name) / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=home) as name, hold_lock(Path(name) / "lock"):
         yield Path(name)
-
-
-def _refuse_disk(pair: Pair, folder: Path) -> None:
-    free = shutil.disk_usage(folder).free
-    if pair.disk_bytes > free:
-        raise ResourceError(
-            "disk",
-            f"Scoring needs {pair.disk_bytes / 1e9:.1f} GB of disk in {folder}, {free / 1e9:.1f} GB are free",
-            fix="free some space, score fewer cells (--max-cells), or set VCCAPP_HOME to a larger disk",
-        )
 
 
 def _threads() -> int:

@@ -1,0 +1,29 @@
+"""What a job takes of memory and disk, and the refusal of what does not fit, before work starts."""
+
+import shutil
+from pathlib import Path
+
+from vccapp.errors import ResourceError
+from vccapp.wording import bytes_text
+
+PROGRAM_BYTES = 300_000_000
+"""Resident memory of Python and its libraries without torch; measured after the index of a few cells."""
+VALUE_BYTES = 8
+"""Of a stored value in a CSR file: float32 and its int32 column."""
+MARGIN = 1.05
+"""Of an estimate that may be a few per cent too low."""
+
+
+def require_disk(folder: Path, needed: float, *, purpose: str, fix: str = "free some space") -> None:
+    """Raise ResourceError unless the disk of `folder`, which exists, has `needed` bytes free.
+
+    purpose : what needs them, the begin of the sentence: 'The index of cells.h5ad'
+    """
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise ResourceError(
+            "disk",
+            f"{purpose} needs {bytes_text(needed)} of disk, {bytes_text(free)} are free in {folder}",
+            found=free,
+            fix=fix,
+        )
