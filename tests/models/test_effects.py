@@ -12,7 +12,7 @@ from toy import make_counts
 from toy_index import ToyIndex
 
 from vccapp.data.reading.opening import open_dataset
-from vccapp.data.schema import CONTROL
+from vccapp.data.schema import CONTROL, positions_of
 from vccapp.data.split import Split, split_from_lists
 from vccapp.errors import DataError, SpecError
 from vccapp.models.additive import Additive
@@ -20,7 +20,7 @@ from vccapp.models.base import Model, load_model
 from vccapp.models.bilinear import Bilinear
 from vccapp.models.ensemble import Ensemble, fit_weights
 from vccapp.models.knn import NearestNeighbours
-from vccapp.models.parts.knockdown import mask_targets, measure_residual, positions_of
+from vccapp.models.parts.knockdown import mask_targets, measure_residual
 from vccapp.models.ridge import Ridge, score_shrinkage
 from vccapp.models.transfer import Transfer
 from vccapp.stats.building.build import build_index

@@ -3,6 +3,7 @@
 `Columns` are the choices a user may make, `Schema` what was found. Nothing is guessed without a line in `notes`.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +19,11 @@ Layout = Literal["csr", "csc", "dense"]
 def genes_of(label: str) -> tuple[str, ...]:
     """The genes of a perturbation: 'A' -> (A,), 'A+B' -> (A, B)."""
     return tuple(label.split("+"))
+
+
+def positions_of(names: Iterable[str]) -> dict[str, int]:
+    """Where each name stands among them: the last place of one that is repeated."""
+    return {name: i for i, name in enumerate(names)}
 
 
 class Columns(BaseModel):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vccapp.data.schema import CONTROL
+from vccapp.data.schema import CONTROL, positions_of
 from vccapp.data.significance import FDR
 from vccapp.errors import SpecError
 from vccapp.stats.index import Index
@@ -140,7 +140,7 @@ def predicted_profiles(index: Index, deltas: np.ndarray, labels: Sequence[str]) 
             f"Predicted deltas have shape {deltas.shape}, but {wanted} is needed: perturbations x genes of the data",
         )
     names = _sorted(labels)
-    position = {label: row for row, label in enumerate(labels)}
+    position = positions_of(labels)
     control = np.asarray(index.control_mean, dtype=np.float64)
     means = control + np.asarray(deltas)[[position[name] for name in names]]
     return Profiles(genes=index.genes["gene"].to_numpy(str), labels=names, means=means, control_mean=control)

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from vccapp.data.schema import positions_of
 from vccapp.data.split import Split
 from vccapp.errors import SpecError
 from vccapp.models.base import MODELS, Fitting, Model, targets
-from vccapp.models.parts.knockdown import mask_targets, measure_residual, positions_of, set_targets
+from vccapp.models.parts.knockdown import mask_targets, measure_residual, set_targets
 from vccapp.models.saving import ModelState
 from vccapp.stats.index import Index
 
@@ -46,7 +47,7 @@ class Additive(Model):
         self.residual = measure_residual(index, self.singles, position=position)
 
     def predict_deltas(self, perturbations: list[str]) -> np.ndarray:
-        row = {gene: i for i, gene in enumerate(self.singles)}
+        row = positions_of(self.singles)
         genes = sorted({gene for label in perturbations for gene in targets(label)})
         lacking = [gene for gene in genes if gene not in row]
         stand_in = np.tile(self.mean_effect, (len(lacking), 1))

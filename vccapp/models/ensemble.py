@@ -15,10 +15,11 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
+from vccapp.data.schema import positions_of
 from vccapp.data.split import Split
 from vccapp.errors import SpecError
 from vccapp.models.base import MODELS, Fitting, Model, ModelSpec, make_model
-from vccapp.models.parts.knockdown import measure_residual, positions_of, set_targets, target_positions
+from vccapp.models.parts.knockdown import measure_residual, set_targets, target_positions
 from vccapp.models.saving import ModelState
 from vccapp.progress import part
 from vccapp.stats.index import Index

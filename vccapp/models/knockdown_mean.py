@@ -6,10 +6,11 @@ Source: the CRISPR-informed mean of Wong et al., Bioinformatics 41(6), 2025; `vc
 import numpy as np
 from pydantic import Field
 
+from vccapp.data.schema import positions_of
 from vccapp.data.split import Split
 from vccapp.errors import SpecError
 from vccapp.models.base import MODELS, Fitting, ModelSpec
-from vccapp.models.parts.knockdown import MIN_CONTROL_MEAN, measure_residual, positions_of, set_targets
+from vccapp.models.parts.knockdown import MIN_CONTROL_MEAN, measure_residual, set_targets
 from vccapp.models.perturbation_mean import PerturbationMean
 from vccapp.models.saving import ModelState
 from vccapp.stats.index import Index

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
-from vccapp.data.schema import CONTROL
+from vccapp.data.schema import CONTROL, positions_of
 from vccapp.data.split import Split
 from vccapp.errors import DataError, SpecError
 from vccapp.models.base import MODELS, Fitting
@@ -55,7 +55,7 @@ class StateCheckpoint(SetTransformer):
                 f"The network takes {official.inputs}, cell embeddings that the data lack",
                 fix="use one of expression",
             )
-        position = {gene: i for i, gene in enumerate(self.genes.tolist())}
+        position = positions_of(self.genes.tolist())
         genes = np.array([position.get(gene, -1) for gene in official.genes])
         found = int((genes >= 0).sum())
         if found < MIN_SHARE * len(genes):
@@ -71,7 +71,7 @@ class StateCheckpoint(SetTransformer):
         self.rest = FullGenes.fit(index, split.train, genes[genes >= 0])
         self.controls, batches = read_controls(index, genes, seed=fitting.seed, memory_bytes=fitting.memory_bytes)
         self.control_values = self.controls
-        known = {name: i for i, name in enumerate(official.batches)}
+        known = positions_of(official.batches)
         self.control_batches = np.array([known.get(name, 0) for name in batches], np.int64)
 
     def shift(self, perturbations: Sequence[str]) -> None:

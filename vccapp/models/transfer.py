@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
-from vccapp.data.schema import CONTROL
+from vccapp.data.schema import CONTROL, positions_of
 from vccapp.errors import SpecError
 from vccapp.models.base import MODELS, Fitting, ModelSpec, targets
 from vccapp.models.parts.effects import MIN_TRAINED, EffectModel, count_targets
-from vccapp.models.parts.knockdown import mask_targets, positions_of
+from vccapp.models.parts.knockdown import mask_targets
 from vccapp.models.saving import ModelState
 from vccapp.settings import Settings
 from vccapp.stats.index import Index, load_index
@@ -93,7 +93,7 @@ class Transfer(EffectModel):
         fitting.log({"step": 0, "amplitude": self.amplitude, "shared": len(labels)})
 
     def predict_deviations(self, perturbations: list[str]) -> np.ndarray:
-        row = {label: i for i, label in enumerate(self.known)}
+        row = positions_of(self.known)
         out = np.zeros((len(perturbations), len(self.genes)), np.float32)
         for i, label in enumerate(perturbations):
             for part in (label,) if label in row else targets(label):
@@ -126,7 +126,7 @@ def open_source(text: str) -> Index:
 
 def _combine(sources: Sequence[Index], known: Sequence[str], genes: np.ndarray) -> np.ndarray:
     """(known, genes) float16 deviations from each screen's mean effect, weighted over the screens."""
-    row = {label: i for i, label in enumerate(known)}
+    row = positions_of(known)
     total = np.zeros((len(known), len(genes)), np.float32)
     weights = np.zeros(len(known), np.float32)
     for source in sources:

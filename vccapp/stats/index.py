@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from vccapp.data.atomic import read_json
-from vccapp.data.schema import CONTROL
+from vccapp.data.schema import CONTROL, positions_of
 from vccapp.data.significance import FDR
 from vccapp.errors import DataError, SpecError
 
@@ -62,7 +62,7 @@ class Index:
 
     @cached_property
     def _row(self) -> dict[str, int]:
-        return {label: row for row, label in enumerate(self.labels)}
+        return positions_of(self.labels)
 
     @cached_property
     def _store(self):  # noqa: ANN202 - imported when a gene is asked for
@@ -72,7 +72,7 @@ class Index:
 
     @cached_property
     def gene_position(self) -> dict[str, int]:
-        return {gene: i for i, gene in enumerate(self.genes["gene"])}
+        return positions_of(self.genes["gene"])
 
     def array(self, name: str) -> np.ndarray:
         """A memory-mapped array of the index, e.g. mean, variance, half_mean, guide_mean, de/p_value."""

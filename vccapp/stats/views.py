@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from vccapp.data.schema import CONTROL
+from vccapp.data.schema import CONTROL, positions_of
 from vccapp.stats.halves import correct_spearman_brown, correlate_halves, half_deltas
 from vccapp.stats.index import Index
 
@@ -78,7 +78,7 @@ def measure_guides(index: Index, cells: pd.DataFrame) -> pd.DataFrame:
     pairs = cells[["perturbation", "guide"]].value_counts().reset_index().astype({"perturbation": str, "guide": str})
     pairs = pairs[pairs["perturbation"] != CONTROL].drop_duplicates("guide")
     control, means = np.expm1(index.control_mean), index.array("guide_mean")
-    row = {guide: i for i, guide in enumerate(index.guides["guide"])}
+    row = positions_of(index.guides["guide"])
     found = []
     for label, guide, n_cells in pairs.itertuples(index=False):
         targets = [index.gene_position[gene] for gene in label.split("+") if gene in index.gene_position]

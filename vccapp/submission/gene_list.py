@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vccapp.data.schema import positions_of
 from vccapp.errors import DataError, SpecError
 from vccapp.wording import name_some
 
@@ -65,7 +66,7 @@ def find_columns(genes: tuple[str, ...], training_genes: list[str]) -> np.ndarra
     """
     if list(genes) == training_genes:
         return None
-    position = {gene: i for i, gene in enumerate(training_genes)}
+    position = positions_of(training_genes)
     missing = [gene for gene in genes if gene not in position]
     if missing:
         raise SpecError(

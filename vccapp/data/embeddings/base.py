@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from vccapp.data.embeddings.aliases import current_symbol
-from vccapp.data.schema import CONTROL, genes_of
+from vccapp.data.schema import CONTROL, genes_of, positions_of
 from vccapp.errors import DataError
 
 Missing = Literal["error", "mean", "zero"]
@@ -66,7 +66,7 @@ class Embedding:
 
     @cached_property
     def _exact(self) -> dict[str, int]:
-        return {gene: row for row, gene in enumerate(self.genes)}
+        return positions_of(self.genes)
 
     @property
     def _loose(self) -> dict[str, int]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from vccapp.data.gene_sets import read_gmt
+from vccapp.data.schema import positions_of
 
 LABEL = ".gmt gene sets"
 WIDTH = 64
@@ -30,7 +31,7 @@ def embed_sets(sets: Mapping[str, Sequence[str]], *, width: int = WIDTH) -> tupl
     from scipy.sparse.linalg import svds
 
     genes = list(dict.fromkeys(gene for members in sets.values() for gene in members))
-    row = {gene: i for i, gene in enumerate(genes)}
+    row = positions_of(genes)
     kept = [members for members in sets.values() if len(members) < len(genes)] or list(sets.values())
     rows = [row[gene] for members in kept for gene in members]
     columns = np.repeat(np.arange(len(kept)), [len(members) for members in kept])

@@ -120,7 +120,8 @@ def _is_labels(column: pd.Series) -> bool:
     return pd.api.types.is_string_dtype(column.dtype) or pd.api.types.is_integer_dtype(column.dtype)
 
 
-def _distinct(column: pd.Series) -> list[str]:
+def distinct(column: pd.Series) -> list[str]:
+    """The labels of a column; of a categorical also those that no cell has."""
     values = column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else column.dropna().unique()
     return [str(value) for value in values]
 
@@ -128,7 +129,7 @@ def _distinct(column: pd.Series) -> list[str]:
 def _find_perturbation(obs: pd.DataFrame, control: str | None, others: Sequence[str | None], notes: list[str]) -> str:
     def fits(column: str) -> bool:
         text = _is_labels(obs[column]) and not pd.api.types.is_numeric_dtype(obs[column].dtype)
-        return text and any(is_control_like(x) if control is None else x == control for x in _distinct(obs[column]))
+        return text and any(is_control_like(x) if control is None else x == control for x in distinct(obs[column]))
 
     named = _named(obs, PERTURBATION_NAMES)
     fitting = [column for column in named if fits(column)]
@@ -140,7 +141,7 @@ def _find_perturbation(obs: pd.DataFrame, control: str | None, others: Sequence[
         "no control label such as non-targeting, NT, control or ctrl" if control is None else f"no label '{control}'"
     )
     if named:
-        labels = name_some(_distinct(obs[named[0]]))
+        labels = name_some(distinct(obs[named[0]]))
         raise DataError(
             "no_control_label",
             f"obs column '{named[0]}' holds {wanted} (it holds {labels})",

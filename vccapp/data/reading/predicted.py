@@ -18,12 +18,12 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix
 
-from vccapp.data.reading.columns import CONTROL_LABELS, PERTURBATION_NAMES, is_control_like, plain
+from vccapp.data.reading.columns import CONTROL_LABELS, PERTURBATION_NAMES, distinct, is_control_like, plain
 from vccapp.data.reading.files import open_store, reading
 from vccapp.data.reading.matrix import open_rows
 from vccapp.data.reading.rows import SLAB_VALUES, WHOLE_SAMPLE
 from vccapp.data.reading.values import tell_values
-from vccapp.data.schema import CONTROL, Columns, ValueSpace
+from vccapp.data.schema import CONTROL, Columns, ValueSpace, positions_of
 from vccapp.errors import DataError
 from vccapp.wording import name_some
 
@@ -179,7 +179,7 @@ def _find_labels(
     labels, genes = set(known) - {CONTROL}, set(genes)
 
     def count(column: str) -> tuple[int, int, int]:
-        names = _distinct(obs[column])
+        names = distinct(obs[column])
         read = {read_label(name, labels, control=columns.control) for name in names[:20_000]}
         rank = PERTURBATION_NAMES.index(plain(str(column))) if plain(str(column)) in PERTURBATION_NAMES else 99
         return len(read & labels), len(read & genes), -rank
@@ -225,11 +225,6 @@ def _find_labels(
     return pd.Categorical(text.astype(str).map(names))
 
 
-def _distinct(column: pd.Series) -> list[str]:
-    values = column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else column.dropna().unique()
-    return [str(value) for value in values]
-
-
 def _names_of(var: pd.DataFrame, matrix: str, width: int) -> list[str]:
     """Gene names of the columns of a matrix: of all of var, or of its highly variable genes."""
     if width == len(var):
@@ -245,7 +240,7 @@ def _names_of(var: pd.DataFrame, matrix: str, width: int) -> list[str]:
 
 def _find_genes(names: list[str], var: pd.DataFrame, genes: Sequence[str], notes: list[str]) -> np.ndarray:
     """Where each gene of the file stands among the data's, -1 for those they lack."""
-    position = {gene: i for i, gene in enumerate(genes)}
+    position = positions_of(genes)
     ways = {"the var index": names, "the var index without version": [re.sub(r"\.\d+$", "", name) for name in names]}
     ways |= {f"the var column '{c}'": var[c].astype(str).tolist() for c in var if var[c].dtype.kind not in "biuf"}
     found = {way: np.array([position.get(name, -1) for name in listed]) for way, listed in ways.items()}

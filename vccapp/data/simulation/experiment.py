@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from vccapp.data.schema import CONTROL, genes_of
+from vccapp.data.schema import CONTROL, genes_of, positions_of
 from vccapp.errors import ResourceError, SpecError, explain
 
 DECADES = 5.0  # gene means span this many powers of ten
@@ -216,7 +216,7 @@ def _cell_counts(spec: SimulationSpec, genes: list[str], rng: np.random.Generato
 
 def find_targets(labels: Sequence[str], genes: Sequence[str]) -> np.ndarray:
     """Index of the genes that each label perturbs: (labels, 2) int64, -1 for none. Raises SpecError."""
-    position = {gene: i for i, gene in enumerate(genes)}
+    position = positions_of(genes)
     if len(position) < len(genes):
         twice = next(gene for i, gene in enumerate(genes) if position[gene] != i)
         raise SpecError(

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from vccapp.data.schema import positions_of
 from vccapp.errors import SpecError
 from vccapp.stats.index import Index
 
@@ -22,7 +23,7 @@ def compute_comparison(
     _check_shape(index, deltas, perturbations)
     names = index.genes["gene"].tolist()
     kept = names if genes is None else list(genes)
-    position = {gene: i for i, gene in enumerate(names)}
+    position = positions_of(names)
     unknown = [gene for gene in kept if gene not in position]
     if unknown:
         raise SpecError(

@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from vccapp.data.schema import positions_of
 from vccapp.evaluation.profiles import Profiles
 from vccapp.stats.views import correlate, order_alike
 
@@ -55,7 +56,7 @@ def compute_confusion(real: Profiles, predicted: Profiles, *, distance: Distance
 def _manhattan(real: Profiles, truth: np.ndarray, guess: np.ndarray) -> np.ndarray:
     from scipy.spatial.distance import cdist
 
-    position = {gene: column for column, gene in enumerate(real.genes)}
+    position = positions_of(real.genes)
     apart = cdist(guess, truth, "cityblock")
     for row, label in enumerate(real.labels):
         if label in position:

@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from vccapp.data.schema import genes_of
+from vccapp.data.schema import genes_of, positions_of
 from vccapp.stats.index import Index
 
 Status = Literal["ok", "warning", "problem", "skipped"]
@@ -165,7 +165,7 @@ def find_target(
 
     control : (n_genes,) mean log1p. What is left is expm1(mean) over the control's.
     """
-    position, label = {gene: i for i, gene in enumerate(genes)}, "Targets are knocked down"
+    position, label = positions_of(genes), "Targets are knocked down"
     pairs = [(i, position[gene]) for i, name in enumerate(labels) for gene in genes_of(name) if gene in position]
     pairs = [(i, gene) for i, gene in pairs if control[gene] > 0]
     if not pairs:

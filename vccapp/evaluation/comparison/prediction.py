@@ -6,6 +6,7 @@ from typing import Literal, Self
 
 import numpy as np
 
+from vccapp.data.schema import positions_of
 from vccapp.data.split import Split
 from vccapp.models.base import make_model
 from vccapp.references import FULL_NAMES
@@ -24,7 +25,7 @@ class Prediction:
 
     def only(self, labels: Sequence[str]) -> Self:
         """The same for some of the perturbations, in this order."""
-        row = {label: i for i, label in enumerate(self.labels)}
+        row = positions_of(self.labels)
         return replace(self, labels=tuple(labels), deltas=self.deltas[[row[label] for label in labels]])
 
 

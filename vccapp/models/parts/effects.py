@@ -12,10 +12,11 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from vccapp.data.schema import positions_of
 from vccapp.data.split import Split
 from vccapp.errors import SpecError
 from vccapp.models.base import Fitting, Model, targets
-from vccapp.models.parts.knockdown import mask_targets, measure_residual, positions_of, set_targets
+from vccapp.models.parts.knockdown import mask_targets, measure_residual, set_targets
 from vccapp.models.saving import ModelState
 from vccapp.stats.index import Index
 

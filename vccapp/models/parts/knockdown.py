@@ -18,10 +18,6 @@ MIN_CONTROL_MEAN = 0.05
 """log1p units; targets that the controls express less do not inform the residual."""
 
 
-def positions_of(genes: np.ndarray) -> dict[str, int]:
-    return {gene: i for i, gene in enumerate(genes.tolist())}
-
-
 def target_positions(perturbation: str, position: Mapping[str, int]) -> list[int]:
     """Positions of the targets that are among the genes."""
     return [position[gene] for gene in targets(perturbation) if gene in position]

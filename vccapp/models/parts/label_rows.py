@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from vccapp.data.schema import CONTROL
+from vccapp.data.schema import CONTROL, positions_of
 from vccapp.errors import SpecError
 from vccapp.models.base import targets
 from vccapp.models.parts.features import Features
@@ -46,7 +46,7 @@ class TableRows:
 
     def __init__(self, names: Sequence[str], matrix: np.ndarray, *, control: str = CONTROL) -> None:
         self.names, self.matrix, self.control = tuple(names), np.asarray(matrix, np.float32), control
-        self._row = {name: i for i, name in enumerate(self.names)}
+        self._row = positions_of(self.names)
         perturbed = [i for i, name in enumerate(self.names) if name != control]
         self._mean = self.matrix[perturbed].mean(axis=0)
 

@@ -14,10 +14,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from vccapp.data.schema import positions_of
 from vccapp.data.split import Split
 from vccapp.errors import SpecError
 from vccapp.models.base import MODELS, Model, make_model
-from vccapp.models.parts.knockdown import positions_of, target_positions
+from vccapp.models.parts.knockdown import target_positions
 from vccapp.stats.index import Index
 
 FOLDS = 5

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vccapp.data.schema import positions_of
 from vccapp.errors import SpecError
 from vccapp.models.base import load_model
 from vccapp.models.parts.label_rows import EmbeddedRows, TableRows
@@ -25,7 +26,7 @@ class Start:
 
     def positions(self, genes: np.ndarray) -> np.ndarray:
         """Of its genes among the data's. Raises SpecError when the data lack some."""
-        position = {gene: i for i, gene in enumerate(genes.tolist())}
+        position = positions_of(genes.tolist())
         lacking = [gene for gene in self.genes if gene not in position]
         if lacking:
             raise SpecError(

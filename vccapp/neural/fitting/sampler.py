@@ -16,7 +16,7 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
-from vccapp.data.schema import CONTROL
+from vccapp.data.schema import CONTROL, positions_of
 from vccapp.errors import SpecError
 from vccapp.stats.index import Index
 
@@ -78,7 +78,7 @@ def read_cells(index: Index, perturbations: Sequence[str]) -> Cells:
     labels = (CONTROL, *perturbations)
     index.rows(list(labels))
     table = index.cells
-    position = {label: i for i, label in enumerate(labels)}
+    position = positions_of(labels)
     label = table["perturbation"].astype(object).map(position).fillna(-1).to_numpy(np.int32)
     codes, names = table["batch"].factorize(sort=True)
     return Cells(labels, label, codes.astype(np.int32), len(names))

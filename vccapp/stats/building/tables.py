@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from vccapp.data.schema import genes_of
+from vccapp.data.schema import genes_of, positions_of
 from vccapp.data.significance import FDR
 from vccapp.stats.building.accumulator import LARGEST, LINEAR_SUM, LOG_SUM, SMALLEST, SUM, Accumulator
 from vccapp.stats.hvg import compute_hvg
@@ -37,7 +37,7 @@ def write_tables(folder: Path, genes: np.ndarray, accumulator: Accumulator, cell
     _gene_table(genes, accumulator, moments, sizes).to_parquet(folder / "genes.parquet")
     cells.to_parquet(folder / "cells.parquet")
 
-    position = {gene: i for i, gene in enumerate(genes)}
+    position = positions_of(genes)
     linear = np.expm1(means)
     medians = cells.groupby(grouping.perturbation)[["umis", "genes"]].median()
     fdr, lfc = (np.load(folder / f"de/{name}.npy", mmap_mode="r") for name in ("fdr", "lfc_2025"))

@@ -1,6 +1,6 @@
 """The perturbed gene is lower than in the controls: the challenge's cells are CRISPRi knock-downs."""
 
-from vccapp.data.schema import genes_of
+from vccapp.data.schema import genes_of, positions_of
 from vccapp.submission.check import CHECKS, Check, CheckResult
 from vccapp.wording import name_some
 
@@ -13,7 +13,7 @@ class TargetGene(Check):
         context, control, means = self.context, self.context.control(), self.context.means()
         if control is None or means is None:
             return self.skipped("There are no controls, or too many labels, to compare.")
-        column = {gene: i for i, gene in enumerate(context.file.genes)}
+        column = positions_of(context.file.genes)
         pairs = [
             (context.labels[i], means[i, column[gene]] / means[control, column[gene]])
             for i in context.perturbations()
