@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser import CHROMIUM, SECOND, Server, charts, go, heading, open_browser, settle
+from browser import SECOND, Server, charts, go, heading, need_chromium, open_browser, settle
 from playwright.sync_api import expect
 
 from vccapp.jobs.store import Job, JobStore
@@ -21,10 +21,7 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture(scope="module", autouse=True)
 def chromium() -> None:
-    if not CHROMIUM.exists():
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{CHROMIUM} is missing; the browser tests must run here (apt-get install chromium)")
-        pytest.skip(f"{CHROMIUM} is missing; install chromium to run the browser tests")
+    need_chromium()
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from bad_inputs import BAD_INPUTS
 from places import ROOT
 from toy import make_counts
 
+import vccapp
 from vccapp.cli import following, main
 from vccapp.cli.output import format_table
 from vccapp.ui.commands import describe_words
@@ -52,6 +53,16 @@ def ask(call: Call) -> Callable[..., Any]:
         return json.loads(out)
 
     return run
+
+
+def test_the_version_is_that_of_the_package(call: Call) -> None:
+    assert call("--version") == (0, f"vccapp {vccapp.__version__}\n", "")
+
+
+def test_a_shell_completes_commands(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"_VCCAPP_COMPLETE": "complete_bash", "COMP_WORDS": "vccapp data de", "COMP_CWORD": "2"}.items():
+        monkeypatch.setenv(name, value)
+    assert call()[1].split() == ["describe", "demo"]
 
 
 def test_the_path_from_file_to_scores(home: Path, call: Call, ask: Callable[..., Any]) -> None:

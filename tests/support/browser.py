@@ -9,9 +9,10 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import pytest
 from places import ROOT
 from playwright.sync_api import Page, expect, sync_playwright
 
@@ -27,11 +28,28 @@ SECOND = 1000
 """Playwright counts in milliseconds."""
 
 
-class Server:
-    """`streamlit run app.py` on a workspace; `url` where it answers."""
+def need_chromium() -> None:
+    """Skip where there is no browser, except in the check, which must have one."""
+    if not CHROMIUM.exists():
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{CHROMIUM} is missing; the browser tests must run here (apt-get install chromium)")
+        pytest.skip(f"{CHROMIUM} is missing; install chromium to run the browser tests")
 
-    def __init__(self, settings: Settings) -> None:
+
+class Server:
+    """The app on a workspace; `url` where it answers. `command` is what the port option is added to."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        command: Sequence[str] = (sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless=true"),
+        port_option: str = "--server.port",
+        folder: Path = ROOT,
+        env: Mapping[str, str] = os.environ,
+    ) -> None:
         self.settings = settings
+        self._command, self._port_option, self._folder, self._env = command, port_option, folder, env
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -43,17 +61,9 @@ class Server:
         self.settings.home.parent.mkdir(parents=True, exist_ok=True)
         with (self.settings.home.parent / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "streamlit",
-                    "run",
-                    "app.py",
-                    f"--server.port={self.port}",
-                    "--server.headless=true",
-                ],
-                cwd=ROOT,
-                env=os.environ | environment(self.settings),
+                [*self._command, f"{self._port_option}={self.port}"],
+                cwd=self._folder,
+                env={**self._env, **environment(self.settings)},
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
