@@ -16,7 +16,7 @@ from vccapp.errors import SpecError
 from vccapp.evaluation.leaderboard.metric_names import best_of
 from vccapp.evaluation.leaderboard.metric_view import view_metric
 from vccapp.evaluation.leaderboard.ranking import ENTERED, MARK, RUN, add_entered, group_seeds, search, tabulate
-from vccapp.evaluation.official import Scaled
+from vccapp.evaluation.scorers.base import Scaled
 from vccapp.settings import Settings
 from vccapp.stats.building.build import build_index
 from vccapp.training import RunSpec, load_run, train

@@ -22,7 +22,8 @@ from vccapp.data.simulation.simulate import simulate
 from vccapp.data.split import split_from_lists, write_split
 from vccapp.data.workspace import register
 from vccapp.errors import ResourceError, SpecError
-from vccapp.evaluation.official import SCORERS, find_command, refuse_memory, scale_score
+from vccapp.evaluation.scorers.base import cell_scorers, refuse_memory
+from vccapp.evaluation.scorers.process import find_command, scale_score
 from vccapp.jobs.local import MARK, reconcile, start_job, stop_job
 from vccapp.jobs.store import Job, JobStore
 from vccapp.models.base import load_model
@@ -189,14 +190,14 @@ def test_too_little_memory_is_refused_with_an_offer(settings, run) -> None:
 
 
 @given(
-    st.sampled_from(sorted(SCORERS)),
+    st.sampled_from(sorted(cell_scorers(official=True))),
     st.integers(1, 200),
     st.integers(1, 2000),
     st.integers(1, 40_000),
     st.floats(1e9, 1e10),
 )
 def test_the_offer_fits(name: str, n_labels: int, n_cells: int, n_controls: int, memory: float) -> None:
-    cells, scorer = dict.fromkeys(map(str, range(n_labels)), n_cells), SCORERS[name]
+    cells, scorer = dict.fromkeys(map(str, range(n_labels)), n_cells), cell_scorers()[name]
     try:
         refuse_memory(scorer, cells, n_controls, 18_080, memory_bytes=int(memory))
     except ResourceError as error:
@@ -217,7 +218,7 @@ def test_a_missing_command_is_said(monkeypatch, tmp_path) -> None:
 def test_wrong_choices(settings, run) -> None:
     with pytest.raises(SpecError, match="predicts no perturbation of the val part"):
         score_run("r", "val", "cell-eval", settings)
-    with pytest.raises(SpecError, match="no official scorer 'other'"):
+    with pytest.raises(SpecError, match="no scorer called 'other'"):
         score_run("r", "test", "other", settings)
 
 

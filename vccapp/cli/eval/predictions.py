@@ -20,8 +20,10 @@ def official(
     run: RunId = "latest",
     part: Part = "test",
     scorer: Annotated[
-        Literal["cell-eval", "cell-eval2", "vccapp"],
-        typer.Option(help="cell-eval: 2025; cell-eval2: 2026; vccapp: our own computation of the same, on cells."),
+        str,
+        typer.Option(
+            help="cell-eval: 2025; cell-eval2: 2026; vccapp: our own computation of the same, on cells; or a plug-in's."
+        ),
     ] = "cell-eval",
     season: Annotated[Literal["2025", "2026"], typer.Option(help="Metrics of the scorer vccapp.")] = "2025",
     max_cells: Annotated[int | None, typer.Option(min=2, help="At most so many cells of each perturbation.")] = None,
@@ -32,10 +34,12 @@ def official(
     as_json: Json = False,
 ) -> None:
     """Score the predicted cells of a run by an official scorer, run whole; the result is kept with the run."""
+    from vccapp.evaluation.scorers.base import find_scorer
     from vccapp.training.results.scores import load_score
 
     settings = open_settings()
     record = find_finished_run(run, settings)
+    find_scorer(scorer)
     params = {"run": record.id, "part": part, "scorer": scorer, "season": season, "seed": seed}
     choices = {"max_cells": max_cells, "max_controls": max_controls, "keep": keep and str(keep.resolve())}
     params |= {name: value for name, value in choices.items() if value is not None}

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 Part = Annotated[Literal["val", "test"], typer.Option(help="Held-out part of the split.")]
 Scorer = Annotated[
-    Literal["pseudobulks", "vccapp", "cell-eval", "cell-eval2"],
-    typer.Option(help="Whose scores: ours of pseudobulks, ours of cells, or an official scorer's."),
+    str,
+    typer.Option(help="Whose scores: pseudobulks or vccapp (ours, of cells), cell-eval, cell-eval2, or a plug-in's."),
 ]
 Metrics = Annotated[list[str] | None, typer.Option(help="Metrics to show, the first ranks; repeat. All without it.")]
 Reference = Annotated[str | None, typer.Option(help="Id of the run that the others are compared with.")]

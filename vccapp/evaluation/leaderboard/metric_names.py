@@ -1,9 +1,8 @@
 """What the columns of scores are: our metrics by name, those of the official scorers by their name there."""
 
 from vccapp.evaluation.metrics import METRICS, Metric
+from vccapp.evaluation.scorers.base import AVERAGE
 
-AVERAGE = "avg_score"
-"""What both official scorers call the mean of their scaled scores."""
 OVERALL = "overall"
 """The same on a challenge's leaderboard."""
 PANEL_RANKS = ("pds", "pds_cosine", "pds_cosine_means", "discrimination_score_l1")

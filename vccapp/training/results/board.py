@@ -15,20 +15,14 @@ from typing import Any, Self
 
 import pandas as pd
 
+from vccapp.evaluation.scorers.base import is_official
+from vccapp.evaluation.scorers.own import PSEUDOBULKS
 from vccapp.models.base import MODELS
 from vccapp.references import NAMES, OFFICIAL_BASELINE
 from vccapp.settings import Settings
 from vccapp.training.record import RunRecord, list_runs, load_run
 from vccapp.training.results.scores import Score, list_scores, load_score
 
-PSEUDOBULKS = "pseudobulks"
-SCORERS = {
-    PSEUDOBULKS: "own, of pseudobulks",
-    "vccapp": "own, of cells",
-    "cell-eval": "cell-eval (2025)",
-    "cell-eval2": "cell-eval2 (2026)",
-}
-OFFICIAL = ("cell-eval", "cell-eval2")
 PARTS = ("test", "val")
 """The part that models are judged by first."""
 WHERE = ["run", "part", "scorer"]
@@ -115,7 +109,7 @@ def _values(score: Score) -> Iterator[tuple[str, str, float | None]]:
 
 def _marks(run: RunRecord, score: Score) -> Iterator[tuple[str, str, float | None]]:
     """Name, metric and value of floors and ceiling."""
-    if score.scorer in OFFICIAL:
+    if is_official(score.scorer):
         for metric, value in score.baseline.items():
             yield OFFICIAL_BASELINE, metric, value
     if score.scorer != PSEUDOBULKS:

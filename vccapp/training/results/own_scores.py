@@ -11,6 +11,7 @@ import vccapp
 from vccapp.data.atomic import write_file
 from vccapp.data.split import Split
 from vccapp.evaluation.profiles import half_profiles, predicted_profiles, real_profiles
+from vccapp.evaluation.scorers.own import PSEUDOBULKS
 from vccapp.evaluation.scoring.score import compute_metrics, summarise
 from vccapp.models.base import make_model
 from vccapp.references import CEILING, FLOORS
@@ -46,7 +47,7 @@ def write_own_scores(
     cells = index.perturbations.set_index("perturbation")["n_cells"]
     score = Score(
         run=run.id,
-        scorer="pseudobulks",
+        scorer=PSEUDOBULKS,
         version=vccapp.__version__,
         settings={},
         part=part,

@@ -28,11 +28,13 @@ from vccapp.evaluation.leaderboard.ranking import (
     tabulate,
     tell_differences,
 )
+from vccapp.evaluation.scorers.base import is_official, label_scorer
+from vccapp.evaluation.scorers.own import PSEUDOBULKS
 from vccapp.figures.report import Section, render_report
 from vccapp.figures.scores import difference_rows, leaderboard_dots, split_lines
 from vccapp.settings import Settings
 from vccapp.training.record import RunRecord, RunSpec, load_run
-from vccapp.training.results.board import OFFICIAL, PSEUDOBULKS, SCORERS, Board, load_board
+from vccapp.training.results.board import Board, load_board
 from vccapp.training.results.entered import list_results
 
 TICKS = 600
@@ -98,7 +100,7 @@ def make_report(
     shown = check_metrics(board, metrics)
     now = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
     return render_report(
-        f"Scores on the {part} part, {SCORERS[scorer]}",
+        f"Scores on the {part} part, {label_scorer(scorer)}",
         f"{len(groups)} runs · made {now} by vccapp {vccapp.__version__}{simulated}",
         [
             _leaderboard(board, shown, reference=own, scorer=scorer),
@@ -165,7 +167,7 @@ def _leaderboard(board: Board, metrics: list[str], *, reference: str, scorer: st
             "the training perturbations, 1 one half of the real cells against the "
             "other, so at half their depth; where that is not better than 0, nothing is scaled. "
         )
-    elif scorer in OFFICIAL:
+    elif is_official(scorer):
         text += "As the official scorer gave them, run whole. "
     text += "PDS depends on n, the number of perturbations that are told apart."
     told = tell_differences(why, names[reference])

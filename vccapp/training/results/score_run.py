@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -27,17 +26,15 @@ from vccapp.data.resources import require_disk
 from vccapp.data.schema import CONTROL
 from vccapp.data.workspace import open_registered
 from vccapp.errors import SpecError
-from vccapp.evaluation.official import PERT_COL, OfficialResult, find_scorer, refuse_memory, run_official
+from vccapp.evaluation.scorers.base import PERT_COL, Season, Space, find_scorer, refuse_memory
 from vccapp.models.base import Model, load_model
 from vccapp.progress import Progress, part, silent
 from vccapp.settings import Settings
 from vccapp.stats.index import Index, load_index
 from vccapp.training.cells import READ_VALUES, draw_controls, find_controls, iter_cells, order_genes, split_cells
 from vccapp.training.record import Part, load_run
-from vccapp.training.results.scores import Score, ScorerName, write_score
+from vccapp.training.results.scores import Score, write_score
 
-OWN: ScorerName = "vccapp"
-Space = Literal["log1p", "counts"]
 SCRATCH = ".score-"
 VALUE_BYTES = 8  # float32 value, int32 column
 
@@ -69,10 +66,10 @@ class Pair:
 def score_run(
     run_id: str,
     name: Part,
-    scorer: ScorerName,
+    scorer: str,
     settings: Settings,
     *,
-    season: Literal["2025", "2026"] = "2025",
+    season: Season = "2025",
     max_cells: int | None = None,
     max_controls: int | None = None,
     seed: int = 0,
@@ -95,35 +92,39 @@ def score_run(
             f"The run {run.id} predicts no perturbation of the {name} part",
             fix="choose the other part",
         )
-    official = None if scorer == OWN else find_scorer(scorer)
-    space: Space = official.space if official else ("counts" if season == "2026" else "log1p")
+    chosen = find_scorer(scorer)
+    space = chosen.space(season)
     index = load_index(settings.datasets / run.spec.dataset / "index")
     if space == "counts" and index.meta["value_space"] != "counts":
         raise SpecError(
             "needs_counts",
-            f"{scorer} of 2026 scores counts, but the data hold log1p values",
+            f"{scorer} of {chosen.season or season} scores counts, but the data hold log1p values",
             fix="index a file of counts, or score 2025",
         )
     model = load_model(run.folder / "model", genes=index.genes["gene"].tolist())
     dataset = open_registered(run.spec.dataset, settings)
     pair = make_pair(dataset, index, model, labels, max_cells=max_cells, max_controls=max_controls, seed=seed)
-    if official:
-        n_genes = len(index.genes)
-        refuse_memory(official, pair.cells, len(pair.controls), n_genes, memory_bytes=settings.memory_bytes)
+    n_genes, memory_bytes = len(index.genes), settings.memory_bytes
+    refuse_memory(chosen, pair.cells, len(pair.controls), n_genes, memory_bytes=memory_bytes)
     started = time.monotonic()
     with _open_scratch(settings.home) as scratch:
         fix = "free some space, score fewer cells (--max-cells), or set VCCAPP_HOME to a larger disk"
         require_disk(scratch, pair.disk_bytes, purpose="Scoring", fix=fix)
         predicted, real = scratch / "predicted.h5ad", scratch / "real.h5ad"
         write_pair(pair, predicted, real, space=space, progress=part(progress, 0.0, 0.3))
-        share = part(progress, 0.3, 0.98)
-        if official:
-            own = scratch / "scorer"
-            result = run_official(official.name, predicted, real, own, threads=_threads(), progress=share)
-            if keep is not None:
-                shutil.copytree(own, keep, ignore=shutil.ignore_patterns("*.h5ad"), dirs_exist_ok=True)
-        else:
-            result = _score_ourselves(predicted, real, season, settings, share)
+        own = scratch / "scorer"
+        own.mkdir()
+        result = chosen.score(
+            predicted,
+            real,
+            own,
+            season=season,
+            threads=_threads(),
+            memory_bytes=memory_bytes,
+            progress=part(progress, 0.3, 0.98),
+        )
+        if keep is not None:
+            shutil.copytree(own, keep, ignore=shutil.ignore_patterns("*.h5ad"), dirs_exist_ok=True)
     asked = {"max_cells": max_cells, "max_controls": max_controls, "seed": seed}
     score = Score(
         run=run.id,
@@ -204,26 +205,6 @@ def _read_real(pair: Pair, rows: np.ndarray, space: Space) -> Iterator[csr_matri
     for cells in split_cells(pair.index.cells.iloc[rows], READ_VALUES):
         stored = pair.dataset.read_rows(cells.index.to_numpy())
         yield order_genes(stored if space == "counts" else pair.index.normalise(stored), None)
-
-
-def _score_ourselves(
-    predicted: Path, real: Path, season: Literal["2025", "2026"], settings: Settings, progress: Progress
-) -> OfficialResult:
-    import vccapp
-    from vccapp.data.reading.opening import open_dataset
-    from vccapp.data.schema import Columns
-    from vccapp.evaluation.scoring.score import summarise
-    from vccapp.evaluation.scoring.score_files import score_files
-
-    columns = Columns(perturbation=PERT_COL, control=CONTROL)
-    table = score_files(
-        open_dataset(real, columns=columns),
-        open_dataset(predicted, columns=columns),
-        season=season,
-        memory_bytes=settings.memory_bytes // 2,
-        progress=progress,
-    )
-    return OfficialResult(vccapp.__version__, {"season": season}, table, summarise(table), {}, {})
 
 
 @contextlib.contextmanager

@@ -9,19 +9,15 @@ The JSON is written last and removed first, so a score that is there is whole.
 import logging
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from vccapp.data.atomic import read_json, write_file, write_json
 from vccapp.errors import DataError, SpecError, VccAppError
-from vccapp.evaluation.official import Scaled
+from vccapp.evaluation.scorers.base import Scaled
 from vccapp.settings import Settings
 from vccapp.training.record import Part, RunRecord, list_runs
-
-ScorerName = Literal["pseudobulks", "vccapp", "cell-eval", "cell-eval2"]
-"""pseudobulks: ours at the end of every training; vccapp: ours of cells; the others are the official ones."""
 
 log = logging.getLogger("vccapp.scores")
 
@@ -29,7 +25,8 @@ log = logging.getLogger("vccapp.scores")
 class Score(BaseModel):
     """What a scorer said of one part of a run.
 
-    version : of the scorer; settings : profile or preset, backend, seed, numbers of cells asked
+    scorer : its name, see `vccapp.evaluation.scorers`; version : its version
+    settings : profile or preset, backend, seed, numbers of cells asked
     n_cells : predicted, real and control cells, the same controls on both sides
     means : of each metric over perturbations; baseline : the same of the scorer's own baseline, where it has one
     scaled : of the metrics that are scored and of their average: raw, and clipped as the judges do
@@ -38,7 +35,7 @@ class Score(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     run: str
-    scorer: ScorerName
+    scorer: str
     version: str
     settings: dict[str, str]
     part: Part
@@ -61,7 +58,7 @@ def write_score(run: RunRecord, score: Score, table: pd.DataFrame) -> Path:
     return path
 
 
-def load_score(run: RunRecord, scorer: ScorerName, part: Part) -> tuple[Score, pd.DataFrame]:
+def load_score(run: RunRecord, scorer: str, part: Part) -> tuple[Score, pd.DataFrame]:
     """A score and its table: perturbation, metrics. Raises SpecError when there is none, DataError when damaged."""
     path = _path(run, scorer, part)
     if not path.exists():

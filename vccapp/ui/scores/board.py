@@ -20,8 +20,10 @@ from vccapp.evaluation.leaderboard.ranking import (
     tabulate,
     tell_differences,
 )
+from vccapp.evaluation.scorers.base import is_official, label_scorer, order_scorers
+from vccapp.evaluation.scorers.own import PSEUDOBULKS
 from vccapp.figures import scores as figures
-from vccapp.training.results.board import OFFICIAL, PARTS, PSEUDOBULKS, SCORERS, Board, load_board
+from vccapp.training.results.board import PARTS, Board, load_board
 from vccapp.training.results.entered import list_results, tabulate_results
 from vccapp.ui.kit.loaders import current_settings
 from vccapp.ui.kit.show import show_chart, show_table
@@ -34,8 +36,6 @@ OFFICIAL_SCALES = {
     "scaled": "between its baseline (0) and its best value (1)",
     "clipped": "scaled, as the judges clip them",
 }
-SCALES = {PSEUDOBULKS: OWN_SCALES, "vccapp": {"raw": OWN_SCALES["raw"]}} | dict.fromkeys(OFFICIAL, OFFICIAL_SCALES)
-"""What values there are, by scorer."""
 ROWS = {"models": "Models, over seeds", "runs": "Single runs"}
 
 
@@ -75,7 +75,7 @@ def choose_board(record: Record) -> Chosen | None:
     part = first.segmented_control(
         "Part", PARTS, default=PARTS[0], required=True, key="scores_part", bind="query-params"
     )
-    scorers = [name for name in SCORERS if name in set(every.entries["scorer"])]
+    scorers = order_scorers(every.entries["scorer"])
     scorer = second.segmented_control(
         "Scorer",
         scorers,
@@ -83,16 +83,17 @@ def choose_board(record: Record) -> Chosen | None:
         required=True,
         key="scores_scorer",
         bind="query-params",
-        format_func=SCORERS.get,
+        format_func=label_scorer,
     )
+    scales = _scales(scorer)
     scale = third.segmented_control(
         "Values",
-        list(SCALES[scorer]),
+        list(scales),
         default="raw",
         required=True,
         key=f"scores_scale_{scorer}",
         bind="query-params",
-        help=" · ".join(f"{name}: {meaning}" for name, meaning in SCALES[scorer].items()),
+        help=" · ".join(f"{name}: {meaning}" for name, meaning in scales.items()),
     )
     rows = fourth.segmented_control(
         "Rows",
@@ -104,10 +105,10 @@ def choose_board(record: Record) -> Chosen | None:
         format_func=ROWS.get,
     )
     raw = every.only(part=part, scorer=scorer)
-    shown = every.only(part=part, scorer=scorer, scale=scale) if scorer in OFFICIAL else raw
+    shown = every.only(part=part, scorer=scorer, scale=scale) if is_official(scorer) else raw
     entries = _filter(raw.entries)
     if entries.empty:
-        st.info(f"No run is left that {SCORERS[scorer]} has scored on the {part} part; choose fewer filters.")
+        st.info(f"No run is left that {label_scorer(scorer)} has scored on the {part} part; choose fewer filters.")
         return None
     entries = group_seeds(entries) if rows == "models" else entries.assign(group=entries["run"])
     known, drawable = (_metrics(board, entries) for board in (shown, raw))
@@ -145,6 +146,13 @@ def choose_board(record: Record) -> Chosen | None:
     )
 
 
+def _scales(scorer: str) -> dict[str, str]:
+    """What values there are."""
+    if is_official(scorer):
+        return OFFICIAL_SCALES
+    return OWN_SCALES if scorer == PSEUDOBULKS else {"raw": OWN_SCALES["raw"]}
+
+
 def _filter(entries: pd.DataFrame) -> pd.DataFrame:
     """The entries of the models and splits chosen that hold the text searched."""
     first, second, third = st.columns(3)
@@ -179,7 +187,7 @@ def show_leaderboard(chosen: Chosen) -> pd.DataFrame:
     names = name_groups(chosen.raw.entries)
     if told := tell_differences(differing, names[chosen.reference]):
         st.warning(told, icon=":material/rule:")
-    frames, official = chosen.shown, chosen.scorer in OFFICIAL
+    frames, official = chosen.shown, is_official(chosen.scorer)
     table = tabulate(
         frames.entries,
         frames.values,

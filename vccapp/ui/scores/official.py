@@ -3,7 +3,7 @@
 import streamlit as st
 
 from vccapp.data.workspace import Record
-from vccapp.evaluation.official import SCORERS, find_scorer
+from vccapp.evaluation.scorers.base import cell_scorers, find_scorer
 from vccapp.stats.index import Index
 from vccapp.training import RunRecord
 from vccapp.ui.kit.frame import errors_told
@@ -23,12 +23,13 @@ def show_official(record: Record, index: Index, *, part: str) -> list[str]:
     name = left.selectbox(
         "Run", list(runs), key="official_run", bind="query-params", format_func=lambda run_id: run_label(runs[run_id])
     )
+    official = cell_scorers(official=True)
     scorer = right.selectbox(
         "Official scorer",
-        list(SCORERS),
+        list(official),
         key="official_scorer",
         bind="query-params",
-        format_func=lambda key: SCORERS[key].label,
+        format_func=lambda key: official[key].label,
     )
     cells, n_controls = _count_cells(index, runs[name], part)
     largest = max(cells, default=1)
@@ -42,7 +43,7 @@ def show_official(record: Record, index: Index, *, part: str) -> list[str]:
     limits = {"max_cells": most} if most < largest else {}
     limits |= {"max_controls": controls} if controls < n_controls else {}
     n_cells = sum(min(n, most) for n in cells) + min(controls, n_controls)
-    needed, allowed = SCORERS[scorer].memory_bytes(n_cells, len(index.genes)), current_settings().memory_bytes
+    needed, allowed = official[scorer].memory_bytes(n_cells, len(index.genes)) or 0, current_settings().memory_bytes
     st.markdown(
         f"{len(cells)} perturbations, {n_cells:,} cells on either side: about **{needed / 1e9:.1f} GB** of memory, "
         f"{allowed / 1e9:.1f} GB are allowed (VCCAPP_MEMORY_GB)."

@@ -1,0 +1,57 @@
+"""Our own computations of both seasons' metrics: of pseudobulks, and of cells."""
+
+from pathlib import Path
+
+import vccapp
+from vccapp.data.schema import CONTROL, Columns
+from vccapp.evaluation.scorers.base import PERT_COL, SCORERS, CellScorer, Scorer, ScorerResult, Season, Space
+from vccapp.progress import Progress, silent
+
+
+class OwnOfPseudobulks(Scorer):
+    """What every training stores at its end."""
+
+    name = "pseudobulks"
+    label = "own, of pseudobulks"
+    official = False
+
+
+class OwnOfCells(CellScorer):
+    name = "vccapp"
+    label = "own, of cells"
+    official = False
+
+    def space(self, season: Season) -> Space:
+        return "counts" if season == "2026" else "log1p"
+
+    def score(
+        self,
+        predicted: Path,
+        real: Path,
+        folder: Path,
+        *,
+        season: Season,
+        threads: int,
+        memory_bytes: int,
+        progress: Progress = silent,
+    ) -> ScorerResult:
+        from vccapp.data.reading.opening import open_dataset
+        from vccapp.evaluation.scoring.score import summarise
+        from vccapp.evaluation.scoring.score_files import score_files
+
+        columns = Columns(perturbation=PERT_COL, control=CONTROL)
+        table = score_files(
+            open_dataset(real, columns=columns),
+            open_dataset(predicted, columns=columns),
+            season=season,
+            memory_bytes=memory_bytes // 2,
+            progress=progress,
+        )
+        return ScorerResult(vccapp.__version__, {"season": season}, table, summarise(table), {}, {})
+
+
+PSEUDOBULKS = OwnOfPseudobulks.name
+OWN = OwnOfCells.name
+
+SCORERS.register(PSEUDOBULKS)(OwnOfPseudobulks())
+SCORERS.register(OWN)(OwnOfCells())
