@@ -5,8 +5,6 @@ icon: :material/compare_arrows:
 order: 60
 """
 
-import shlex
-
 import streamlit as st
 
 from vccapp import ui
@@ -21,7 +19,6 @@ VIEWS = {
     "Two runs": ui.show_difference,
     "Diagnostics": ui.show_findings,
 }
-NAMED = 40
 
 ui.open_page(__file__)
 record, index = ui.need_index()
@@ -30,15 +27,13 @@ record, index = ui.need_index()
 @st.fragment
 def show_page() -> None:
     chosen = ui.choose_comparison(record, index)
-    for tab, show in zip(
-        st.tabs(list(VIEWS), key="cmp_view", on_change="rerun", bind="query-params"), VIEWS.values(), strict=True
-    ):
+    commands = []
+    tabs = st.tabs(list(VIEWS), key="cmp_view", on_change="rerun", bind="query-params")
+    for tab, show in zip(tabs, VIEWS.values(), strict=True):
         if tab.open:
             with tab:
-                show(chosen)
-    which = ["--part", chosen.part, "--perturbations", ",".join(chosen.perturbations)]
-    which += ["--genes", ",".join(chosen.genes[:NAMED])]
-    ui.reproduce(*(shlex.join(["vccapp", "eval", "compare", "--run", own.key, *which]) for own in chosen.runs))
+                commands += show(chosen)
+    ui.reproduce(*commands)
 
 
 if ui.has_runs(record):

@@ -4,9 +4,10 @@ import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
-from page_kit import assert_well, commands_of, open_alone, parse_command, use
+from page_kit import ask, assert_well, commands_of, is_among, keep_csvs, open_alone, tables_of, use
 from streamlit.testing.v1 import AppTest
 from toy import make_counts
 
@@ -14,11 +15,13 @@ from vccapp.data.gene_sets import keep_gmt
 from vccapp.data.reading.opening import open_dataset
 from vccapp.data.split import split_from_lists, write_split
 from vccapp.data.workspace import register
+from vccapp.figures.comparison.genes import gene_cells
 from vccapp.settings import Settings
 from vccapp.stats.building.build import build_index
 from vccapp.stats.index import load_index
 from vccapp.training import RunSpec, make_run_id, train
 from vccapp.training.import_prediction import import_prediction
+from vccapp.ui.comparison.findings import SIGNS
 
 VIEWS = {
     "Agreement": (2, 1),
@@ -209,9 +212,53 @@ def test_without_a_run_there_are_ways_to_get_one(here: list[str], monkeypatch: p
     assert [box.label for box in page.expander] == ["Import a prediction made elsewhere"]
 
 
-@pytest.mark.parametrize("view", ["Agreement", "DEGs"])
-def test_commands_are_those_of_the_view(view: str, here: list[str]) -> None:
-    page = open_view(view, here[:2], cmp_perturbations="GENE1")
-    *_, first, second = [parse_command(words) for words in commands_of(page)]
-    assert [first["run"], second["run"]] == here[:2]
-    assert first["part"] == "test" and first["perturbations"] == "GENE1"
+OPEN = {
+    "Agreement": {"cmp_quantity": "Pseudobulks", "cmp_by": "Clearest DEGs", "cmp_top": "7"},
+    "Genes": {"cmp_genes": "GENE20, GENE2* GENE5", "cmp_perturbation": "GENE1"},
+    "Heat map": {"cmp_wide": "true", "cmp_shown": "baseline: perturbation mean"},
+    "Scores": {"cmp_metric": "MAE", "cmp_part": "val"},
+    "Mistaken": {"cmp_distance": "Cosine (2026)"},
+    "DEGs": {"cmp_shown": "baseline: perturbation mean"},
+    "Two runs": {"cmp_second": "baseline: control mean", "cmp_metric": "MAE"},
+    "Diagnostics": {},
+}
+"""Choices of each view that differ from the first ones."""
+
+
+@pytest.mark.parametrize("chosen", [False, True])
+@pytest.mark.parametrize("view", VIEWS)
+def test_the_command_of_a_view_gives_what_the_page_shows(
+    view: str, chosen: bool, here: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    assert set(OPEN) == set(VIEWS)
+    csvs = keep_csvs(monkeypatch)
+    page = open_view(view, here[:2], **(OPEN[view] if chosen else {}))
+    commands = [words for words in commands_of(page) if "--part" in words and "official" not in words]
+    answers = [ask(words, capsys) for words in commands]
+    assert answers[0]["runs"] == here[:2]
+    tables = tables_of(answers)
+    assert csvs
+    for name, frame in csvs.items():
+        assert len(frame)
+        if name.endswith("_cells"):  # densities, drawn from the cells that the command gives
+            gene, cells = name.split("_")[1], tables[1]
+            own = cells[cells["gene"] == gene]
+            values, sources = own["value"].to_numpy(np.float32), own["source"]
+            sources = pd.Categorical(sources, categories=list(dict.fromkeys(sources)))
+            _, again = gene_cells(values, pd.Series(sources), gene=gene)
+            pd.testing.assert_frame_equal(again, frame, check_categorical=False, check_dtype=False)
+        elif name == "diagnostics":
+            words = {word: status for status, (_, word) in SIGNS.items()}
+            assert is_among(frame.replace(words), tables)
+        else:
+            assert is_among(frame, tables), name
+
+
+def test_a_gene_set_is_chosen_by_the_command_too(
+    here: list[str], runs: tuple[Settings, list[str]], capsys: pytest.CaptureFixture
+) -> None:
+    kept = keep_gmt("mine.gmt", b"ONE\tx\tGENE3\tGENE5\nTWO\tx\tGENE7\tABSENT\n", runs[0])
+    page = open_view("Agreement", here[:1], cmp_by="Gene set", cmp_gmt="mine.gmt", cmp_set="TWO")
+    answer = ask(commands_of(page)[-1], capsys)
+    kept.unlink()
+    assert {row["gene"] for row in answer["values"]} == {"GENE7"}

@@ -14,11 +14,11 @@ from streamlit.testing.v1 import AppTest
 
 from vccapp.data.simulation.demo import sample_path, write_demo
 from vccapp.data.split import make_folds, make_split
+from vccapp.data.spreadsheet import escape_cells, to_csv
 from vccapp.data.workspace import list_datasets
 from vccapp.jobs.store import JobStore
 from vccapp.settings import Settings
 from vccapp.ui.commands import split_words
-from vccapp.ui.kit.downloads import escape_cells, to_csv
 from vccapp.ui.kit.files import submission_file
 from vccapp.ui.kit.forms import field_label, plain_type
 from vccapp.ui.kit.frame import HOME, PAGES, read_pages
@@ -329,7 +329,7 @@ def test_the_warm_up_loads_what_pages_draw_with_and_nothing_heavy() -> None:
         "import gc, sys\n"
         "from vccapp.ui.warmup import warm_up; warm_up()\n"
         "assert gc.get_freeze_count() > 50_000, gc.get_freeze_count()\n"
-        "drawing = {'altair', 'plotly.io', 'scipy.cluster.hierarchy', 'vccapp.ui.comparison.comparison'}\n"
+        "drawing = {'altair', 'plotly.io', 'scipy.cluster.hierarchy', 'vccapp.ui.comparison.choice'}\n"
         "assert drawing <= set(sys.modules)\n"
     )
     assert not loaded_by(code) & HEAVY

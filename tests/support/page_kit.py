@@ -1,8 +1,10 @@
 """What tests of pages share: a page alone, the commands it shows, a toy form."""
 
+import json
 import shlex
 from typing import Any, Literal
 
+import pandas as pd
 import pytest
 from pydantic import BaseModel, Field
 from streamlit.testing.v1 import AppTest
@@ -54,6 +56,45 @@ def parse_command(words: list[str]) -> dict[str, Any]:
         return command.make_context("vccapp", list(rest)).params
     except click.UsageError as error:
         pytest.fail(f"{shlex.join(words)}: {error.format_message()}")
+
+
+def keep_csvs(monkeypatch: pytest.MonkeyPatch) -> dict[str, pd.DataFrame]:
+    """What a page offers as CSV from now on, by name: the data of every chart and table."""
+    kept: dict[str, pd.DataFrame] = {}
+
+    def keep(frame: pd.DataFrame, *, name: str, key: str) -> None:
+        kept[name] = frame
+
+    monkeypatch.setattr("vccapp.ui.kit.show.show_csv_button", keep)
+    return kept
+
+
+def ask(words: list[str], capsys: pytest.CaptureFixture) -> dict[str, Any]:
+    """What a command that a page shows answers with `--json`."""
+    from vccapp.cli import main
+
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as end:
+        main([*words[1:], "--json"])
+    printed = capsys.readouterr()
+    assert end.value.code in (0, None), printed.err
+    return json.loads(printed.out)
+
+
+def tables_of(answers: list[dict[str, Any]]) -> list[pd.DataFrame]:
+    """The tables of the answers of commands."""
+    lists = [value for answer in answers for value in answer.values() if isinstance(value, list)]
+    return [pd.DataFrame(rows) for rows in lists if rows and isinstance(rows[0], dict)]
+
+
+def is_among(frame: pd.DataFrame, tables: list[pd.DataFrame]) -> bool:
+    """Whether one of the tables has every row of a frame, to the last digit."""
+
+    def rows(own: pd.DataFrame) -> set[tuple]:
+        return set(own[list(frame)].astype(object).where(own[list(frame)].notna(), None).itertuples(index=False))
+
+    shown = {tuple(row) for row in rows(frame)}
+    return any(set(frame) <= set(table) and shown <= {tuple(row) for row in rows(table)} for table in tables)
 
 
 class Toy(BaseModel):

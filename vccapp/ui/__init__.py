@@ -37,7 +37,7 @@ _NAMES = {
     "scores.official": ["show_official"],
     "opening": ["choose_columns", "open_file", "show_plan"],
     "perturbation": ["describe_perturbation", "show_perturbation_numbers"],
-    "kit.runs": ["choose_run", "load_runs", "run_label", "run_table", "score_names", "score_table"],
+    "kit.runs": ["choose_run", "load_runs", "run_label", "run_table", "score_table"],
     "scores.board": ["choose_board", "scores_words", "show_leaderboard", "show_metric", "show_report_button"],
     "kit.show": ["reproduce", "show_chart", "show_table"],
     "kit.splits": ["keep_split", "standard_split"],

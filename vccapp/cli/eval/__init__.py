@@ -2,17 +2,25 @@
 
 import typer
 
-from vccapp.cli.eval import compare, entered, files, predictions, report
+from vccapp.cli.eval import closely, compare, diagnose, entered, files, perturbations, predictions, report
 
 app = typer.Typer(help="Evaluation: predicted against real.", no_args_is_help=True)
 for command in (
+    closely.agreement,
+    closely.genes,
+    closely.heatmap,
+    perturbations.scores,
+    perturbations.gallery,
+    perturbations.confusion,
+    perturbations.overlap,
+    perturbations.difference,
+    diagnose.diagnose,
+    compare.compare,
     report.leaderboard,
     report.report,
     predictions.official,
     predictions.import_,
-    predictions.diagnose,
     files.metrics,
-    compare.compare,
 ):
     app.command(command.__name__.rstrip("_"))(command)
 app.add_typer(entered.app, name="entered")

@@ -1,4 +1,4 @@
-"""`vccapp eval official`, `import` and `diagnose`: the judges' scores of cells, predictions made elsewhere, faults."""
+"""`vccapp eval official` and `import`: the judges' scores of cells, predictions made elsewhere."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -77,27 +77,6 @@ def import_(
     value = {"run": record.model_dump(mode="json"), "notes": result["notes"]}
     lines = {"run": record.id, "split": record.split.name, "folder": record.folder}
     show(value, lambda: "\n".join([format_fields(lines), *(f"- {note}" for note in result["notes"])]), as_json=as_json)
-
-
-def diagnose(run: RunId = "latest", part: Part = "test", as_json: Json = False) -> None:
-    """Look for faults that no score names: collapse, amplitude, scale, lost variance, wrong controls."""
-    from dataclasses import asdict
-
-    from vccapp.training.diagnose import diagnose_run
-
-    settings = open_settings()
-    record = find_finished_run(run, settings)
-    findings = diagnose_run(record.id, part, settings)
-
-    def text() -> str:
-        lines = []
-        for found in findings:
-            lines.append(f"{found.status.upper():8} {found.label}: {found.message}")
-            lines += [f"         {found.advice}"] if found.advice else []
-        return "\n".join(lines)
-
-    value = {"run": record.id, "part": part, "findings": [asdict(found) for found in findings]}
-    show(value, text, as_json=as_json)
 
 
 def _format_score(score: "Score") -> str:

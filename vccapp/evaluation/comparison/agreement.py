@@ -1,12 +1,14 @@
 """How far predicted and real values agree, gene by gene, and how far two measurements of the same would."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from vccapp.evaluation.comparison.compare import COLUMNS, compute_comparison
+from vccapp.evaluation.comparison.comparison import Comparison
 from vccapp.evaluation.comparison.prediction import Prediction
 from vccapp.evaluation.metrics.correlation import correlate
 from vccapp.references import CEILING, FULL_NAMES
@@ -18,6 +20,27 @@ BINS = 24
 LEAST = 30
 """Values that a bin of the band holds at least."""
 SHARE = 0.95
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """values : source, then `COLUMNS`. correlations : source, pearson_delta. band : value, spread; log1p units."""
+
+    values: pd.DataFrame
+    correlations: pd.DataFrame
+    band: pd.DataFrame
+
+
+def view_agreement(
+    comparison: Comparison, *, perturbations: Sequence[str], genes: Sequence[str], quantity: Quantity = "delta"
+) -> Agreement:
+    """Of the runs and the floor, and of the ceiling where there is one."""
+    index, beside = comparison.index, [*comparison.runs, comparison.floor]
+    return Agreement(
+        values=compare_predictions(index, beside, perturbations=perturbations, genes=genes),
+        correlations=compute_correlations(index, beside, perturbations=perturbations, genes=genes),
+        band=compute_band(index, perturbations, quantity=quantity),
+    )
 
 
 def compare_predictions(

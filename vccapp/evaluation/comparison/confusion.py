@@ -7,10 +7,15 @@ import numpy as np
 import pandas as pd
 
 from vccapp.data.schema import positions_of
-from vccapp.evaluation.profiles import Profiles
+from vccapp.evaluation.comparison.comparison import Comparison
+from vccapp.evaluation.comparison.prediction import Prediction
+from vccapp.evaluation.comparison.scores import compute_mean_scores
+from vccapp.evaluation.profiles import Profiles, predicted_profiles, real_profiles
 from vccapp.stats.views import correlate, order_alike
 
 Distance = Literal["l1", "cosine"]
+PDS: dict[Distance, str] = {"l1": "pds", "cosine": "pds_cosine_means"}
+"""The metric of each distance."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,38 @@ class Confusion:
     places: np.ndarray
     order: np.ndarray
     frame: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class ConfusionView:
+    """labels : perturbations, those that act alike next to each other. places : (n, n), 0 for the nearest.
+
+    matrix : prediction, then a column for each real perturbation: its place, from 1
+    table : perturbation, place, pds, nearest; the furthest first. means : source and its mean PDS
+    """
+
+    labels: list[str]
+    places: np.ndarray
+    matrix: pd.DataFrame
+    table: pd.DataFrame
+    means: pd.DataFrame
+
+
+def view_confusion(comparison: Comparison, shown: Prediction, *, distance: Distance = "l1") -> ConfusionView:
+    """Which real perturbations the predictions of `shown` lie nearest to."""
+
+    def compute() -> Confusion:
+        predicted = predicted_profiles(comparison.index, shown.deltas, comparison.labels)
+        return compute_confusion(real_profiles(comparison.index, comparison.labels), predicted, distance=distance)
+
+    found = comparison.keep(("confusion", shown.key, distance), compute)
+    labels = found.frame["perturbation"].to_numpy()[found.order].tolist()
+    places = found.places[np.ix_(found.order, found.order)]
+    matrix = pd.DataFrame(places + 1, columns=labels)
+    matrix.insert(0, "prediction", labels)
+    means = compute_mean_scores(comparison)[["source", PDS[distance]]].dropna()
+    table = found.frame.sort_values("place", ascending=False, kind="stable")
+    return ConfusionView(labels, places, matrix, table, means)
 
 
 def compute_confusion(real: Profiles, predicted: Profiles, *, distance: Distance = "l1") -> Confusion:

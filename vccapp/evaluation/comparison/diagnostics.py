@@ -6,13 +6,16 @@
 Each `find_...` is pure and looks for one fault; `compute_diagnostics` puts them together, the worst first.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 
 from vccapp.data.schema import genes_of, positions_of
+from vccapp.evaluation.comparison.comparison import Comparison
+from vccapp.evaluation.comparison.prediction import Prediction
 from vccapp.stats.index import Index
 
 Status = Literal["ok", "warning", "problem", "skipped"]
@@ -55,6 +58,17 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class Diagnostics:
+    """findings : name, label, status, value, message, advice of one prediction, the worst first.
+
+    by_source : source, and the status of each finding of every prediction
+    """
+
+    findings: pd.DataFrame
+    by_source: pd.DataFrame
+
+
+@dataclass(frozen=True)
 class CellStatistics:
     """What a few predicted cells of each of some perturbations show, beside as many control cells of the data.
 
@@ -67,6 +81,24 @@ class CellStatistics:
     total: np.ndarray
     control_total: float
     distinct: np.ndarray
+
+
+def view_diagnostics(comparison: Comparison, shown: Prediction) -> Diagnostics:
+    """What is wrong with `shown`, and how each of the others fares; from pseudobulks alone."""
+
+    def find(own: Prediction) -> list[Finding]:
+        return comparison.keep(
+            ("diagnostics", own.key), lambda: compute_diagnostics(comparison.index, comparison.labels, own.deltas)
+        )
+
+    return tabulate_diagnostics({own.name: find(own) for own in comparison.predictions}, shown.name)
+
+
+def tabulate_diagnostics(findings: Mapping[str, Sequence[Finding]], shown: str) -> Diagnostics:
+    """findings : by source, among them `shown`."""
+    rows = [{"source": name} | {found.label: found.status for found in own} for name, own in findings.items()]
+    columns = [field.name for field in fields(Finding)]
+    return Diagnostics(pd.DataFrame(map(asdict, findings[shown]), columns=columns), pd.DataFrame(rows))
 
 
 def compute_diagnostics(

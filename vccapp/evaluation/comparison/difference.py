@@ -1,12 +1,36 @@
 """Two predictions of the same: where one is closer to the real cells than the other."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from vccapp.evaluation.comparison.comparison import Comparison
 from vccapp.evaluation.comparison.prediction import Prediction
 from vccapp.stats.index import Index
+
+
+@dataclass(frozen=True)
+class Difference:
+    """scores : as `compare_scores` returns; no rows where one of the two has none. genes : as `compare_genes` does."""
+
+    scores: pd.DataFrame
+    genes: pd.DataFrame
+
+
+def view_difference(comparison: Comparison, first: Prediction, second: Prediction, *, metric: str) -> Difference:
+    """Where `first` is better than `second`: by perturbation and by gene."""
+    scores = [comparison.scores(own.key, metric) for own in (first, second)]
+    return Difference(
+        compare_scores(*scores, metric=metric),
+        compare_genes(comparison.index, first, second, labels=comparison.labels),
+    )
+
+
+def choose_pair(comparison: Comparison) -> tuple[Prediction, Prediction]:
+    """What is compared where nothing is chosen: the first run, and the second or the floor."""
+    return comparison.runs[0], comparison.runs[1] if len(comparison.runs) > 1 else comparison.floor
 
 
 def compare_genes(index: Index, first: Prediction, second: Prediction, *, labels: Sequence[str]) -> pd.DataFrame:

@@ -1,12 +1,15 @@
 """Single genes of one perturbation: means with intervals, and cells; control, real and predicted."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix
 
 from vccapp.data.schema import CONTROL
+from vccapp.evaluation.comparison.comparison import Comparison
 from vccapp.evaluation.comparison.prediction import Prediction
 from vccapp.models.anchor import anchor_cells
 from vccapp.references import CONTROL_CELLS, REAL_CELLS
@@ -15,6 +18,42 @@ from vccapp.stats.index import Index
 MAX_CONTROLS = 4000
 """Control cells that stand for all, taken at even steps; predicted cells are made from them."""
 Z = 1.96
+MAX_BARS, FIRST_CELLS, MAX_CELLS = 20, 4, 6
+"""Genes whose means there is room for, and those whose cells are shown at first and at most."""
+
+
+@dataclass(frozen=True)
+class GenesView:
+    """means : gene, source, mean, low, high. cells : gene, source, value. log1p units."""
+
+    means: pd.DataFrame
+    cells: pd.DataFrame
+
+
+def view_genes(
+    comparison: Comparison, *, perturbation: str, genes: Sequence[str], cells_of: Sequence[str] | None = None
+) -> GenesView:
+    """Means of the first MAX_BARS genes, and the cells of the genes `cells_of`, FIRST_CELLS of them without it."""
+    index, shown = comparison.index, genes[:FIRST_CELLS] if cells_of is None else cells_of
+    means = compute_gene_means(
+        index, [*comparison.runs, comparison.floor], perturbation=perturbation, genes=genes[:MAX_BARS]
+    )
+    if not shown:
+        return GenesView(means, pd.DataFrame(columns=["gene", "source", "value"]))
+    stored = {
+        own.key: comparison.keep(("cells", own.key, perturbation), partial(own.cells, perturbation))
+        for own in comparison.runs
+        if own.cells is not None
+    }
+    cells = sample_gene_cells(
+        index,
+        comparison.runs,
+        {gene: index.gene_values(gene) for gene in shown},
+        groups=comparison.keep("groups", lambda: index.cells["perturbation"]),
+        perturbation=perturbation,
+        stored=stored,
+    )
+    return GenesView(means, cells)
 
 
 def compute_gene_means(

@@ -4,15 +4,41 @@ A predicted pseudobulk has no p-values. So its k strongest genes by |delta| are 
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from vccapp.data.significance import FDR
+from vccapp.evaluation.comparison.comparison import Comparison
 from vccapp.evaluation.comparison.prediction import Prediction
 from vccapp.references import CEILING, CHANCE, FULL_NAMES
 from vccapp.stats.halves import half_deltas
 from vccapp.stats.index import Index
+
+
+@dataclass(frozen=True)
+class OverlapView:
+    """by_source : perturbation, source, n_degs, shared, overlap, same_direction. means : source and its two means.
+
+    by_perturbation : of one prediction, the most DEGs first
+    cell_scores : of its predicted cells; None where they were not scored
+    """
+
+    by_source: pd.DataFrame
+    means: pd.DataFrame
+    by_perturbation: pd.DataFrame
+    cell_scores: pd.DataFrame | None
+
+
+def view_overlap(comparison: Comparison, shown: Prediction) -> OverlapView:
+    """Real DEGs that predictions find; of `shown` by perturbation."""
+    frame = comparison.keep(
+        "overlap", lambda: compute_overlap(comparison.index, comparison.predictions, labels=comparison.labels)
+    )
+    own = frame[frame["source"] == shown.name].sort_values("n_degs", ascending=False, kind="stable")
+    means = frame.groupby("source", sort=False)[["overlap", "same_direction"]].mean().reset_index()
+    return OverlapView(frame, means, own.drop(columns="source"), comparison.read_cell_scores(shown.key))
 
 
 def compute_overlap(index: Index, predictions: Sequence[Prediction], *, labels: Sequence[str]) -> pd.DataFrame:

@@ -1,10 +1,11 @@
 """What is compared on equal terms: the predicted deltas of a run or of a baseline."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Self
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
 from vccapp.data.schema import positions_of
 from vccapp.data.split import Split
@@ -15,13 +16,18 @@ from vccapp.stats.index import Index
 
 @dataclass(frozen=True)
 class Prediction:
-    """Deltas against the controls for `labels`, log1p units; `name` is how charts call it, `key` how links do."""
+    """Deltas against the controls for `labels`, log1p units; `name` is how charts call it, `key` how links do.
+
+    cells : of a perturbation, (n, n_genes) log1p of predicted cells that are stored; None where they are made from the
+    controls
+    """
 
     key: str
     name: str
     kind: Literal["run", "baseline"]
     labels: tuple[str, ...]
     deltas: np.ndarray  # (labels, n_genes) float32
+    cells: Callable[[str], csr_matrix] | None = None
 
     def only(self, labels: Sequence[str]) -> Self:
         """The same for some of the perturbations, in this order."""

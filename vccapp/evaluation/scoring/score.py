@@ -48,6 +48,11 @@ def compute_metrics(real: Profiles, predicted: Profiles, names: Sequence[str] | 
     return pd.DataFrame({"perturbation": real.labels, "n_degs": degs} | columns)
 
 
+def list_pseudobulk_metrics() -> list[str]:
+    """Metrics that every prediction has, because they need no predicted cells."""
+    return [name for name, metric in METRICS.items() if metric.needs in ("means", "t_score")]
+
+
 def summarise(frame: pd.DataFrame) -> dict[str, float | None]:
     """Mean of each metric over the perturbations that have it; None where none has."""
     means = frame.drop(columns=["perturbation", "n_degs"]).mean()

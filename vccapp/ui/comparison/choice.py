@@ -1,22 +1,49 @@
 """Choosing what the page Compare compares: runs, part, what is shown in detail, perturbations, genes."""
 
+import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import streamlit as st
 
 from vccapp.data.workspace import Record
+from vccapp.evaluation.comparison.comparison import FIRST_PERTURBATIONS, Comparison
 from vccapp.evaluation.comparison.prediction import Prediction
-from vccapp.models.base import MODELS
-from vccapp.references import FLOORS
 from vccapp.stats.index import Index
-from vccapp.training import RunRecord
-from vccapp.ui.comparison.comparison import Comparison, first_choice, load_baseline
+from vccapp.training.comparison import compare_runs
 from vccapp.ui.comparison.gene_choice import choose_genes
+from vccapp.ui.kit.loaders import cached
 from vccapp.ui.kit.runs import load_runs, run_label
 
 MAX_RUNS = 6
-SHOWN, MAX_SHOWN = 4, 24
+MAX_SHOWN = 24
 PARTS = {"test": "test", "val": "validation"}
+
+load_comparison = cached(max_entries=8)(compare_runs)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the page shows. shown : where there is room for one; perturbations, genes : those looked at closely.
+
+    gene_options : of the commands, the choice of genes
+    """
+
+    comparison: Comparison
+    shown: Prediction
+    perturbations: tuple[str, ...]
+    genes: tuple[str, ...]
+    gene_options: tuple[str, ...]
+
+    def command(self, view: str, *options: str, detail: bool = False, closely: bool = False) -> str:
+        """`vccapp eval <view>` of what is chosen. detail, closely : whether the view looks at `shown`, at `genes`."""
+        words = ["vccapp", "eval", view]
+        words += [word for run in self.comparison.runs for word in ("--run", run.key)]
+        words += ["--part", self.comparison.part]
+        words += ["--shown", self.shown.key] if detail else []
+        if closely:
+            words += ["--perturbations", ",".join(self.perturbations), *self.gene_options]
+        return shlex.join([*words, *options])
 
 
 def has_runs(record: Record) -> bool:
@@ -30,7 +57,7 @@ def has_runs(record: Record) -> bool:
     return False
 
 
-def choose_comparison(record: Record, index: Index) -> Comparison:
+def choose_comparison(record: Record, index: Index) -> Choice:
     """Runs, part, perturbations and genes. Where nothing can be compared, say why, and end the page."""
     known = {run.id: run for run in load_runs(record)}
     # The URL holds what the widget shows; a link from elsewhere may also name runs by their ids.
@@ -55,67 +82,43 @@ def choose_comparison(record: Record, index: Index) -> Comparison:
     if not chosen:
         st.info("Choose at least one run.")
         st.stop()
-    runs = make_predictions([known[run_id] for run_id in chosen], part=part)
-    labels = runs[0].labels
+    comparison = load_comparison(index, tuple(known[run_id] for run_id in chosen), part=part)
+    labels = comparison.labels
     if not labels:
         st.info(f"The chosen runs have no perturbation in common in the {PARTS[part]} part of their splits.")
         st.stop()
-    baselines = tuple(load_baseline(index, runs[0].key, name, labels) for name in FLOORS)
-    everyone = {own.key: own for own in (*runs, *baselines)}
+    names = {own.key: own.name for own in comparison.predictions}
     shown = right.selectbox(
         "In detail",
-        list(everyone),
+        list(names),
         key="cmp_shown",
         bind="query-params",
-        format_func=lambda key: everyone[key].name,
+        format_func=names.get,
         help="What the views show that have room for one prediction.",
     )
     left, right = st.columns([2, 3])
-    effects = index.perturbations.set_index("perturbation")["effect"].loc[list(labels)]
     picked = left.multiselect(
         "Perturbations looked at closely",
         list(labels),
-        default=first_choice("cmp_perturbations", labels, effects.nlargest(SHOWN).index.tolist()),
+        default=first_choice("cmp_perturbations", labels, comparison.strongest()),
         key="cmp_perturbations",
         bind="query-params",
         max_selections=MAX_SHOWN,
-        help=f"At first the {SHOWN} with the largest real effect. Scores and the like are of all {len(labels)}.",
+        help=f"At first the {FIRST_PERTURBATIONS} with the largest real effect. Scores and the like are of all "
+        f"{len(labels)}.",
     )
     if not picked:
         st.info("Choose at least one perturbation.")
         st.stop()
     with right:
-        genes = choose_genes(index, picked)
-    return Comparison(
-        index=index,
-        part=part,
-        records={run_id: known[run_id] for run_id in chosen},
-        labels=labels,
-        runs=runs,
-        baselines=baselines,
-        shown=everyone[shown],
-        perturbations=tuple(picked),
-        genes=tuple(genes),
-    )
+        genes, options = choose_genes(index, picked)
+    return Choice(comparison, comparison.find(shown), tuple(picked), genes, options)
 
 
-def make_predictions(runs: Sequence[RunRecord], *, part: str) -> tuple[Prediction, ...]:
-    """The predictions of runs for the perturbations that all of them have in a part, by short and different names."""
-    found = [run.prediction(part) for run in runs]
-    common = set(found[0][0]).intersection(*(labels for labels, _ in found))
-    labels = [label for label in found[0][0] if label in common]
-    predictions = [
-        Prediction(run.id, name, "run", tuple(own), deltas)
-        for run, name, (own, deltas) in zip(runs, name_runs(runs), found, strict=True)
-    ]
-    return tuple(own if own.labels == tuple(labels) else own.only(labels) for own in predictions)
-
-
-def name_runs(runs: Sequence[RunRecord]) -> list[str]:
-    """Title or model of each run, with what tells it apart where two are called alike."""
-    names = [run.spec.title or MODELS[run.spec.model].label for run in runs]
-    for tell in (lambda run: run.split.name, lambda run: run.id[-4:]):
-        names = [
-            f"{name} · {tell(run)}" if names.count(name) > 1 else name for name, run in zip(names, runs, strict=True)
-        ]
-    return names
+def first_choice(key: str, options: Sequence[str], default: list[str]) -> list[str] | None:
+    """The default of a multiselect; what was chosen gives way to it where none of that is an option any more."""
+    chosen = st.session_state.get(key)
+    if chosen and not set(chosen) & set(options):
+        st.session_state[key] = default
+        return None
+    return default

@@ -1,11 +1,11 @@
-"""The view of the page Compare that says what is wrong with a prediction, and what to do."""
+"""The view of the page Compare that says what is wrong with a prediction, and what to do. It returns its commands."""
 
 import shlex
 
-import pandas as pd
 import streamlit as st
 
-from vccapp.ui.comparison.comparison import Comparison, load_findings
+from vccapp.evaluation.comparison.diagnostics import view_diagnostics
+from vccapp.ui.comparison.choice import Choice
 from vccapp.ui.kit.show import show_table
 
 SIGNS = {
@@ -16,21 +16,21 @@ SIGNS = {
 }
 
 
-def show_findings(chosen: Comparison) -> None:
+def show_findings(chosen: Choice) -> list[str]:
     """Diagnostics of the prediction shown in detail, and how each of the others fares."""
-    for finding in load_findings(chosen, chosen.shown):
+    view = view_diagnostics(chosen.comparison, chosen.shown)
+    for finding in view.findings.itertuples():
         sign, word = SIGNS[finding.status]
         with st.container(border=True, gap="xsmall"):
             st.markdown(f"{sign} **{finding.label}** · {word}  \n{finding.message}")
             if finding.advice and finding.status in ("problem", "warning"):
                 st.caption(finding.advice)
+    commands = [chosen.command("diagnose", "--pseudobulks", detail=True)]
     if chosen.shown.kind == "run":
-        words = ["vccapp", "eval", "diagnose", "--run", chosen.shown.key, "--part", chosen.part]
-        st.caption(f"From pseudobulks alone. `{shlex.join(words)}` looks at some predicted cells as well.")
-    rows = [
-        {"source": own.name} | {found.label: SIGNS[found.status][1] for found in load_findings(chosen, own)}
-        for own in chosen.everyone
-    ]
+        words = ["vccapp", "eval", "diagnose", "--run", chosen.shown.key, "--part", chosen.comparison.part]
+        commands.append(shlex.join(words))
+        st.caption(f"From pseudobulks alone. `{commands[-1]}` looks at some predicted cells as well.")
     st.subheader("Beside the others", anchor=False)
-    table = pd.DataFrame(rows)
+    table = view.by_source.replace({status: word for status, (_, word) in SIGNS.items()})
     show_table(table, key="cmp_findings", text="Diagnostics of every run and baseline", name="diagnostics", height=300)
+    return commands

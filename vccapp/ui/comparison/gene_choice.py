@@ -1,22 +1,30 @@
 """Choosing genes on a page: the largest changes, the clearest DEGs, a pasted list, a gene set."""
 
 from difflib import get_close_matches
-from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import streamlit as st
 
 from vccapp.data.gene_sets import find_genes, keep_gmt, list_gmt, read_gmt
-from vccapp.data.significance import FDR
+from vccapp.evaluation.comparison.gene_choice import (
+    FIRST_GENES,
+    MOST_GENES,
+    ChosenGenes,
+    Ranking,
+    name_genes,
+    rank_genes,
+)
 from vccapp.stats.index import Index
 from vccapp.ui.kit.frame import errors_told
-from vccapp.ui.kit.loaders import current_settings
+from vccapp.ui.kit.loaders import cached, current_settings
+from vccapp.wording import name_some
 
-CHANGED, DEGS, NAMED, SET = "Largest delta", "Clearest DEGs", "Named", "Gene set"
-FIRST, MOST = 200, 2000
+RANKED: dict[str, Ranking] = {"Largest delta": "delta", "Clearest DEGs": "degs"}
+NAMED, SET = "Named", "Gene set"
 UNNAMED = 20
 """Genes shown where none is named yet."""
+
+load_gene_sets = cached(max_entries=8)(read_gmt)
 
 
 def name_gene(genes: pd.DataFrame) -> str | None:
@@ -37,45 +45,36 @@ def name_gene(genes: pd.DataFrame) -> str | None:
     return None
 
 
-def choose_genes(index: Index, perturbations: list[str]) -> list[str]:
-    """Genes of the data, at least one. Where the choice holds none, say so, and end the page."""
+def choose_genes(index: Index, perturbations: list[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Genes of the data, at least one, and the options of the commands that choose them.
+
+    Where the choice holds none, say so, and end the page.
+    """
     if "cmp_genes" in st.query_params and "cmp_by" not in st.query_params:
         st.session_state.setdefault("cmp_by", NAMED)
     left, right = st.columns([2, 3])
-    ways = [CHANGED, DEGS, NAMED, SET]
-    way = left.selectbox("Genes", ways, key="cmp_by", bind="query-params")
+    way = left.selectbox("Genes", [*RANKED, NAMED, SET], key="cmp_by", bind="query-params")
     with right:
-        found = {CHANGED: _most_changed, DEGS: _clearest, NAMED: _named, SET: _of_set}[way](index, perturbations)
-    if not found:
+        if way in RANKED:
+            number = _choose_number(index)
+            chosen = rank_genes(index, perturbations, by=RANKED[way], number=number)
+            options = ("--by", RANKED[way], "--top", str(number))
+        else:
+            chosen, options = (_name if way == NAMED else _choose_set)(index, perturbations)
+        if chosen.unknown:
+            st.caption(f":orange[{len(chosen.unknown)} not among the genes: {name_some(chosen.unknown)}]")
+    if not chosen.genes:
         st.info("No gene is chosen: name some, choose a set, or take the largest deltas.")
         st.stop()
-    return found
+    return chosen.genes, options
 
 
-def _number(index: Index) -> int:
-    most = min(MOST, len(index.genes))
-    return int(st.number_input("How many", 1, most, min(FIRST, most), key="cmp_top", bind="query-params"))
+def _choose_number(index: Index) -> int:
+    most = min(MOST_GENES, len(index.genes))
+    return int(st.number_input("How many", 1, most, min(FIRST_GENES, most), key="cmp_top", bind="query-params"))
 
 
-def _most_changed(index: Index, perturbations: list[str]) -> list[str]:
-    return _largest(index, perturbations, _number(index))
-
-
-def _largest(index: Index, perturbations: list[str], number: int) -> list[str]:
-    largest = np.abs(index.deltas(perturbations)).max(axis=0)
-    return index.genes["gene"].to_numpy()[np.argsort(-largest, kind="stable")[:number]].tolist()
-
-
-def _clearest(index: Index, perturbations: list[str]) -> list[str]:
-    """Significant in one of the perturbations at least, by their smallest p."""
-    rows = index.rows(perturbations)
-    p = np.nan_to_num(index.array("de/p_value")[rows].min(axis=0), nan=1.0)
-    significant = (index.array("de/fdr")[rows] < np.float32(FDR)).any(axis=0)
-    ranked = np.argsort(p, kind="stable")
-    return index.genes["gene"].to_numpy()[ranked[significant[ranked]]][: _number(index)].tolist()
-
-
-def _named(index: Index, perturbations: list[str]) -> list[str]:
+def _name(index: Index, perturbations: list[str]) -> tuple[ChosenGenes, tuple[str, ...]]:
     text = st.text_input(
         "Names",
         key="cmp_genes",
@@ -85,11 +84,11 @@ def _named(index: Index, perturbations: list[str]) -> list[str]:
     )
     if not (text or "").strip():
         st.caption(f"None is named yet: the {UNNAMED} of largest delta.")
-        return _largest(index, perturbations, UNNAMED)
-    return _tell_unknown(*find_genes(text, index.genes["gene"]))
+        return rank_genes(index, perturbations, number=UNNAMED), ("--by", "delta", "--top", str(UNNAMED))
+    return name_genes(index, text), ("--genes", text)
 
 
-def _of_set(index: Index, perturbations: list[str]) -> list[str]:
+def _choose_set(index: Index, perturbations: list[str]) -> tuple[ChosenGenes, tuple[str, ...]]:
     with st.popover("Add a .gmt file", icon=":material/upload:"):
         given = st.file_uploader("A set a line, by tabs: name, description, genes", type="gmt", key="cmp_upload")
         if given is not None:
@@ -97,20 +96,8 @@ def _of_set(index: Index, perturbations: list[str]) -> list[str]:
                 st.session_state["cmp_gmt"] = keep_gmt(given.name, given.getvalue(), current_settings()).name
     files = {path.name: path for path in list_gmt(current_settings())}
     if not files:
-        return []
+        return ChosenGenes(()), ()
     file = st.selectbox("File", list(files), key="cmp_gmt", bind="query-params")
-    sets = _read(files[file], files[file].stat().st_mtime)
+    sets = load_gene_sets(files[file])
     name = st.selectbox("Gene set", list(sets), key="cmp_set", bind="query-params")
-    return _tell_unknown(*find_genes(" ".join(sets[name]), index.genes["gene"]))
-
-
-@st.cache_resource(max_entries=8, show_spinner=False)
-def _read(path: Path, changed: float) -> dict[str, tuple[str, ...]]:
-    return read_gmt(path)
-
-
-def _tell_unknown(found: list[str], unknown: list[str]) -> list[str]:
-    if unknown:
-        some = ", ".join(unknown[:5]) + (" ..." if len(unknown) > 5 else "")
-        st.caption(f":orange[{len(unknown)} not among the genes: {some}]")
-    return found[:MOST]
+    return name_genes(index, " ".join(sets[name])), ("--gmt", file, "--gene-set", name)

@@ -1,27 +1,23 @@
-"""The views of the page Compare that look at chosen perturbations and genes."""
+"""The views of the page Compare that look at chosen perturbations and genes. Each returns its command."""
 
 import numpy as np
 import streamlit as st
 
-from vccapp.evaluation.comparison.agreement import compare_predictions, compute_band, compute_correlations
-from vccapp.evaluation.comparison.gene_values import compute_gene_means, sample_gene_cells
+from vccapp.evaluation.comparison.agreement import view_agreement
+from vccapp.evaluation.comparison.gene_values import FIRST_CELLS, MAX_BARS, MAX_CELLS, view_genes
+from vccapp.evaluation.comparison.heat_map import MAX_COLUMNS, view_heat_map
 from vccapp.figures.comparison import agreement as figures
 from vccapp.figures.comparison import genes as compare_genes
 from vccapp.figures.style import MAX_POINTS
-from vccapp.stats.views import correlate, order_alike
-from vccapp.ui.comparison.comparison import Comparison, first_choice, load_own_cells
-from vccapp.ui.kit.loaders import load_cells, load_gene
+from vccapp.ui.comparison.choice import Choice, first_choice
 from vccapp.ui.kit.show import show_chart, show_table
 
 QUANTITIES = {"delta": "Deltas", "pseudobulk": "Pseudobulks"}
 AXES = {"delta": ("real_delta", "predicted_delta", "delta (log1p)"), "pseudobulk": ("real", "predicted", "mean log1p")}
-MAX_BARS = 20
-FIRST_CELLS, MAX_CELLS = 4, 6
-MAX_COLUMNS = 40
 PER_ROW = 3
 
 
-def show_agreement(chosen: Comparison) -> None:
+def show_agreement(chosen: Choice) -> list[str]:
     """Scatter of predicted against real, a chart a run."""
     quantity = st.segmented_control(
         "Values",
@@ -33,25 +29,23 @@ def show_agreement(chosen: Comparison) -> None:
         format_func=QUANTITIES.get,
         label_visibility="collapsed",
     )
-    which = {"perturbations": list(chosen.perturbations), "genes": list(chosen.genes)}
-    beside = [*chosen.runs, chosen.floor]
-    frame = compare_predictions(chosen.index, beside, **which)
-    r = compute_correlations(chosen.index, beside, **which).set_index("source")["pearson_delta"]
-    band = compute_band(chosen.index, which["perturbations"], quantity=quantity)
+    view = view_agreement(chosen.comparison, perturbations=chosen.perturbations, genes=chosen.genes, quantity=quantity)
+    r = view.correlations.set_index("source")["pearson_delta"]
     x, y, unit = AXES[quantity]
-    baseline = frame[frame["source"] == chosen.floor.name]
-    between = f"baseline {_number(r[chosen.floor.name])}, ceiling {_number(r.iloc[-1])}"
-    for start in range(0, len(chosen.runs), PER_ROW):
-        row = chosen.runs[start : start + PER_ROW]
+    runs, floor = chosen.comparison.runs, chosen.comparison.floor.name
+    baseline = view.values[view.values["source"] == floor]
+    between = f"baseline {_number(r[floor])}, ceiling {_number(r.iloc[-1])}"
+    for start in range(0, len(runs), PER_ROW):
+        row = runs[start : start + PER_ROW]
         for place, own in zip(st.columns(max(len(row), 2)), row, strict=False):
             with place:
                 chart = figures.agreement(
-                    frame[frame["source"] == own.name],
+                    view.values[view.values["source"] == own.name],
                     x=x,
                     y=y,
                     title=own.name,
                     unit=unit,
-                    band=band,
+                    band=view.band,
                     baseline=baseline,
                     told=f"r {_number(r[own.name])} ({between})",
                     limit=MAX_POINTS // len(row),
@@ -62,7 +56,7 @@ def show_agreement(chosen: Comparison) -> None:
                     chart,
                     key=f"cmp_agreement_{own.key}",
                     text=f"{text} in {len(chosen.perturbations)} perturbations.",
-                    data=frame[frame["source"] == own.name],
+                    data=view.values[view.values["source"] == own.name],
                     name=f"compare_{own.key}",
                 )
     st.caption(
@@ -71,10 +65,11 @@ def show_agreement(chosen: Comparison) -> None:
         "mean of the training perturbations. Dashed: predicted = real. Band: where 95 % of the genes of a repeated "
         "measurement of as many cells would lie."
     )
-    show_table(frame, key="cmp_table", text="Real and predicted values by gene", name="compare", height=260)
+    show_table(view.values, key="cmp_table", text="Real and predicted values by gene", name="compare", height=260)
+    return [chosen.command("agreement", "--values", quantity, closely=True)]
 
 
-def show_genes(chosen: Comparison) -> None:
+def show_genes(chosen: Choice) -> list[str]:
     """Control, real and predicted means of genes in one perturbation, and their cells."""
     left, right = st.columns([1, 2])
     label = left.selectbox("Perturbation", chosen.perturbations, key="cmp_perturbation", bind="query-params")
@@ -87,24 +82,18 @@ def show_genes(chosen: Comparison) -> None:
         bind="query-params",
         max_selections=MAX_CELLS,
     )
-    bars = compute_gene_means(chosen.index, [*chosen.runs, chosen.floor], perturbation=label, genes=genes[:MAX_BARS])
+    view = view_genes(chosen.comparison, perturbation=label, genes=genes, cells_of=picked)
     show_chart(
-        compare_genes.gene_means(bars, label=label),
+        compare_genes.gene_means(view.means, label=label),
         key="cmp_gene_means",
         text=f"{label}: control, real and predicted means of {min(len(genes), MAX_BARS)} genes.",
-        data=bars,
+        data=view.means,
         name=f"{label}_gene_means",
     )
-    if not picked:
-        return
-    values = {gene: load_gene(chosen.index, gene) for gene in picked}
-    groups = load_cells(chosen.index)["perturbation"]
-    stored = {own.key: cells for own in chosen.runs if (cells := load_own_cells(chosen, own, label)) is not None}
-    cells = sample_gene_cells(chosen.index, chosen.runs, values, groups=groups, perturbation=label, stored=stored)
     for start in range(0, len(picked), 2):
         for place, gene in zip(st.columns(2), picked[start : start + 2], strict=False):
-            own = cells[cells["gene"] == gene]
-            chart, curves = compare_genes.gene_cells(own["value"].to_numpy(), own["source"], gene=gene)
+            cells = view.cells[view.cells["gene"] == gene]
+            chart, curves = compare_genes.gene_cells(cells["value"].to_numpy(), cells["source"], gene=gene)
             with place:
                 show_chart(
                     chart,
@@ -113,34 +102,34 @@ def show_genes(chosen: Comparison) -> None:
                     data=curves,
                     name=f"{label}_{gene}_cells",
                 )
-    st.caption(
-        "Predicted cells are made as a submission makes them: control cells (a sample of 4,000 at most), each gene "
-        "scaled until its mean is the predicted one. Those of imported predictions are the file's own."
-    )
+    if picked:
+        st.caption(
+            "Predicted cells are made as a submission makes them: control cells (a sample of 4,000 at most), each gene "
+            "scaled until its mean is the predicted one. Those of imported predictions are the file's own."
+        )
+    return [chosen.command("genes", "--perturbation", label, "--cells-of", ",".join(picked), closely=True)]
 
 
-def show_heat_map(chosen: Comparison) -> None:
+def show_heat_map(chosen: Choice) -> list[str]:
     """Deltas of perturbations and genes, real beside predicted."""
+    every = chosen.comparison.labels
     wide = st.toggle(
-        f"All {len(chosen.labels)} perturbations", key="cmp_wide", bind="query-params", help="Else those chosen above"
+        f"All {len(every)} perturbations", key="cmp_wide", bind="query-params", help="Else those chosen above"
     )
-    labels = list(chosen.labels if wide else chosen.perturbations)
-    genes = list(chosen.genes[:MAX_COLUMNS])
-    at = [chosen.index.gene_position[gene] for gene in genes]
-    real = chosen.index.deltas(labels)[:, at]
-    order = order_alike(correlate(real.T))
-    genes = [genes[i] for i in order]
-    predicted = chosen.shown.only(labels).deltas[:, at][:, order]
-    frame = compare_predictions(chosen.index, [chosen.shown], perturbations=labels, genes=genes)
+    labels = every if wide else chosen.perturbations
+    view = view_heat_map(chosen.comparison, chosen.shown, perturbations=labels, genes=chosen.genes)
     show_chart(
-        compare_genes.heat_map(real[:, order], predicted, labels=labels, genes=genes, name=chosen.shown.name),
+        compare_genes.heat_map(
+            view.real, view.predicted, labels=view.perturbations, genes=view.genes, name=chosen.shown.name
+        ),
         key="cmp_heat_map",
-        text=f"Heat maps of the deltas of {len(genes)} genes in {len(labels)} perturbations, real and predicted.",
-        data=frame,
+        text=f"Heat maps of the deltas of {len(view.genes)} genes in {len(labels)} perturbations, real and predicted.",
+        data=view.values,
         name="compare_heat_map",
     )
     if len(chosen.genes) > MAX_COLUMNS:
         st.caption(f"The first {MAX_COLUMNS} of the {len(chosen.genes):,} genes.")
+    return [chosen.command("heatmap", *(["--all"] if wide else []), detail=True, closely=True)]
 
 
 def _number(value: float) -> str:

@@ -1,112 +1,99 @@
-"""The views of the page Compare that look at every perturbation of the part."""
+"""The views of the page Compare that look at every perturbation of the part. Each returns its command."""
 
 import shlex
 
-import numpy as np
 import pandas as pd
 import streamlit as st
 
 from vccapp.data.significance import FDR
-from vccapp.evaluation.comparison.agreement import compare_predictions
-from vccapp.evaluation.comparison.difference import compare_genes, compare_scores
+from vccapp.evaluation.comparison.confusion import view_confusion
+from vccapp.evaluation.comparison.difference import choose_pair, view_difference
+from vccapp.evaluation.comparison.overlap import view_overlap
+from vccapp.evaluation.comparison.scores import PANEL_GENES, Gallery, view_gallery, view_scores
 from vccapp.evaluation.metrics import METRICS
+from vccapp.evaluation.scoring.score import list_pseudobulk_metrics
 from vccapp.figures.comparison import agreement as figures
 from vccapp.figures.comparison import perturbations as panels
-from vccapp.references import CEILING, FULL_NAMES
-from vccapp.ui.comparison.comparison import (
-    Comparison,
-    load_confusion,
-    load_means,
-    load_metric,
-    load_overlap,
-    load_scores_of,
-    load_stored,
-)
-from vccapp.ui.kit.runs import score_names
+from vccapp.ui.comparison.choice import Choice
 from vccapp.ui.kit.show import show_chart, show_table
 
-ENDS, PANEL_GENES = 4, 120
 DISTANCES = {"l1": "L1 (2025)", "cosine": "Cosine (2026)"}
-PDS = {"l1": "pds", "cosine": "pds_cosine_means"}
 UNITS = {"l1": "L1 distance of deltas, own gene left out", "cosine": "cosine of deltas, the genes of all left out"}
 
 
-def show_scores(chosen: Comparison) -> None:
+def show_scores(chosen: Choice) -> list[str]:
     """Every metric of every perturbation, between floor and ceiling; the best and the worst."""
-    means = load_means(chosen)
-    show_table(means, key="cmp_means", text="Mean scores of runs, baselines and ceiling", name="scores", height=300)
-    over = f"{len(chosen.labels)} perturbation{'s' * (len(chosen.labels) > 1)}"
-    st.caption(
-        f"Means over {over}; our own computation, not an official score. PDS depends on how many are "
-        "compared. The ceiling, one half of the cells against the other, is at half depth."
-    )
-    if means.drop(columns="source").isna().all(axis=None):
-        st.caption(":orange[The runs were judged on different perturbations: their means cannot stand side by side.]")
+    means, name = st.container(), chosen.shown.name
     metric = _choose_metric()
     found = METRICS[metric]
-    scores = load_metric(chosen, metric)
-    own = scores[scores["source"] == chosen.shown.name].sort_values(metric, ascending=found.best == "low")
+    with st.spinner("Scoring every perturbation"):
+        view = view_scores(chosen.comparison, chosen.shown, metric=metric)
+    labels = chosen.comparison.labels
+    with means:
+        show_table(
+            view.means, key="cmp_means", text="Mean scores of runs, baselines and ceiling", name="scores", height=300
+        )
+        st.caption(
+            f"Means over {len(labels)} perturbation{'s' * (len(labels) > 1)}; our own computation, not an official "
+            "score. PDS depends on how many are compared. The ceiling, one half of the cells against the other, is at "
+            "half depth."
+        )
+        if view.means.drop(columns="source").isna().all(axis=None):
+            st.caption(
+                ":orange[The runs were judged on different perturbations: their means cannot stand side by side.]"
+            )
     show_chart(
         figures.by_perturbation(
-            scores,
+            view.by_source,
             value=metric,
             label=found.label,
             title=f"{found.label}, each perturbation",
-            told=f"{'more' if found.best == 'high' else 'less'} is better; sorted by {chosen.shown.name}",
-            order=own["perturbation"].tolist(),
+            told=f"{'more' if found.best == 'high' else 'less'} is better; sorted by {name}",
+            order=view.by_perturbation["perturbation"].tolist(),
         ),
         key="cmp_strip",
         text=f"{found.label} of each perturbation for runs, baselines and ceiling.",
-        data=scores[["perturbation", "source", metric]],
+        data=view.by_source[["perturbation", "source", metric]],
         name=f"compare_{metric}",
     )
-    _show_gallery(chosen, own.dropna(subset=metric), metric=metric)
-    st.subheader(f"{chosen.shown.name}, perturbation by perturbation", anchor=False)
-    table = load_scores_of(chosen, chosen.shown).set_index("perturbation").loc[own["perturbation"]].reset_index()
-    known = scores.set_index("perturbation")
-    table.insert(2, f"{metric} baseline", _of(known, chosen.floor.name, metric, table["perturbation"]))
-    table.insert(3, f"{metric} ceiling", _of(known, FULL_NAMES[CEILING], metric, table["perturbation"]))
-    show_table(table, key="cmp_scores", text=f"All metrics of {chosen.shown.name} by perturbation", name="scores_all")
-
-
-def _of(scores: pd.DataFrame, source: str, metric: str, labels: pd.Series) -> np.ndarray:
-    return scores.loc[scores["source"] == source, metric].loc[labels].to_numpy()
+    _show_gallery(view_gallery(chosen.comparison, chosen.shown, metric=metric), name, metric=metric)
+    st.subheader(f"{name}, perturbation by perturbation", anchor=False)
+    show_table(view.by_perturbation, key="cmp_scores", text=f"All metrics of {name} by perturbation", name="scores_all")
+    return [chosen.command(verb, "--metric", metric, detail=True) for verb in ("scores", "gallery")]
 
 
 def _choose_metric() -> str:
     return st.selectbox(
-        "Metric", score_names(), key="cmp_metric", bind="query-params", format_func=lambda name: METRICS[name].label
+        "Metric",
+        list_pseudobulk_metrics(),
+        key="cmp_metric",
+        bind="query-params",
+        format_func=lambda name: METRICS[name].label,
     )
 
 
-def _show_gallery(chosen: Comparison, ranked: pd.DataFrame, *, metric: str) -> None:
-    """The best and the worst perturbations. ranked: perturbation and the metric, the best first."""
-    ends = ranked if len(ranked) <= 2 * ENDS else pd.concat([ranked.head(ENDS), ranked.tail(ENDS)])
-    if ends.empty:
-        st.info(f"{chosen.shown.name} has no {METRICS[metric].label}: a constant prediction has no correlation.")
+def _show_gallery(gallery: Gallery, name: str, *, metric: str) -> None:
+    """The best and the worst perturbations of the prediction of this name."""
+    label, values = METRICS[metric].label, gallery.values
+    if values.empty:
+        st.info(f"{name} has no {label}: a constant prediction has no correlation.")
         return
-    frames = []
-    for label, value in zip(ends["perturbation"], ends[metric], strict=True):
-        strongest = np.argsort(-np.abs(chosen.index.delta(label)), kind="stable")[:PANEL_GENES]
-        genes = chosen.index.genes["gene"].to_numpy()[strongest].tolist()
-        frame = compare_predictions(chosen.index, [chosen.shown], perturbations=[label], genes=genes)
-        frames.append(frame.assign(panel=f"{label}  {value:.3g}"))
-    both = pd.concat(frames, ignore_index=True)
     show_chart(
         panels.gallery(
-            both[["panel", "gene", "real_delta", "predicted_delta"]],
-            title=f"{chosen.shown.name}: the best and the worst",
-            told=f"by {METRICS[metric].label}; across: real delta, up: predicted (log1p), of the "
+            values[["panel", "gene", "real_delta", "predicted_delta"]],
+            title=f"{name}: the best and the worst",
+            told=f"by {label}; across: real delta, up: predicted (log1p), of the "
             f"{PANEL_GENES} genes that change most; dashed: identity",
         ),
         key="cmp_gallery",
-        text=f"Predicted against real deltas of the {len(ends)} best and worst perturbations of {chosen.shown.name}.",
-        data=both,
+        text=f"Predicted against real deltas of the {values['perturbation'].nunique()} best and worst perturbations of "
+        f"{name}.",
+        data=values,
         name="compare_gallery",
     )
 
 
-def show_confusion(chosen: Comparison) -> None:
+def show_confusion(chosen: Choice) -> list[str]:
     """Who is mistaken for whom, with the places that PDS counts."""
     distance = st.segmented_control(
         "Distance",
@@ -117,113 +104,115 @@ def show_confusion(chosen: Comparison) -> None:
         bind="query-params",
         format_func=DISTANCES.get,
     )
-    found = load_confusion(chosen, chosen.shown, distance)
-    labels = found.frame["perturbation"].to_numpy()[found.order].tolist()
-    places = found.places[np.ix_(found.order, found.order)]
-    means = load_means(chosen).set_index("source")[PDS[distance]].dropna()
-    told = "; ".join(f"{name} {value:.3f}" for name, value in means.items())
-    st.caption(f"Mean PDS over {len(labels)} perturbations: {told}. By chance about 0.5, at best 1.")
+    with st.spinner("Measuring distances"):
+        view = view_confusion(chosen.comparison, chosen.shown, distance=distance)
+    means = "; ".join(f"{name} {value:.3f}" for name, value in view.means.itertuples(index=False))
+    st.caption(f"Mean PDS over {len(view.labels)} perturbations: {means}. By chance about 0.5, at best 1.")
+    by_label = view.table.sort_index()
     left, right = st.columns([3, 2])
     with left:
         show_chart(
-            panels.confusion(places, labels, name=chosen.shown.name, unit=UNITS[distance]),
+            panels.confusion(view.places, view.labels, name=chosen.shown.name, unit=UNITS[distance]),
             key="cmp_confusion",
             text=f"Heat map: how near each real perturbation lies to each prediction of {chosen.shown.name}.",
-            data=pd.DataFrame(places + 1, columns=labels).assign(prediction=labels),
+            data=view.matrix,
             name="compare_confusion",
         )
     with right:
         show_chart(
-            panels.taken_for(found.frame),
+            panels.taken_for(by_label),
             key="cmp_taken",
             text="Real perturbations that most predictions lie nearest to.",
-            data=found.frame,
+            data=by_label,
             name="compare_taken_for",
         )
     show_table(
-        found.frame.sort_values("place", ascending=False, kind="stable"),
+        view.table,
         key="cmp_places",
         text="Place of each perturbation's own real effect, and the nearest one",
         name="pds_places",
         height=300,
     )
+    return [chosen.command("confusion", "--distance", distance, detail=True)]
 
 
-def show_degs(chosen: Comparison) -> None:
+def show_degs(chosen: Choice) -> list[str]:
     """Real DEGs that predictions find."""
-    frame = load_overlap(chosen)
-    own = frame[frame["source"] == chosen.shown.name].sort_values("n_degs", ascending=False, kind="stable")
+    with st.spinner("Counting shared DEGs"):
+        view = view_overlap(chosen.comparison, chosen.shown)
     st.caption(
         f"A mean alone has no DE. Here the k real DEGs (FDR < {FDR:g}) of a perturbation stand against the k genes of "
         "largest predicted |delta|: a top-|delta| overlap, not the DES of 2025."
     )
     show_chart(
         figures.by_perturbation(
-            frame,
+            view.by_source,
             value="overlap",
             label="share of the real DEGs found",
             title="Top-|delta| overlap with the real DEGs",
             told="sorted by number of DEGs; a perturbation without DEGs, or a constant prediction, has none",
-            order=own["perturbation"].tolist(),
+            order=view.by_perturbation["perturbation"].tolist(),
         ),
         key="cmp_overlap",
         text="Share of the real DEGs among the predicted strongest genes, by perturbation.",
-        data=frame,
+        data=view.by_source,
         name="compare_deg_overlap",
     )
-    means = frame.groupby("source", sort=False)[["overlap", "same_direction"]].mean().reset_index()
-    show_table(means, key="cmp_overlap_means", text="Mean overlap by source", name="deg_overlap_means", height=300)
-    show_table(own.drop(columns="source"), key="cmp_overlap_table", text="Overlap by perturbation", name="deg_overlap")
-    _show_scores_of_cells(chosen)
+    show_table(view.means, key="cmp_overlap_means", text="Mean overlap by source", name="deg_overlap_means", height=300)
+    show_table(view.by_perturbation, key="cmp_overlap_table", text="Overlap by perturbation", name="deg_overlap")
+    _show_cell_scores(chosen, view.cell_scores)
+    return [chosen.command("overlap", detail=True)]
 
 
-def _show_scores_of_cells(chosen: Comparison) -> None:
+def _show_cell_scores(chosen: Choice, scores: pd.DataFrame | None) -> None:
     """DE of predicted cells, where they were made and scored."""
-    st.subheader(f"{chosen.shown.name}: DE of its cells", anchor=False)
-    table = load_stored(chosen, chosen.shown, "vccapp")
-    if table is not None:
-        show_table(table, key="cmp_cell_scores", text="Scores of predicted cells by perturbation", name="cell_scores")
-    elif chosen.shown.kind == "run":
+    shown = chosen.shown
+    st.subheader(f"{shown.name}: DE of its cells", anchor=False)
+    if scores is not None:
+        show_table(scores, key="cmp_cell_scores", text="Scores of predicted cells by perturbation", name="cell_scores")
+    elif shown.kind == "run":
         st.info("Its cells were not scored yet. This makes them, tests every gene, and keeps DES and the like:")
-        words = ["vccapp", "eval", "official", "--scorer", "vccapp", "--run", chosen.shown.key, "--part", chosen.part]
-        st.code(shlex.join(words), language="bash", wrap_lines=True)
+        words = ["vccapp", "eval", "official", "--scorer", "vccapp", "--run", shown.key]
+        st.code(shlex.join([*words, "--part", chosen.comparison.part]), language="bash", wrap_lines=True)
     else:
         st.info("Only cells of runs are scored; choose one under In detail.")
 
 
-def show_difference(chosen: Comparison) -> None:
+def show_difference(chosen: Choice) -> list[str]:
     """Two predictions: where one is better than the other."""
-    names = {own.key: own.name for own in chosen.everyone}
+    comparison = chosen.comparison
+    names = {own.key: own.name for own in comparison.predictions}
     left, middle, right = st.columns(3)
-    pick = {"bind": "query-params", "format_func": names.get}
-    first = left.selectbox("First", list(names), key="cmp_first", **pick)
-    other = 1 if len(chosen.runs) > 1 else len(names) - 1  # a second run, else the baseline that is no constant
-    second = middle.selectbox("Second", list(names), index=other, key="cmp_second", **pick)
+    keys, defaults = list(names), [own.key for own in choose_pair(comparison)]
+    first, second = (
+        place.selectbox(title, keys, index=keys.index(default), key=key, bind="query-params", format_func=names.get)
+        for place, title, default, key in zip(
+            (left, middle), ("First", "Second"), defaults, ("cmp_first", "cmp_second"), strict=True
+        )
+    )
     if first == second:
         st.info("Choose two different predictions.")
-        return
+        return []
     with right:
         metric = _choose_metric()
-    found, scores = METRICS[metric], load_metric(chosen, metric)
-    sides = [scores[scores["source"] == names[key]] for key in (first, second)]
-    frame = compare_scores(*sides, metric=metric)
-    both = (names[first], names[second])
-    if frame.empty:
+    found, both = METRICS[metric], (names[first], names[second])
+    with st.spinner("Scoring every perturbation"):
+        view = view_difference(comparison, comparison.find(first), comparison.find(second), metric=metric)
+    if view.scores.empty:
         st.info(f"One of the two has no {found.label}: a constant prediction has no correlation.")
     else:
         show_chart(
-            figures.score_differences(frame, label=found.label, names=both, best=found.best),
+            figures.score_differences(view.scores, label=found.label, names=both, best=found.best),
             key="cmp_difference",
             text=f"{found.label}: {both[0]} minus {both[1]} for each perturbation.",
-            data=frame,
+            data=view.scores,
             name="compare_difference",
         )
-    own = {each.key: each for each in chosen.everyone}
-    genes = compare_genes(chosen.index, own[first], own[second], labels=chosen.labels)
     show_chart(
-        figures.gene_differences(genes, names=both),
+        figures.gene_differences(view.genes, names=both),
         key="cmp_gene_difference",
         text=f"Genes at which the errors of {both[0]} and {both[1]} differ most.",
-        data=genes,
+        data=view.genes,
         name="compare_gene_difference",
     )
+    return [chosen.command("difference", "--first", first, "--second", second, "--metric", metric)]

@@ -1,4 +1,4 @@
-"""CSV of what a page shows. Text that a spreadsheet would run as a formula is made harmless on the way out."""
+"""CSV of what a page shows."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -6,25 +6,9 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
+from vccapp.data.spreadsheet import to_csv
 from vccapp.stats.export import EXPORTS
 from vccapp.stats.index import Index
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-
-
-def escape_cells(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with an apostrophe before each text cell that begins like a formula; numbers stay as they are."""
-
-    def escape(value: object) -> object:
-        return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
-
-    texts = frame.select_dtypes(exclude=["number", "bool", "datetime"])
-    return frame.assign(**{name: column.astype(object).map(escape) for name, column in texts.items()})
-
-
-def to_csv(frame: pd.DataFrame) -> bytes:
-    """UTF-8 CSV without the row numbers."""
-    return escape_cells(frame).to_csv(index=False).encode()
 
 
 def show_csv_button(frame: pd.DataFrame, *, name: str, key: str) -> None:

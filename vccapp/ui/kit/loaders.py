@@ -1,7 +1,11 @@
-"""What pages read, cached: opened once per file version, shared by all visits."""
+"""What pages read, cached: opened once for every version of its files, shared by all visits and not to be changed.
 
+A page's loader is a plain function with `@cached` above it. Files, indexes and runs among its arguments are recognised
+by where they are and when they last changed, so what was read of an older version is not shown again.
+"""
+
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,69 +21,73 @@ from vccapp.stats.index import load_index as open_index
 from vccapp.stats.views import Similarity, compute_depth, compute_similarity, count_pairs, measure_guides
 
 
+def _changed(*paths: Path) -> list[tuple[str, float]]:
+    """Where files or folders are, and when they last changed; 0 where there is none."""
+    return [(str(path), path.stat().st_mtime if path.exists() else 0.0) for path in paths]
+
+
+cached = partial(
+    st.cache_resource,
+    show_spinner=False,
+    hash_funcs={
+        type(Path()): _changed,
+        Index: lambda index: _changed(index.folder / "index.json"),
+        # Named, not imported: most pages need no run.
+        "vccapp.training.record.RunRecord": lambda run: _changed(run.folder / "run.json", run.folder / "scores"),
+    },
+)
+"""The decorator of every loader; takes `max_entries`, and `show_spinner` where it may take a second."""
+
+
 def current_settings() -> Settings:
     """The settings, from the environment."""
     return Settings()
 
 
-@st.cache_resource(max_entries=4, show_spinner=False)
-def _index(folder: Path, changed: float) -> Index:
-    return open_index(folder)
-
-
 def load_index(folder: Path) -> Index:
     """The index in a folder; opened anew when it was rebuilt. Raises DataError when there is none."""
-    file = folder / "index.json"
-    return _index(folder, file.stat().st_mtime if file.exists() else 0.0)
+    return _open_index(folder / "index.json")
 
 
+@cached(max_entries=4)
+def _open_index(file: Path) -> Index:
+    return open_index(file.parent)
+
+
+@cached(max_entries=4)
 def load_cells(index: Index) -> pd.DataFrame:
-    """One row a cell: perturbation, guide, batch, umis, genes. Shared by all visits: not to be changed."""
-    return _read("cells", index, ())
+    """One row a cell: perturbation, guide, batch, umis, genes."""
+    return index.cells
 
 
+@cached(max_entries=16)
 def load_depth(index: Index, by: str) -> pd.DataFrame:
     """UMIs and genes per cell of each perturbation, guide or batch; see `compute_depth`."""
-    return _read("depth", index, (by,))
+    return compute_depth(load_cells(index), by=by)
 
 
+@cached(max_entries=4)
 def load_pairs(index: Index) -> pd.DataFrame:
     """Cells of each perturbation in each batch, without the controls."""
-    return _read("pairs", index, ())
+    return count_pairs(load_cells(index)).loc[lambda pairs: pairs["perturbation"] != CONTROL]
 
 
+@cached(max_entries=4)
 def load_guides(index: Index) -> pd.DataFrame:
     """Knock-down of each guide; see `measure_guides`."""
-    return _read("guides", index, ())
+    return measure_guides(index, load_cells(index))
 
 
+@cached(max_entries=48)
 def load_gene(index: Index, gene: str) -> np.ndarray:
     """(n_cells,) float32 log1p values of one gene."""
-    return _read("gene", index, (gene,))
+    return index.gene_values(gene)
 
 
+@cached(max_entries=8)
 def load_similarity(index: Index, which: str) -> Similarity:
     """How alike the perturbations are, over the highly "variable" genes or over "all"."""
-    return _read("similarity", index, (which,))
-
-
-_READERS = {
-    "cells": lambda index: index.cells,
-    "depth": lambda index, by: compute_depth(load_cells(index), by=by),
-    "pairs": lambda index: count_pairs(load_cells(index)).loc[lambda pairs: pairs["perturbation"] != CONTROL],
-    "guides": lambda index: measure_guides(index, load_cells(index)),
-    "gene": lambda index, gene: index.gene_values(gene),
-    "similarity": lambda index, which: compute_similarity(index, variable_only=which == "variable"),
-}
-
-
-def _read(what: str, index: Index, args: tuple[str, ...]) -> Any:
-    return _shared(what, index.folder, (index.folder / "index.json").stat().st_mtime, args)
-
-
-@st.cache_resource(max_entries=64, show_spinner=False)
-def _shared(what: str, folder: Path, changed: float, args: tuple[str, ...]) -> Any:
-    return _READERS[what](_index(folder, changed), *args)
+    return compute_similarity(index, variable_only=which == "variable")
 
 
 def load_jobs(*, limit: int) -> list[Job]:

@@ -4,7 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from vccapp.data.workspace import Record
-from vccapp.evaluation.metrics import METRICS
+from vccapp.evaluation.scoring.score import list_pseudobulk_metrics
 from vccapp.models.base import MODELS
 from vccapp.references import CEILING, FULL_NAMES
 from vccapp.training import RunRecord, list_runs
@@ -37,14 +37,9 @@ def choose_run(record: Record, *, key: str) -> RunRecord:
     return runs[chosen]
 
 
-def score_names() -> list[str]:
-    """Metrics that every run has, because they need no predicted cells."""
-    return [name for name, metric in METRICS.items() if metric.needs in ("means", "t_score")]
-
-
 def run_table(runs: list[RunRecord], *, part: str) -> pd.DataFrame:
     """One row a run: title, model, split, state and mean scores on a part."""
-    scores = score_names()
+    scores = list_pseudobulk_metrics()
     rows = []
     for run in runs:
         own = run.metrics.get(part, {}).get(run.spec.model, {})
@@ -59,7 +54,7 @@ def score_table(run: RunRecord, *, part: str) -> pd.DataFrame:
         {"model": f"{OWN}: {_label(name)}" if name == run.spec.model else _label(name)} | scores
         for name, scores in run.metrics.get(part, {}).items()
     ]
-    return pd.DataFrame(rows, columns=["model", *score_names()])
+    return pd.DataFrame(rows, columns=["model", *list_pseudobulk_metrics()])
 
 
 def _label(name: str) -> str:
