@@ -26,8 +26,8 @@ from pathlib import Path
 import numpy as np
 
 from vccapp.data.atomic import write_file
-from vccapp.data.embeddings.genept import load_plain_pickle
-from vccapp.data.embeddings.gmt import embed_sets
+from vccapp.data.embeddings.readers.genept import load_plain_pickle
+from vccapp.data.embeddings.readers.gmt import embed_sets
 from vccapp.errors import DataError
 
 WIDTH = 128

@@ -7,7 +7,8 @@
 
     MODELS["control_mean"]
 
-A registry imports every module of its package on first use, so adding one is writing one file.
+A registry imports every module of its package on first use, so adding one is writing one file; then the plug-ins of
+its kind, see `vccapp.plugins`.
 """
 
 import importlib
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vccapp.errors import SpecError, explain
+from vccapp.plugins import Plugin, add_fault, plugins_of
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -29,6 +31,8 @@ class Registry:
     def __init__(self, kind: str, *, package: str) -> None:
         self.kind = kind
         self.package = package
+        self.added: list[str] = []
+        """Names that plug-ins brought, once it was asked for anything."""
         self._items: dict[str, Any] = {}
         self._loaded = False
 
@@ -50,7 +54,22 @@ class Registry:
             package = importlib.import_module(self.package)
             for module in sorted(m.name for m in pkgutil.iter_modules(package.__path__)):
                 importlib.import_module(f"{self.package}.{module}")
+            self.added = [plugin.name for plugin in plugins_of(self.kind) if self._add(plugin)]
             self._loaded = True
+
+    def _add(self, plugin: Plugin) -> bool:
+        """Import a plug-in; a fault of it is kept and said, and the rest goes on."""
+        known = plugin.name in self._items
+        try:
+            importlib.import_module(plugin.module)
+            if plugin.name not in self._items:
+                raise SpecError("plugin_empty", f"It registers no {self.kind} called '{plugin.name}'")
+        except (Exception, SystemExit) as error:  # whatever a stranger's module does
+            if not known:
+                self._items.pop(plugin.name, None)
+            add_fault(plugin, error)
+            return False
+        return True
 
     def __getitem__(self, name: str) -> Any:
         self._load()

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from vccapp import __version__
-from vccapp.cli import data, eval, glossary, jobs, model, split, submit, train
+from vccapp.cli import data, eval, glossary, jobs, model, plugins, split, submit, train
 from vccapp.cli.serve import serve
 from vccapp.errors import VccAppError
 
@@ -23,7 +23,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for noun in (data, split, model, train, eval, submit, jobs):
+for noun in (data, split, model, train, eval, submit, jobs, plugins):
     app.add_typer(noun.app, name=noun.__name__.rpartition(".")[2])
 app.command()(glossary.glossary)
 app.command("app")(serve)

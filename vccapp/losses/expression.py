@@ -19,6 +19,7 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 from vccapp.errors import SpecError
+from vccapp.plugins import add_fault, plugins_of
 
 PRESETS = {
     "C1": "energy",
@@ -90,7 +91,13 @@ LossText = Annotated[str, AfterValidator(normalise_loss)]
 def describe_losses() -> dict[str, str]:
     """The label of each loss by its name, from the docstrings of the files."""
     files = {path.stem: path for path in sorted(Path(__file__).parent.glob("*.py")) if path.stem not in NO_LOSSES}
-    return {name: _read_label(path) for name, path in files.items()}
+    labels = {name: _read_label(path) for name, path in files.items()}
+    for plugin in plugins_of("loss"):
+        try:
+            labels.setdefault(plugin.name, _read_label(plugin.source))
+        except Exception as error:  # whatever a stranger's package does
+            add_fault(plugin, error)
+    return labels
 
 
 def _read_label(path: Path) -> str:

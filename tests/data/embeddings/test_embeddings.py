@@ -14,7 +14,7 @@ from toy import make_counts
 from vccapp.data.embeddings import Embedding, join, open_embedding, read_embedding
 from vccapp.data.embeddings.aliases import load_aliases
 from vccapp.data.embeddings.base import loosen
-from vccapp.data.embeddings.gmt import embed_sets
+from vccapp.data.embeddings.readers.gmt import embed_sets
 from vccapp.data.reading.opening import open_dataset
 from vccapp.data.schema import CONTROL
 from vccapp.errors import DataError, SpecError

@@ -5,21 +5,18 @@
     open_embedding("expression", index)                  # from the control cells of the data
     open_embedding("default + expression", index)        # several, side by side
 
-A file is told by what it is: each reader has `recognises(path, first bytes)` and `read(path) -> genes, matrix`.
+A file is told by what it is; see `vccapp.data.embeddings.readers.base`.
 """
 
 from pathlib import Path
 
-from vccapp.data.embeddings import esm2, genept, gmt, table
 from vccapp.data.embeddings.base import Embedding, Missing, join
 from vccapp.data.embeddings.expression import Cells, embed_expression
+from vccapp.data.embeddings.readers.base import list_readers
 from vccapp.data.embeddings.shipped import load_shipped
 from vccapp.errors import DataError, SpecError
 
 __all__ = ["Embedding", "Missing", "join", "open_embedding", "read_embedding"]
-
-READERS = (esm2, gmt, genept, table)
-"""In the order in which they are asked; the table comes last as a .pt is a zip too."""
 
 
 def open_embedding(source: str | Path, index: Cells | None = None) -> Embedding:
@@ -49,11 +46,12 @@ def read_embedding(path: Path) -> Embedding:
         )
     with path.open("rb") as file:
         head = file.read(8)
-    for reader in READERS:
+    readers = list_readers()
+    for reader in readers:
         if reader.recognises(path, head):
             genes, matrix = reader.read(path)
-            return Embedding(tuple(genes), matrix, path.name, f"File {path.name}, {reader.LABEL}.")
-    known = "; ".join(reader.LABEL for reader in READERS)
+            return Embedding(tuple(genes), matrix, path.name, f"File {path.name}, {reader.label}.")
+    known = "; ".join(reader.label for reader in readers)
     raise DataError(
         "not_an_embedding",
         f"{path.name} is no gene embedding that is known ({known})",

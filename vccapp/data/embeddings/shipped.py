@@ -2,8 +2,8 @@
 
 from functools import lru_cache
 
-from vccapp.data.embeddings import table
 from vccapp.data.embeddings.base import Embedding
+from vccapp.data.embeddings.readers.table import Table
 from vccapp.errors import DataError
 from vccapp.places import ASSETS
 
@@ -23,5 +23,5 @@ def load_shipped() -> Embedding:
             f"{SHIPPED} is missing from this copy of the project",
             fix="fetch the project again",
         )
-    genes, matrix = table.read(SHIPPED)
+    genes, matrix = Table().read(SHIPPED)
     return Embedding(tuple(genes), matrix, "default", PROVENANCE)

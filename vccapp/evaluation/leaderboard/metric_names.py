@@ -16,8 +16,8 @@ def find_metric(column: str) -> Metric | None:
 
 
 def official_name(name: str) -> str:
-    """What the official scorer of its season calls a metric of ours: the end of its source."""
-    return AVERAGE if name == OVERALL else METRICS[name].source.rpartition(", ")[2]
+    """What the official scorer of its season calls a metric of ours."""
+    return AVERAGE if name == OVERALL else METRICS[name].official
 
 
 def label_metric(column: str) -> str:

@@ -2,7 +2,8 @@
 
     METRICS["mae"].compute(real, predicted)      # (n,) float64, a value a perturbation, NaN where it is undefined
 
-To add one, write a function (real, predicted) -> (n,) in a file of this package, under `@metric(...)`.
+To add one, write a function (real, predicted) -> (n,) in a file of this package, under `@metric(...)`; a family that
+shares its source or its season is `functools.partial` of that.
 These are our own computations; numbers to be called official come from the official scorers.
 """
 
@@ -28,6 +29,7 @@ class Metric:
 
     label : for headings; unit : "" where there is none; best : which end is good; range : from, to, as text
     source : where the definition stands; season : of the challenge that scores it, or ""
+    official : what that season's official scorer calls it
     needs : what both sides must hold (t_score: the real one)
     compute : (real, predicted) -> (n,) float64 in the order of `labels`, NaN where undefined
     """
@@ -40,6 +42,7 @@ class Metric:
     source: str
     needs: Needs
     season: Season
+    official: str
     compute: Compute
 
     def is_known(self, real: Profiles, predicted: Profiles) -> bool:
@@ -58,11 +61,13 @@ def metric(
     unit: str = "",
     needs: Needs = "means",
     season: Season = "",
+    official: str = "",
 ) -> Callable[[Compute], Compute]:
-    """Register the function below as the metric `name`."""
+    """Register the function below as the metric `name`. official : its name there, which is told with the source."""
+    told = f"{source}, {official}" if official else source
 
     def keep(compute: Compute) -> Compute:
-        METRICS.register(name)(Metric(name, label, unit, best, range, source, needs, season, compute))
+        METRICS.register(name)(Metric(name, label, unit, best, range, told, needs, season, official, compute))
         return compute
 
     return keep

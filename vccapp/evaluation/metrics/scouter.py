@@ -4,6 +4,8 @@ Genes are ranked by |Welch's t| of the real cells against the controls; a dropou
 no cell while the controls have it. Of the first 20 others the perturbed genes themselves are taken out.
 """
 
+from functools import partial
+
 import numpy as np
 
 from vccapp.data.schema import genes_of
@@ -12,30 +14,24 @@ from vccapp.evaluation.metrics.correlation import correlate, find_largest
 from vccapp.evaluation.metrics.errors import divide
 from vccapp.evaluation.profiles import Profiles
 
-SOURCE = "Scouter, doi:10.1038/s43588-025-00912-8"
+metric_on_top = partial(metric, source="Scouter, doi:10.1038/s43588-025-00912-8", needs="t_score", best="low")
 TOP = 20
 
 
-@metric(
+@metric_on_top(
     "scouter_pcc_error",
     label="1 - Pearson, top 20 DEGs",
-    best="low",
     range="0 to 2",
-    source=SOURCE,
-    needs="t_score",
 )
 def scouter_pcc_error(real: Profiles, predicted: Profiles) -> np.ndarray:
     """1 - Pearson correlation of deltas."""
     return np.array([1 - correlate(*pair)[0] for pair in _top_deltas(real, predicted)])
 
 
-@metric(
+@metric_on_top(
     "scouter_nmse",
     label="Normalised MSE, top 20 DEGs",
-    best="low",
     range="0 upward, 1 is no change predicted",
-    source=SOURCE,
-    needs="t_score",
 )
 def scouter_nmse(real: Profiles, predicted: Profiles) -> np.ndarray:
     """Mean squared error over that of predicting the control."""

@@ -1,21 +1,22 @@
 """The three metrics of the Virtual Cell Challenge 2025, equal to those of cell-eval 0.8.2 (`run --profile vcc`)."""
 
+from functools import partial
+
 import numpy as np
 
 from vccapp.evaluation.metrics.base import metric
 from vccapp.evaluation.profiles import Profiles
 
-SOURCE = "cell-eval 0.8.2"
+metric_2025 = partial(metric, source="cell-eval 0.8.2", season="2025")
 
 
-@metric(
+@metric_2025(
     "des",
     label="DES",
     best="high",
     range="0 to 1",
-    source=f"{SOURCE}, overlap_at_N",
+    official="overlap_at_N",
     needs="de",
-    season="2025",
 )
 def des(real: Profiles, predicted: Profiles) -> np.ndarray:
     """Share of the N real DEGs that are among the first N predicted DEGs by |log2 fold change|; 0 where there are none.
@@ -31,13 +32,12 @@ def des(real: Profiles, predicted: Profiles) -> np.ndarray:
     return out
 
 
-@metric(
+@metric_2025(
     "pds",
     label="PDS (L1)",
     best="high",
     range="1/n to 1, about 0.5 by chance",
-    source=f"{SOURCE}, discrimination_score_l1",
-    season="2025",
+    official="discrimination_score_l1",
 )
 def pds(real: Profiles, predicted: Profiles) -> np.ndarray:
     """1 - rank / n of the perturbation among all real ones by L1 distance of deltas, its own gene left out.
@@ -58,7 +58,7 @@ def pds(real: Profiles, predicted: Profiles) -> np.ndarray:
     return out
 
 
-@metric("mae", label="MAE", unit="log1p", best="low", range="0 upward", source=f"{SOURCE}, mae", season="2025")
+@metric_2025("mae", label="MAE", unit="log1p", best="low", range="0 upward", official="mae")
 def mae(real: Profiles, predicted: Profiles) -> np.ndarray:
     """Mean over genes of |predicted - real mean log1p|."""
     return np.abs(predicted.means - real.means).mean(axis=1)

@@ -3,6 +3,8 @@
 All effects and tests are against the real controls. A perturbation's own gene, the one of its name, counts in none.
 """
 
+from functools import partial
+
 import numpy as np
 
 from vccapp.evaluation.metrics.base import metric
@@ -10,34 +12,31 @@ from vccapp.evaluation.metrics.cosine import rank_by_cosine
 from vccapp.evaluation.metrics.errors import divide
 from vccapp.evaluation.profiles import Profiles
 
-SOURCE = "cell-eval2 0.20.0"
+metric_2026 = partial(metric, source="cell-eval2 0.20.0", needs="pooled", season="2026")
+
 PURITY = 0.9
 """Share of right signs that direction_reach asks for."""
 LEAST_GENES = 10
 """lfc_nmae is undefined for perturbations with fewer DEGs."""
 
 
-@metric(
+@metric_2026(
     "pds_cosine",
     label="PDS (cosine)",
     best="high",
     range="0 to 1, 0.5 by chance",
-    source=f"{SOURCE}, pds_cosine",
-    needs="pooled",
-    season="2026",
+    official="pds_cosine",
 )
 def pds_cosine(real: Profiles, predicted: Profiles) -> np.ndarray:
     return rank_by_cosine(real, real.pooled.effect, predicted.pooled.effect)
 
 
-@metric(
+@metric_2026(
     "mse_capped",
     label="MSE, noise taken off",
     best="low",
     range="0 is perfect, 1 is predicting the control",
-    source=f"{SOURCE}, expr_mse_unbiased_capped_norm",
-    needs="pooled",
-    season="2026",
+    official="expr_mse_unbiased_capped_norm",
 )
 def mse_capped(real: Profiles, predicted: Profiles) -> np.ndarray:
     """Error of each perturbation over the mean squared real effect, so that the mean over perturbations is the metric.
@@ -48,14 +47,12 @@ def mse_capped(real: Profiles, predicted: Profiles) -> np.ndarray:
     return measure_errors(real, predicted) / (scale if scale > 0 else np.nan)
 
 
-@metric(
+@metric_2026(
     "direction_fidelity",
     label="Direction fidelity yield",
     best="high",
     range="0 to 1",
-    source=f"{SOURCE}, de_wilcoxon_direction_fidelity_yield_raw",
-    needs="pooled",
-    season="2026",
+    official="de_wilcoxon_direction_fidelity_yield_raw",
 )
 def direction_fidelity(real: Profiles, predicted: Profiles) -> np.ndarray:
     """Calls of the right sign over the number of calls or of real DEGs, whichever is larger; NaN where both are 0."""
@@ -66,14 +63,12 @@ def direction_fidelity(real: Profiles, predicted: Profiles) -> np.ndarray:
     return divide(right.sum(axis=1), np.maximum(calls.sum(axis=1), truth.sum(axis=1)))
 
 
-@metric(
+@metric_2026(
     "direction_reach",
     label="Direction reach",
     best="high",
     range="0 to 1",
-    source=f"{SOURCE}, de_wilcoxon_direction_reach_raw",
-    needs="pooled",
-    season="2026",
+    official="de_wilcoxon_direction_reach_raw",
 )
 def direction_reach(real: Profiles, predicted: Profiles) -> np.ndarray:
     """How deep the predicted ranking of the real DEGs goes with 0.9 of the signs right, as a share of all real DEGs.
@@ -96,14 +91,12 @@ def direction_reach(real: Profiles, predicted: Profiles) -> np.ndarray:
     return out
 
 
-@metric(
+@metric_2026(
     "jaccard",
     label="Jaccard of DEGs",
     best="high",
     range="0 to 1",
-    source=f"{SOURCE}, de_wilcoxon_sig_jaccard",
-    needs="pooled",
-    season="2026",
+    official="de_wilcoxon_sig_jaccard",
 )
 def jaccard(real: Profiles, predicted: Profiles) -> np.ndarray:
     """1 where neither side has any DEG."""
@@ -113,14 +106,12 @@ def jaccard(real: Profiles, predicted: Profiles) -> np.ndarray:
     return np.where(union == 0, 1.0, (truth & calls).sum(axis=1) / np.maximum(union, 1))
 
 
-@metric(
+@metric_2026(
     "lfc_nmae",
     label="LFC error, normalised",
     best="low",
     range="0 is perfect, 1 is no change predicted",
-    source=f"{SOURCE}, de_wilcoxon_lfc_nmae",
-    needs="pooled",
-    season="2026",
+    official="de_wilcoxon_lfc_nmae",
 )
 def lfc_nmae(real: Profiles, predicted: Profiles) -> np.ndarray:
     """Over the real DEGs: sum of |predicted - real| log2 fold changes over that of |real|; NaN below LEAST_GENES."""

@@ -106,20 +106,21 @@ class CellScorer(Scorer, ABC):
 
 def find_scorer(name: str) -> CellScorer:
     """The scorer of cells of this name. Raises SpecError for an unknown one, or where it cannot run."""
-    scorer = SCORERS[name]
-    if not isinstance(scorer, CellScorer):
+    kind = SCORERS[name]
+    if not issubclass(kind, CellScorer):
         raise SpecError(
             "not_of_cells",
             f"The scores of {name} are stored at the end of every training, and not made of cells",
             fix=f"choose one of {', '.join(cell_scorers())}",
         )
+    scorer = kind()
     scorer.check()
     return scorer
 
 
 def cell_scorers(*, official: bool = False) -> dict[str, CellScorer]:
     """Scorers that can be asked, by name; all, or only the official ones."""
-    found = {name: scorer for name, scorer in SCORERS.items() if isinstance(scorer, CellScorer)}
+    found = {name: kind() for name, kind in SCORERS.items() if issubclass(kind, CellScorer)}
     return {name: scorer for name, scorer in found.items() if scorer.official or not official}
 
 

@@ -10,6 +10,7 @@ from vccapp.progress import Progress
 MEANS = "agg_results.csv"
 
 
+@SCORERS.register("cell-eval")
 class CellEval(Tool):
     name = "cell-eval"
     label = "cell-eval (2025)"
@@ -38,6 +39,3 @@ class CellEval(Tool):
         table = read_table(own / "results.csv")
         settings = {"backend": f"pdex {version('pdex')}"}
         return self.read(table, own / MEANS, base / MEANS, scaled, settings=settings)
-
-
-SCORERS.register(CellEval.name)(CellEval())

@@ -9,6 +9,7 @@ from vccapp.evaluation.scorers.process import Command, Tool, read_table
 from vccapp.progress import Progress, part
 
 
+@SCORERS.register("cell-eval2")
 class CellEval2(Tool):
     name = "cell-eval2"
     label = "cell-eval2 (2026)"
@@ -42,6 +43,3 @@ class CellEval2(Tool):
         meta = json.loads((own / "run_meta.json").read_text())
         backend = f"{meta['resolved_de_backend']} on {meta['resolved_device']}"
         return self.read(table, means, baseline, scaled, settings={"backend": backend, "scale": scale})
-
-
-SCORERS.register(CellEval2.name)(CellEval2())

@@ -7,15 +7,19 @@ from vccapp.data.schema import CONTROL, Columns
 from vccapp.evaluation.scorers.base import PERT_COL, SCORERS, CellScorer, Scorer, ScorerResult, Season, Space
 from vccapp.progress import Progress, silent
 
+PSEUDOBULKS = "pseudobulks"
 
+
+@SCORERS.register(PSEUDOBULKS)
 class OwnOfPseudobulks(Scorer):
     """What every training stores at its end."""
 
-    name = "pseudobulks"
+    name = PSEUDOBULKS
     label = "own, of pseudobulks"
     official = False
 
 
+@SCORERS.register("vccapp")
 class OwnOfCells(CellScorer):
     name = "vccapp"
     label = "own, of cells"
@@ -48,10 +52,3 @@ class OwnOfCells(CellScorer):
             progress=progress,
         )
         return ScorerResult(vccapp.__version__, {"season": season}, table, summarise(table), {}, {})
-
-
-PSEUDOBULKS = OwnOfPseudobulks.name
-OWN = OwnOfCells.name
-
-SCORERS.register(PSEUDOBULKS)(OwnOfPseudobulks())
-SCORERS.register(OWN)(OwnOfCells())

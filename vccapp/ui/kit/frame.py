@@ -1,6 +1,6 @@
 """The frame around every page: navigation, sidebar, heading, and the one place where errors become sentences.
 
-A page is a file in `pages/` whose docstring is its navigation record:
+A page is a file in `pages/`, or of a plug-in, whose docstring is its navigation record:
 
     \"\"\"Genes: which genes are measured, how strongly, and what perturbations do to them.
 
@@ -26,8 +26,9 @@ from pathlib import Path
 
 import streamlit as st
 
-from vccapp.errors import VccAppError
+from vccapp.errors import SpecError, VccAppError
 from vccapp.places import ASSETS, PAGES
+from vccapp.plugins import add_fault, plugin_faults, plugins_of
 from vccapp.settings import Settings
 
 LOGO = ASSETS / "logo.svg"
@@ -60,8 +61,26 @@ def read_page(path: Path) -> PageRecord:
 
 
 def read_pages() -> list[PageRecord]:
-    """All pages in the order of the navigation."""
-    return sorted((read_page(path) for path in PAGES.glob("*.py")), key=lambda record: record.order)
+    """All pages, those of plug-ins too, in the order of the navigation."""
+    own = [read_page(path) for path in PAGES.glob("*.py")]
+    return sorted([*own, *_read_added()], key=lambda record: record.order)
+
+
+@cache
+def _read_added() -> list[PageRecord]:
+    """The pages of plug-ins; one that cannot be used is left out, and said."""
+    taken, records = {path.stem for path in PAGES.glob("*.py")}, []
+    for plugin in plugins_of("page"):
+        try:
+            record = read_page(plugin.source.resolve())
+            if record.path.stem in taken:
+                raise SpecError("name_taken", f"Two pages are called '{record.path.stem}'", fix="rename one of them")
+        except Exception as error:  # whatever a stranger's package does
+            add_fault(plugin, error)
+        else:
+            taken.add(record.path.stem)
+            records.append(record)
+    return records
 
 
 def navigate() -> None:
@@ -83,6 +102,8 @@ def open_page(file: str) -> PageRecord:
 
     st.title(record.title, anchor=False)
     st.caption(record.lead + dataset_line())
+    for fault in plugin_faults().values():
+        st.warning(fault, icon=":material/extension_off:")
     return record
 
 

@@ -12,18 +12,19 @@ from typing import Any
 
 import numpy as np
 
+from vccapp.data.embeddings.readers.base import READERS, Reader
 from vccapp.errors import DataError
 
-LABEL = "pickle of a dict of vectors (GenePT)"
 
+@READERS.register("genept")
+class PlainPickle(Reader):
+    label = "pickle of a dict of vectors (GenePT)"
 
-def recognises(path: Path, head: bytes) -> bool:
-    return path.suffix in {".pickle", ".pkl"} or (head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05")
+    def recognises(self, path: Path, head: bytes) -> bool:
+        return path.suffix in {".pickle", ".pkl"} or (head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05")
 
-
-def read(path: Path) -> tuple[list[str], np.ndarray]:
-    """Genes, and their vectors (n, d)."""
-    return stack_vectors(load_plain_pickle(path.read_bytes(), name=path.name), name=path.name)
+    def read(self, path: Path) -> tuple[list[str], np.ndarray]:
+        return stack_vectors(load_plain_pickle(path.read_bytes(), name=path.name), name=path.name)
 
 
 def stack_vectors(vectors: Any, *, name: str) -> tuple[list[str], np.ndarray]:

@@ -6,41 +6,42 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from vccapp.data.embeddings.readers.base import READERS, Reader
 from vccapp.errors import DataError
 
-LABEL = "npz, parquet, csv or tsv"
 
+@READERS.register("table")
+class Table(Reader):
+    label = "npz, parquet, csv or tsv"
 
-def recognises(path: Path, head: bytes) -> bool:
-    names = path.name.lower().removesuffix(".gz")
-    return head[:4] in (b"PK\x03\x04", b"PAR1") or names.endswith((".npz", ".parquet", ".csv", ".tsv", ".txt"))
+    def recognises(self, path: Path, head: bytes) -> bool:
+        names = path.name.lower().removesuffix(".gz")
+        return head[:4] in (b"PK\x03\x04", b"PAR1") or names.endswith((".npz", ".parquet", ".csv", ".tsv", ".txt"))
 
-
-def read(path: Path) -> tuple[list[str], np.ndarray]:
-    """Genes, and their vectors (n, d)."""
-    with path.open("rb") as file:
-        head = file.read(4)
-    if head == b"PK\x03\x04":
-        return _read_npz(path)
-    try:
-        table = pd.read_parquet(path) if head == b"PAR1" else pd.read_csv(path, sep=_separator(path))
-    except Exception as error:
-        reason = " ".join(str(error).split())[:120]
-        raise DataError(
-            "table_unreadable",
-            f"{path.name}: it cannot be read as a table ({reason})",
-            fix="give genes in the first column, numbers beside",
-        ) from None
-    if head == b"PAR1" and not isinstance(table.index, pd.RangeIndex):
-        table = table.reset_index()
-    numbers = table.iloc[:, 1:]
-    if numbers.shape[1] == 0 or not all(pd.api.types.is_numeric_dtype(kind) for kind in numbers.dtypes):
-        raise DataError(
-            "not_vectors",
-            f"{path.name}: its columns are no vectors",
-            fix="give genes in the first column and only numbers beside",
-        )
-    return table.iloc[:, 0].astype(str).tolist(), numbers.to_numpy(np.float32)
+    def read(self, path: Path) -> tuple[list[str], np.ndarray]:
+        with path.open("rb") as file:
+            head = file.read(4)
+        if head == b"PK\x03\x04":
+            return _read_npz(path)
+        try:
+            table = pd.read_parquet(path) if head == b"PAR1" else pd.read_csv(path, sep=_separator(path))
+        except Exception as error:
+            reason = " ".join(str(error).split())[:120]
+            raise DataError(
+                "table_unreadable",
+                f"{path.name}: it cannot be read as a table ({reason})",
+                fix="give genes in the first column, numbers beside",
+            ) from None
+        if head == b"PAR1" and not isinstance(table.index, pd.RangeIndex):
+            table = table.reset_index()
+        numbers = table.iloc[:, 1:]
+        if numbers.shape[1] == 0 or not all(pd.api.types.is_numeric_dtype(kind) for kind in numbers.dtypes):
+            raise DataError(
+                "not_vectors",
+                f"{path.name}: its columns are no vectors",
+                fix="give genes in the first column and only numbers beside",
+            )
+        return table.iloc[:, 0].astype(str).tolist(), numbers.to_numpy(np.float32)
 
 
 def _separator(path: Path) -> str:

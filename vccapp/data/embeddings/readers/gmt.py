@@ -9,20 +9,23 @@ from pathlib import Path
 
 import numpy as np
 
+from vccapp.data.embeddings.readers.base import READERS, Reader
 from vccapp.data.gene_sets import read_gmt
 from vccapp.data.schema import positions_of
 
-LABEL = ".gmt gene sets"
 WIDTH = 64
 
 
-def recognises(path: Path, head: bytes) -> bool:
-    return path.suffix == ".gmt"
+@READERS.register("gmt")
+class GeneSets(Reader):
+    label = ".gmt gene sets"
 
+    def recognises(self, path: Path, head: bytes) -> bool:
+        return path.suffix == ".gmt"
 
-def read(path: Path) -> tuple[list[str], np.ndarray]:
-    """Genes, and their vectors (n, at most WIDTH)."""
-    return embed_sets(read_gmt(path))
+    def read(self, path: Path) -> tuple[list[str], np.ndarray]:
+        """Genes, and their vectors (n, at most WIDTH)."""
+        return embed_sets(read_gmt(path))
 
 
 def embed_sets(sets: Mapping[str, Sequence[str]], *, width: int = WIDTH) -> tuple[list[str], np.ndarray]:

@@ -1,0 +1,1 @@
+"""Readers of files of gene vectors, one file each; see `base`."""
