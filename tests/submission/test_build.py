@@ -91,8 +91,8 @@ def plan_for(toy, settings, **choices) -> Plan:
 
 
 def read(path) -> tuple[sp.csr_matrix, list[str], list[str]]:
-    with open_cells(path, "target_gene") as cells:
-        return sp.vstack([b for _, b in cells.blocks()], format="csr"), list(cells.labels), cells.genes
+    cells = open_cells(path, "target_gene")
+    return sp.vstack([b for _, b in cells.blocks()], format="csr"), list(cells.labels), cells.genes
 
 
 def test_plan(toy, settings):

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vccapp.data.h5ad import CsrWriter
-from vccapp.errors import CheckError
+from vccapp.errors import CheckError, DataError
 from vccapp.submission.h5ad import open_cells
 
 BLOCKS = st.lists(st.tuples(st.integers(0, 6), st.sampled_from(["non-targeting", "A", "B+C"])), min_size=1, max_size=5)
@@ -60,8 +60,7 @@ def test_same_file_as_anndata(tmp_path_factory, blocks, n_genes, density, seed):
     assert tree(folder / "ours.h5ad") == tree(folder / "official.h5ad")
 
     x = sp.vstack(matrices, format="csr")
-    with open_cells(folder / "ours.h5ad", "target_gene") as cells:
-        read = list(cells.blocks(max_values=7))
+    read = list(open_cells(folder / "ours.h5ad", "target_gene").blocks(max_values=7))
     assert [start for start, _ in read] == np.cumsum([0, *(b.shape[0] for _, b in read[:-1])]).tolist()
     assert (sp.vstack([b for _, b in read]) != x).nnz == 0
 
@@ -69,8 +68,8 @@ def test_same_file_as_anndata(tmp_path_factory, blocks, n_genes, density, seed):
 def test_failure_inside_the_block_is_not_hidden(tmp_path):
     with pytest.raises(StopIteration), CsrWriter(tmp_path / "x.h5ad", genes=["A"], pert_col="p"):
         raise StopIteration
-    with pytest.raises(CheckError), open_cells(tmp_path / "x.h5ad", "p"):
-        pass
+    with pytest.raises(DataError):
+        open_cells(tmp_path / "x.h5ad", "p")
 
 
 def test_wrong_number_of_genes(tmp_path):
@@ -92,13 +91,28 @@ def test_dense_and_csc(tmp_path, toy):
     expected = adata.X.toarray()
     adata.X = expected
     adata.write_h5ad(tmp_path / "dense.h5ad")
-    with open_cells(tmp_path / "dense.h5ad", "target_gene") as cells:
-        assert cells.layout == "dense"
-        assert np.array_equal(sp.vstack([b for _, b in cells.blocks(max_values=8)]).toarray(), expected)
+    cells = open_cells(tmp_path / "dense.h5ad", "target_gene")
+    assert cells.layout == "dense"
+    assert np.array_equal(sp.vstack([b for _, b in cells.blocks(max_values=8)]).toarray(), expected)
     adata.X = sp.csc_matrix(expected)
     adata.write_h5ad(tmp_path / "csc.h5ad")
-    with open_cells(tmp_path / "csc.h5ad", "target_gene") as cells, pytest.raises(CheckError, match="CSC"):
-        next(cells.blocks())
+    cells = open_cells(tmp_path / "csc.h5ad", "target_gene")
+    assert cells.layout == "csc"
+    assert np.array_equal(sp.vstack([b for _, b in cells.blocks()]).toarray(), expected)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", ">f8", "i2", "bool"])
+def test_cells_are_seen_as_they_are_stored(tmp_path, toy, dtype):
+    """Explicit zeros, genes out of order and named twice, and the type of the values: what checks look for."""
+    values, indices = np.array([2, 1, 0, 1]).astype(dtype), np.array([3, 0, 2, 2], "i4")
+    with h5py.File(toy, "a") as file:
+        for name, array in (("data", values), ("indices", indices), ("indptr", np.array([0, 2, 2, 2, 2, 4]))):
+            replace(f"X/{name}", array)(file)
+    cells = open_cells(toy, "target_gene")
+    ((start, block),) = cells.blocks()
+    assert (start, block.shape, cells.dtype) == (0, (5, 4), np.dtype(dtype))
+    assert block.data.tolist() == values.tolist() and block.indices.tolist() == indices.tolist()
+    assert dtype == "bool" or block.dtype == cells.dtype
 
 
 def replace(name, values):
@@ -112,42 +126,51 @@ def replace(name, values):
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "code", "found"),
     [
-        (lambda f: f.__delitem__("X"), "has no X"),
-        (lambda f: f.__delitem__("obs"), "has no obs"),
-        (lambda f: f.move("obs/target_gene", "obs/pert"), "not a readable"),
-        (replace("X/indices", lambda f: np.full(f["X/data"].size, 99, "i4")), "column 99 of 4"),
-        (replace("X/indices", lambda f: np.full(f["X/data"].size, -1, "i4")), "column -1 of 4"),
-        (replace("X/indptr", np.array([0, 2, 1, 3, 4, 12], "i4")), "row pointers"),
-        (replace("X/indptr", np.array([0, 2], "i4")), "row pointers"),
-        (lambda f: f["X"].attrs.__setitem__("shape", [5, 7]), "5 x 7"),
-        (replace("X/data", lambda f: np.array(["a"] * f["X/indices"].size, "S1")), "no numbers"),
+        (lambda f: f.__delitem__("X"), "no_x", None),
+        (lambda f: f.__delitem__("obs"), "tables_missing", None),
+        (lambda f: f.move("obs/target_gene", "obs/pert"), "file_damaged", None),
+        (replace("X/indices", lambda f: np.full(f["X/data"].size, 99, "i4")), "x_damaged", 99),
+        (replace("X/indices", lambda f: np.full(f["X/data"].size, -1, "i4")), "x_damaged", -1),
+        (replace("X/indptr", np.array([0, 2, 1, 3, 4, 12], "i4")), "x_damaged", None),
+        (replace("X/indptr", np.array([0, 2], "i4")), "x_damaged", None),
+        (lambda f: f["X"].attrs.__setitem__("shape", [5, 7]), "shape_mismatch", (5, 7)),
+        (replace("X/data", lambda f: np.array(["a"] * f["X/indices"].size, "S1")), "not_numbers", None),
     ],
 )
-def test_damaged_files(toy, change, says):
+def test_damaged_files(toy, change, code, found):
     with h5py.File(toy, "a") as file:
         change(file)
-    with pytest.raises(CheckError, match=says), open_cells(toy, "target_gene") as cells:
-        list(cells.blocks())
+    with pytest.raises(DataError, match="toy.h5ad") as caught:
+        list(open_cells(toy, "target_gene").blocks())
+    assert (caught.value.code, caught.value.found) == (code, found)
 
 
 def test_other_columns_are_named(toy):
-    with pytest.raises(CheckError, match="no column 'gene'; it has target_gene"), open_cells(toy, "gene"):
-        pass
+    with pytest.raises(CheckError) as caught:
+        open_cells(toy, "gene")
+    assert (caught.value.code, caught.value.found) == ("no_column", ["target_gene"])
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"\x80\x04\x95pickle"])
 def test_not_h5ad(tmp_path, content):
     path = tmp_path / "bad.h5ad"
     path.write_bytes(content)
-    with pytest.raises(CheckError, match="bad.h5ad"), open_cells(path, "target_gene"):
-        pass
+    with pytest.raises(DataError, match="bad.h5ad"):
+        open_cells(path, "target_gene")
 
 
 def test_truncated_and_absent(tmp_path, toy):
     cut = tmp_path / "cut.h5ad"
     cut.write_bytes(toy.read_bytes()[:3000])
     for path in (cut, tmp_path / "absent.h5ad", tmp_path):
-        with pytest.raises(CheckError), open_cells(path, "target_gene") as cells:
-            list(cells.blocks())
+        with pytest.raises(DataError):
+            list(open_cells(path, "target_gene").blocks())
+
+
+def test_zarr_is_no_submission(tmp_path, toy):
+    ad.read_h5ad(toy).write_zarr(tmp_path / "toy.zarr")
+    with pytest.raises(DataError) as caught:
+        open_cells(tmp_path / "toy.zarr", "target_gene")
+    assert caught.value.code == "not_hdf5"

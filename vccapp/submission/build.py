@@ -108,7 +108,8 @@ def check_file(
     """Check an .h5ad or a .vcc made elsewhere; for a .vcc the first result is about the archive.
 
     genes : the official gene list; wanted : cells per perturbation that the challenge advises
-    Raises CheckError when it cannot be read as a prediction at all, ResourceError when there is no room to unpack it.
+    Raises DataError or CheckError when it cannot be read as a prediction at all, ResourceError when there is no room
+    to unpack it.
     """
     if path.suffix != ".vcc":
         return run_checks(path, challenge, genes=genes, wanted=wanted, practice=practice, progress=progress)

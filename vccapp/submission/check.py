@@ -154,20 +154,20 @@ def run_checks(
 ) -> list[CheckResult]:
     """Run every check on the h5ad in one pass over X. Parameters: see `Context`.
 
-    Raises CheckError when the file cannot be read as a prediction at all.
+    Raises DataError or CheckError when the file cannot be read as a prediction at all.
     """
-    with open_cells(path, challenge.pert_col) as file:
-        context = Context(file, challenge, genes, cells, wanted, practice)
-        checks = [check(name, context) for name, check in CHECKS.items()]
-        if file.layout != "csc":  # CSC cannot be read by cell; the layout check says so
-            for start, block in file.blocks():
-                progress(start / max(file.shape[0], 1), f"Checked {start:,} of {file.shape[0]:,} cells")
-                context.add(start, block)
-                for check in checks:
-                    check.block(start, block)
-            return [check.finish() for check in checks]
+    file = open_cells(path, challenge.pert_col)
+    context = Context(file, challenge, genes, cells, wanted, practice)
+    checks = [check(name, context) for name, check in CHECKS.items()]
+    if file.layout == "csc":  # it cannot be read by cell as it is stored; the layout check says so
         reason = "X is stored by gene (CSC), so its values were not read."
         return [check.skipped(reason) if check.reads_values else check.finish() for check in checks]
+    for start, block in file.blocks():
+        progress(start / max(file.shape[0], 1), f"Checked {start:,} of {file.shape[0]:,} cells")
+        context.add(start, block)
+        for check in checks:
+            check.block(start, block)
+    return [check.finish() for check in checks]
 
 
 def refuse(results: Iterable[CheckResult]) -> None:

@@ -167,7 +167,7 @@ def test_a_file_with_a_filter_of_the_plugin_package(where: str, tmp_path: Path) 
             file["X"].create_dataset("indices", data=data.X.indices, **hdf5plugin.Blosc())
     code = """
 import sys
-from vccapp.data.reading.dataset import open_dataset
+from vccapp.data.reading.opening import open_dataset
 assert "hdf5plugin" not in sys.modules
 dataset = open_dataset(sys.argv[1])
 assert "hdf5plugin" in sys.modules

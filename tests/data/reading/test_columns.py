@@ -180,10 +180,10 @@ def test_symbols_beside_ensembl_ids_are_only_named() -> None:
 
 def test_duplicate_genes() -> None:
     names = [f"G{i}" for i in range(20)] * 2
-    with pytest.raises(DataError, match=r"20 gene names occur more than once \(G0, G1, .* and 14 more\)"):
+    with pytest.raises(DataError, match=r"20 gene names occur more than once \(G0, G1, .* and 15 more\)"):
         find_genes(pd.DataFrame(index=names))
 
 
 def test_names_in_messages_stay_short() -> None:
-    assert name_some([]) == "nothing"
+    assert name_some([]) == "none"
     assert len(name_some(["x" * 1000] * 1000)) < 250

@@ -19,7 +19,6 @@ from typing import Any, BinaryIO
 import numpy as np
 from scipy.sparse import csc_matrix, csr_matrix
 
-from vccapp.data.reading.files import open_x, reading
 from vccapp.data.reading.rows import (
     SLAB_VALUES,
     Rows,
@@ -42,8 +41,10 @@ class CscRows(Rows):
 
     layout = "csc"
 
-    def __init__(self, path: Path, *, shape: Sequence[int], dtype: str, chunk: int, ends: np.ndarray) -> None:
-        super().__init__(path, shape=shape, dtype=dtype, chunk=chunk)
+    def __init__(
+        self, path: Path, *, matrix: str, shape: Sequence[int], dtype: str, chunk: int, ends: np.ndarray
+    ) -> None:
+        super().__init__(path, matrix=matrix, shape=shape, dtype=dtype, chunk=chunk)
         self.stored_ends = ends
         self._buckets: Buckets | None = None
 
@@ -95,7 +96,7 @@ class CscRows(Rows):
 
         slabs = list(cut(self.stored_ends, BUCKET_VALUES))
         buffers = Buffers(max(int(self.stored_ends[stop] - self.stored_ends[start]) for start, stop in slabs))
-        with reading(self.path), open_x(self.path) as x, open_reader(x["data"]) as data, open_reader(x["indices"]) as i:
+        with self._open() as x, open_reader(x["data"]) as data, open_reader(x["indices"]) as i:
             index_type = "int32" if x["indices"].dtype.itemsize <= 4 else "int64"
             for start, stop in slabs:
                 first, n = int(self.stored_ends[start]), int(self.stored_ends[stop] - self.stored_ends[start])
@@ -160,7 +161,7 @@ class CscRows(Rows):
 
     def read_rows(self, rows: Sequence[int] | np.ndarray, *, max_values: int = SLAB_VALUES) -> csr_matrix:
         rows, order = self._wanted(rows)
-        with reading(self.path), open_x(self.path) as x:
+        with self._open() as x:
             return in_order(self._collect(x, rows), order)
 
     def _read(self, x: Any, start: int, stop: int) -> csc_matrix:

@@ -1,7 +1,8 @@
 """Data files as open groups: HDF5 (.h5ad, .h5) or zarr (v2, v3), read-only, their failures as one sentence."""
 
 import contextlib
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,8 @@ from vccapp.errors import DataError, VccAppError
 
 if TYPE_CHECKING:
     import h5py
+
+SUFFIXES = (".h5ad", ".h5", ".zarr")
 
 
 @contextlib.contextmanager
@@ -37,6 +40,34 @@ def reading(path: Path) -> Iterator[None]:
         ) from error
 
 
+def check_path(path: Path, *, suffixes: Sequence[str] = SUFFIXES) -> None:
+    """Raises DataError for a path that names no data file. suffixes : its name must have; none: any name will do."""
+    if not os.path.lexists(path):
+        raise DataError("file_missing", f"it does not exist in {path.parent}", fix="check the path")
+    if not path.exists():
+        raise DataError("broken_link", "it is a link to a file that does not exist", fix="mend the link")
+    if suffixes and path.suffix not in suffixes:
+        raise DataError(
+            "suffix", f"its name ends in none of {', '.join(suffixes)}", fix="convert it to .h5ad and open that"
+        )
+    if path.suffix == ".zarr":
+        if not path.is_dir():
+            raise DataError("not_zarr", "it is a file, but a .zarr is a folder", fix="unpack it or write it again")
+    elif path.is_dir():
+        raise DataError("not_hdf5", "it is a folder, not an HDF5 file", fix="choose a file in it")
+    elif path.stat().st_size == 0:
+        raise DataError("empty_file", "it is empty (0 bytes)", fix="copy or write it again")
+    elif os.access(path, os.R_OK) and not _is_hdf5(path):
+        raise DataError(
+            "not_hdf5", "it is not an HDF5 file, whatever its name says", fix="choose an .h5ad written by anndata"
+        )
+
+
+def _is_hdf5(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(8) == b"\x89HDF\r\n\x1a\n"
+
+
 @contextlib.contextmanager
 def open_store(path: Path) -> Iterator[Any]:
     """The root group of a file, read-only. Locks are taken where the file system has them."""
@@ -53,10 +84,10 @@ def open_store(path: Path) -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def open_x(path: Path) -> Iterator[Any]:
-    """The array X, or where it is sparse its arrays by name, looked up once."""
+def open_matrix(path: Path, matrix: str) -> Iterator[Any]:
+    """The array of that name, or where it is sparse its arrays by name, looked up once."""
     with open_store(path) as store:
-        x = store["X"]
+        x = store[matrix]
         yield x if hasattr(x, "shape") else {name: x[name] for name in ("data", "indices")}
 
 

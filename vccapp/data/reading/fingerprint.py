@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vccapp.data.reading.files import open_x, reading
+from vccapp.data.reading.files import open_matrix, reading
 from vccapp.data.reading.rows import DenseRows, Rows, cut, sample_blocks, spread
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def compute_fingerprint(rows: Rows, cells: "pd.DataFrame", genes: np.ndarray, *,
         add(cells[column].cat.codes.to_numpy(np.int32))
     dense = isinstance(rows, DenseRows)
     ends = rows.stored_ends
-    with reading(rows.path), open_x(rows.path) as x:
+    with reading(rows.path), open_matrix(rows.path, rows.matrix) as x:
         arrays = [x] if dense else [x["data"], x["indices"]]
         if not dense:
             add(ends)

@@ -1,4 +1,4 @@
-"""X of a data file as the reader that fits how it is stored: CSR, CSC or dense, in HDF5 or zarr."""
+"""A matrix of a data file as the reader that fits how it is stored: CSR, CSC or dense, in HDF5 or zarr."""
 
 from pathlib import Path
 from typing import Any
@@ -11,54 +11,55 @@ from vccapp.data.reading.rows import CsrRows, DenseRows, Rows
 from vccapp.errors import DataError
 
 
-def open_rows(path: Path) -> Rows:
-    """The reader of X in the file. Raises DataError when X is absent or does not hold together."""
+def open_rows(path: Path, *, matrix: str = "X") -> Rows:
+    """The reader of X, of layers/NAME or of obsm/NAME. Raises DataError when it is absent or does not hold together."""
     with reading(path), open_store(path) as store:
-        if "X" not in store:
+        if matrix not in store:
             layers = ", ".join(store["layers"]) if "layers" in store else ""
             found = f"but the layers {layers}" if layers else "and no layers"
             raise DataError(
                 "no_x",
-                f"it has no X, {found}",
-                fix="write the counts to X and save it again",
+                f"it has no {matrix}, {found}",
+                fix="write the cells there and save it again",
             )
-        x = store["X"]
+        x = store[matrix]
         if hasattr(x, "shape"):
-            _check_numbers(x)
+            _check_numbers(x, matrix)
             if len(x.shape) != 2:
                 raise DataError(
                     "not_a_matrix",
-                    f"X has {len(x.shape)} dimensions, not cells x genes",
-                    fix="write a matrix to X",
+                    f"{matrix} has {len(x.shape)} dimensions, not cells x genes",
+                    fix="write a matrix there",
                 )
-            return DenseRows(path, shape=x.shape, dtype=str(x.dtype), chunk=(getattr(x, "chunks", None) or (1,))[0])
-        return _open_sparse(path, x)
+            chunk = (getattr(x, "chunks", None) or (1,))[0]
+            return DenseRows(path, matrix=matrix, shape=x.shape, dtype=str(x.dtype), chunk=chunk)
+        return _open_sparse(path, matrix, x)
 
 
-def _open_sparse(path: Path, x: Any) -> Rows:
+def _open_sparse(path: Path, matrix: str, x: Any) -> Rows:
     kind = x.attrs.get("encoding-type", x.attrs.get("h5sparse_format"))
     kind = kind.decode() if isinstance(kind, bytes) else kind
     readers = {"csr_matrix": CsrRows, "csr": CsrRows, "csc_matrix": CscRows, "csc": CscRows}
     if kind not in readers:
         raise DataError(
             "unknown_layout",
-            f"X is stored as '{kind}', which is neither CSR, CSC nor dense",
+            f"{matrix} is stored as '{kind}', which is neither CSR, CSC nor dense",
             fix="write it as one of these",
         )
     missing = [part for part in ("data", "indices", "indptr") if part not in x]
     if missing:
         raise DataError(
             "x_incomplete",
-            f"X lacks its {' and '.join(missing)} and is incomplete",
+            f"{matrix} lacks its {' and '.join(missing)} and is incomplete",
             fix="write the file again",
         )
-    _check_numbers(x["data"])
+    _check_numbers(x["data"], matrix)
     shape = tuple(int(n) for n in x.attrs.get("shape", x.attrs.get("h5sparse_shape")))
     n_values, n_indices = x["data"].shape[0], x["indices"].shape[0]
     if n_values != n_indices:
         raise DataError(
             "x_damaged",
-            f"X holds {n_values:,} values but {n_indices:,} indices and is damaged",
+            f"{matrix} holds {n_values:,} values but {n_indices:,} indices and is damaged",
             fix="write the file again",
         )
     ends = x["indptr"][:].astype(np.int64)
@@ -66,23 +67,23 @@ def _open_sparse(path: Path, x: Any) -> Rows:
     if len(ends) != major + 1:
         raise DataError(
             "x_damaged",
-            f"X has {len(ends):,} row pointers where {major + 1:,} are needed and is damaged",
+            f"{matrix} has {len(ends):,} row pointers where {major + 1:,} are needed and is damaged",
             fix="write the file again",
         )
     if ends[0] != 0 or ends[-1] != n_values or (np.diff(ends) < 0).any():
         raise DataError(
             "x_damaged",
-            f"the row pointers of X do not rise from 0 to {n_values:,}, so it is damaged",
+            f"the row pointers of {matrix} do not rise from 0 to {n_values:,}, so it is damaged",
             fix="write the file again",
         )
     chunk = (getattr(x["data"], "chunks", None) or (1,))[0]
-    return readers[kind](path, shape=shape, dtype=str(x["data"].dtype), chunk=chunk, ends=ends)
+    return readers[kind](path, matrix=matrix, shape=shape, dtype=str(x["data"].dtype), chunk=chunk, ends=ends)
 
 
-def _check_numbers(array: Any) -> None:
+def _check_numbers(array: Any, matrix: str) -> None:
     if getattr(array.dtype, "kind", "O") not in "buif":
         raise DataError(
             "not_numbers",
-            f"X holds values of type {array.dtype}, not numbers",
-            fix="write counts or log1p values to X",
+            f"{matrix} holds values of type {array.dtype}, not numbers",
+            fix="write counts or log1p values there",
         )

@@ -19,9 +19,10 @@ import pandas as pd
 from scipy.sparse import csr_matrix
 
 from vccapp.data.reading.columns import CONTROL_LABELS, PERTURBATION_NAMES, distinct, is_control_like, plain
-from vccapp.data.reading.files import open_store, reading
+from vccapp.data.reading.files import check_path, open_store, reading
 from vccapp.data.reading.matrix import open_rows
-from vccapp.data.reading.rows import SLAB_VALUES, WHOLE_SAMPLE
+from vccapp.data.reading.rows import SLAB_VALUES, WHOLE_SAMPLE, Rows
+from vccapp.data.reading.tables import check_shape, read_tables
 from vccapp.data.reading.values import tell_values
 from vccapp.data.schema import CONTROL, Columns, ValueSpace, positions_of
 from vccapp.errors import DataError
@@ -37,14 +38,13 @@ SUFFIX = re.compile(r"[-_.]\d{1,2}$")
 class Predicted:
     """An opened file. Made by `open_predicted`.
 
-    matrix : X, layers/NAME or obsm/NAME; space : of its values
+    rows : the reader of X, layers/NAME or obsm/NAME; space : of its values
     labels : (n_cells,) categories, the control named CONTROL where the file has one
     columns : (genes of the matrix,) positions among the data's genes, -1 where the data lack the gene
     n_genes : of the data; present : (n_genes,) whether the file has the gene
     """
 
-    path: Path
-    matrix: str
+    rows: Rows
     space: ValueSpace
     labels: pd.Categorical
     columns: np.ndarray
@@ -53,13 +53,21 @@ class Predicted:
     notes: tuple[str, ...]
 
     @property
+    def path(self) -> Path:
+        return self.rows.path
+
+    @property
+    def matrix(self) -> str:
+        return self.rows.matrix
+
+    @property
     def n_cells(self) -> int:
         return len(self.labels)
 
     def iter_cells(self) -> Iterator[tuple[int, csr_matrix]]:
         """Cells in order as (start row, (n, n_genes) float32 csr), in `space`; negative values are zero."""
         kept = self.columns >= 0
-        for start, block in _iter_matrix(self.path, self.matrix):
+        for start, block in self.rows.iter_rows(SLAB_VALUES):
             use = kept[block.indices] & (block.data > 0)
             ends = np.concatenate([[0], np.cumsum(use)])[block.indptr]
             parts = (block.data[use], self.columns[block.indices[use]], ends)
@@ -81,35 +89,23 @@ def open_predicted(
     columns : perturbation column and control label, where they are not found by themselves; matrix : X, layers/NAME or
     obsm/NAME. Raises DataError, in one sentence, for a file that cannot be used.
     """
-    from anndata.io import read_elem
-
     path, columns = Path(path).expanduser().absolute(), columns or Columns()
-    if not path.exists():
-        raise DataError(
-            "file_missing",
-            f"{path.name}: it does not exist in {path.parent}",
-            fix="check the path",
-        )
     with reading(path):
+        check_path(path)
+        obs, var = read_tables(path)
         with open_store(path) as store:
-            missing = [name for name in ("obs", "var") if name not in store]
-            if missing:
-                raise DataError(
-                    "tables_missing",
-                    f"it has no {' and no '.join(missing)} (it holds {name_some(list(store))})",
-                    fix="save it as AnnData",
-                )
-            obs, var = read_elem(store["obs"]), read_elem(store["var"])
-            matrix = _choose_matrix(store, var, matrix)
-            width = _shape(store[matrix])[1]
+            matrix = _choose_matrix(store, matrix)
+        rows = open_rows(path, matrix=matrix)
+        check_shape(rows, obs)
+        width = rows.shape[1]
         notes: list[str] = [] if matrix == "X" else [f"The prediction is read from {matrix}."]
         labels = _find_labels(obs, columns, known=known, genes=genes, notes=notes)
         names = _names_of(var, matrix, width)
         position = _find_genes(names, var if len(var) == width else var.iloc[:0], genes, notes)
-        space = _tell_space(path, matrix, width, notes)
+        space = _tell_space(rows, notes)
     present = np.zeros(len(genes), bool)
     present[position[position >= 0]] = True
-    return Predicted(path, matrix, space, labels, position, len(genes), present, tuple(notes))
+    return Predicted(rows, space, labels, position, len(genes), present, tuple(notes))
 
 
 def read_label(text: str, known: Sequence[str] | set[str], *, control: str | None = None) -> str:
@@ -128,7 +124,7 @@ def read_label(text: str, known: Sequence[str] | set[str], *, control: str | Non
     return alike[0] if len(alike) == 1 else bare
 
 
-def _choose_matrix(store: Any, var: pd.DataFrame, wanted: str | None) -> str:
+def _choose_matrix(store: Any, wanted: str | None) -> str:
     """Where the prediction is. STATE's `tx infer` writes to X or to obsm/X_hvg and keeps the input in the other."""
     there = [name for name in ("X",) if name in store]
     there += [f"{group}/{name}" for group in ("layers", "obsm") if group in store for name in store[group]]
@@ -153,17 +149,6 @@ def _choose_matrix(store: Any, var: pd.DataFrame, wanted: str | None) -> str:
             fix=f"name the matrix that holds the prediction, one of {name_some(there)} (--matrix)",
         )
     return "X"
-
-
-def _shape(element: Any) -> tuple[int, int]:
-    shape = element.shape if hasattr(element, "shape") else element.attrs["shape"]
-    if len(shape) != 2:
-        raise DataError(
-            "not_a_matrix",
-            f"the matrix has {len(shape)} dimensions, not cells x genes",
-            fix="choose another",
-        )
-    return int(shape[0]), int(shape[1])
 
 
 def _find_labels(
@@ -285,11 +270,11 @@ def _repeats(at: np.ndarray) -> bool:
     return len(np.unique(known)) < len(known)
 
 
-def _tell_space(path: Path, matrix: str, width: int, notes: list[str]) -> ValueSpace:
+def _tell_space(rows: Rows, notes: list[str]) -> ValueSpace:
     """counts or log1p. Small negative values, which networks without a last ReLU give, are allowed and noted."""
     negative = total = 0.0
     low, blocks, seen = 0.0, [], 0
-    for start, block in _iter_matrix(path, matrix):
+    for start, block in rows.iter_rows(SLAB_VALUES):
         values = block.data
         if np.isfinite(values).all():
             low = min(low, float(values.min(initial=0)))
@@ -298,46 +283,18 @@ def _tell_space(path: Path, matrix: str, width: int, notes: list[str]) -> ValueS
             block.data = np.maximum(values, 0)
             block.eliminate_zeros()
         blocks.append((start, 0, block))
-        seen += block.shape[0] * width
+        seen += block.shape[0] * rows.shape[1]
         if seen > WHOLE_SAMPLE:
             break
     if negative > MAX_NEGATIVE * total:
         raise DataError(
             "not_a_prediction",
-            f"{matrix} has values from {low:.3g}, {negative / total:.0%} of their sum negative: scaled values "
+            f"{rows.matrix} has values from {low:.3g}, {negative / total:.0%} of their sum negative: scaled values "
             "or differences from the control",
             fix="write predicted log1p values or counts",
         )
-    space, evidence = tell_values(blocks, width)
+    space, evidence = tell_values(blocks, rows.shape[1])
     notes.append(f"Values are {space}: {evidence}.")
     if negative:
         notes.append(f"Negative values (down to {low:.3g}, {negative / total:.2%} of the sum) are set to zero.")
     return space
-
-
-def _iter_matrix(path: Path, matrix: str) -> Iterator[tuple[int, csr_matrix]]:
-    """The rows of X, of a layer or of an obsm, in blocks."""
-    if matrix == "X":
-        yield from open_rows(path).iter_rows(SLAB_VALUES)
-        return
-    with reading(path), open_store(path) as store:
-        element = store[matrix]
-        n_cells, width = _shape(element)
-        if not hasattr(element, "shape"):
-            if element.attrs["encoding-type"] != "csr_matrix":
-                raise DataError(
-                    "unknown_layout",
-                    f"{matrix} is stored as {element.attrs['encoding-type']}",
-                    fix="write it as CSR or dense",
-                )
-            ends = element["indptr"][:]
-        step = max(SLAB_VALUES // max(width, 1), 1)
-        for start in range(0, n_cells, step):
-            stop = min(start + step, n_cells)
-            if hasattr(element, "shape"):
-                block = csr_matrix(np.asarray(element[start:stop], np.float32))
-            else:
-                values = slice(int(ends[start]), int(ends[stop]))
-                parts = (element["data"][values], element["indices"][values], ends[start : stop + 1] - ends[start])
-                block = csr_matrix(parts, shape=(stop - start, width), dtype=np.float32)
-            yield start, block

@@ -1,10 +1,11 @@
-"""Row blocks of X, read from disk as contiguous slices: CSR, CSC or dense, in HDF5 (.h5ad, .h5) or zarr (v2, v3).
+"""Row blocks of X, or of a layer or obsm, read from disk as contiguous slices: CSR, CSC or dense, in HDF5 or zarr.
 
     rows = open_rows(path)      # vccapp.data.reading.matrix
     for start, block in rows.iter_rows(2**24): ...      # block : (some cells, genes) float32 CSR
     rows.read_rows([7, 3, 3])                           # in the order asked
 
-A block is canonical: indices sorted, duplicates summed, explicit zeros dropped. A reader keeps no file open and holds
+A block is canonical: indices sorted, duplicates summed, explicit zeros dropped; `iter_stored` leaves that out, for
+checks of the file itself. A reader keeps no file open and holds
 the row pointers only, so it can be pickled to a worker. Arrays of a block that nothing refers to any more are used
 again for a later one (see vccapp.data.reading.chunks).
 
@@ -12,6 +13,7 @@ Cost: CSR and dense read every byte of X once, or half of them where only values
 are, not cells: see vccapp.data.reading.csc.
 """
 
+import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -21,7 +23,7 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.sparse import csc_matrix, csr_matrix, vstack
 
-from vccapp.data.reading.files import open_x, reading
+from vccapp.data.reading.files import open_matrix, reading
 from vccapp.data.schema import Layout
 from vccapp.errors import DataError
 
@@ -45,11 +47,17 @@ class Rows(ABC):
     ends: np.ndarray
     stored_ends: np.ndarray
 
-    def __init__(self, path: Path, *, shape: Sequence[int], dtype: str, chunk: int) -> None:
+    def __init__(self, path: Path, *, matrix: str, shape: Sequence[int], dtype: str, chunk: int) -> None:
         self.path = path
+        self.matrix = matrix
         self.shape = (int(shape[0]), int(shape[1]))
         self.dtype = dtype
         self.chunk = int(chunk)  # rows (dense) or values (sparse) that one read inflates at least
+
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[Any]:
+        with reading(self.path), open_matrix(self.path, self.matrix) as x:
+            yield x
 
     @property
     @abstractmethod
@@ -69,7 +77,7 @@ class Rows(ABC):
         self, max_values: int, *, first: int = 0, last: int | None = None
     ) -> Iterator[tuple[int, csr_matrix]]:
         """The rows first .. last - 1 in order as (start row, block) of at most `max_values` values or one row."""
-        with reading(self.path), open_x(self.path) as x:
+        with self._open() as x:
             for start, stop in self._blocks(max_values, first=first, last=last):
                 yield start, self._read(x, start, stop)
 
@@ -83,13 +91,19 @@ class Rows(ABC):
         for start, block in self.iter_rows(max_values, first=first, last=last):
             yield start, block.data, block.indptr.astype(np.int64)
 
+    def iter_stored(self, max_values: int) -> Iterator[tuple[int, csr_matrix]]:
+        """All rows as `iter_rows` gives them; of CSR as they are stored, in the type of the file: explicit zeros, the
+        order of the genes and repeated ones stay.
+        """
+        return self.iter_rows(max_values)
+
     def read_rows(self, rows: Sequence[int] | np.ndarray, *, max_values: int = SLAB_VALUES) -> csr_matrix:
         """The rows in the order asked, repeats allowed: (len(rows), genes) float32. Raises IndexError outside X."""
         rows, order = self._wanted(rows)
         if len(rows) == 0:
             return csr_matrix((0, self.shape[1]), dtype=np.float32)
         parts = []
-        with reading(self.path), open_x(self.path) as x:
+        with self._open() as x:
             for run in self._runs(rows, max_values):
                 block = self._read(x, int(run[0]), int(run[-1]) + 1)
                 parts.append(block if block.shape[0] == len(run) else block[run - run[0]])
@@ -116,7 +130,7 @@ class Rows(ABC):
 
     def sample(self) -> Iterator[tuple[int, int, csr_matrix | csc_matrix]]:
         """Parts of X as (first cell, first gene, block): all of it when small, else evenly spread contiguous reads."""
-        with reading(self.path), open_x(self.path) as x:
+        with self._open() as x:
             for start, stop in self._sample_ranges():
                 yield start, 0, self._read(x, start, stop)
 
@@ -161,8 +175,10 @@ class CsrRows(Rows):
 
     layout = "csr"
 
-    def __init__(self, path: Path, *, shape: Sequence[int], dtype: str, chunk: int, ends: np.ndarray) -> None:
-        super().__init__(path, shape=shape, dtype=dtype, chunk=chunk)
+    def __init__(
+        self, path: Path, *, matrix: str, shape: Sequence[int], dtype: str, chunk: int, ends: np.ndarray
+    ) -> None:
+        super().__init__(path, matrix=matrix, shape=shape, dtype=dtype, chunk=chunk)
         self.ends = self.stored_ends = ends
 
     @property
@@ -175,19 +191,40 @@ class CsrRows(Rows):
     def iter_rows(
         self, max_values: int, *, first: int = 0, last: int | None = None
     ) -> Iterator[tuple[int, csr_matrix]]:
+        with reading(self.path):
+            for start, values, indices, pointers in self._pieces(max_values, "float32", first=first, last=last):
+                block = assemble(values, indices, pointers, width=self.shape[1])
+                del values, indices
+                yield start, block
+                del block
+
+    def iter_stored(self, max_values: int) -> Iterator[tuple[int, csr_matrix]]:
+        dtype = "float32" if self.dtype == "bool" else self.dtype
+        with reading(self.path):
+            for start, values, indices, pointers in self._pieces(max_values, dtype):
+                check_range(indices, self.shape[1])
+                arrays = values, indices.astype(np.int32, copy=False), pointers.astype(np.int32)
+                block = csr_matrix(arrays, shape=(len(pointers) - 1, self.shape[1]))
+                del values, indices, arrays
+                yield start, block
+                del block
+
+    def _pieces(
+        self, max_values: int, dtype: str, *, first: int = 0, last: int | None = None
+    ) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
+        """Stored values, indices and pointers of blocks of rows. Their arrays are used again once they are let go."""
         from vccapp.data.reading.chunks import Buffers, open_reader
 
         ranges = list(self._blocks(max_values, first=first, last=last))
         buffers = Buffers(self._largest(ranges))
-        with reading(self.path), open_x(self.path) as x, open_reader(x["data"]) as data, open_reader(x["indices"]) as i:
+        with self._open() as x, open_reader(x["data"]) as data, open_reader(x["indices"]) as i:
             index_type = "int32" if x["indices"].dtype.itemsize <= 4 else "int64"
             for start, stop in ranges:
                 place, n = int(self.ends[start]), int(self.ends[stop] - self.ends[start])
-                values, indices = buffers.take(n, "float32"), buffers.take(n, index_type)
+                values, indices = buffers.take(n, dtype), buffers.take(n, index_type)
                 data.read(place, values)
                 i.read(place, indices)
-                pointers = self.ends[start : stop + 1] - place
-                yield start, assemble(values, indices, pointers, width=self.shape[1])
+                yield start, values, indices, self.ends[start : stop + 1] - place
                 del values, indices
 
     def iter_values(
@@ -197,7 +234,7 @@ class CsrRows(Rows):
 
         ranges = list(self._blocks(max_values, first=first, last=last))
         buffers = Buffers(self._largest(ranges))
-        with reading(self.path), open_x(self.path) as x, open_reader(x["data"]) as data:
+        with self._open() as x, open_reader(x["data"]) as data:
             for start, stop in ranges:
                 place = int(self.ends[start])
                 values = buffers.take(int(self.ends[stop]) - place, "float32")
@@ -206,7 +243,7 @@ class CsrRows(Rows):
                 del values
 
     def _largest(self, ranges: list[tuple[int, int]]) -> int:
-        return max(int(self.ends[stop] - self.ends[start]) for start, stop in ranges)
+        return max((int(self.ends[stop] - self.ends[start]) for start, stop in ranges), default=0)
 
 
 class DenseRows(Rows):
@@ -276,7 +313,8 @@ def check_range(indices: np.ndarray, width: int) -> None:
         wrong = int(indices.min() if indices.min() < 0 else indices.max())
         raise DataError(
             "x_damaged",
-            f"X points to column {wrong:,} of {width:,} and is damaged",
+            f"a value of the matrix stands in column {wrong:,} of {width:,}, so it is damaged",
+            found=wrong,
             fix="write the file again",
         )
 
