@@ -3,6 +3,7 @@
 import importlib
 import re
 from configparser import ConfigParser
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ def test_the_floors_are_those_of_the_contract() -> None:
 @pytest.mark.parametrize("name", sorted(set(re.findall(r"`([a-z_0-9]+(?:\.\w+)+)`", read_section("The ways of data")))))
 def test_functions_on_the_ways_exist(name: str) -> None:
     module, _, function = name.rpartition(".")
-    assert hasattr(importlib.import_module(f"vccapp.{module}"), function)
+    assert hasattr(importlib.import_module(f"vccapp.{module}"), function) or find_spec(f"vccapp.{name}")
 
 
 def test_the_places_of_new_things_exist() -> None:
