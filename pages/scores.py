@@ -5,8 +5,6 @@ icon: :material/leaderboard:
 order: 65
 """
 
-import shlex
-
 import streamlit as st
 
 from vccapp import ui
@@ -27,7 +25,7 @@ def show_page() -> None:
             if run := st.session_state.get("scores_open"):
                 ui.page_link("compare", f"Open {run}", cmp_runs=run, cmp_part=chosen.part)
         ui.show_metric(chosen)
-        commands = ui.scores_words(chosen)
+        commands = ui.scores_commands(chosen)
         official = st.expander("Official scorers", icon=":material/gavel:", key="scores_official", on_change="rerun")
         if official.open:
             with official:
@@ -36,7 +34,7 @@ def show_page() -> None:
     if entered.open:
         with entered:
             ui.show_entered(record)
-    ui.reproduce(*map(shlex.join, commands), "vccapp eval entered list")
+    ui.reproduce(*commands, "vccapp eval entered list")
 
 
 show_page()

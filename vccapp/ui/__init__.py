@@ -38,7 +38,7 @@ _NAMES = {
     "opening": ["choose_columns", "open_file", "show_plan"],
     "perturbation": ["describe_perturbation", "show_perturbation_numbers"],
     "kit.runs": ["choose_run", "load_runs", "run_label", "run_table", "score_table"],
-    "scores.board": ["choose_board", "scores_words", "show_leaderboard", "show_metric", "show_report_button"],
+    "scores.board": ["choose_board", "scores_commands", "show_leaderboard", "show_metric", "show_report_button"],
     "kit.show": ["reproduce", "show_chart", "show_table"],
     "kit.splits": ["keep_split", "standard_split"],
     "submissions": [

@@ -3,8 +3,9 @@
 from pathlib import Path
 from urllib.parse import parse_qs
 
+import pandas as pd
 import pytest
-from page_kit import assert_well, commands_of, open_alone, parse_command, use
+from page_kit import ask, assert_well, commands_of, is_among, keep_csvs, open_alone, parse_command, tables_of, use
 from streamlit.testing.v1 import AppTest
 from toy import make_counts
 
@@ -68,11 +69,46 @@ def test_a_link_reopens_the_view_and_its_commands_say_the_same(here: Settings) -
     page = open_alone("scores", scores_part="val", scores_search="knock", scores_scale_pseudobulks="scaled")
     assert_well(page)
     assert set(page.dataframe[0].value["run"].dropna()) == {"b0"}
-    leaderboard, report, _ = commands_of(page)
+    leaderboard, _, report, _ = commands_of(page)
     asked = parse_command(leaderboard)
-    assert (asked["part"], asked["scaled"], asked["reference"]) == ("val", True, "b0")
+    assert (asked["part"], asked["scale"], asked["reference"]) == ("val", "scaled", "b0")
     asked = parse_command(report)
     assert (asked["part"], list(asked["runs"]), asked["metric"][0]) == ("val", ["b0"], "pearson_delta")
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {},
+        {"scores_rows": "Single runs", "scores_part": "val"},
+        {"scores_scale_pseudobulks": "scaled", "scores_models": "perturbation_mean"},
+        {"scores_search": "knock", "scores_splits": "s"},
+    ],
+)
+def test_the_commands_of_the_views_give_what_the_page_shows(
+    chosen: dict[str, str], here: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    write_result(make_result(id="x", date="2025-11-02", season="2025", scores={"mae": 0.03}), here)
+    csvs = keep_csvs(monkeypatch)
+    page = open_alone("scores", **chosen)
+    assert_well(page)
+    leaderboard, metric, *_ = commands_of(page)
+    tables = tables_of([ask(leaderboard, capsys), ask(metric, capsys)])
+    (here.home / "entered" / "x.json").unlink()
+    assert {"leaderboard", "scores_pearson_delta"} <= set(csvs)
+    for name, frame in csvs.items():
+        assert is_among(frame.rename(columns={"row": "label"}) if name.startswith("tests_") else frame, tables), name
+
+
+def test_one_table_of_a_view_is_written_as_csv(
+    here: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, tmp_path: Path
+) -> None:
+    csvs = keep_csvs(monkeypatch)
+    _, metric, *_ = commands_of(open_alone("scores"))
+    answer = ask([*metric, "--table", "differences", "--csv", str(tmp_path / "d.csv")], capsys)
+    written = pd.read_csv(tmp_path / "d.csv", float_precision="round_trip")
+    assert written.to_dict("records") == answer["differences"]
+    assert written["difference"].tolist() == csvs["differences_pearson_delta"]["difference"].tolist()
 
 
 def test_filters_that_leave_nothing_say_so(here: Settings) -> None:

@@ -17,6 +17,7 @@ for command in (
     diagnose.diagnose,
     compare.compare,
     report.leaderboard,
+    report.metric,
     report.report,
     predictions.official,
     predictions.import_,

@@ -87,7 +87,7 @@ def choose_genes(
         chosen = rank_genes(comparison.index, perturbations, by=by, number=top or FIRST_GENES)
     else:
         chosen = name_genes(comparison.index, genes)
-        if chosen.unknown:
+        if chosen.unknown and chosen.genes:
             typer.echo(f"{len(chosen.unknown)} not among the genes: {name_some(chosen.unknown)}", err=True)
     if not chosen.genes:
         names = name_some(comparison.index.genes["gene"], 3)

@@ -1,76 +1,135 @@
-"""`vccapp eval leaderboard` and `vccapp eval report`: stored scores of runs beside each other."""
+"""`vccapp eval leaderboard`, `metric` and `report`: stored scores of runs beside each other."""
 
-import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from vccapp.cli.eval.options import Csv, Part, Table, show_view
 from vccapp.cli.names import find_dataset, open_settings
 from vccapp.cli.output import Json, format_table, show
+from vccapp.errors import SpecError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Part = Annotated[Literal["val", "test"], typer.Option(help="Held-out part of the split.")]
+    from vccapp.training.results.leaderboard import Rows
+
+Dataset = Annotated[str | None, typer.Option(help="Only runs on this data: path, fingerprint or title.")]
 Scorer = Annotated[
     str,
     typer.Option(help="Whose scores: pseudobulks or vccapp (ours, of cells), cell-eval, cell-eval2, or a plug-in's."),
 ]
 Metrics = Annotated[list[str] | None, typer.Option(help="Metrics to show, the first ranks; repeat. All without it.")]
-Reference = Annotated[str | None, typer.Option(help="Id of the run that the others are compared with.")]
+Reference = Annotated[
+    str | None,
+    typer.Option(help="Id of the run to compare with. Default: the perturbation mean on the newest run's split."),
+]
+RowsOf = Annotated[Literal["models", "runs"], typer.Option("--rows", help="A row a model, over its seeds, or a run.")]
+Models = Annotated[list[str] | None, typer.Option(help="Only runs of this model; repeat.")]
+Splits = Annotated[list[str] | None, typer.Option(help="Only runs on this split; repeat.")]
+Search = Annotated[str, typer.Option(help="Only runs whose title, parameters or id hold these words.")]
+TESTS = ("label", "n", "difference", "low", "high", "p", "p_holm")
+
+
+@dataclass(frozen=True)
+class LeaderboardView:
+    """rows : the table. differences : of the first metric that can be tested, from the reference."""
+
+    rows: "pd.DataFrame"
+    differences: "pd.DataFrame"
 
 
 def leaderboard(
-    dataset: Annotated[str | None, typer.Option(help="Only runs on this data: path, fingerprint or title.")] = None,
+    dataset: Dataset = None,
     part: Part = "test",
     scorer: Scorer = "pseudobulks",
+    rows: RowsOf = "models",
+    model: Models = None,
+    split: Splits = None,
+    search: Search = "",
     metric: Metrics = None,
     reference: Reference = None,
-    scaled: Annotated[bool, typer.Option("--scaled", help="0 at the perturbation mean, 1 at the ceiling.")] = False,
+    scale: Annotated[
+        Literal["raw", "scaled", "clipped"],
+        typer.Option(help="scaled: 0 at the perturbation mean (official: its baseline), 1 at the ceiling (its best)."),
+    ] = "raw",
+    scaled: Annotated[bool, typer.Option("--scaled", help="The same as --scale scaled.")] = False,
+    csv: Csv = None,
+    table: Table = None,
     as_json: Json = False,
 ) -> None:
     """Show the scores of runs over their seeds, beside floor and ceiling, and test how they differ."""
-    from vccapp.errors import SpecError
-    from vccapp.evaluation.leaderboard.metric_names import best_of
-    from vccapp.evaluation.leaderboard.metric_view import view_metric
-    from vccapp.evaluation.leaderboard.ranking import group_seeds, tabulate
+    from vccapp.training.results.entered import list_results
+
+    found = _open_rows(dataset, part, scorer, "scaled" if scaled else scale, rows, model, split, search)
+    own, chosen = found.find_group(reference), found.check_metrics(metric)
+    tested = found.drawn(chosen)
+    view = LeaderboardView(
+        found.table(chosen, own, results=list_results(open_settings())), found.view(tested, own).differences
+    )
+    columns = [name for name in view.rows if name not in ("group", "model", "params", "version")]
+
+    def text() -> str:
+        parts = [format_table(view.rows.to_dict("records"), columns)]
+        if len(view.differences):
+            differences = format_table(view.differences.to_dict("records"), TESTS)
+            parts.append(f"{tested}, minus that of {own}:\n{differences}")
+        return "\n\n".join(parts)
+
+    show_view(view, {"reference": own, "tested": tested}, as_json=as_json, csv=csv, table=table, text=text)
+
+
+def metric(
+    name: Annotated[str, typer.Argument(metavar="METRIC", help="Name of the metric.", show_default=False)],
+    dataset: Dataset = None,
+    part: Part = "test",
+    scorer: Scorer = "pseudobulks",
+    rows: RowsOf = "models",
+    model: Models = None,
+    split: Splits = None,
+    search: Search = "",
+    reference: Reference = None,
+    csv: Csv = None,
+    table: Table = None,
+    as_json: Json = False,
+) -> None:
+    """Show one metric of the leaderboard: rows, runs, floors and ceiling, tested differences, splits."""
+    from vccapp.training.results.leaderboard import check_metrics
+
+    found = _open_rows(dataset, part, scorer, "raw", rows, model, split, search)
+    own = found.find_group(reference)
+    [chosen] = check_metrics(found.raw_metrics, [name])
+    about = {"metric": chosen, "reference": own}
+    show_view(found.view(chosen, own), about, as_json=as_json, csv=csv, table=table)
+
+
+def _open_rows(
+    dataset: str | None,
+    part: Literal["val", "test"],
+    scorer: str,
+    scale: str,
+    per: str,
+    models: list[str] | None,
+    splits: list[str] | None,
+    text: str,
+) -> "Rows":
+    """Raises SpecError where none is left."""
     from vccapp.training.results.board import load_board
-    from vccapp.training.results.report import check_metrics
+    from vccapp.training.results.leaderboard import RowChoice, choose_rows
 
     settings = open_settings()
-    fingerprint = None if dataset is None else find_dataset(dataset, settings).fingerprint
-    board = load_board(settings, dataset=fingerprint).only(part=part, scorer=scorer)
-    if board.entries.empty:
+    board = load_board(settings, dataset=None if dataset is None else find_dataset(dataset, settings).fingerprint)
+    choice = RowChoice(part, scorer, scale, per, tuple(models or ()), tuple(splits or ()), text)
+    found = choose_rows(board, choice)
+    if found.entries.empty:
         raise SpecError(
             "no_scores",
             f"No run has scores of {scorer} on its {part} part",
-            fix="train one, or see `vccapp eval official --help`",
+            fix="train one, choose fewer filters, or see `vccapp eval official --help`",
         )
-    entries = group_seeds(board.entries)
-    chosen = check_metrics(board, metric)
-    groups = entries.set_index("run")["group"]
-    if reference is not None and reference not in groups:
-        raise SpecError(
-            "not_on_leaderboard",
-            f"The run {reference} is not on the leaderboard",
-            fix=f"on it are {', '.join(groups.index[:5])}",
-        )
-    own = groups.get(reference, groups.iloc[-1])
-    ends = {name: best_of(name) for name in chosen}
-    table = tabulate(entries, board.values, board.marks, metrics=ends, reference=own, scaled=scaled)
-    view = view_metric(entries, board.values, board.marks, board.tables, metric=chosen[0], reference=own)
-    value = {"reference": own, "rows": _records(table), "tested": chosen[0], "differences": _records(view.differences)}
-    columns = [name for name in table if name not in ("group", "model", "params", "version")]
-    tests = ("label", "n", "difference", "low", "high", "p", "p_holm")
-
-    def text() -> str:
-        parts = [format_table(value["rows"], columns)]
-        if len(view.differences):
-            parts.append(f"{chosen[0]}, minus that of {own}:\n{format_table(value['differences'], tests)}")
-        return "\n\n".join(parts)
-
-    show(value, text, as_json=as_json)
+    return found
 
 
 def report(
@@ -91,7 +150,3 @@ def report(
         runs = load_board(settings).only(part=part, scorer=scorer).entries["run"].tolist()
     path = write_report(runs, out, settings, part=part, scorer=scorer, reference=reference, metrics=metric)
     show({"path": str(path), "runs": runs}, lambda: f"Wrote {path} ({len(runs)} runs).", as_json=as_json)
-
-
-def _records(frame: "pd.DataFrame") -> list[dict]:
-    return json.loads(frame.to_json(orient="records", double_precision=15))

@@ -36,6 +36,7 @@ from vccapp.settings import Settings
 from vccapp.training.record import RunRecord, RunSpec, load_run
 from vccapp.training.results.board import Board, load_board
 from vccapp.training.results.entered import list_results
+from vccapp.training.results.leaderboard import check_metrics, list_metrics
 
 TICKS = 600
 """Differences of single perturbations drawn in one figure; each is a piece of SVG."""
@@ -97,7 +98,7 @@ def make_report(
     used = {run.spec.dataset for run in records}
     data = [record for record in list_datasets(settings) if record.fingerprint in used]
     simulated = " · SIMULATED cells, not measured" if any(record.simulated for record in data) else ""
-    shown = check_metrics(board, metrics)
+    shown = check_metrics(list_metrics(board), metrics)
     now = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
     return render_report(
         f"Scores on the {part} part, {label_scorer(scorer)}",
@@ -140,18 +141,6 @@ def report_words(
     words += ["--reference", reference] if reference else []
     words += [word for name in metrics or () for word in ("--metric", name)]
     return [*words, "--out", str(out)]
-
-
-def check_metrics(board: Board, metrics: Sequence[str] | None) -> list[str]:
-    """The metrics asked, or all that the board has. Raises SpecError for one that it has not."""
-    known = list(dict.fromkeys(board.values.dropna(subset="value")["metric"]))
-    if unknown := [name for name in metrics or () if name not in known]:
-        raise SpecError(
-            "unknown_metric",
-            f"The scores have no metric {', '.join(unknown)}",
-            fix=f"they have {', '.join(known)}",
-        )
-    return list(metrics or known)
 
 
 def _leaderboard(board: Board, metrics: list[str], *, reference: str, scorer: str) -> Section:

@@ -1,5 +1,7 @@
 """Starting the official scorers from a page: which run, how many cells, what it takes."""
 
+import shlex
+
 import streamlit as st
 
 from vccapp.data.workspace import Record
@@ -12,7 +14,7 @@ from vccapp.ui.kit.loaders import current_settings
 from vccapp.ui.kit.runs import load_runs, run_label
 
 
-def show_official(record: Record, index: Index, *, part: str) -> list[str]:
+def show_official(record: Record, index: Index, *, part: str) -> str:
     """Run, scorer and cells, the memory that takes, and the button; returns the command that does the same."""
     runs = {run.id: run for run in load_runs(record)}
     st.caption(
@@ -60,7 +62,7 @@ def show_official(record: Record, index: Index, *, part: str) -> list[str]:
     show_jobs(task="score", limit=3, key="official_jobs")
     words = ["vccapp", "eval", "official", "--run", name, "--part", part, "--scorer", scorer]
     words += [word for key, value in limits.items() for word in (f"--{key.replace('_', '-')}", str(value))]
-    return words
+    return shlex.join(words)
 
 
 def _count_cells(index: Index, run: RunRecord, part: str) -> tuple[list[int], int]:
