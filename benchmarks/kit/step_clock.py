@@ -33,7 +33,7 @@ class Clock:
 
     def watch_ours(self) -> None:
         """Tick after every step of our optimiser."""
-        from vccapp.neural.fitting.adam import Adam
+        from vccapp.neural.fitting.speed import Adam
 
         step = Adam.step
 

@@ -162,8 +162,8 @@ def test_more_devices_than_there_are_gpus_is_told(monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_first_cause_is_told() -> None:
-    lost = (0, "", "RuntimeError: connection closed")
+    lost, refused = (0, None, "RuntimeError: connection closed"), SpecError("unknown_gene", "No such gene")
     assert "process 2 of 2 was killed" in str(_failure([lost], [1, -9]))
-    assert str(_failure([lost, (1, "SpecError", "No such gene.")], [1, 1])) == "No such gene."
+    assert _failure([lost, (1, refused, "SpecError")], [1, 1]) is refused
     assert "process 1 of 2 failed (RuntimeError: connection closed)" in str(_failure([lost], [1, None]))
     assert "process 2 of 2 ended with exit code 3" in str(_failure([], [None, 3]))

@@ -127,7 +127,8 @@ class Scouter(Model):
         import torch
 
         from vccapp.losses.base import read_tables
-        from vccapp.neural.fitting.loop import choose_device, run_loop
+        from vccapp.neural.fitting.device import choose_device
+        from vccapp.neural.fitting.loop import run_loop
         from vccapp.neural.scouter.net import ScouterNet
         from vccapp.neural.scouter.task import ScouterTask
 

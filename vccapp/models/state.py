@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from vccapp.losses.base import Tables
     from vccapp.neural.fitting.loop import LoopSpec
+    from vccapp.neural.state.net import StateNet
     from vccapp.neural.state.task import Rows, SetBatch, SetLoss
 
 ONE_HOT = "one-hot"
@@ -124,7 +125,8 @@ class State(SetTransformer):
         import torch
 
         from vccapp.losses.base import read_tables
-        from vccapp.neural.fitting.loop import choose_device, run_loop
+        from vccapp.neural.fitting.device import choose_device
+        from vccapp.neural.fitting.loop import run_loop
         from vccapp.neural.state.adapt import choose_trained, merge_adapters, replace_batches
         from vccapp.neural.state.net import StateNet
         from vccapp.neural.state.task import SetTask
@@ -178,7 +180,9 @@ class State(SetTransformer):
             next_batch=task.batch,
             step_loss=task.step_loss,
             shares=task.shares,
-            validate=None if validate is None else lambda _: validate(self._validation_deltas(split.val)),
+            validate=None
+            if validate is None
+            else lambda network: validate(self._validation_deltas(network, split.val)),
             spec=self._loop(validated=validate is not None),
             fitting=dataclasses.replace(fitting, progress=training),
         )
@@ -269,9 +273,10 @@ class State(SetTransformer):
         self.control_values = self.controls if self.spec.inputs == GENES else outputs(rows).astype(np.float16)
         self.control_batches = cells.batch[rows].astype(np.int64)
 
-    def _validation_deltas(self, perturbations: Sequence[str]) -> np.ndarray:
-        """As `predict`, from a quarter of the controls."""
-        return self.complete(perturbations, self.network_deltas(perturbations, n_controls=N_CONTROLS // 4))
+    def _validation_deltas(self, network: "StateNet", perturbations: Sequence[str]) -> np.ndarray:
+        """As `predict`, of a network in training, from a quarter of the controls."""
+        deltas = self.network_deltas(perturbations, network=network, n_controls=N_CONTROLS // 4)
+        return self.complete(perturbations, deltas)
 
     def _shape(self, n_genes: int, *, n_features: int, n_inputs: int | None = None, n_batches: int = 0) -> StateShape:
         return StateShape(

@@ -52,7 +52,7 @@ def count_ranks(model: Model, settings: Settings) -> int:
         return 1
     import torch
 
-    from vccapp.neural.fitting.loop import choose_device
+    from vccapp.neural.fitting.device import choose_device
 
     on_gpus = choose_device(settings.device).type == "cuda"
     there = torch.cuda.device_count() if on_gpus else 1

@@ -15,7 +15,10 @@ NAME = "metrics.jsonl"
 
 
 class MetricsLog:
-    """Appends lines; from the first line on, what an earlier process logged of that step and later ones is gone."""
+    """Appends lines; from the first line on, what an earlier process logged from that line on is gone.
+
+    The same line has the same step and the same names: a step may have one of the loss and one of a validation.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / NAME
@@ -32,8 +35,9 @@ class MetricsLog:
         if self._earlier is not None:
             self._file.truncate(0)
             for line in self._earlier:
-                if line["step"] < values["step"]:
-                    print(json.dumps(line), file=self._file)
+                if line["step"] > values["step"] or line.keys() == values.keys() and line["step"] == values["step"]:
+                    break
+                print(json.dumps(line), file=self._file)
             self._earlier = None
         print(json.dumps(values), file=self._file, flush=True)
 

@@ -55,7 +55,7 @@ def main(rank: int, ranks: int, reports: Connection, meeting: Path) -> int:
 def _fit(fit: Fit, rank: int, ranks: int, report, meeting: Path) -> None:  # noqa: ANN001
     import torch
 
-    from vccapp.neural.fitting.loop import choose_device
+    from vccapp.neural.fitting.device import choose_device
     from vccapp.neural.fitting.processes import join_processes
 
     device = choose_device(fit.settings.device)

@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, ExponentialLR
 from vccapp.errors import SpecError, Stopped
 from vccapp.neural.fitting.checkpoint import find_checkpoint
 from vccapp.neural.fitting.fitting import Fitting
-from vccapp.neural.fitting.loop import LoopSpec, choose_device, learning_rate, run_loop
+from vccapp.neural.fitting.loop import LoopSpec, learning_rate, run_loop
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -39,8 +39,10 @@ def validate(network: nn.Module) -> dict[str, float]:
     return measure(network)
 
 
-def fit(spec: LoopSpec, *, check=validate, loss=step_loss, **fitting) -> tuple[nn.Module, list[dict], object]:  # noqa: ANN001, ANN003
-    network, lines = make_network(), []
+def fit(
+    spec: LoopSpec, *, check=validate, loss=step_loss, lines=None, **fitting
+) -> tuple[nn.Module, list[dict], object]:  # noqa: ANN001, ANN003
+    network, lines = make_network(), [] if lines is None else lines
     result = run_loop(
         network,
         next_batch=next_batch,
@@ -66,7 +68,7 @@ def test_it_learns_and_logs_every_term() -> None:
     assert all(line["loss"] == pytest.approx(2 * line["error"]) for line in terms)
     assert [line["step"] for line in lines if "val_loss" in line] == [0, 100, 200, 300]
     assert not network.training and measure(network)["val_loss"] < 0.25 * terms[0]["error"]
-    assert result.steps == 300 and result.seconds > result.waited >= 0
+    assert result.steps == 300
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_does_not() -> None:
@@ -85,12 +87,13 @@ def test_a_stopped_training_goes_on_as_if_it_had_not_been(stop_at: int, tmp_path
         if done == stop_at:
             raise Stopped
 
+    first_lines: list[dict] = []
     with pytest.raises(Stopped):
-        fit(SPEC, folder=tmp_path, progress=stop)
+        fit(SPEC, lines=first_lines, folder=tmp_path, progress=stop)
     assert find_checkpoint(tmp_path).name == f"step-{stop_at:08d}"
     resumed, lines, result = fit(SPEC, folder=tmp_path)
     assert torch.equal(weights(whole), weights(resumed))
-    assert lines == [line for line in all_lines if line["step"] > stop_at]
+    assert first_lines + lines == all_lines and first_lines[-1]["step"] == stop_at
     assert (result.best_step, result.best_metric) == (all_result.best_step, all_result.best_metric)
     finished, lines, _ = fit(SPEC, folder=tmp_path)  # nothing is left to do
     assert not lines and torch.equal(weights(whole), weights(finished))
@@ -220,11 +223,3 @@ def test_a_failing_batch_is_raised() -> None:
 
     with pytest.raises(SpecError, match="no such cell"):
         run_loop(make_network(), next_batch=broken, step_loss=step_loss, spec=LoopSpec(steps=9), fitting=Fitting())
-
-
-def test_an_absent_device_is_told() -> None:
-    assert choose_device("cpu").type == "cpu"
-    if not torch.cuda.is_available():
-        assert choose_device("auto").type == "cpu"
-        with pytest.raises(SpecError, match="no CUDA GPU"):
-            choose_device("cuda")

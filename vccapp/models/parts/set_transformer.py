@@ -68,15 +68,22 @@ class SetTransformer(Model):
     def predict_deltas(self, perturbations: list[str]) -> np.ndarray:
         return self.complete(perturbations, self.network_deltas(perturbations))
 
-    def network_deltas(self, perturbations: Sequence[str], *, n_controls: int = N_CONTROLS) -> np.ndarray:
-        """(n, n_predicted) float32: means over cells predicted from the model's own controls, less those controls'."""
+    def network_deltas(
+        self, perturbations: Sequence[str], *, network: "StateNet | None" = None, n_controls: int = N_CONTROLS
+    ) -> np.ndarray:
+        """(n, n_predicted) float32: means over cells predicted from the model's own controls, less those controls'.
+
+        network : another one than the model's own, while it is trained
+        """
+        network = self.network if network is None else network
         controls, batches = self.controls[:n_controls], self.control_batches[:n_controls]
         sums = np.zeros((len(perturbations), len(self.predicted)), np.float32)
         for rows in split_sets(len(controls), self.set_size):
             at_once = max(1, VALUES_AT_ONCE // (len(rows) * len(self.predicted)))
             for first in range(0, len(perturbations), at_once):
                 labels = perturbations[first : first + at_once]
-                cells = self._forward(controls[rows], labels, batches[rows], values=self.control_values[rows])
+                values = self.control_values[rows]
+                cells = self._forward(network, controls[rows], labels, batches[rows], values=values)
                 sums[first : first + at_once] += cells.sum(axis=1)
         return sums / len(controls) - self.control_values[:n_controls].astype(np.float32).mean(axis=0)
 
@@ -88,28 +95,37 @@ class SetTransformer(Model):
         """
         batches = np.zeros(len(controls), np.int64) if batches is None else batches
         sets = split_sets(len(controls), self.set_size)
-        parts = [self._forward(controls[rows], [perturbation], batches[rows], values=controls[rows]) for rows in sets]
+        parts = [
+            self._forward(self.network, controls[rows], [perturbation], batches[rows], values=controls[rows])
+            for rows in sets
+        ]
         return np.concatenate([cells[0] for cells in parts])
 
     def _forward(
-        self, controls: np.ndarray, perturbations: Sequence[str], batches: np.ndarray, *, values: np.ndarray
+        self,
+        network: "StateNet",
+        controls: np.ndarray,
+        perturbations: Sequence[str],
+        batches: np.ndarray,
+        *,
+        values: np.ndarray,
     ) -> np.ndarray:
         """(perturbations, cells, n_predicted) float32 from one set of controls (cells, n_inputs) for all of them."""
         import torch
 
-        device = next(self.network.parameters()).device
+        device = next(network.parameters()).device
         features = self.rows.of(perturbations, missing=self.spec.missing)
         shift = self.shift(perturbations)
         n = len(perturbations)
         with torch.inference_mode():
-            cells = self.network(
+            cells = network(
                 torch.from_numpy(controls.astype(np.float32)).to(device).expand(n, -1, -1),
                 torch.from_numpy(features).to(device),
                 torch.from_numpy(batches).to(device).expand(n, -1),
                 shift=None if shift is None else torch.from_numpy(shift).to(device),
                 values=torch.from_numpy(values.astype(np.float32)).to(device),
             )
-            return (cells if self.network.decoder is None else self.network.decoder(cells)).cpu().numpy()
+            return (cells if network.decoder is None else network.decoder(cells)).cpu().numpy()
 
     def cells(self, perturbation: str, controls: csr_matrix) -> csr_matrix:
         """As the base class; or the network's own cells, and only the genes that it does not predict as there."""

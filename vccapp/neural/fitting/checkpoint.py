@@ -10,6 +10,7 @@ A checkpoint is written under a new name and only then are older ones removed, s
 import json
 import re
 import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from vccapp.data.atomic import read_json, write_folder
 from vccapp.errors import DataError
 
 NAME = re.compile(r"step-(\d+)")
+SHARE = 0.02
+"""Of the time of a training at most goes into checkpoints: those of large networks take seconds."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,33 @@ class Checkpoint:
     weights: dict[str, Tensor]
     optimiser: dict[str, Any]
     counts: dict[str, Any]  # plain JSON
+
+    def part(self, kind: str) -> dict[str, Tensor]:
+        """The weights called '<kind>.<name>', by name."""
+        start = f"{kind}."
+        return {key.removeprefix(start): value for key, value in self.weights.items() if key.startswith(start)}
+
+
+class Checkpoints:
+    """Those that one training writes, and when the next is due; none without a folder."""
+
+    def __init__(self, folder: Path | None, *, step: int, seconds: float) -> None:
+        """step : of the checkpoint that the training goes on from, 0 without; seconds : between two, 0 for always"""
+        self._folder, self._seconds = folder, seconds
+        self._step, self._written, self._took = step, time.monotonic(), 0.0
+
+    def are_due(self) -> bool:
+        due = max(self._seconds, self._took / SHARE) if self._seconds else 0.0
+        return time.monotonic() - self._written > due
+
+    def write(self, checkpoint: Checkpoint) -> None:
+        """Write it, unless there is one of its step."""
+        if self._folder is None or checkpoint.step == self._step:
+            return
+        began = time.monotonic()
+        write_checkpoint(self._folder, checkpoint)
+        self._step, self._written = checkpoint.step, time.monotonic()
+        self._took = self._written - began
 
 
 def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
@@ -47,6 +77,12 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     for path in folder.iterdir():
         if path.name != target.name and (NAME.fullmatch(path.name) or path.suffix == ".part"):
             shutil.rmtree(path, ignore_errors=True)
+
+
+def read_last(folder: Path | None) -> Checkpoint | None:
+    """The last checkpoint in `folder`. Raises DataError when it is damaged."""
+    path = None if folder is None else find_checkpoint(folder)
+    return None if path is None else read_checkpoint(path)
 
 
 def find_checkpoint(folder: Path) -> Path | None:

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vccapp.neural.fitting.device import multiplies_bfloat16
 from vccapp.neural.fitting.estimate import Precision
-from vccapp.neural.fitting.loop import multiplies_bfloat16
 from vccapp.neural.fitting.sampler import Pairs, PairSampler, take_share
 from vccapp.neural.scouter.net import ScouterNet
 

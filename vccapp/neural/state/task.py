@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vccapp.neural.fitting.device import multiplies_bfloat16
 from vccapp.neural.fitting.estimate import Precision
-from vccapp.neural.fitting.loop import multiplies_bfloat16
 from vccapp.neural.fitting.sampler import SetSampler, take_share
 from vccapp.neural.state.net import StateNet
 from vccapp.neural.state.shape import sets_at_once

@@ -20,8 +20,9 @@ from torch.nn import functional
 
 from vccapp.data.embeddings import open_embedding
 from vccapp.errors import SpecError
+from vccapp.neural.fitting.device import choose_device
 from vccapp.neural.fitting.fitting import Fitting
-from vccapp.neural.fitting.loop import LoopSpec, choose_device, run_loop
+from vccapp.neural.fitting.loop import LoopSpec, run_loop
 from vccapp.neural.state_embedding.net import EmbeddingShape, StateEmbeddingNet
 from vccapp.neural.state_embedding.spec import DATASET_WIDTH, NAME, SIZES, Size, StateEmbeddingSpec
 from vccapp.progress import part

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from vccapp.neural.fitting.adam import Adam
+from vccapp.neural.fitting.speed import Adam
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -49,7 +49,7 @@ def test_it_is_torch_s(decoupled: bool) -> None:
 def test_it_leaves_the_compiler_alone() -> None:
     code = """
 import sys, torch
-from vccapp.neural.fitting.adam import Adam
+from vccapp.neural.fitting.speed import Adam
 weight = torch.nn.Parameter(torch.ones(2, 2))
 weight.sum().backward()
 Adam([weight]).step(0.1)
