@@ -1,0 +1,1 @@
+"""An example of every plug-in that vccapp takes, one file each."""
