@@ -10,9 +10,10 @@ import shlex
 import streamlit as st
 
 from vccapp import ui
-from vccapp.data.schema import Columns
+from vccapp.data.commands import describe_command
 from vccapp.data.simulation.demo import sample_path
 from vccapp.data.workspace import list_data_files, list_datasets
+from vccapp.tasks.index import Index
 
 ui.open_page(__file__)
 settings = ui.current_settings()
@@ -49,13 +50,14 @@ right.button(
 )
 path = st.text_input("Path", key="data_path", bind="query-params", placeholder="or type a path").strip()
 
-columns = Columns()
+commands = ["vccapp data describe PATH", "vccapp data index PATH"]
 if path:
     with ui.errors_told():
         columns = ui.choose_columns(path, key="data")
+        task = Index(paths=(path,), columns=columns)
+        commands = [shlex.join(words) for words in (describe_command([path], columns), task.command())]
         opened = ui.open_file(path, columns)
-        schema = opened.schema
-        ui.show_schema(schema)
+        ui.show_schema(opened.schema)
         possible = ui.show_plan(opened)
         if st.button(
             "Compute the statistics",
@@ -64,8 +66,7 @@ if path:
             key="data_index",
             disabled=not possible,
         ):
-            params = {"path": str(schema.path.resolve()), "columns": columns.model_dump(exclude_none=True)}
-            ui.begin_job("index", params, title=f"Index {schema.path.name}")
+            ui.begin_job(task)
             st.rerun()
     ui.show_jobs(task="index", limit=2, key="data_jobs")
 
@@ -79,7 +80,4 @@ ui.show_table(
     height=280,
     choose=("fingerprint", "data"),
 )
-ui.reproduce(
-    *(shlex.join(ui.describe_words(path or "PATH", columns, verb=verb)) for verb in ("describe", "index")),
-    "vccapp data list",
-)
+ui.reproduce(*commands, "vccapp data list")

@@ -10,7 +10,9 @@ import shlex
 import streamlit as st
 
 from vccapp import ui
+from vccapp.data.commands import describe_command
 from vccapp.figures import overview as figures
+from vccapp.tasks.index import Index
 
 PLURALS = {"perturbation": "perturbations", "guide": "guides", "batch": "batches"}
 NUMBERS = {"umis": "UMIs", "genes": "Genes"}
@@ -108,6 +110,6 @@ with st.expander("How the file was read", icon=":material/fact_check:", expanded
     ui.show_schema(schema)
 
 ui.reproduce(
-    shlex.join(ui.describe_words(schema.path, record.columns)),
-    shlex.join(ui.describe_words(schema.path, record.columns, verb="index")),
+    shlex.join(describe_command(record.paths, record.columns)),
+    shlex.join(Index(paths=record.paths, columns=record.columns).command()),
 )

@@ -10,6 +10,7 @@ import shlex
 import streamlit as st
 
 from vccapp import ui
+from vccapp.data.commands import count_folds, split_command
 from vccapp.data.schema import CONTROL
 from vccapp.data.split import check_split, make_folds, make_split, split_from_lists, to_toml, write_split
 from vccapp.figures import splits as figures
@@ -95,6 +96,6 @@ st.download_button(
     help="The split as STATE and cell-load read it",
 )
 ui.reproduce(
-    shlex.join(ui.split_words(split, record, names=splits)),
+    shlex.join(split_command(split, folds=count_folds(split, splits))),
     shlex.join(["vccapp", "split", "export", split.name, f"{split.name}.toml"]),
 )

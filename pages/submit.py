@@ -12,7 +12,8 @@ import streamlit as st
 from vccapp import ui
 from vccapp.challenges.base import CHALLENGES
 from vccapp.figures import submission as figures
-from vccapp.submission.plan import make_plan, write_plan
+from vccapp.submission.plan import make_plan, plan_command, write_plan
+from vccapp.tasks.build import Build
 
 SOURCES = {"heldout": "Held-out perturbations of the run", "upload": "Upload pert_counts.csv", "path": "Path of a CSV"}
 
@@ -90,9 +91,9 @@ with ui.errors_told():
         table = ui.plan_table(plan)
         if st.button("Build the submission", type="primary", icon=":material/package_2:", key="sub_build"):
             write_plan(plan, settings)
-            ui.begin_job("build", {"plan": plan.id}, title=f"Build {plan.id}")
+            ui.begin_job(Build(dataset=plan.dataset, plan=plan.id))
             st.rerun()
-        ui.show_jobs(task="build", limit=1, key="sub_jobs")
+        ui.show_jobs(task="build", dataset=record.fingerprint, limit=1, key="sub_jobs")
         ui.show_chart(
             figures.budget_bars(table, alpha=plan.alpha),
             key="sub_budget",
@@ -107,13 +108,13 @@ if submissions:
 for submission in submissions:
     ui.show_submission(submission)
 named = name or "mine"
-words = ui.plan_words(
-    run=run.id,
+words = plan_command(
+    run.id,
     challenge=challenge.name,
     counts=upload.name if upload is not None else path,
-    n_controls=int(n_controls),
+    n_controls=None if n_controls == n_known else int(n_controls),
     genes=gene_list.strip(),
     practice=practice,
     name=named,
 )
-ui.reproduce(shlex.join(words), shlex.join(["vccapp", "submit", "build", named]))
+ui.reproduce(shlex.join(words), shlex.join(Build(plan=named).command()))

@@ -6,13 +6,14 @@ order: 50
 """
 
 import shlex
-from datetime import UTC, datetime
 
 import streamlit as st
 
 from vccapp import ui
+from vccapp.data.commands import split_command
 from vccapp.models.base import MODELS
-from vccapp.training import RunSpec, check_run, make_run_id
+from vccapp.tasks.train import Train
+from vccapp.training import RunSpec
 
 ui.open_page(__file__)
 record, index = ui.need_index()
@@ -51,36 +52,29 @@ seed = int(
 )
 
 changed = ui.changed_values(MODELS[model].Spec, params)
-words = ["vccapp", "train", "start", model, "--split", split.name, "--seed", str(seed)]
-words += [word for key, value in changed.items() for word in ("--set", f"{key}={value}")]
-words += ["--title", title] if title else []
-words += ["--devices", str(devices)] if devices != settings.devices else []
-st.code(shlex.join(words), language="bash", wrap_lines=True)
-ui.show_estimate(model, changed, index, split, devices=devices)
-settings = settings.model_copy(update={"devices": devices})
 spec = RunSpec(model=model, params=changed, dataset=record.fingerprint, split=split.name, seed=seed, title=title)
+task = Train.of(spec, devices=None if devices == settings.devices else devices)
+st.code(shlex.join(task.command()), language="bash", wrap_lines=True)
+ui.show_estimate(model, changed, index, split, devices=devices)
 
 if st.button("Start training", type="primary", icon=":material/play_arrow:", key="train_start"):
     with ui.errors_told():
         ui.keep_split(split)
-        check_run(spec, settings)
-        run_id = make_run_id(spec, now=datetime.now(UTC))
-        name = title or MODELS[model].label
-        params = spec.model_dump() | {"run_id": run_id, "devices": devices}
-        ui.begin_job("train", params, title=f"Train {name} on {split.name}")
+        task.check(settings)
+        ui.begin_job(task)
         st.rerun()
 
 grid = st.expander("Grid", icon=":material/grid_on:", key="train_grid", on_change="rerun")
 if grid.open:
     with grid:
-        ui.show_grid(spec, index, split, settings)
+        ui.show_grid(spec, index, split, devices=task.devices)
 
 embedding = st.expander("Cell embeddings", icon=":material/scatter_plot:", key="train_embed", on_change="rerun")
 if embedding.open:
     with embedding:
         ui.show_embed(record, index)
 
-ui.show_jobs(task="train", dataset=record.fingerprint, limit=3, key="train_jobs", heading="Latest jobs")
+ui.show_jobs(task=("train", "resume"), dataset=record.fingerprint, limit=3, key="train_jobs", heading="Latest jobs")
 
 runs = ui.load_runs(record, finished=False)
 if not runs:
@@ -106,5 +100,7 @@ if finished := [run for run in runs if run.state == "finished"]:
         height=150,
     )
 ui.page_link("compare", "Compare predicted with real")
-made = [] if split.name in known else [shlex.join(ui.split_words(split, record, names=splits))]
-ui.reproduce(*made, shlex.join(words), "vccapp train list", "vccapp train status latest", "vccapp train resume latest")
+made = [] if split.name in known else [shlex.join(split_command(split))]
+ui.reproduce(
+    *made, shlex.join(task.command()), "vccapp train list", "vccapp train status latest", "vccapp train resume latest"
+)

@@ -15,12 +15,14 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from vccapp.errors import SpecError, explain
 
 
 class Settings(BaseSettings):
-    """Read afresh by `Settings()`; every path is absolute."""
+    """Opened once at each door (`open_settings`) and handed on; every path is absolute."""
 
     model_config = SettingsConfigDict(env_prefix="VCCAPP_", frozen=True)
 
@@ -29,7 +31,7 @@ class Settings(BaseSettings):
     data_roots: Annotated[tuple[Path, ...], NoDecode] = (Path(),)
     memory_gb: float = Field(4.0, gt=0)
     max_jobs: int = Field(2, ge=1)
-    device: str = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
     devices: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
     ray_address: str = "auto"
 
@@ -75,3 +77,13 @@ class Settings(BaseSettings):
     @property
     def demo(self) -> Path:
         return self.home / "demo"
+
+
+def open_settings() -> Settings:
+    """Settings from the environment. Raises SpecError, in one sentence, for a variable that is wrong."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        prefix = Settings.model_config["env_prefix"]
+        problem = explain(error, name=lambda field: f"{prefix}{field.split('.')[0].upper()}")
+        raise SpecError("bad_setting", problem, fix="set it anew or unset it") from None

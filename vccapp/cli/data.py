@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from vccapp.cli.following import Background, end_progress, run_job, show_progress
-from vccapp.cli.names import find_dataset, open_index, open_settings, parse_assignments
+from vccapp.cli.names import find_dataset, open_index, open_settings
 from vccapp.cli.output import Json, format_fields, format_table, show
+from vccapp.commands import parse_assignments
 from vccapp.data.significance import FDR
 
 if TYPE_CHECKING:
@@ -32,13 +33,13 @@ def describe(
     perturbation_column: PerturbationColumn = None,
     guide_column: GuideColumn = None,
     batch_column: BatchColumn = None,
-    control: ControlLabel = None,
+    control_label: ControlLabel = None,
     as_json: Json = False,
 ) -> None:
     """Show what a data file holds, and how that was told. Reads little and writes nothing."""
     from vccapp.data.reading.opening import open_dataset
 
-    dataset = open_dataset(paths, columns=_columns(perturbation_column, guide_column, batch_column, control))
+    dataset = open_dataset(paths, columns=_columns(perturbation_column, guide_column, batch_column, control_label))
     found = {"fingerprint": dataset.fingerprint} | dataset.schema.model_dump(mode="json")
 
     def text() -> str:
@@ -54,15 +55,15 @@ def index(
     perturbation_column: PerturbationColumn = None,
     guide_column: GuideColumn = None,
     batch_column: BatchColumn = None,
-    control: ControlLabel = None,
+    control_label: ControlLabel = None,
     executor: Annotated[Literal["local", "ray"], typer.Option(help="On this machine, or on a Ray cluster.")] = "local",
     ray_address: Annotated[str | None, typer.Option(help="HOST:PORT of the cluster, or auto.")] = None,
     background: Background = False,
     as_json: Json = False,
 ) -> None:
     """Register a data file and compute its statistics."""
-    from vccapp.data.reading.opening import open_dataset
     from vccapp.errors import SpecError
+    from vccapp.tasks.index import Index
 
     if ray_address is not None and executor != "ray":
         raise SpecError(
@@ -72,23 +73,21 @@ def index(
         )
 
     settings = open_settings()
-    columns = _columns(perturbation_column, guide_column, batch_column, control)
-    paths = [path.expanduser().resolve() for path in paths]
-    open_dataset(paths, columns=columns)  # refuses here what the job would refuse
-    params = {"path": paths[0], "paths": paths, "columns": columns.model_dump(exclude_none=True), "executor": executor}
-    if ray_address is not None:
-        params["ray_address"] = ray_address
-    names = ", ".join(path.name for path in paths)
-    result = run_job(settings, "index", params, title=f"Index {names}", background=background, as_json=as_json)
-    show(result, lambda: f"{names}: indexed as dataset {result['dataset']}.", as_json=as_json)
+    columns = _columns(perturbation_column, guide_column, batch_column, control_label)
+    task = Index(paths=paths, columns=columns, executor=executor, ray_address=ray_address)
+    task.check(settings)
+    result = run_job(settings, task, background=background, as_json=as_json)
+    names = ", ".join(path.name for path in task.paths)
+    show(result.model_dump(), lambda: f"{names}: indexed as dataset {result.dataset}.", as_json=as_json)
 
 
 @app.command()
 def demo(background: Background = False, as_json: Json = False) -> None:
     """Make the built-in simulated demo and its index."""
-    settings = open_settings()
-    result = run_job(settings, "demo", {}, title="Make the demo", background=background, as_json=as_json)
-    show(result, lambda: f"The demo is ready as dataset {result['dataset']}.", as_json=as_json)
+    from vccapp.tasks.demo import Demo
+
+    result = run_job(open_settings(), Demo(), background=background, as_json=as_json)
+    show(result.model_dump(), lambda: f"The demo is ready as dataset {result.dataset}.", as_json=as_json)
 
 
 @app.command("list")

@@ -5,7 +5,7 @@
 
 import sys
 import time
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
     from vccapp.jobs.store import Job
     from vccapp.settings import Settings
+    from vccapp.tasks.base import Task
 
+R = TypeVar("R")
 Background = Annotated[bool, typer.Option("--background", help="Start the job and return; see `vccapp jobs list`.")]
 POLL_SECONDS = 0.2
 EXIT_FAILED, EXIT_STOPPED = 1, 130
@@ -22,27 +24,26 @@ _last = [""]
 """How the last line began."""
 
 
-def run_job(
-    settings: "Settings", task: str, params: dict[str, Any], *, title: str, background: bool, as_json: bool
-) -> dict[str, Any]:
+def run_job(settings: "Settings", task: "Task[R]", *, background: bool, as_json: bool) -> "R":
     """Start a job and return its result once it has succeeded. Otherwise the command ends here.
 
-    In the background it ends well at once, having printed the job. What the work refuses is raised as JobError.
+    In the background it ends well at once, having printed the job. What the work refuses is raised as JobError, with
+    the code of the refusal.
     """
     from vccapp.cli.output import show
     from vccapp.errors import JobError
     from vccapp.jobs.local import start_job
     from vccapp.jobs.worker import EXIT_REFUSED
 
-    job = start_job(settings, task, params, title=title)
+    job = start_job(settings, task)
     if background:
         show(job.model_dump(mode="json"), lambda: f"Started job {job.id} ({job.title}).", as_json=as_json)
         raise typer.Exit
     job = _follow(settings, job.id)
     if job.state == "succeeded":
-        return job.result or {}
+        return task.read_result(job.result or {})
     if job.exit_code == EXIT_REFUSED:
-        raise JobError("job_failed", job.reason)
+        raise JobError(job.error_code, job.reason)
     stopped = job.state == "stopped"
     reason = "" if stopped else f" {job.reason}"
     typer.echo(f"Job {job.id} is {job.state}.{reason} Its log: {_log_path(settings, job.id)}", err=True)

@@ -3,13 +3,14 @@
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from vccapp.cli.following import Background, run_job
-from vccapp.cli.names import find_dataset, open_index, open_settings, parse_assignments
+from vccapp.cli.names import find_dataset, open_index, open_settings
 from vccapp.cli.output import Json, format_fields, show
+from vccapp.commands import parse_assignments
 
 app = typer.Typer(help="Models: convert networks of other tools, embed cells.", no_args_is_help=True)
 
@@ -69,7 +70,8 @@ def convert(
 def embed(
     dataset: Annotated[str, typer.Argument(help="Path, fingerprint or title of an indexed dataset.")],
     method: Annotated[
-        str, typer.Option(help="pca; state: STATE's self-supervised embedding (SE); obsm: one that the file has.")
+        Literal["pca", "state", "obsm"],
+        typer.Option(help="pca; state: STATE's self-supervised embedding (SE); obsm: one that the file has."),
     ] = "pca",
     key: Annotated[str, typer.Option(help="Name of the array in obsm.")] = "X_state",
     components: Annotated[int, typer.Option(min=1, help="Principal components of pca.")] = 50,
@@ -82,25 +84,19 @@ def embed(
 
     `vccapp data preprocess` writes them to obsm.
     """
-    from vccapp.errors import SpecError
+    from vccapp.tasks.embed import Embed
 
     settings = open_settings()
-    record = find_dataset(dataset, settings)
-    index = open_index(record.fingerprint, settings)
-    if method not in ("pca", "state", "obsm"):
-        raise SpecError(
-            "unknown_method",
-            f"There is no method '{method}'",
-            fix="choose pca, state or obsm",
-        )
-    params = {"dataset": record.fingerprint, "method": method, "components": components, "seed": seed, "key": key}
-    params["spec"] = parse_assignments(set_ or [])
+    fingerprint = find_dataset(dataset, settings).fingerprint
+    index = open_index(fingerprint, settings)
+    params = parse_assignments(set_ or [])
+    task = Embed(dataset=fingerprint, method=method, components=components, seed=seed, key=key, params=params)
     if method == "state":
         from vccapp.neural.state_embedding.spec import check_state_embedding
 
-        estimate = check_state_embedding(index, params["spec"], memory_bytes=settings.memory_bytes)
+        estimate = check_state_embedding(index, params, memory_bytes=settings.memory_bytes)
         typer.echo(estimate.describe(), err=True)
-    title = f"Embed the cells of {record.title}"
-    result = run_job(settings, "embed", params, title=title, background=background, as_json=as_json)
-    fields = result | {"next": f"vccapp train start state --split SPLIT --set inputs={result['name']}"}
+    result = run_job(settings, task, background=background, as_json=as_json)
+    next_ = f"vccapp train start state --split SPLIT --set inputs={result.name}"
+    fields = result.model_dump(mode="json") | {"next": next_}
     show(fields, lambda: format_fields(fields), as_json=as_json)

@@ -1,10 +1,9 @@
 """What people call things on the command line: a dataset by path, fingerprint or title, a run by id or 'latest'."""
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from vccapp.errors import SpecError, explain
+from vccapp.errors import SpecError
 
 if TYPE_CHECKING:
     from vccapp.data.workspace import Record
@@ -15,15 +14,9 @@ if TYPE_CHECKING:
 
 def open_settings() -> "Settings":
     """Settings from the environment. Raises SpecError naming the variable that is wrong."""
-    from pydantic import ValidationError
+    from vccapp import settings
 
-    from vccapp.settings import Settings
-
-    try:
-        return Settings()
-    except ValidationError as error:
-        problem = explain(error, name=lambda field: f"VCCAPP_{field.split('.')[0].upper()}")
-        raise SpecError("bad_setting", problem, fix="set it anew or unset it") from None
+    return settings.open_settings()
 
 
 def find_dataset(name: str, settings: "Settings") -> "Record":
@@ -99,22 +92,9 @@ def find_finished_run(name: str, settings: "Settings") -> "RunRecord":
     return finished[0]
 
 
-def parse_assignments(words: list[str]) -> dict[str, Any]:
-    """`name=value` words as a dict; values are JSON where they parse as JSON, else text. Raises SpecError."""
-    values = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not equals or not name:
-            raise SpecError(
-                "bad_assignment",
-                f"'{word}' is not an assignment",
-                fix="write NAME=VALUE",
-            )
-        try:
-            values[name] = json.loads(value)
-        except ValueError:
-            values[name] = value
-    return values
+def absolute_split(name: str | None) -> str | None:
+    """The name of a split; its path as a job finds it, which runs in another folder."""
+    return str(Path(name).resolve()) if name and name.endswith(".json") else name
 
 
 def parse_names(text: str | None) -> list[str] | None:

@@ -67,13 +67,14 @@ def build(
 ) -> None:
     """Generate, check and package a planned submission."""
     from vccapp.submission.plan import load_plan
+    from vccapp.tasks.build import Build
 
     settings = open_settings()
-    found = load_plan(plan, settings)  # refuses here what the job would refuse
-    title = f"Build {found.id}"
-    result = run_job(settings, "build", {"plan": found.id}, title=title, background=background, as_json=as_json)
+    found = load_plan(plan, settings)
+    task = Build(dataset=found.dataset, plan=found.id)
+    result = run_job(settings, task, background=background, as_json=as_json)
     folder = settings.submissions / found.id
-    value = result["report"] | {"folder": str(folder)}
+    value = result.report | {"folder": str(folder)}
     show(value, lambda: _format_report(value, folder), as_json=as_json)
 
 

@@ -1,18 +1,19 @@
 """`vccapp train`: start, watch and stop the training of models."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vccapp.cli.following import Background, run_job
 from vccapp.cli.jobs import job_row, read_log
-from vccapp.cli.names import find_run, open_index, open_settings, parse_assignments
+from vccapp.cli.names import absolute_split, find_run, open_index, open_settings
 from vccapp.cli.output import Json, format_fields, format_table, show
+from vccapp.commands import parse_assignments
 
 if TYPE_CHECKING:
     from vccapp.jobs.store import Job
     from vccapp.settings import Settings
+    from vccapp.tasks.train import DeviceCount
     from vccapp.training import RunRecord, RunSpec
 
 app = typer.Typer(help="Training: start, watch and stop runs.", no_args_is_help=True)
@@ -34,27 +35,19 @@ def start(
     as_json: Json = False,
 ) -> None:
     """Train a model on a split."""
-    from datetime import UTC, datetime
-
-    from vccapp.training import check_run, load_run, make_run_id
+    from vccapp.tasks.train import Train
+    from vccapp.training import check_run, load_run
     from vccapp.training.fit import count_ranks
 
-    settings = _with_devices(open_settings(), devices)
+    settings = open_settings()
     params = parse_assignments(set_ or [])
     spec = _make_spec(model, split, params, seed=seed, title=title, settings=settings, devices=devices)
-    index, opened, unfitted = check_run(spec, settings)  # refuses here what the job would refuse
-    ranks = count_ranks(unfitted, settings)
+    task = Train.of(spec, devices=_parse_devices(devices))
+    index, opened, unfitted = check_run(spec, task.shared_by(settings))  # refuses here what the job would refuse
+    ranks = count_ranks(unfitted, task.shared_by(settings))
     typer.echo(unfitted.estimate(index, opened).shared(ranks).describe(), err=True)
-    run_id = make_run_id(spec, now=datetime.now(UTC))
-    run_job(
-        settings,
-        "train",
-        spec.model_dump() | {"run_id": run_id, "devices": ranks},
-        title=f"Train {model} on {split}",
-        background=background,
-        as_json=as_json,
-    )
-    run = load_run(run_id, settings)
+    result = run_job(settings, task, background=background, as_json=as_json)
+    run = load_run(result.run, settings)
     show(run.model_dump(mode="json"), lambda: _format_run(run), as_json=as_json)
 
 
@@ -71,14 +64,16 @@ def grid(
     """Train a model with every combination of values, each a run of its own, in the background."""
     from vccapp.data.split import load_split
     from vccapp.jobs.grid import start_grid
-    from vccapp.training.grid import estimate_grid, expand_grid, parse_seeds, parse_values
+    from vccapp.tasks.train import Train
+    from vccapp.training.grid import Grid, estimate_grid, parse_seeds, parse_values
 
-    settings = _with_devices(open_settings(), devices)
+    settings = open_settings()
     spec = _make_spec(model, split, {}, title=title, settings=settings, devices=devices)
-    specs = expand_grid(spec, parse_values(parse_assignments(set_ or [])), seeds=parse_seeds(seeds))
+    values = parse_values(parse_assignments(set_ or []))
+    specs = Grid(spec=spec, values=values, seeds=parse_seeds(seeds)).specs()
     index = open_index(spec.dataset, settings)
     typer.echo(estimate_grid(specs, index, load_split(split, settings)).describe(), err=True)
-    run_ids = start_grid(specs, settings)
+    run_ids = start_grid([Train.of(spec, devices=_parse_devices(devices)) for spec in specs], settings)
     rows = [{"run": run_id, "title": spec.title} for run_id, spec in zip(run_ids, specs, strict=True)]
     show(rows, lambda: format_table(rows, ("run", "title")), as_json=as_json)
 
@@ -88,19 +83,14 @@ def resume(
     run: RunId = "latest", devices: Devices = None, background: Background = False, as_json: Json = False
 ) -> None:
     """Go on with a run that was stopped, killed or failed, from its last checkpoint; by as many processes as before."""
-    from vccapp.training import check_resume, load_run
+    from vccapp.tasks.resume import Resume
+    from vccapp.training import load_run
 
     settings = open_settings()
     found = find_run(run, settings)
-    check_resume(found)
-    run_job(
-        settings,
-        "train",
-        {"run_id": found.id, "resume": True, "devices": _with_devices(settings, devices or found.devices).devices},
-        title=f"Resume {found.spec.model} on {found.split.name}",
-        background=background,
-        as_json=as_json,
-    )
+    task = Resume(dataset=found.spec.dataset, run_id=found.id, devices=_parse_devices(devices))
+    task.check(settings)
+    run_job(settings, task, background=background, as_json=as_json)
     ended = load_run(found.id, settings)
     show(ended.model_dump(mode="json"), lambda: _format_run(ended), as_json=as_json)
 
@@ -227,25 +217,25 @@ def _make_spec(
         model=model,
         params=params,
         dataset=load_split(split, settings).dataset,
-        split=str(Path(split).resolve()) if split.endswith(".json") else split,  # the job runs in another folder
+        split=absolute_split(split),
         seed=seed,
         title=title,
     )
 
 
-def _with_devices(settings: "Settings", devices: str | int | None) -> "Settings":
+def _parse_devices(devices: str | None) -> "DeviceCount":
     """Raises SpecError for what is no number of processes."""
     from vccapp.errors import SpecError
 
-    if devices is None:
-        return settings
-    if devices != "auto" and not (str(devices).isdecimal() and int(devices)):
+    if devices is None or devices == "auto":
+        return devices
+    if not (devices.isdecimal() and int(devices)):
         raise SpecError(
             "bad_devices",
             f"--devices is '{devices}'",
             fix="give a number of processes from 1, or auto",
         )
-    return settings.model_copy(update={"devices": devices if devices == "auto" else int(devices)})
+    return int(devices)
 
 
 def _find_job(run: str, settings: "Settings") -> "Job":
@@ -269,7 +259,7 @@ def _find_run_and_job(run: str, settings: "Settings") -> "tuple[RunRecord | None
 
     reconcile(settings)
     with JobStore(settings) as store:
-        jobs = store.list(task="train")
+        jobs = store.list(task=("train", "resume"))
     if run == "latest" and jobs:
         run = jobs[0].params["run_id"]
     job = next((job for job in jobs if run in (job.params["run_id"], job.id)), None)

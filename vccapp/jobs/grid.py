@@ -6,22 +6,20 @@ from datetime import UTC, datetime
 from vccapp.jobs.local import start_parked
 from vccapp.jobs.store import PARKED, JobStore
 from vccapp.settings import Settings
-from vccapp.training import RunSpec, check_run, make_run_id
+from vccapp.tasks.train import Train
 
 
-def start_grid(specs: Sequence[RunSpec], settings: Settings) -> list[str]:
-    """The ids of the runs, in the order of `specs`. Raises what `check_run` does, before anything is started."""
-    for spec in specs:
-        check_run(spec, settings)
+def start_grid(tasks: Sequence[Train], settings: Settings) -> list[str]:
+    """The ids of the runs, in the order of `tasks`. Raises what `check` does, before anything is started."""
+    for task in tasks:
+        task.check(settings)
     run_ids: list[str] = []
     with JobStore(settings) as store:
-        for spec in specs:
-            run_id = make_run_id(spec, now=datetime.now(UTC))
-            while run_id in run_ids:  # four digits tell runs of a second apart
-                run_id = make_run_id(spec, now=datetime.now(UTC))
-            run_ids.append(run_id)
-            title = f"Train {spec.model} on {spec.split}: {spec.title or f'seed={spec.seed}'}"
-            params = spec.model_dump() | {"run_id": run_id, "devices": settings.devices}
-            store.create("train", params, title=title, pid=PARKED)
+        for task in tasks:
+            named = task.named(datetime.now(UTC))
+            while named.run_id in run_ids:  # four digits tell runs of a second apart
+                named = task.named(datetime.now(UTC))
+            run_ids.append(named.run_id)
+            store.create(named, pid=PARKED)
     start_parked(settings)
     return run_ids

@@ -18,8 +18,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import psutil
 
@@ -27,6 +27,7 @@ from vccapp.errors import JobError
 from vccapp.jobs.store import ACTIVE, PARKED, Job, JobStore
 from vccapp.places import IMPORT_ROOT
 from vccapp.settings import Settings
+from vccapp.tasks.base import Task
 
 COMMAND = (sys.executable, "-m", "vccapp.jobs.worker")
 MARK = "VCCAPP_JOB"
@@ -42,16 +43,13 @@ BIRTH_TOLERANCE = 2.0
 _children: dict[tuple[Path, str], subprocess.Popen[bytes]] = {}
 
 
-def start_job(
-    settings: Settings, task: str, params: dict[str, Any], *, title: str, command: Sequence[str] = COMMAND
-) -> Job:
+def start_job(settings: Settings, task: Task, *, command: Sequence[str] = COMMAND) -> Job:
     """Write a job and start its worker: `command` with the job's id as its last argument.
 
-    Paths in `params` must be absolute, for the worker runs in another folder. Raises JobError when no process can be
-    started; the job is then recorded as failed.
+    Raises JobError when no process can be started; the job is then recorded as failed.
     """
     with JobStore(settings) as store:
-        job = store.create(task, params, title=title)
+        job = store.create(task.named(datetime.now(UTC)))
         _start_worker(store, job.id, command)
         return store.get(job.id)
 
@@ -88,9 +86,10 @@ def reconcile(settings: Settings) -> list[Job]:
             if not gone:
                 continue
             stopping = job.state == "stopping"
-            reason = "It did not stop by itself and was killed." if stopping else _loss(job, code)
+            cause, reason = ("", "It did not stop by itself and was killed.") if stopping else _loss(job, code)
+            outcome = {"exit_code": code, "error_code": cause, "reason": reason}
             state = "stopped" if stopping else "lost"
-            if store.move(job.id, state, only_from=job.state, ended=time.time(), exit_code=code, reason=reason):
+            if store.move(job.id, state, only_from=job.state, ended=time.time(), **outcome):
                 kill_processes(job.id)
                 changed.append(store.get(job.id))
     _release(settings, {job.id for job in active})
@@ -150,7 +149,7 @@ def _start_worker(store: JobStore, job_id: str, command: Sequence[str]) -> None:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         advice = "free some space on the disk" if full else "free memory or close other programs"
         reason = f"The worker could not be started ({error}); {advice}, then start it again."
-        store.move(job_id, "failed", ended=time.time(), reason=reason)
+        store.move(job_id, "failed", ended=time.time(), error_code="not_started", reason=reason)
         raise JobError("not_started", reason) from error
     _children[settings.jobs_db, job_id] = child
     store.set_process(job_id, pid=child.pid, pid_created=process_birth(child.pid) or 0.0)
@@ -194,14 +193,15 @@ def _release(settings: Settings, active: set[str]) -> None:
             _children.pop((store, job_id), None)
 
 
-def _loss(job: Job, code: int | None) -> str:
-    """What happened to a job whose process is gone, and what to do."""
+def _loss(job: Job, code: int | None) -> tuple[str, str]:
+    """What happened to a job whose process is gone: a code for programs, and a sentence with what to do."""
     if job.pid is None:
-        return "The app ended before it could start the worker. Start it again."
+        return "not_started", "The app ended before it could start the worker. Start it again."
     if code == -signal.SIGKILL:
-        return f"The worker was killed (signal 9, SIGKILL), most often because memory ran out. {AGAIN}"
+        return "killed", f"The worker was killed (signal 9, SIGKILL), most often because memory ran out. {AGAIN}"
     if code is not None and code < 0:
-        return f"The worker crashed (signal {-code}, {signal.Signals(-code).name}); see the log. {AGAIN}"
+        name = signal.Signals(-code).name
+        return "crashed", f"The worker crashed (signal {-code}, {name}); see the log. {AGAIN}"
     if code is not None:
-        return f"The worker ended with exit code {code} and said no more; see the log. {AGAIN}"
-    return f"The worker ended without a word (killed, perhaps for lack of memory). {AGAIN}"
+        return "exited", f"The worker ended with exit code {code} and said no more; see the log. {AGAIN}"
+    return "killed", f"The worker ended without a word (killed, perhaps for lack of memory). {AGAIN}"

@@ -26,6 +26,7 @@ from pydantic import BaseModel, ConfigDict
 
 from vccapp.errors import JobError
 from vccapp.settings import Settings
+from vccapp.tasks.base import Task, read_task
 
 State = Literal["queued", "starting", "running", "stopping", "succeeded", "failed", "stopped", "lost"]
 CLAIMED: tuple[State, ...] = ("starting", "running", "stopping")
@@ -42,10 +43,12 @@ FROM: dict[State, tuple[State, ...]] = {
 PARKED = 0
 """The process number of a queued job that gets its process only when there is a slot for it."""
 BUSY_SECONDS = 30.0
+LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+"""Primary codes of SQLite, the last byte of those that it gives."""
 
 _COLUMNS = (
     "id, task, title, params, state, fraction, message, created, started, ended, heartbeat, pid, pid_created, "
-    "exit_code, reason, result"
+    "exit_code, error_code, reason, result"
 )
 MIGRATIONS: tuple[str, ...] = (
     f"""CREATE TABLE jobs (
@@ -68,12 +71,28 @@ MIGRATIONS: tuple[str, ...] = (
         result TEXT
     )""",
     "CREATE INDEX jobs_state ON jobs (state, seq)",
+    # What 0.1.0 wrote becomes the fields of today's tasks.
+    "ALTER TABLE jobs ADD COLUMN error_code TEXT NOT NULL DEFAULT ''",
+    """UPDATE jobs SET params = json_remove(json_set(params, '$.paths', json(coalesce(
+        json_extract(params, '$.paths'), json_array(json_extract(params, '$.path'))))), '$.path')
+        WHERE task = 'index'""",
+    """UPDATE jobs SET task = 'resume', params = json_remove(params, '$.resume')
+        WHERE task = 'train' AND json_extract(params, '$.resume')""",
+    """UPDATE jobs SET params = json_remove(json_set(params, '$.run_title',
+        coalesce(json_extract(params, '$.title'), '')), '$.title') WHERE task IN ('train', 'import')""",
+    """UPDATE jobs SET params = json_remove(json_set(params, '$.run_id', json_extract(params, '$.run')), '$.run')
+        WHERE task = 'score'""",
+    """UPDATE jobs SET params = json_remove(json_set(params, '$.params', json_extract(params, '$.spec')), '$.spec')
+        WHERE task = 'embed'""",
 )
 _ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
 
 
 class Job(BaseModel):
-    """One row. Times are seconds since 1970 (UTC); `pid_created` is seconds since the machine booted."""
+    """One row. Times are seconds since 1970 (UTC); `pid_created` is seconds since the machine booted.
+
+    task, params : name and fields of the task, as they were written; error_code, reason : why it did not succeed
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -91,6 +110,7 @@ class Job(BaseModel):
     pid: int | None
     pid_created: float | None
     exit_code: int | None
+    error_code: str
     reason: str
     result: dict[str, Any] | None
 
@@ -98,6 +118,10 @@ class Job(BaseModel):
     def active(self) -> bool:
         """Whether the job can still change its state."""
         return self.state in ACTIVE
+
+    def read_task(self) -> Task:
+        """The task itself. Raises SpecError or JobError where this version cannot read it."""
+        return read_task(self.task, self.params)
 
 
 def seconds_left(job: Job, now: float) -> float | None:
@@ -140,11 +164,11 @@ class JobStore:
         with self._lock:
             self._db.close()
 
-    def create(self, task: str, params: dict[str, Any], *, title: str, pid: int | None = None) -> Job:
-        """Write a queued job (pid: PARKED or nothing). Paths in `params` become strings; all else must be JSON."""
+    def create(self, task: Task, *, pid: int | None = None) -> Job:
+        """Write a queued job (pid: PARKED or nothing)."""
         now = time.time()
         job_id = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now))}-{secrets.token_hex(3)}"
-        row = (job_id, task, title, json.dumps(params, default=os.fspath), "queued", now, pid)
+        row = (job_id, task.name, task.title, task.model_dump_json(), "queued", now, pid)
         self._run("INSERT INTO jobs (id, task, title, params, state, created, pid) VALUES (?, ?, ?, ?, ?, ?, ?)", row)
         return self.get(job_id)
 
@@ -160,15 +184,13 @@ class JobStore:
         return _job(rows[0])
 
     def list(
-        self, *, state: State | Iterable[State] = (), task: str | None = None, limit: int | None = None
+        self, *, state: State | Iterable[State] = (), task: str | Iterable[str] = (), limit: int | None = None
     ) -> "list[Job]":
-        """Jobs, the newest first: of one or several states (all by default), of one task."""
-        states = (state,) if isinstance(state, str) else tuple(state)
-        clauses = [f"state IN ({', '.join('?' * len(states))})"] if states else []
-        values: list[Any] = [*states]
-        if task is not None:
-            clauses.append("task = ?")
-            values.append(task)
+        """Jobs, the newest first: of one or several states, of one or several tasks; of all by default."""
+        asked = {"state": state, "task": task}
+        wanted = {name: (given,) if isinstance(given, str) else tuple(given) for name, given in asked.items()}
+        clauses = [f"{name} IN ({', '.join('?' * len(given))})" for name, given in wanted.items() if given]
+        values = [value for given in wanted.values() for value in given]
         where = f"WHERE {' AND '.join(clauses)}" if clauses else ""
         sql = f"SELECT {_COLUMNS} FROM jobs {where} ORDER BY seq DESC LIMIT ?"
         return [_job(row) for row in self._rows(sql, (*values, -1 if limit is None else limit))]
@@ -242,7 +264,7 @@ class JobStore:
                 self._db.execute("PRAGMA synchronous = NORMAL")
                 return
             except sqlite3.OperationalError as error:
-                if "locked" not in str(error) or time.monotonic() > give_up:
+                if error.sqlite_errorcode & 0xFF not in LOCKED or time.monotonic() > give_up:
                     raise
                 time.sleep(0.02)
 

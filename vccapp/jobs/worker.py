@@ -8,7 +8,6 @@ group when the task has not ended `grace` seconds later.
 """
 
 import errno
-import json
 import logging
 import os
 import select
@@ -22,9 +21,9 @@ from typing import Any
 
 from vccapp.errors import JobError, Stopped, VccAppError
 from vccapp.jobs.local import kill_processes, process_birth, reconcile, start_parked
-from vccapp.jobs.store import JobStore, State
-from vccapp.jobs.tasks import TASKS, Task
-from vccapp.settings import Settings
+from vccapp.jobs.store import Job, JobStore, State
+from vccapp.settings import Settings, open_settings
+from vccapp.tasks.base import TASKS, Task, read_task
 
 GRACE_SECONDS = 20.0
 HEARTBEAT_SECONDS = 5.0
@@ -108,11 +107,15 @@ class Reporter:
             log.exception("progress could not be recorded")
 
 
-def main(job_id: str, *, tasks: Mapping[str, Task] = TASKS, grace: float = GRACE_SECONDS) -> int:
+def main(job_id: str, *, tasks: Mapping[str, type[Task]] = TASKS, grace: float = GRACE_SECONDS) -> int:
     """Work for one job until it has ended. Returns the exit code: 0, or 1 (unexpected) and 2 (refused) for failures."""
     stop = StopRequest()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    settings = Settings()
+    try:
+        settings = open_settings()
+    except VccAppError as error:  # nor is it known where the jobs are
+        log.error("%s", error)
+        return EXIT_REFUSED
     with JobStore(settings) as store:
         store.set_process(job_id, pid=os.getpid(), pid_created=process_birth(os.getpid()) or 0.0)
         if not _wait_for_slot(store, job_id, stop=stop):
@@ -124,7 +127,7 @@ def main(job_id: str, *, tasks: Mapping[str, Task] = TASKS, grace: float = GRACE
         outcome: dict[str, Any] = {"exit_code": 0, "reason": "Stopped."}
         if store.move(job_id, "running", started=time.time(), heartbeat=time.time()):
             with Reporter(settings, job_id, stop=stop, grace=grace) as progress:
-                state, outcome = _run(tasks, job.task, job.params, settings=settings, progress=progress)
+                state, outcome = _run(job, tasks, settings=settings, progress=progress)
         recorded = store.move(job_id, state, ended=time.time(), **outcome)
         ending = state if recorded else f"{state}, but recorded as {store.get(job_id).state} before"
         log.info("end: %s after %.1f s. %s", ending, time.monotonic() - began, outcome.get("reason", ""))
@@ -133,19 +136,17 @@ def main(job_id: str, *, tasks: Mapping[str, Task] = TASKS, grace: float = GRACE
     return outcome["exit_code"]
 
 
-def failure_reason(error: BaseException) -> str:
-    """One sentence for what went wrong. Pure."""
+def explain_failure(error: BaseException) -> tuple[str, str]:
+    """A code for programs and one sentence for what went wrong. Pure."""
     if isinstance(error, VccAppError):
-        return str(error)
+        return error.code, str(error)
     if isinstance(error, MemoryError):
         detail = f" ({error})" if str(error) else ""
-        return f"Memory ran out{detail}; close other programs or set VCCAPP_MEMORY_GB lower, then start it again."
-    # HDF5 reports a full disk without an error number, in its text alone.
-    if isinstance(error, OSError) and (
-        error.errno in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in str(error)
-    ):
-        return f"The disk is full ({error}); free some space, then start it again."
-    return f"Unexpected error: {type(error).__name__}: {error}; see the log."
+        advice = "close other programs or set VCCAPP_MEMORY_GB lower, then start it again"
+        return "memory", f"Memory ran out{detail}; {advice}."
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "disk", f"The disk is full ({error}); free some space, then start it again."
+    return "unexpected", f"Unexpected error: {type(error).__name__}: {error}; see the log."
 
 
 def _wait_for_slot(store: JobStore, job_id: str, *, stop: StopRequest) -> bool:
@@ -165,12 +166,12 @@ def _wait_for_slot(store: JobStore, job_id: str, *, stop: StopRequest) -> bool:
 
 
 def _run(
-    tasks: Mapping[str, Task], task: str, params: dict[str, Any], *, settings: Settings, progress: Reporter
+    job: Job, tasks: Mapping[str, type[Task]], *, settings: Settings, progress: Reporter
 ) -> tuple[State, dict[str, Any]]:
     """Run the task; the state it ends in and what to record with it."""
     try:
-        result = dict(tasks[task](params, settings, progress))
-        json.dumps(result)
+        task = read_task(job.task, job.params, tasks=tasks)
+        result = task.run(settings, progress).model_dump(mode="json")
     except BaseException as error:
         if progress.stop.asked:
             # Child processes share the SIGTERM, so the task may have met their death before it met Stopped.
@@ -179,8 +180,9 @@ def _run(
         expected = isinstance(error, VccAppError)
         if not expected:
             log.exception("the task failed")
-        code = EXIT_REFUSED if expected else EXIT_FAILED
-        return "failed", {"exit_code": code, "reason": failure_reason(error)}
+        code, reason = explain_failure(error)
+        exit_code = EXIT_REFUSED if expected else EXIT_FAILED
+        return "failed", {"exit_code": exit_code, "error_code": code, "reason": reason}
     return "succeeded", {"exit_code": 0, "result": result}
 
 

@@ -21,7 +21,6 @@ from vccapp.models.base import MODELS, Fitting, ModelSpec, targets
 from vccapp.models.parts.effects import MIN_TRAINED, EffectModel, count_targets
 from vccapp.models.parts.knockdown import mask_targets
 from vccapp.models.saving import ModelState
-from vccapp.settings import Settings
 from vccapp.stats.index import Index, load_index
 from vccapp.stats.views import measure_reliability
 
@@ -54,7 +53,8 @@ class Transfer(EffectModel):
     amplitude: float
 
     def prepare(self, index: Index) -> None:
-        sources = [open_source(text) for text in (self.spec.sources or "").split(",") if text.strip()]
+        datasets = index.folder.parents[1]
+        sources = [open_source(text, datasets) for text in (self.spec.sources or "").split(",") if text.strip()]
         if not sources:
             raise SpecError(
                 "no_source",
@@ -111,10 +111,10 @@ class Transfer(EffectModel):
         self.deviations = state.arrays["deviations"]
 
 
-def open_source(text: str) -> Index:
-    """An index by its folder, or by the fingerprint of its data. Raises SpecError when there is none."""
+def open_source(text: str, datasets: Path) -> Index:
+    """An index by its folder, or by the fingerprint of its data among `datasets`. Raises SpecError if there is none."""
     name = text.strip()
-    for folder in (Path(name).expanduser(), Settings().datasets / name / "index"):
+    for folder in (Path(name).expanduser(), datasets / name / "index"):
         if (folder / "index.json").is_file():
             return load_index(folder)
     raise SpecError(

@@ -14,6 +14,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from vccapp.challenges.base import CHALLENGES, Challenge
+from vccapp.commands import options
 from vccapp.data.atomic import read_json, write_json
 from vccapp.data.schema import CONTROL
 from vccapp.errors import DataError, SpecError
@@ -163,6 +164,29 @@ def make_plan(
             fix="choose another name or delete it",
         )
     return plan
+
+
+def plan_command(
+    run_id: str,
+    *,
+    challenge: str,
+    counts: str | None = None,
+    n_controls: int | None = None,
+    genes: str = "",
+    practice: bool = False,
+    name: str = "",
+) -> list[str]:
+    """`vccapp submit plan` of such a submission, word by word; counts, genes : paths."""
+    choices = {
+        "--run": run_id,
+        "--counts": counts,
+        "--challenge": challenge,
+        "--controls": n_controls,
+        "--genes": genes,
+        "--practice": practice,
+        "--name": name,
+    }
+    return ["vccapp", "submit", "plan", *options(choices)]
 
 
 def check_id(id: str) -> str:

@@ -1,15 +1,17 @@
 """A grid: every combination of some parameters' values and seeds, each an ordinary run.
 
-specs = expand_grid(spec, parse_values({"learning_rate": "0.001,0.01", "direction": 0.05}), seeds=[0, 1])
-estimate = estimate_grid(specs, index, split)
+grid = Grid(spec=spec, values=parse_values({"learning_rate": "0.001,0.01", "direction": 0.05}), seeds=(0, 1))
+estimate = estimate_grid(grid.specs(), index, split)
 """
 
 import itertools
-import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict
+
+from vccapp.commands import format_values, options, parse_value
 from vccapp.data.split import Split
 from vccapp.errors import SpecError
 from vccapp.models.base import Estimate, make_model
@@ -19,6 +21,28 @@ from vccapp.training.record import RunSpec
 MAX_RUNS = 200
 
 
+class Grid(BaseModel):
+    """`spec` with every combination of values and seeds. values : of each name that is tried, in the order of names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    spec: RunSpec
+    values: dict[str, tuple[Any, ...]]
+    seeds: tuple[int, ...] = (0,)
+
+    def specs(self) -> list[RunSpec]:
+        """The runs. Raises SpecError for more than MAX_RUNS."""
+        return expand_grid(self.spec, self.values, seeds=self.seeds)
+
+    def command(self) -> list[str]:
+        """`vccapp train grid` of these runs, word by word."""
+        words = ["vccapp", "train", "grid", self.spec.model, "--split", self.spec.split]
+        words += options({"--seeds": "" if self.seeds == (0,) else ",".join(map(str, self.seeds))})
+        axes = {name: (value,) for name, value in self.spec.params.items()} | self.values
+        words += [word for name, values in axes.items() for word in ("--set", f"{name}={format_values(values)}")]
+        return words + options({"--title": self.spec.title})
+
+
 def parse_values(texts: Mapping[str, Any]) -> dict[str, list[Any]]:
     """Values separated by commas, or a list, for each name: {"rate": "0.1,0.2"} -> {"rate": [0.1, 0.2]}. Pure.
 
@@ -26,7 +50,10 @@ def parse_values(texts: Mapping[str, Any]) -> dict[str, list[Any]]:
     """
     values = {}
     for name, given in texts.items():
-        found = given if isinstance(given, list) else [_parse(word.strip()) for word in str(given).split(",")]
+        if isinstance(given, str):
+            found = [parse_value(word.strip()) for word in given.split(",")]
+        else:
+            found = given if isinstance(given, list) else [given]
         if "" in found or not found:
             raise SpecError(
                 "bad_assignment",
@@ -79,10 +106,3 @@ def estimate_grid(specs: Sequence[RunSpec], index: Index, split: Split) -> Estim
     memory_bytes = max(estimate.memory_bytes for estimate in estimates)
     text = f"{len(specs):,} run{'s' * (len(specs) > 1)}, one after the other"
     return Estimate(seconds=seconds, memory_bytes=memory_bytes, text=text)
-
-
-def _parse(word: str) -> Any:
-    try:
-        return json.loads(word)
-    except ValueError:
-        return word

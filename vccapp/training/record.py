@@ -27,6 +27,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from vccapp.commands import assignments, options
 from vccapp.data.atomic import read_json
 from vccapp.data.lock import is_locked
 from vccapp.data.split import Split
@@ -51,6 +52,16 @@ class RunSpec(BaseModel):
     split: str = Field(description="Name or path of the split.")
     seed: int = Field(0, ge=0, description="Same seed, same run.")
     title: str = Field("", description="A name for people.")
+
+    def command(self) -> list[str]:
+        """`vccapp train start` of this run, word by word."""
+        words = ["vccapp", "train", "start", self.model, "--split", self.split]
+        return [
+            *words,
+            *options({"--seed": self.seed or None}),
+            *assignments(self.params),
+            *options({"--title": self.title}),
+        ]
 
 
 class RunRecord(BaseModel):

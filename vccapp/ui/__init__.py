@@ -12,7 +12,6 @@ _NAMES = {
     "comparison.findings": ["show_findings"],
     "comparison.perturbations": ["show_confusion", "show_degs", "show_difference", "show_scores"],
     "glossary": ["show_glossary"],
-    "commands": ["describe_words", "plan_words", "split_words"],
     "kit.downloads": ["show_csv_button", "show_exports"],
     "training.embed": ["show_embed"],
     "scores.entered": ["show_entered"],

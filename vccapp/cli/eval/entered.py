@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from vccapp.cli.names import open_settings, parse_assignments
+from vccapp.cli.names import open_settings
 from vccapp.cli.output import Json, format_fields, format_table, show
+from vccapp.commands import parse_assignments
 
 if TYPE_CHECKING:
     from vccapp.training.results.entered import EnteredResult

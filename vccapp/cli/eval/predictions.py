@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from vccapp.cli.following import Background, run_job
-from vccapp.cli.names import find_dataset, find_finished_run, find_run, open_settings
+from vccapp.cli.names import absolute_split, find_dataset, find_finished_run, find_run, open_settings
 from vccapp.cli.output import Json, format_fields, format_table, show
 
 if TYPE_CHECKING:
@@ -34,17 +34,24 @@ def official(
     as_json: Json = False,
 ) -> None:
     """Score the predicted cells of a run by an official scorer, run whole; the result is kept with the run."""
-    from vccapp.evaluation.scorers.base import find_scorer
+    from vccapp.tasks.score import ScoreRun
     from vccapp.training.results.scores import load_score
 
     settings = open_settings()
     record = find_finished_run(run, settings)
-    find_scorer(scorer)
-    params = {"run": record.id, "part": part, "scorer": scorer, "season": season, "seed": seed}
-    choices = {"max_cells": max_cells, "max_controls": max_controls, "keep": keep and str(keep.resolve())}
-    params |= {name: value for name, value in choices.items() if value is not None}
-    title = f"Score {record.spec.title or record.spec.model} by {scorer}"
-    run_job(settings, "score", params, title=title, background=background, as_json=as_json)
+    task = ScoreRun(
+        dataset=record.spec.dataset,
+        run_id=record.id,
+        part=part,
+        scorer=scorer,
+        season=season,
+        max_cells=max_cells,
+        max_controls=max_controls,
+        seed=seed,
+        keep=keep,
+    )
+    task.check(settings)
+    run_job(settings, task, background=background, as_json=as_json)
     score, _ = load_score(record, scorer, part)
     show(score.model_dump(mode="json"), lambda: _format_score(score), as_json=as_json)
 
@@ -54,29 +61,33 @@ def import_(
     dataset: Annotated[str, typer.Option(help="The data predicted: path, fingerprint or title.")],
     split: Annotated[str | None, typer.Option(help="The split it is judged on; empty: all that the file has.")] = None,
     title: Annotated[str, typer.Option(help="A name for people.")] = "",
-    pert_col: Annotated[str | None, typer.Option(help="The obs column of perturbations; empty: found.")] = None,
-    control: Annotated[str | None, typer.Option(help="The label of control cells; empty: found.")] = None,
+    perturbation_column: Annotated[
+        str | None, typer.Option(help="The obs column of perturbations; empty: found.")
+    ] = None,
+    control_label: Annotated[str | None, typer.Option(help="The label of control cells; empty: found.")] = None,
     matrix: Annotated[str | None, typer.Option(help="X, layers/NAME or obsm/NAME; empty: X.")] = None,
     background: Background = False,
     as_json: Json = False,
 ) -> None:
     """Import cells predicted by another tool as a run: compared, scored and submitted like one of ours."""
-    from vccapp.models.imported import ImportedSpec
-    from vccapp.training.import_prediction import check_import
+    from vccapp.tasks.import_ import Import
 
     settings = open_settings()
-    fingerprint = find_dataset(dataset, settings).fingerprint
-    split = str(Path(split).resolve()) if split and split.endswith(".json") else split
-    spec = ImportedSpec(file=str(file.resolve()), perturbation=pert_col, control=control, matrix=matrix)
-    check_import(spec, settings, dataset=fingerprint, split=split)  # refuses here what the job would refuse
-    choices = {"split": split, "perturbation": pert_col, "control": control, "matrix": matrix}
-    params = {name: value for name, value in choices.items() if value is not None}
-    params |= {"path": str(file.resolve()), "dataset": fingerprint, "title": title}
-    result = run_job(settings, "import", params, title=f"Import {file.name}", background=background, as_json=as_json)
-    record = find_run(result["run"], settings)
-    value = {"run": record.model_dump(mode="json"), "notes": result["notes"]}
+    task = Import(
+        dataset=find_dataset(dataset, settings).fingerprint,
+        path=file,
+        split=absolute_split(split),
+        run_title=title,
+        perturbation=perturbation_column,
+        control=control_label,
+        matrix=matrix,
+    )
+    task.check(settings)
+    result = run_job(settings, task, background=background, as_json=as_json)
+    record = find_run(result.run, settings)
+    value = {"run": record.model_dump(mode="json"), "notes": result.notes}
     lines = {"run": record.id, "split": record.split.name, "folder": record.folder}
-    show(value, lambda: "\n".join([format_fields(lines), *(f"- {note}" for note in result["notes"])]), as_json=as_json)
+    show(value, lambda: "\n".join([format_fields(lines), *(f"- {note}" for note in result.notes)]), as_json=as_json)
 
 
 def _format_score(score: "Score") -> str:

@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-from vccapp.errors import JobError
 from vccapp.evaluation.scorers.base import PERT_COL, SCORERS, ScorerResult
 from vccapp.evaluation.scorers.process import Command, Tool, read_table
 from vccapp.progress import Progress, part
@@ -30,14 +29,14 @@ class CellEval2(Tool):
             ("the mean baseline", ["baseline", "-ar", real, "--allow-degenerate-baseline", *shared, "-o", base]),
         ]
         self.run_all(commands, folder, part(progress, 0.0, 0.9))
-        scale = "baseline"
-        try:
+        # The tool refuses to scale by a baseline with such a metric, which it lists.
+        degenerate = json.loads((base / "baseline_meta.json").read_text())["degenerate_metrics"]
+        if any(metric["decisive"] for metric in degenerate):
+            scale = "none: a metric of the baseline is at its best value"
+        else:
+            scale = "baseline"
             words = ["score", "--user-agg", means, "--baseline-agg", baseline, "-o", scaled]
             self.run_all([("scaled scores", words)], folder, part(progress, 0.9, 1.0))
-        except JobError as error:
-            if "degenerate" not in str(error):
-                raise
-            scale = "none: a metric of the baseline is at its best value"
         tidy = read_table(own / "results.csv").pivot(index="perturbation", columns="metric", values="value")
         table = tidy.rename_axis(columns=None).reset_index()
         meta = json.loads((own / "run_meta.json").read_text())

@@ -3,7 +3,6 @@
 write_report(["20261121-142233-state-a1b2", ...], Path("report.html"), settings, part="test")
 """
 
-import json
 import platform
 import shlex
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ import pandas as pd
 
 import vccapp
 from vccapp.data.atomic import write_file
-from vccapp.data.split import Split
+from vccapp.data.commands import split_command
 from vccapp.data.workspace import Record, list_datasets
 from vccapp.errors import SpecError
 from vccapp.evaluation.leaderboard.metric_names import best_of, label_metric
@@ -33,10 +32,11 @@ from vccapp.evaluation.scorers.own import PSEUDOBULKS
 from vccapp.figures.report import Section, render_report
 from vccapp.figures.scores import difference_rows, leaderboard_dots, split_lines
 from vccapp.settings import Settings
-from vccapp.training.record import RunRecord, RunSpec, load_run
+from vccapp.training.record import RunRecord, load_run
 from vccapp.training.results.board import Board, load_board
 from vccapp.training.results.entered import list_results
 from vccapp.training.results.leaderboard import check_metrics, list_metrics
+from vccapp.training.results.scores import official_command
 
 TICKS = 600
 """Differences of single perturbations drawn in one figure; each is a piece of SVG."""
@@ -117,14 +117,6 @@ def make_report(
             ),
         ],
     )
-
-
-def train_words(spec: RunSpec) -> list[str]:
-    """`vccapp train start` of a run."""
-    words = ["vccapp", "train", "start", spec.model, "--split", spec.split, "--seed", str(spec.seed)]
-    for name, value in spec.params.items():
-        words += ["--set", f"{name}={value if isinstance(value, str) else json.dumps(value)}"]
-    return words + (["--title", spec.title] if spec.title else [])
 
 
 def report_words(
@@ -227,22 +219,12 @@ def _origin(board: Board, records: list[RunRecord], data: list[Record]) -> Secti
 
 def _commands(records: list[RunRecord], data: list[Record], last: list[str], *, part: str, scorer: str) -> Section:
     made = [["vccapp", "data", "index", *map(str, record.paths)] for record in data]
-    made += [_split_words(split) for split in {run.split.name: run.split for run in records}.values()]
-    made += [train_words(run.spec) for run in records if run.spec.model != "imported"]
+    made += [split_command(split) for split in {run.split.name: run.split for run in records}.values()]
+    made += [run.spec.command() for run in records if run.spec.model != "imported"]
     if scorer != PSEUDOBULKS:
-        made += [_official_words(run, part, scorer) for run in records]
+        made += [official_command(run.id, part=part, scorer=scorer) for run in records]
     text = "Training again gives runs new ids; the report is of the ids above. Imported predictions have no training."
     return Section("How to make this again", text, commands=[shlex.join(words) for words in (*made, last)])
-
-
-def _split_words(split: Split) -> list[str]:
-    held = {"--val": split.val, "--test": split.test}
-    lists = [word for option, labels in held.items() if labels for word in (option, ",".join(labels))]
-    return ["vccapp", "split", "make", split.dataset, "--name", split.name, *lists]
-
-
-def _official_words(run: RunRecord, part: str, scorer: str) -> list[str]:
-    return ["vccapp", "eval", "official", "--run", run.id, "--part", part, "--scorer", scorer]
 
 
 def _headed(table: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:

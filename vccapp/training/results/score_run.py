@@ -32,7 +32,7 @@ from vccapp.progress import Progress, part, silent
 from vccapp.settings import Settings
 from vccapp.stats.index import Index, load_index
 from vccapp.training.cells import READ_VALUES, draw_controls, find_controls, iter_cells, order_genes, split_cells
-from vccapp.training.record import Part, load_run
+from vccapp.training.record import Part, RunRecord, load_run
 from vccapp.training.results.scores import Score, write_score
 
 SCRATCH = ".score-"
@@ -73,7 +73,7 @@ def score_run(
     max_cells: int | None = None,
     max_controls: int | None = None,
     seed: int = 0,
-    keep: str | None = None,
+    keep: Path | None = None,
     progress: Progress = silent,
 ) -> Score:
     """Score the `name` part of a finished run, and store the result with the run.
@@ -143,6 +143,13 @@ def score_run(
     write_score(run, score, result.table)
     progress(1.0, f"{len(labels):,} perturbations are scored by {scorer}")
     return score
+
+
+def count_cells(index: Index, run: RunRecord, name: Part) -> tuple[list[int], int]:
+    """Real cells of each perturbation that a run predicts of a part, and control cells."""
+    counts = index.perturbations.set_index("perturbation")["n_cells"]
+    labels, _ = run.prediction(name)
+    return counts.loc[labels].tolist(), int(counts.iloc[0])
 
 
 def make_pair(

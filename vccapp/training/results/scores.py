@@ -7,6 +7,7 @@ The JSON is written last and removed first, so a score that is there is whole.
 """
 
 import logging
+import shlex
 from datetime import datetime
 from pathlib import Path
 
@@ -48,6 +49,11 @@ class Score(BaseModel):
     scaled: dict[str, Scaled] = {}
 
 
+def official_command(run_id: str, *, part: Part, scorer: str) -> list[str]:
+    """`vccapp eval official` of a run, word by word."""
+    return ["vccapp", "eval", "official", "--run", run_id, "--part", part, "--scorer", scorer]
+
+
 def write_score(run: RunRecord, score: Score, table: pd.DataFrame) -> Path:
     """Store a score and its table (perturbation, metrics); an earlier one of the same scorer and part is replaced."""
     path = _path(run, score.scorer, score.part)
@@ -65,7 +71,7 @@ def load_score(run: RunRecord, scorer: str, part: Part) -> tuple[Score, pd.DataF
         raise SpecError(
             "no_score",
             f"The run {run.id} has no score of {scorer} on its {part} part",
-            fix=f"`vccapp eval official --scorer {scorer} --part {part} --run {run.id}` makes it",
+            fix=f"`{shlex.join(official_command(run.id, part=part, scorer=scorer))}` makes it",
         )
     return _read(path), pd.read_parquet(path.with_suffix(".parquet"))
 

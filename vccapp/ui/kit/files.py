@@ -7,7 +7,8 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from vccapp.settings import Settings
+from vccapp.errors import VccAppError
+from vccapp.settings import Settings, open_settings
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
@@ -27,7 +28,11 @@ def file_url(submission: str, name: str) -> str:
 
 
 async def _serve(request: Request) -> Response:
-    path = submission_file(request.path_params["submission"], request.path_params["name"], Settings())
+    try:
+        settings = open_settings()
+    except VccAppError as error:
+        return PlainTextResponse(str(error), status_code=500)
+    path = submission_file(request.path_params["submission"], request.path_params["name"], settings)
     if path is None:
         return PlainTextResponse("There is no such submission file; build it on the page Submit.", status_code=404)
     return FileResponse(path, filename=path.name, media_type="application/octet-stream")

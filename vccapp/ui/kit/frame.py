@@ -29,7 +29,7 @@ import streamlit as st
 from vccapp.errors import SpecError, VccAppError
 from vccapp.places import ASSETS, PAGES
 from vccapp.plugins import add_fault, plugin_faults, plugins_of
-from vccapp.settings import Settings
+from vccapp.ui.kit.loaders import current_settings
 
 LOGO = ASSETS / "logo.svg"
 HOME = "overview"
@@ -131,7 +131,10 @@ def tell_error(error: Exception) -> bool:
         st.error(str(error), icon=":material/error:")
         return True
     logging.getLogger("vccapp").error("a page failed", exc_info=error)
-    log = Settings().home / "app.log"
+    try:
+        log = current_settings().home / "app.log"
+    except VccAppError as wrong:  # without settings nothing else can be well
+        return tell_error(wrong)
     with contextlib.suppress(OSError), log.open("a") as file:
         file.write("".join(traceback.format_exception(error)) + "\n")
     st.error(
@@ -156,5 +159,15 @@ def _draw_frame() -> st.Page:
     for record in read_pages():
         sections.setdefault(record.section, []).append(_page(record))
     page = st.navigation(sections)
+    _require_settings()
     draw_sidebar()
     return page
+
+
+def _require_settings() -> None:
+    """Where the settings are wrong, say so and end the page."""
+    try:
+        current_settings()
+    except VccAppError as error:
+        tell_error(error)
+        st.stop()

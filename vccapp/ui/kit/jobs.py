@@ -1,17 +1,19 @@
 """Jobs on a page: start one, see it live, read its log, stop it."""
 
 import time
-from typing import Any
+from collections.abc import Iterable
 
 import pandas as pd
 import streamlit as st
 
+from vccapp.errors import VccAppError
 from vccapp.jobs.local import reconcile, start_job, stop_job
-from vccapp.jobs.store import Job, JobStore, seconds_left
+from vccapp.jobs.store import ACTIVE, Job, JobStore, seconds_left
+from vccapp.tasks.base import Task
+from vccapp.ui.kit.live import draw_live
 from vccapp.ui.kit.loaders import current_settings
 from vccapp.wording import duration_text
 
-REFRESH_SECONDS = 2.0
 LOG_BYTES = 6_000
 MOST_READ = 100
 """Jobs among which those of a dataset are looked for."""
@@ -36,9 +38,21 @@ def progress_text(job: Job) -> str:
     return " · ".join(part for part in parts if part)
 
 
-def begin_job(task: str, params: dict[str, Any], *, title: str) -> Job:
+def begin_job(task: Task) -> Job:
     """Start a job in the background."""
-    return start_job(current_settings(), task, params, title=title)
+    return start_job(current_settings(), task)
+
+
+def list_active() -> list[Job]:
+    """The jobs that wait or run, the newest first."""
+    reconcile(current_settings())
+    with JobStore(current_settings()) as store:
+        return store.list(state=ACTIVE)
+
+
+def ids_of(jobs: Iterable[Job]) -> tuple[str, ...]:
+    """The ids of those that can still change."""
+    return tuple(job.id for job in jobs if job.active)
 
 
 def show_failure(job: Job) -> None:
@@ -47,14 +61,17 @@ def show_failure(job: Job) -> None:
 
 
 def show_jobs(
-    *, task: str | None = None, dataset: str | None = None, limit: int = 20, key: str, heading: str = ""
+    *, task: str | Iterable[str] = (), dataset: str = "", limit: int = 20, key: str, heading: str = ""
 ) -> None:
-    """The latest jobs (of a task, of a dataset) with progress, log and a stop button; live while one is active."""
-    jobs = _latest(task, dataset, limit)
-    if jobs and heading:
-        st.subheader(heading, anchor=False)
-    active = any(job.active for job in jobs)
-    st.fragment(_draw_jobs, run_every=REFRESH_SECONDS if active else None)(task, dataset, limit, key, active)
+    """The latest jobs (of some tasks, of a dataset) with progress, log and a stop button; live while one is active."""
+
+    def draw(jobs: list[Job]) -> None:
+        if heading and jobs:
+            st.subheader(heading, anchor=False)
+        for job in jobs:
+            _draw_job(job, key)
+
+    draw_live(lambda: _latest(task, dataset, limit), draw, watch=ids_of)
 
 
 def job_table(jobs: list[Job]) -> pd.DataFrame:
@@ -75,19 +92,19 @@ def job_table(jobs: list[Job]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["job", "task", "title", "state", "created", "seconds", "reason"])
 
 
-def _latest(task: str | None, dataset: str | None, limit: int) -> list[Job]:
+def _latest(task: str | Iterable[str], dataset: str, limit: int) -> list[Job]:
     reconcile(current_settings())
     with JobStore(current_settings()) as store:
-        jobs = store.list(task=task, limit=limit if dataset is None else MOST_READ)
-    return [job for job in jobs if dataset is None or job.params.get("dataset", dataset) == dataset][:limit]
+        jobs = store.list(task=task, limit=MOST_READ if dataset else limit)
+    return [job for job in jobs if not dataset or _dataset_of(job) in ("", dataset)][:limit]
 
 
-def _draw_jobs(task: str | None, dataset: str | None, limit: int, key: str, was_active: bool) -> None:
-    jobs = _latest(task, dataset, limit)
-    if was_active and not any(job.active for job in jobs):
-        st.rerun()
-    for job in jobs:
-        _draw_job(job, key)
+def _dataset_of(job: Job) -> str:
+    """The data that a job is about; empty where that is not known."""
+    try:
+        return job.read_task().dataset
+    except VccAppError:  # of another version
+        return ""
 
 
 def _draw_job(job: Job, key: str) -> None:

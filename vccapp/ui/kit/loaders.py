@@ -15,7 +15,7 @@ from vccapp.data.schema import CONTROL
 from vccapp.data.split import Split, list_splits
 from vccapp.data.workspace import Record
 from vccapp.jobs.store import Job, JobStore
-from vccapp.settings import Settings
+from vccapp.settings import Settings, open_settings
 from vccapp.stats.index import Index
 from vccapp.stats.index import load_index as open_index
 from vccapp.stats.views import Similarity, compute_depth, compute_similarity, count_pairs, measure_guides
@@ -40,8 +40,8 @@ cached = partial(
 
 
 def current_settings() -> Settings:
-    """The settings, from the environment."""
-    return Settings()
+    """The settings of this visit, from the environment. Raises SpecError for one that is wrong."""
+    return open_settings()
 
 
 def load_index(folder: Path) -> Index:

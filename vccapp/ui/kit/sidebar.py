@@ -3,13 +3,11 @@
 import streamlit as st
 
 from vccapp.data.workspace import Record, list_datasets
-from vccapp.jobs.local import reconcile
-from vccapp.jobs.store import ACTIVE, Job, JobStore
-from vccapp.ui.kit.jobs import progress_text
+from vccapp.jobs.store import Job
+from vccapp.ui.kit.jobs import ids_of, list_active, progress_text
+from vccapp.ui.kit.live import draw_live
 from vccapp.ui.kit.loaders import current_settings
 from vccapp.ui.kit.start import begin_first_start
-
-REFRESH_SECONDS = 2.0
 
 
 def draw_sidebar() -> None:
@@ -20,8 +18,7 @@ def draw_sidebar() -> None:
         begin_first_start(settings)
     with st.sidebar:
         st.session_state["data_record"] = _choose(records)
-        reconcile(settings)
-        _draw_jobs()
+        draw_live(list_active, _draw_jobs, watch=ids_of)
 
 
 def dataset_line() -> str:
@@ -74,23 +71,7 @@ def _name(records: dict[str, Record]) -> dict[str, str]:
     }
 
 
-def _draw_jobs() -> None:
-    """One line a running job. While there are any they are looked at again, and the page is redrawn when one ends."""
-    active = _active()
-    if active:
-        watched = tuple(job.id for job in active)
-        st.fragment(_live, run_every=REFRESH_SECONDS)(watched)
-
-
-def _live(watched: tuple[str, ...]) -> None:
-    reconcile(current_settings())
-    active = _active()
-    if {job.id for job in active} != set(watched):
-        st.rerun()
-    for job in active:
+def _draw_jobs(jobs: list[Job]) -> None:
+    """One line a job that waits or runs."""
+    for job in jobs:
         st.progress(job.fraction, text=f"{job.title}  \n:small[{progress_text(job)}]")
-
-
-def _active() -> list[Job]:
-    with JobStore(current_settings()) as store:
-        return store.list(state=ACTIVE)

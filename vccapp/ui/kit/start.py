@@ -5,10 +5,13 @@ import threading
 import streamlit as st
 
 from vccapp.data.workspace import Record
-from vccapp.jobs.store import ACTIVE, Job, JobStore
+from vccapp.jobs.store import Job, JobStore
 from vccapp.settings import Settings
 from vccapp.stats.index import Index, has_index
-from vccapp.ui.kit.jobs import begin_job, progress_text, show_failure
+from vccapp.tasks.demo import Demo
+from vccapp.tasks.index import Index as IndexTask
+from vccapp.ui.kit.jobs import begin_job, ids_of, list_active, progress_text, show_failure
+from vccapp.ui.kit.live import draw_live
 from vccapp.ui.kit.loaders import current_settings, load_index
 
 _first = threading.Lock()
@@ -19,7 +22,7 @@ def begin_first_start(settings: Settings) -> None:
     with _first, JobStore(settings) as store:
         tried = store.list(task="demo", limit=1)
     if not tried:
-        begin_job("demo", {}, title="Make the demo")
+        begin_job(Demo())
 
 
 def need_dataset() -> Record:
@@ -52,15 +55,17 @@ def show_start(settings: Settings) -> None:
         show_failure(job)
     st.info("This workspace has no dataset yet. Open your own file on the page *Data files*, or make the demo.")
     if st.button("Make the demo", type="primary", icon=":material/science:"):
-        begin_job("demo", {}, title="Make the demo")
+        begin_job(Demo())
         st.rerun()
 
 
 def show_missing_index(record: Record, settings: Settings) -> None:
     """A dataset whose statistics are not computed yet: their progress, or the button that starts them."""
+    task = IndexTask(paths=record.paths, columns=record.columns)
     with JobStore(settings) as store:
-        jobs = [job for job in store.list(task="index", limit=50) if job.params.get("path") == str(record.path)]
-        active = [job for job in store.list(state=ACTIVE) if job in jobs or job.task == "demo"]
+        paths = task.model_dump(mode="json")["paths"]
+        jobs = [job for job in store.list(task=task.name, limit=50) if job.params["paths"] == paths]
+    active = [job for job in list_active() if job in jobs or job.task == Demo.name]
     if active:
         _show_making(active[0], f"Computing the statistics of {record.title}", "One pass over the cells, then the DE.")
         return
@@ -68,9 +73,7 @@ def show_missing_index(record: Record, settings: Settings) -> None:
         show_failure(jobs[0])
     st.info(f"The statistics of {record.title} are not computed yet. They are needed once; then every page is instant.")
     if st.button("Compute the statistics", type="primary", icon=":material/play_arrow:", key="start_index"):
-        columns = record.columns.model_dump(exclude_none=True)
-        params = {"path": str(record.path), "paths": list(map(str, record.paths)), "columns": columns}
-        begin_job("index", params, title=f"Index {record.title}")
+        begin_job(task)
         st.rerun()
 
 
@@ -78,12 +81,13 @@ def _show_making(job: Job, title: str, meaning: str) -> None:
     with st.container(border=True, key="making"):
         st.subheader(title, anchor=False)
         st.caption(meaning)
-        st.fragment(_live, run_every=1.0)(job.id)
 
+        def look() -> list[Job]:
+            with JobStore(current_settings()) as store:
+                return [store.get(job.id)]
 
-def _live(job_id: str) -> None:
-    with JobStore(current_settings()) as store:
-        job = store.get(job_id)
-    if not job.active:
-        st.rerun()
-    st.progress(job.fraction, text=progress_text(job))
+        def draw(jobs: list[Job]) -> None:
+            for now in jobs:
+                st.progress(now.fraction, text=progress_text(now))
+
+        draw_live(look, draw, watch=ids_of)

@@ -1,11 +1,12 @@
 """A form that imports predicted cells of another tool as a run of the chosen dataset."""
 
 import shlex
-from pathlib import Path
 
 import streamlit as st
 
 from vccapp.data.workspace import Record, check_allowed, list_data_files
+from vccapp.jobs.store import JobStore
+from vccapp.tasks.import_ import Import
 from vccapp.ui.kit.frame import errors_told
 from vccapp.ui.kit.jobs import begin_job, show_jobs
 from vccapp.ui.kit.loaders import current_settings, load_splits
@@ -49,41 +50,21 @@ def import_form(record: Record, *, key: str = "import") -> None:
     chosen = {name: text.strip() for name, text in fields.items() if text.strip()}
     if split != WHOLE_FILE:
         chosen["split"] = split
+    task = Import(dataset=record.fingerprint, path=path or "FILE", run_title=title, **chosen)
     if st.button("Import", icon=":material/upload_file:", key=f"{key}_start", disabled=not path):
         with errors_told():
-            _start(record, path, title, chosen)
+            check_allowed(task.path, settings)
+            task.check(settings)
+            begin_job(task)
             st.rerun()
-    show_jobs(task="import", limit=2, key=f"{key}_jobs")
-    _show_notes()
-    reproduce(shlex.join(import_words(record, path or "FILE", title, chosen)))
+    show_jobs(task=task.name, dataset=record.fingerprint, limit=2, key=f"{key}_jobs")
+    _show_notes(record)
+    reproduce(shlex.join(task.command() if path else ["vccapp", "eval", "import", "FILE", *task.command()[4:]]))
 
 
-def import_words(record: Record, path: str, title: str, chosen: dict[str, str]) -> list[str]:
-    """The command that imports a file."""
-    options = {"split": "--split", "perturbation": "--pert-col", "control": "--control", "matrix": "--matrix"}
-    words = ["vccapp", "eval", "import", path, "--dataset", record.fingerprint]
-    words += ["--title", title] if title else []
-    return words + [word for name, value in chosen.items() for word in (options[name], value)]
-
-
-def _start(record: Record, path: str, title: str, chosen: dict[str, str]) -> None:
-    """Start the job. Raises DataError or SpecError for what it would refuse."""
-    from vccapp.models.imported import ImportedSpec
-    from vccapp.training.import_prediction import check_import
-
-    settings = current_settings()
-    found = check_allowed(path, settings)
-    spec = ImportedSpec(file=str(found), **{name: value for name, value in chosen.items() if name != "split"})
-    check_import(spec, settings, dataset=record.fingerprint, split=chosen.get("split"))
-    params = {"path": str(found), "dataset": record.fingerprint, "title": title} | chosen
-    begin_job("import", params, title=f"Import {Path(path).name}")
-
-
-def _show_notes() -> None:
+def _show_notes(record: Record) -> None:
     """What was noticed about the file imported last."""
-    from vccapp.jobs.store import JobStore
-
     with JobStore(current_settings()) as store:
-        jobs = store.list(task="import", limit=1)
+        jobs = [job for job in store.list(task=Import.name, limit=1) if job.params["dataset"] == record.fingerprint]
     if jobs and jobs[0].result:
         st.markdown("\n".join(f"- {note}" for note in jobs[0].result["notes"]))

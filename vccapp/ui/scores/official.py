@@ -5,9 +5,10 @@ import shlex
 import streamlit as st
 
 from vccapp.data.workspace import Record
-from vccapp.evaluation.scorers.base import cell_scorers, find_scorer
+from vccapp.evaluation.scorers.base import cell_scorers
 from vccapp.stats.index import Index
-from vccapp.training import RunRecord
+from vccapp.tasks.score import ScoreRun
+from vccapp.training.results.score_run import count_cells
 from vccapp.ui.kit.frame import errors_told
 from vccapp.ui.kit.jobs import begin_job, show_jobs
 from vccapp.ui.kit.loaders import current_settings
@@ -33,7 +34,7 @@ def show_official(record: Record, index: Index, *, part: str) -> str:
         bind="query-params",
         format_func=lambda key: official[key].label,
     )
-    cells, n_controls = _count_cells(index, runs[name], part)
+    cells, n_controls = count_cells(index, runs[name], part)
     largest = max(cells, default=1)
     left, right = st.columns(2)
     most = int(
@@ -45,7 +46,9 @@ def show_official(record: Record, index: Index, *, part: str) -> str:
     limits = {"max_cells": most} if most < largest else {}
     limits |= {"max_controls": controls} if controls < n_controls else {}
     n_cells = sum(min(n, most) for n in cells) + min(controls, n_controls)
-    needed, allowed = official[scorer].memory_bytes(n_cells, len(index.genes)) or 0, current_settings().memory_bytes
+    task = ScoreRun(dataset=record.fingerprint, run_id=name, part=part, scorer=scorer, **limits)
+    settings = current_settings()
+    needed, allowed = task.needs(settings).memory_bytes, settings.memory_bytes
     st.markdown(
         f"{len(cells)} perturbations, {n_cells:,} cells on either side: about **{needed / 1e9:.1f} GB** of memory, "
         f"{allowed / 1e9:.1f} GB are allowed (VCCAPP_MEMORY_GB)."
@@ -55,18 +58,8 @@ def show_official(record: Record, index: Index, *, part: str) -> str:
     label = f"Score with {scorer}"
     if st.button(label, icon=":material/play_arrow:", key="official_start", disabled=needed > allowed or not cells):
         with errors_told():
-            find_scorer(scorer)
-            params = {"run": name, "part": part, "scorer": scorer} | limits
-            begin_job("score", params, title=f"{label}: {run_label(runs[name])}")
+            task.check(settings)
+            begin_job(task)
             st.rerun()
-    show_jobs(task="score", limit=3, key="official_jobs")
-    words = ["vccapp", "eval", "official", "--run", name, "--part", part, "--scorer", scorer]
-    words += [word for key, value in limits.items() for word in (f"--{key.replace('_', '-')}", str(value))]
-    return shlex.join(words)
-
-
-def _count_cells(index: Index, run: RunRecord, part: str) -> tuple[list[int], int]:
-    """Real cells of each perturbation that the run predicts of a part, and control cells."""
-    counts = index.perturbations.set_index("perturbation")["n_cells"]
-    labels, _ = run.prediction(part)
-    return counts.loc[labels].tolist(), int(counts.iloc[0])
+    show_jobs(task=task.name, dataset=record.fingerprint, limit=3, key="official_jobs")
+    return shlex.join(task.command())

@@ -1,15 +1,15 @@
 """Vectors of cells on a page: how they are made, what that takes, its start, and the curves of STATE's."""
 
 import shlex
-from typing import Any
 
 import streamlit as st
 
 from vccapp.data.workspace import Record
-from vccapp.jobs.tasks.embed import training_folder
 from vccapp.neural.state_embedding.spec import NAME, StateEmbeddingSpec, check_state_embedding
 from vccapp.stats.cells.embedding import list_cell_embeddings
 from vccapp.stats.index import Index
+from vccapp.tasks.embed import LABELS as METHOD_LABELS
+from vccapp.tasks.embed import Embed, training_folder
 from vccapp.training.metrics_log import NAME as LOG_NAME
 from vccapp.training.metrics_log import read_metrics
 from vccapp.ui.kit.forms import changed_values, spec_form
@@ -19,7 +19,7 @@ from vccapp.ui.kit.loaders import current_settings
 from vccapp.ui.training.training import NO_REFERENCES, show_curve
 
 LABELS = {"loss": "Loss", "cells": "Error of a cell", "genes": "Error of a gene", "batches": "Batches told apart"}
-METHODS = {"state": "STATE (SE)", "pca": "PCA", "obsm": "Of the file"}
+METHODS = ("state", "pca", "obsm")
 
 
 def show_embed(record: Record, index: Index) -> None:
@@ -29,26 +29,23 @@ def show_embed(record: Record, index: Index) -> None:
         "embedding is trained on the cells of this dataset; PCA takes seconds; a file may bring one in obsm."
     )
     method = st.segmented_control(
-        "Method", list(METHODS), default="state", required=True, key="embed_method", format_func=METHODS.get
+        "Method", METHODS, default="state", required=True, key="embed_method", format_func=METHOD_LABELS.get
     )
-    params: dict[str, Any] = {"dataset": record.fingerprint, "method": method, "components": 50, "seed": 0}
-    params |= {"key": NAME, "spec": {}}
-    words = ["vccapp", "model", "embed", record.fingerprint, "--method", method]
+    choices = {}
     with errors_told():
         if method == "pca":
-            params["components"] = int(st.number_input("Components", 1, 500, 50, key="embed_components"))
-            words += ["--components", str(params["components"])]
+            choices["components"] = int(st.number_input("Components", 1, 500, 50, key="embed_components"))
         elif method == "obsm":
-            params["key"] = st.text_input("Name in obsm", NAME, key="embed_key")
-            words += ["--key", params["key"]]
+            choices["key"] = st.text_input("Name in obsm", NAME, key="embed_key")
         else:
-            params["spec"] = changed_values(StateEmbeddingSpec, spec_form(StateEmbeddingSpec, key="embed"))
-            words += [word for name, value in params["spec"].items() for word in ("--set", f"{name}={value}")]
-            estimate = check_state_embedding(index, params["spec"], memory_bytes=current_settings().memory_bytes)
+            params = changed_values(StateEmbeddingSpec, spec_form(StateEmbeddingSpec, key="embed"))
+            estimate = check_state_embedding(index, params, memory_bytes=current_settings().memory_bytes)
             st.caption(estimate.describe())
-        st.code(shlex.join(words), language="bash", wrap_lines=True)
+            choices["params"] = params
+        task = Embed(dataset=record.fingerprint, method=method, **choices)
+        st.code(shlex.join(task.command()), language="bash", wrap_lines=True)
         if st.button("Embed the cells", icon=":material/play_arrow:", key="embed_start"):
-            begin_job("embed", params, title=f"Embed the cells of {record.title}: {METHODS[method]}")
+            begin_job(task)
             st.rerun()
     show_jobs(task="embed", dataset=record.fingerprint, limit=2, key="embed_jobs")
     _show_curves(record, index)

@@ -13,11 +13,13 @@ from vccapp.losses.expression import describe_losses
 from vccapp.models.base import MODELS, make_model
 from vccapp.references import NAMES
 from vccapp.stats.index import Index
+from vccapp.tasks.resume import Resume
 from vccapp.training import RunRecord, load_run
 from vccapp.training.metrics_log import read_metrics
 from vccapp.training.validation import PREFIX
 from vccapp.ui.kit.forms import field_label
-from vccapp.ui.kit.jobs import REFRESH_SECONDS, begin_job
+from vccapp.ui.kit.jobs import begin_job
+from vccapp.ui.kit.live import draw_live
 from vccapp.ui.kit.loaders import current_settings
 from vccapp.ui.kit.runs import run_label
 from vccapp.ui.kit.show import show_chart
@@ -72,18 +74,18 @@ def show_training(runs: list[RunRecord], *, key: str) -> None:
         bind="query-params",
         format_func=lambda run_id: f"{run_label(logged[run_id])} · {logged[run_id].state}",
     )
-    live = logged[chosen].state == "running"
-    st.fragment(_draw, run_every=REFRESH_SECONDS if live else None)(chosen, key, live)
+    draw_live(
+        lambda: load_run(chosen, current_settings()),
+        lambda run: _draw(run, key),
+        watch=lambda run: run.id if run.state == "running" else "",
+    )
 
 
 def _logs_steps(run: RunRecord) -> bool:
     return (run.folder / "metrics.jsonl").exists() and (run.folder / "metrics.jsonl").stat().st_size > 0
 
 
-def _draw(run_id: str, key: str, was_live: bool) -> None:
-    run = load_run(run_id, current_settings())
-    if was_live and run.state != "running":
-        st.rerun()
+def _draw(run: RunRecord, key: str) -> None:
     if run.state in RESUMABLE:
         left, right = st.columns([6, 1], vertical_alignment="center")
         left.caption(f"This run is {run.state}. {run.reason} It goes on from its last checkpoint.")
@@ -133,5 +135,4 @@ def _references(run: RunRecord, metric: str) -> pd.DataFrame:
 
 
 def _resume(run: RunRecord) -> None:
-    title = f"Resume {run.spec.title or MODELS[run.spec.model].label} on {run.split.name}"
-    begin_job("train", {"run_id": run.id, "resume": True, "devices": run.devices}, title=title)
+    begin_job(Resume(dataset=run.spec.dataset, run_id=run.id))

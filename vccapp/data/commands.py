@@ -1,0 +1,50 @@
+"""The commands that open data and make splits, word by word."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vccapp.commands import options
+from vccapp.data.schema import Columns
+
+if TYPE_CHECKING:
+    from vccapp.data.split import Split
+
+
+def column_options(columns: Columns) -> list[str]:
+    """The options of `vccapp data describe` and `index` for columns that the user named."""
+    return options(
+        {
+            "--perturbation-column": columns.perturbation,
+            "--guide-column": columns.guide,
+            "--batch-column": columns.batch,
+            "--control-label": columns.control,
+        }
+    )
+
+
+def describe_command(paths: Iterable[Path | str], columns: Columns) -> list[str]:
+    """`vccapp data describe` of a file, or of several that are one."""
+    return ["vccapp", "data", "describe", *map(str, paths), *column_options(columns)]
+
+
+def split_command(split: "Split", *, folds: int | None = None) -> list[str]:
+    """`vccapp split make` that makes this split again; folds : of how many it is one, to make them all."""
+    words = ["vccapp", "split", "make", split.dataset]
+    seed = options({"--seed": split.seed or None})
+    if split.method == "kfold" and folds:
+        return [*words, "--name", split.name.rpartition("-fold")[0], "--folds", str(folds), *seed]
+    words += ["--name", split.name]
+    if split.method == "ratio":
+        n = len(split.train) + len(split.val) + len(split.test)
+        val, test = len(split.val) / n, len(split.test) / n
+        return [*words, "--ratio", *(f"{s:.6g}" for s in (1 - round(val, 6) - round(test, 6), val, test)), *seed]
+    return words + options({"--val": ",".join(split.val), "--test": ",".join(split.test)})
+
+
+def count_folds(split: "Split", names: Iterable[str]) -> int | None:
+    """Of how many folds a split is one, told from the names of all splits; None where it is none."""
+    if split.method != "kfold":
+        return None
+    base = split.name.rpartition("-fold")[0]
+    return sum(name.rpartition("-fold")[0] == base for name in names)

@@ -1,0 +1,105 @@
+"""The interface of every task, and the registry that finds them.
+
+A task is made of what a person chooses; its JSON is what the job store keeps. Heavy imports stand inside the methods:
+importing all tasks is cheap. To add one, write `vccapp/tasks/<name>.py` with a registered subclass.
+"""
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from vccapp.commands import options
+from vccapp.errors import JobError, explain
+from vccapp.progress import Progress
+from vccapp.registry import Registry
+from vccapp.settings import Settings
+
+TASKS = Registry("task", package="vccapp.tasks")
+
+AbsolutePath = Annotated[Path, AfterValidator(lambda path: path.expanduser().resolve())]
+"""A path as it is meant where the task is made: the worker runs in another folder."""
+
+
+class Needs(BaseModel):
+    """What a task takes: memory at its peak, processors, and whether it uses a GPU where there is one."""
+
+    model_config = ConfigDict(frozen=True)
+
+    memory_bytes: int
+    threads: int
+    gpu: bool = False
+
+
+class Result(BaseModel):
+    """What a task says when it is done: JSON in the job store."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+R = TypeVar("R", bound=Result)
+
+
+class Task(BaseModel, ABC, Generic[R]):
+    """One piece of work. Two tasks with equal fields do the same."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: ClassVar[str]
+    Result: ClassVar[type[Result]]
+
+    dataset: str = Field("", description="Fingerprint of the data it is about; empty: not known before.")
+
+    @property
+    @abstractmethod
+    def title(self) -> str:
+        """What people read in a list of jobs."""
+
+    @abstractmethod
+    def command(self) -> list[str]:
+        """The command that starts this task, word by word; what is the default is left out."""
+
+    @abstractmethod
+    def run(self, settings: Settings, progress: Progress) -> R:
+        """Do it. Raises VccAppError for what it refuses, Stopped where `progress` does."""
+
+    def check(self, settings: Settings) -> None:  # noqa: B027 - optional
+        """Raise what `run` would refuse, as far as that is known at once; writes nothing."""
+
+    def needs(self, settings: Settings) -> Needs:
+        """What it takes, as far as that is known at once. Here: all that the settings allow."""
+        return Needs(memory_bytes=settings.memory_bytes, threads=count_threads())
+
+    def named(self, now: datetime) -> Self:
+        """The task with the names that are generated when it is started; itself where there are none."""
+        return self
+
+    def read_result(self, stored: Mapping[str, Any]) -> R:
+        """The result of this task as the job store keeps it."""
+        return self.Result.model_validate(stored)  # type: ignore[return-value]
+
+    def changed_options(self, **names: str) -> list[str]:
+        """The options of those fields that differ from their defaults; names : of the option of each field."""
+        fields = type(self).model_fields
+        values = {option: getattr(self, field) for field, option in names.items()}
+        defaults = {option: fields[field].get_default(call_default_factory=True) for field, option in names.items()}
+        return options({option: value for option, value in values.items() if value != defaults[option]})
+
+
+def read_task(name: str, params: Mapping[str, Any], *, tasks: Mapping[str, type[Task]] = TASKS) -> Task:
+    """The task that the job store keeps. Raises SpecError for an unknown name, JobError for other versions' params."""
+    kind = tasks[name]
+    try:
+        return kind.model_validate(params)
+    except ValidationError as error:
+        problem = f"This job was written by another version of the app ({name}: {explain(error)})"
+        raise JobError("task_unreadable", problem, fix="start it again") from None
+
+
+def count_threads() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,66 @@
+"""Task `import`: predicted cells of another tool become a run."""
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from vccapp.progress import Progress
+from vccapp.settings import Settings
+from vccapp.tasks.base import TASKS, AbsolutePath, Result, Task
+
+if TYPE_CHECKING:
+    from vccapp.models.imported import ImportedSpec
+
+
+class ImportedRun(Result):
+    """run : its id; notes : what was noticed about the file"""
+
+    run: str
+    notes: tuple[str, ...]
+
+
+@TASKS.register("import")
+class Import(Task[ImportedRun]):
+    name = "import"
+    Result = ImportedRun
+
+    path: AbsolutePath = Field(description="An h5ad of predicted cells.")
+    split: str | None = Field(None, description="The split it is judged on; without it, all that the file has.")
+    run_title: str = Field("", description="A name of the run, for people.")
+    perturbation: str | None = Field(None, description="The obs column of perturbations.")
+    control: str | None = Field(None, description="The label of control cells.")
+    matrix: str | None = Field(None, description="X, layers/NAME or obsm/NAME.")
+
+    @property
+    def spec(self) -> "ImportedSpec":
+        from vccapp.models.imported import ImportedSpec
+
+        return ImportedSpec(
+            file=str(self.path), perturbation=self.perturbation, control=self.control, matrix=self.matrix
+        )
+
+    @property
+    def title(self) -> str:
+        return f"Import {self.path.name}"
+
+    def command(self) -> list[str]:
+        words = ["vccapp", "eval", "import", str(self.path), "--dataset", self.dataset]
+        return words + self.changed_options(
+            split="--split",
+            run_title="--title",
+            perturbation="--perturbation-column",
+            control="--control-label",
+            matrix="--matrix",
+        )
+
+    def check(self, settings: Settings) -> None:
+        from vccapp.training.import_prediction import check_import
+
+        check_import(self.spec, settings, dataset=self.dataset, split=self.split)
+
+    def run(self, settings: Settings, progress: Progress) -> ImportedRun:
+        from vccapp.training.import_prediction import import_prediction
+
+        choices = self.model_dump(include={"dataset", "split", "perturbation", "control", "matrix"})
+        run_id, notes = import_prediction(self.path, settings, title=self.run_title, progress=progress, **choices)
+        return ImportedRun(run=run_id, notes=notes)

@@ -1,0 +1,89 @@
+"""Task `index`: register a data file, or several as one, and build its index."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from vccapp.data.commands import column_options
+from vccapp.data.schema import Columns
+from vccapp.errors import VccAppError
+from vccapp.progress import Progress
+from vccapp.settings import Settings
+from vccapp.tasks.base import TASKS, AbsolutePath, Needs, Result, Task, count_threads
+
+if TYPE_CHECKING:
+    from vccapp.data.reading.dataset import Dataset
+
+
+class Indexed(Result):
+    """dataset : its fingerprint"""
+
+    dataset: str
+
+
+@TASKS.register("index")
+class Index(Task[Indexed]):
+    name = "index"
+    Result = Indexed
+
+    paths: tuple[AbsolutePath, ...] = Field(min_length=1, description="Files of the same genes.")
+    columns: Columns = Field(Columns(), description="Those chosen by hand.")
+    executor: Literal["local", "ray"] = Field("local", description="On this machine, or on a Ray cluster.")
+    ray_address: str | None = Field(None, description="Of the cluster; that of the settings without it.")
+
+    @property
+    def title(self) -> str:
+        return f"Index {', '.join(path.name for path in self.paths)}"
+
+    def command(self) -> list[str]:
+        words = ["vccapp", "data", "index", *map(str, self.paths), *column_options(self.columns)]
+        return words + self.changed_options(executor="--executor", ray_address="--ray-address")
+
+    def check(self, settings: Settings) -> None:
+        self._open()
+
+    def needs(self, settings: Settings) -> Needs:
+        from vccapp.stats.building.plan import plan_index
+
+        try:
+            plan = plan_index(self._open())
+        except VccAppError:
+            return super().needs(settings)
+        return Needs(memory_bytes=plan.memory_bytes, threads=count_threads())
+
+    def run(self, settings: Settings, progress: Progress) -> Indexed:
+        from vccapp.data.workspace import register
+
+        dataset = self._open()
+        folder = register(dataset, settings) / "index"
+        address = self.ray_address or settings.ray_address
+        add_index(dataset, folder, settings, progress, executor=self.executor, ray_address=address)
+        return Indexed(dataset=dataset.fingerprint)
+
+    def _open(self) -> "Dataset":
+        from vccapp.data.reading.opening import open_dataset
+
+        return open_dataset(self.paths, columns=self.columns)
+
+
+def add_index(
+    dataset: "Dataset",
+    folder: Path,
+    settings: Settings,
+    progress: Progress,
+    *,
+    executor: Literal["local", "ray"] = "local",
+    ray_address: str = "auto",
+) -> None:
+    """Build the index of a registered Dataset, unless it is there already."""
+    from vccapp.stats.building.build import build_index
+    from vccapp.stats.building.executors import open_executor
+    from vccapp.stats.building.plan import plan_index
+    from vccapp.stats.index import has_index
+
+    if not has_index(folder):
+        needed = plan_index(dataset).memory_bytes
+        paths = (*dataset.paths, folder.parent)
+        with open_executor(executor, address=ray_address, paths=paths, memory_bytes=needed) as opened:
+            build_index(dataset, folder, memory_bytes=settings.memory_bytes, executor=opened, progress=progress)

@@ -1,0 +1,50 @@
+"""Task `resume`: go on with a run that was stopped, killed or failed."""
+
+from pydantic import Field
+
+from vccapp.errors import VccAppError
+from vccapp.progress import Progress
+from vccapp.settings import Settings
+from vccapp.tasks.base import TASKS, Needs, Task
+from vccapp.tasks.train import DeviceCount, Trained, estimate_needs
+
+
+@TASKS.register("resume")
+class Resume(Task[Trained]):
+    name = "resume"
+    Result = Trained
+
+    run_id: str = Field(description="The id of the run.")
+    devices: DeviceCount = Field(None, description="Processes that share the fit; as many as before without it.")
+
+    @property
+    def title(self) -> str:
+        return f"Resume {self.run_id}"
+
+    def command(self) -> list[str]:
+        return ["vccapp", "train", "resume", self.run_id, *self.changed_options(devices="--devices")]
+
+    def check(self, settings: Settings) -> None:
+        from vccapp.training import check_resume, load_run
+
+        check_resume(load_run(self.run_id, settings))
+
+    def needs(self, settings: Settings) -> Needs:
+        from vccapp.training import load_run
+
+        try:
+            return estimate_needs(load_run(self.run_id, settings).spec, self._shared_by(settings))
+        except VccAppError:
+            return super().needs(settings)
+
+    def run(self, settings: Settings, progress: Progress) -> Trained:
+        from vccapp.training import resume
+
+        resume(self.run_id, self._shared_by(settings), progress=progress)
+        return Trained(run=self.run_id)
+
+    def _shared_by(self, settings: Settings) -> Settings:
+        from vccapp.training import load_run
+
+        devices = self.devices or load_run(self.run_id, settings).devices
+        return settings.model_copy(update={"devices": devices})

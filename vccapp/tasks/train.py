@@ -1,0 +1,102 @@
+"""Task `train`: train a model on a split."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from pydantic import Field
+
+from vccapp.commands import options
+from vccapp.errors import VccAppError
+from vccapp.progress import Progress
+from vccapp.settings import Settings
+from vccapp.tasks.base import TASKS, Needs, Result, Task, count_threads
+
+if TYPE_CHECKING:
+    from vccapp.training import RunSpec
+
+DeviceCount = Annotated[int, Field(ge=1)] | Literal["auto"] | None
+
+
+class Trained(Result):
+    """run : its id"""
+
+    run: str
+
+
+@TASKS.register("train")
+class Train(Task[Trained]):
+    """`spec` in fields of its own, so that this module loads no model, and how it is worked."""
+
+    name = "train"
+    Result = Trained
+
+    model: str = Field(description="Name of the model.")
+    params: dict[str, Any] = Field({}, description="Hyperparameters that differ from the defaults.")
+    split: str = Field(description="Name of the split, or its absolute path.")
+    seed: int = Field(0, ge=0, description="Same seed, same run.")
+    run_title: str = Field("", description="A name of the run, for people.")
+    devices: DeviceCount = Field(None, description="Processes that share the fit; those of the settings without it.")
+    run_id: str = Field("", description="The id of the run; generated when it is started.")
+
+    @classmethod
+    def of(cls, spec: "RunSpec", *, devices: DeviceCount = None) -> Self:
+        """The task that trains a run."""
+        fields = spec.model_dump()
+        return cls(run_title=fields.pop("title"), devices=devices, **fields)
+
+    @property
+    def spec(self) -> "RunSpec":
+        from vccapp.training import RunSpec
+
+        own = self.model_dump(include={"model", "params", "dataset", "split", "seed"})
+        return RunSpec(title=self.run_title, **own)
+
+    @property
+    def title(self) -> str:
+        split = self.split.rpartition("/")[2].removesuffix(".json")
+        return f"Train {self.model} on {split}" + (f": {self.run_title}" if self.run_title else "")
+
+    def command(self) -> list[str]:
+        return self.spec.command() + options({"--devices": self.devices})
+
+    def named(self, now: datetime) -> Self:
+        from vccapp.training import make_run_id
+
+        return self.model_copy(update={"run_id": self.run_id or make_run_id(self.spec, now=now)})
+
+    def check(self, settings: Settings) -> None:
+        from vccapp.training import check_run
+
+        check_run(self.spec, self.shared_by(settings))
+
+    def needs(self, settings: Settings) -> Needs:
+        return estimate_needs(self.spec, self.shared_by(settings))
+
+    def run(self, settings: Settings, progress: Progress) -> Trained:
+        from vccapp.training import train
+
+        train(self.spec, self.shared_by(settings), run_id=self.run_id, progress=progress)
+        return Trained(run=self.run_id)
+
+    def shared_by(self, settings: Settings) -> Settings:
+        """The settings with the processes of this task."""
+        return settings if self.devices is None else settings.model_copy(update={"devices": self.devices})
+
+
+def estimate_needs(spec: "RunSpec", settings: Settings) -> Needs:
+    """What the training of a run takes; all that is allowed where that cannot be told."""
+    from vccapp.data.split import load_split
+    from vccapp.models.base import make_model
+    from vccapp.stats.index import load_index
+    from vccapp.training.fit import count_ranks
+
+    memory_bytes, gpu = settings.memory_bytes, False
+    try:
+        model = make_model(spec.model, spec.params)
+        gpu = model.shared and settings.device != "cpu"
+        index = load_index(settings.datasets / spec.dataset / "index")
+        estimate = model.estimate(index, load_split(spec.split, settings))
+        memory_bytes = estimate.shared(count_ranks(model, settings)).memory_bytes
+    except VccAppError:
+        pass
+    return Needs(memory_bytes=memory_bytes, threads=count_threads(), gpu=gpu)
