@@ -15,7 +15,7 @@ from toy import make_counts
 import vccapp
 from vccapp.cli import following, main
 from vccapp.cli.output import format_table
-from vccapp.ui.commands import describe_words
+from vccapp.tasks.index import Index
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -225,16 +225,18 @@ def test_every_bad_input_is_refused_in_one_sentence(
     for variable, folder in (("VCCAPP_HOME", "workspace"), ("VCCAPP_CHECKPOINTS", "checkpoints")):
         monkeypatch.setenv(variable, str(tmp_path / folder))
     before = {found: found.lstat().st_mtime_ns for found in tmp_path.rglob("*")}
-    code, out, err = call(*describe_words(path, columns, verb="index")[1:])
+    code, out, err = call(*Index(paths=(path,), columns=columns).command()[1:])
     assert (code, out) == (2, "")
     assert err.startswith("Error: ") and err.count("\n") == 1
     assert {found: found.lstat().st_mtime_ns for found in tmp_path.rglob("*")} == before
 
 
 def test_a_wrong_setting_is_named(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("VCCAPP_MAX_JOBS", "many")
-    code, _, err = call("jobs", "list")
-    assert code == 2 and "VCCAPP_MAX_JOBS is 'many'" in err
+    for name, value in (("MAX_JOBS", "many"), ("MEMORY_GB", "abc"), ("DEVICE", "gpu")):
+        with monkeypatch.context() as patch:
+            patch.setenv(f"VCCAPP_{name}", value)
+            code, out, err = call("jobs", "list")
+        assert (code, out, len(err.splitlines())) == (2, "", 1) and f"VCCAPP_{name} is '{value}'" in err
 
 
 def test_help_is_quick_because_it_loads_no_layer() -> None:

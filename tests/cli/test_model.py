@@ -14,12 +14,11 @@ from vccapp.data.reading.opening import open_dataset
 from vccapp.data.split import make_split, write_split
 from vccapp.data.workspace import register
 from vccapp.errors import Stopped
-from vccapp.jobs.tasks import TASKS
-from vccapp.jobs.tasks.embed import training_folder
 from vccapp.neural.state_embedding.spec import SIZES, Size
 from vccapp.progress import silent
 from vccapp.settings import Settings
 from vccapp.stats.building.build import build_index
+from vccapp.tasks.embed import Embed, training_folder
 from vccapp.training.metrics_log import read_metrics
 
 
@@ -84,7 +83,7 @@ def test_embeddings_that_cannot_be_taken_are_refused(
 def test_unknown_methods_are_refused(dataset: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["model", "embed", dataset, "--method", "umap"])
-    assert ended.value.code == 2 and "choose pca, state or obsm" in capsys.readouterr().err
+    assert ended.value.code == 2 and "umap" in capsys.readouterr().err
 
 
 def test_a_stopped_training_of_the_embedding_goes_on(
@@ -95,24 +94,24 @@ def test_a_stopped_training_of_the_embedding_goes_on(
     rng = np.random.default_rng(0)
     names = open_dataset(tmp_path / "toy.h5ad").genes.astype(str)
     np.savez(tmp_path / "genes.npz", genes=names, vectors=rng.normal(size=(len(names), 8)))
-    spec = {"embedding": str(tmp_path / "genes.npz"), "genes": 0, "steps": 12, "batch_size": 8}
-    params = {"dataset": dataset, "method": "state", "components": 50, "seed": 3, "key": "X_state", "spec": spec}
-    whole = TASKS["embed"](params, settings, silent)
-    expected = np.load(Path(whole["folder"]) / "values.npy")
-    steps = read_metrics(Path(whole["folder"]))["step"].tolist()
-    shutil.rmtree(whole["folder"])
+    params = {"embedding": str(tmp_path / "genes.npz"), "genes": 0, "steps": 12, "batch_size": 8}
+    task = Embed(dataset=dataset, method="state", seed=3, params=params)
+    whole = task.run(settings, silent)
+    expected = np.load(whole.folder / "values.npy")
+    steps = read_metrics(whole.folder)["step"].tolist()
+    shutil.rmtree(whole.folder)
 
     def stop(fraction: float, message: str = "") -> None:
         if message.startswith("step 5"):
             raise Stopped
 
     with pytest.raises(Stopped):
-        TASKS["embed"](params, settings, stop)
+        task.run(settings, stop)
     begun = training_folder(settings, dataset)
     assert begun.is_dir()
-    again = TASKS["embed"](params, settings, silent)
-    np.testing.assert_array_equal(np.load(Path(again["folder"]) / "values.npy"), expected)
-    assert read_metrics(Path(again["folder"]))["step"].tolist() == steps
+    again = task.run(settings, silent)
+    np.testing.assert_array_equal(np.load(again.folder / "values.npy"), expected)
+    assert read_metrics(again.folder)["step"].tolist() == steps
     assert not begun.exists()
 
 

@@ -16,6 +16,7 @@ from vccapp.data.simulation.simulate import simulate
 from vccapp.jobs.local import reconcile, start_job
 from vccapp.jobs.store import Job, JobStore
 from vccapp.settings import Settings
+from vccapp.tasks.index import Index
 
 KILLS = 20
 
@@ -32,7 +33,7 @@ def settings_in(home: Path) -> Settings:
 
 
 def start(settings: Settings, cells: Path) -> Job:
-    return start_job(settings, "index", {"path": str(cells)}, title="index")
+    return start_job(settings, Index(paths=(cells,)))
 
 
 def wait(settings: Settings, job: Job, *, seconds: float = float("inf")) -> Job:

@@ -7,81 +7,33 @@ import subprocess
 import sys
 import textwrap
 import time
+from pathlib import Path
 
+import h5py
 import psutil
 import pytest
+import toy_tasks
+from toy_tasks import Crash, Echo, Full, Kill, Odd, Pool, Refuse, Stubborn, Unknown, Wait
 
 from vccapp.errors import DataError, JobError
 from vccapp.jobs import local
 from vccapp.jobs.local import environment, is_alive, reconcile, start_job, start_parked, stop_job
 from vccapp.jobs.store import PARKED, Job, JobStore
-from vccapp.jobs.tasks import TASKS
-from vccapp.jobs.worker import failure_reason
+from vccapp.jobs.worker import explain_failure
 from vccapp.settings import Settings
+from vccapp.tasks.base import TASKS, Task
+from vccapp.tasks.demo import Demo
 
-TOYS = """
-import errno, hashlib, multiprocessing, os, subprocess, sys, time
-from concurrent.futures import ProcessPoolExecutor
-from vccapp.errors import DataError
-from vccapp.jobs import worker
-
-def echo(params, settings, progress):
-    for step in range(200):
-        progress(step / 200, f"step {step}")
-    progress(1.0, "the last word")
-    return {"params": params, "home": str(settings.home), "heavy": sorted({"numpy", "torch"} & set(sys.modules))}
-
-def wait(params, settings, progress):
-    child = subprocess.Popen(["sleep", "60"]) if params.get("child") else None
-    while True:
-        progress(0.5, f"child {child.pid if child else 0}")
-        time.sleep(0.02)
-
-def stubborn(params, settings, progress):
-    progress(0.25, "hears nothing")
-    subprocess.Popen(["sh", "-c", "trap '' TERM; sleep 60"])
-    hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)  # minutes below Python, where no signal handler runs
-
-def pool(params, settings, progress):
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as workers:
-        workers.submit(time.sleep, 60)
-        while True:
-            progress(0.5, "pool")
-            time.sleep(0.02)
-
-def refuse(params, settings, progress):
-    raise DataError("no_cells", "The file has no cells", fix="choose another file")
-
-def crash(params, settings, progress):
-    print("said before the crash")
-    return {"never": 1 / 0}
-
-def full(params, settings, progress):
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/data/x.h5ad")
-
-def odd(params, settings, progress):
-    return {"result": object()}
-
-def kill(params, settings, progress):
-    os.kill(os.getpid(), params["signal"])
-
-TOYS = {f.__name__: f for f in (echo, wait, stubborn, pool, refuse, crash, full, odd, kill)}
-
-if __name__ == "__main__":
-    worker.HEARTBEAT_SECONDS = 0.3
-    sys.exit(worker.main(sys.argv[1], tasks=TOYS, grace=0.6))
-"""
+WORKER = (sys.executable, toy_tasks.__file__)
 
 
 @pytest.fixture
-def start(settings, tmp_path):
+def start(settings):
     """Start a toy task; whatever still runs at the end of the test is killed."""
-    script = tmp_path / "toy_worker.py"
-    script.write_text(TOYS)
     started = []
 
-    def begin(task: str, settings: Settings = settings, **params) -> Job:
-        job = start_job(settings, task, params, title=f"toy {task}", command=(sys.executable, str(script)))
+    def begin(task: Task, settings: Settings = settings) -> Job:
+        job = start_job(settings, task, command=WORKER)
         started.append((job, settings))
         return job
 
@@ -126,11 +78,11 @@ def log_of(settings: Settings, job: Job) -> str:
 
 def test_success(settings, start):
     began = time.monotonic()
-    job = start("echo", x=1)
-    assert (job.state, job.title) == ("queued", "toy echo") and is_alive(job)
+    job = start(Echo(label=" 1"))
+    assert (job.state, job.title) == ("queued", "toy echo 1") and is_alive(job)
     done = wait_for(settings, job, "succeeded")
     assert time.monotonic() - began < 5
-    assert done.result == {"params": {"x": 1}, "home": str(settings.home), "heavy": []}
+    assert done.result == {"said": {"label": " 1", "home": str(settings.home), "heavy": []}}
     assert (done.fraction, done.message, done.exit_code, done.reason) == (1.0, "the last word", 0, "")
     assert done.created < done.started < done.ended and done.heartbeat >= done.started
     log = log_of(settings, done)
@@ -139,14 +91,14 @@ def test_success(settings, start):
 
 
 def test_progress_is_seen_while_running(settings, start):
-    job = start("wait")
+    job = start(Wait())
     seen = wait_for_message(settings, job)
     assert (seen.state, seen.fraction, seen.message) == ("running", 0.5, "child 0")
     assert reconcile(settings) == []
 
 
 def test_the_heart_beats_while_progress_stands_still(settings, start):
-    job = start("wait")
+    job = start(Wait())
     first = wait_for_message(settings, job).heartbeat
     give_up = time.monotonic() + 5
     with JobStore(settings) as store:
@@ -156,13 +108,14 @@ def test_the_heart_beats_while_progress_stands_still(settings, start):
 
 
 def test_a_refusal_is_one_sentence_without_a_traceback(settings, start):
-    job = wait_for(settings, start("refuse"), "failed")
-    assert (job.reason, job.exit_code) == ("The file has no cells; choose another file.", 2)
+    job = wait_for(settings, start(Refuse()), "failed")
+    assert (job.error_code, job.exit_code) == ("no_cells", 2)
+    assert job.reason == "The file has no cells; choose another file."
     assert "Traceback" not in log_of(settings, job) and job.reason in log_of(settings, job)
 
 
 def test_an_unexpected_error_leaves_its_traceback_in_the_log(settings, start):
-    job = wait_for(settings, start("crash"), "failed")
+    job = wait_for(settings, start(Crash()), "failed")
     assert job.reason == "Unexpected error: ZeroDivisionError: division by zero; see the log."
     assert job.exit_code == 1
     log = log_of(settings, job)
@@ -170,15 +123,16 @@ def test_an_unexpected_error_leaves_its_traceback_in_the_log(settings, start):
 
 
 def test_a_full_disk_an_odd_result_and_an_unknown_task(settings, start):
-    jobs = [start("full"), start("odd"), start("nothing")]
+    jobs = [start(Full()), start(Odd()), start(Unknown())]
     full, odd, unknown = (wait_for(settings, job, "failed") for job in jobs)
     assert full.reason.startswith("The disk is full (") and "/data/x.h5ad" in full.reason
-    assert "TypeError" in odd.reason and odd.result is None
+    assert [job.error_code for job in (full, odd, unknown)] == ["disk", "unexpected", "unexpected"]
+    assert "Serialization" in odd.reason and odd.result is None
     assert "KeyError" in unknown.reason
 
 
 def test_stop_ends_the_work_and_its_children(settings, start):
-    job = start("wait", child=True)
+    job = start(Wait(child=True))
     child = int(wait_for_message(settings, job).message.split()[1])
     assert psutil.pid_exists(child)
     began = time.monotonic()
@@ -192,14 +146,14 @@ def test_stop_ends_the_work_and_its_children(settings, start):
 
 
 def test_stop_reaches_forked_workers(settings, start):
-    job = start("pool")
+    job = start(Pool())
     wait_for_message(settings, job)
     stop_job(settings, job.id)
     assert wait_for(settings, job, "stopped").reason == "Stopped."
 
 
 def test_work_that_does_not_listen_is_killed_after_the_grace(settings, start):
-    job = start("stubborn")
+    job = start(Stubborn())
     wait_for_message(settings, job)
     stop_job(settings, job.id)
     time.sleep(0.3)
@@ -210,44 +164,57 @@ def test_work_that_does_not_listen_is_killed_after_the_grace(settings, start):
 
 
 def test_sigterm_from_outside_stops(settings, start):
-    job = start("wait")
+    job = start(Wait())
     wait_for_message(settings, job)
     os.kill(job.pid, signal.SIGTERM)
     assert wait_for(settings, job, "stopped").reason == "Stopped."
 
 
 def test_a_killed_worker_is_lost_and_leaves_no_children(settings, start):
-    job = start("wait", child=True)
+    job = start(Wait(child=True))
     child = int(wait_for_message(settings, job).message.split()[1])
     os.kill(job.pid, signal.SIGKILL)
     lost = wait_for(settings, job, "lost")
-    assert "signal 9" in lost.reason and "memory" in lost.reason and lost.exit_code == -9
+    assert "signal 9" in lost.reason and "memory" in lost.reason
+    assert (lost.error_code, lost.exit_code) == ("killed", -9)
     assert is_gone(child)
     assert reconcile(settings) == []
 
 
 def test_a_crash_below_python_names_its_signal(settings, start):
-    job = wait_for(settings, start("kill", signal=int(signal.SIGSEGV)), "lost")
+    job = wait_for(settings, start(Kill(number=int(signal.SIGSEGV))), "lost")
     assert "signal 11, SIGSEGV" in job.reason and job.exit_code == -11
     assert "Fatal Python error: Segmentation fault" in log_of(settings, job)
 
 
 def test_a_worker_that_cannot_even_begin_is_lost(settings):
-    job = start_job(settings, "demo", {}, title="", command=(sys.executable, "-c", "import no_such_module"))
+    job = start_job(settings, Demo(), command=(sys.executable, "-c", "import no_such_module"))
     lost = wait_for(settings, job, "lost")
     assert "exit code 1" in lost.reason and "no_such_module" in log_of(settings, lost)
 
 
+def test_a_worker_under_a_wrong_setting_refuses(settings):
+    for variable, value in (("VCCAPP_MEMORY_GB", "abc"), ("VCCAPP_DEVICE", "gpu")):
+        done = subprocess.run(
+            [sys.executable, "-m", "vccapp.jobs.worker", "20250101-000000-abcdef"],
+            env=os.environ | environment(settings) | {variable: value},
+            capture_output=True,
+            text=True,
+        )
+        assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
+        assert f"{variable} is '{value}'" in done.stderr
+
+
 def test_a_worker_that_cannot_be_started_is_failed(settings):
     with pytest.raises(JobError, match="could not be started"):
-        start_job(settings, "demo", {}, title="", command=("/no/such/python",))
+        start_job(settings, Demo(), command=("/no/such/python",))
     with JobStore(settings) as store:
         assert [job.state for job in store.list()] == ["failed"]
 
 
 def test_a_process_with_a_reused_number_is_not_the_worker(settings):
     with JobStore(settings) as store:
-        job = store.create("train", {}, title="")
+        job = store.create(Wait())
         birth = local.process_birth(os.getpid())
         store.set_process(job.id, pid=os.getpid(), pid_created=birth)
         assert is_alive(store.get(job.id)) and reconcile(settings) == []
@@ -261,7 +228,7 @@ def test_a_process_with_a_reused_number_is_not_the_worker(settings):
 
 def test_a_job_that_never_got_a_process_is_lost_in_the_end(settings, monkeypatch):
     with JobStore(settings) as store:
-        job = store.create("train", {}, title="")
+        job = store.create(Wait())
     assert reconcile(settings) == []
     monkeypatch.setattr(local, "START_SECONDS", 0.0)
     (lost,) = reconcile(settings)
@@ -270,9 +237,9 @@ def test_a_job_that_never_got_a_process_is_lost_in_the_end(settings, monkeypatch
 
 def test_queue_is_first_come_first_served_and_skips_the_stopped_and_the_dead(settings, start):
     one = settings.model_copy(update={"max_jobs": 1})
-    first = start("wait", one)
+    first = start(Wait(), one)
     wait_for_message(one, first)
-    stopped, dead, second, third = (start(task, one) for task in ("echo", "echo", "wait", "echo"))
+    stopped, dead, second, third = (start(task, one) for task in (Echo(), Echo(), Wait(), Echo()))
     time.sleep(0.6)
     with JobStore(one) as store:
         assert [job.state for job in store.list()] == ["queued"] * 4 + ["running"]
@@ -293,14 +260,14 @@ def test_queue_is_first_come_first_served_and_skips_the_stopped_and_the_dead(set
         assert store.get(second.id).ended <= done.started
 
 
-def test_a_job_outlives_the_process_that_started_it(settings, start, tmp_path):
-    start("echo")  # writes the toy worker
+def test_a_job_outlives_the_process_that_started_it(settings):
     code = f"""
         import sys
+        sys.path.insert(0, {str(Path(toy_tasks.__file__).parent)!r})
+        from toy_tasks import Wait
         from vccapp.jobs.local import start_job
         from vccapp.settings import Settings
-        command = (sys.executable, {str(tmp_path / "toy_worker.py")!r})
-        print(start_job(Settings(), "wait", {{}}, title="", command=command).id)
+        print(start_job(Settings(), Wait(), command={WORKER!r}).id)
     """
     parent = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)],
@@ -320,7 +287,7 @@ def test_a_job_outlives_the_process_that_started_it(settings, start, tmp_path):
 
 def test_two_workspaces_do_not_meet(settings, start, tmp_path):
     other = settings.model_copy(update={"home": tmp_path / "other", "max_jobs": 1})
-    here, there = start("wait"), start("wait", other)
+    here, there = start(Wait()), start(Wait(), other)
     wait_for_message(settings, here)
     wait_for_message(other, there)
     os.kill(there.pid, signal.SIGKILL)
@@ -341,24 +308,31 @@ def test_environment_gives_the_same_settings_back(settings, monkeypatch, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("error", "words"),
+    ("error", "code", "words"),
     [
-        (DataError("odd", "A sentence"), "A sentence."),
-        (MemoryError("Unable to allocate 9 GiB"), "Memory ran out (Unable to allocate 9 GiB)"),
-        (OSError(errno.ENOSPC, "No space left on device"), "The disk is full"),
-        (OSError("Can't write data (file write failed: error message = 'No space left on device')"), "disk is full"),
-        (OSError(errno.EACCES, "Permission denied"), "Unexpected error: PermissionError"),
-        (ValueError("odd"), "Unexpected error: ValueError: odd; see the log."),
+        (DataError("odd", "A sentence"), "odd", "A sentence."),
+        (MemoryError("Unable to allocate 9 GiB"), "memory", "Memory ran out (Unable to allocate 9 GiB)"),
+        (OSError(errno.ENOSPC, "No space left on device"), "disk", "The disk is full"),
+        (OSError(errno.EACCES, "Permission denied"), "unexpected", "Unexpected error: PermissionError"),
+        (ValueError("odd"), "unexpected", "Unexpected error: ValueError: odd; see the log."),
     ],
 )
-def test_failure_reason(error, words):
-    assert words in failure_reason(error)
+def test_what_went_wrong_is_a_code_and_a_sentence(error, code, words):
+    found, reason = explain_failure(error)
+    assert found == code and words in reason
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+def test_hdf5_says_that_a_disk_is_full_by_its_number():
+    with pytest.raises(OSError) as error:
+        h5py.File("/dev/full", "w")
+    assert explain_failure(error.value)[0] == "disk"
 
 
 def test_the_tasks_and_their_imports_are_light():
     assert {"demo", "index", "train", "build"} <= set(TASKS)
     code = (
-        "import sys; import vccapp.jobs.worker; from vccapp.jobs.tasks import TASKS; list(TASKS);"
+        "import sys; import vccapp.jobs.worker; from vccapp.tasks.base import TASKS; list(TASKS);"
         "print(sorted({'numpy', 'pandas', 'h5py', 'torch', 'anndata', 'streamlit'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -366,12 +340,12 @@ def test_the_tasks_and_their_imports_are_light():
 
 
 def test_the_standard_worker_knows_its_tasks(settings):
-    done = wait_for(settings, start_job(settings, "nothing", {}, title=""), "failed")
-    assert done.reason.startswith("There is no task called 'nothing'; choose one of ") and "index" in done.reason
+    done = wait_for(settings, start_job(settings, Unknown()), "failed")
+    assert done.error_code == "unknown_name" and "index" in done.reason
 
 
 def test_ended_workers_do_not_stay_zombies(settings, start):
-    job = start("echo")
+    job = start(Echo())
     wait_for(settings, job, "succeeded")
     give_up = time.monotonic() + 5
     while psutil.pid_exists(job.pid):
@@ -382,10 +356,10 @@ def test_ended_workers_do_not_stay_zombies(settings, start):
 
 def test_parked_jobs_start_one_after_the_other_without_being_looked_at(settings, start):
     settings = settings.model_copy(update={"max_jobs": 1})
-    first = start("wait", settings)
+    first = start(Wait(), settings)
     wait_for_message(settings, first)
     with JobStore(settings) as store:
-        parked = [store.create("nothing", {}, title=str(i), pid=PARKED).id for i in range(3)]
+        parked = [store.create(Unknown(label=str(i)), pid=PARKED).id for i in range(3)]
         stopped = parked.pop(1)
         start_parked(settings)
         assert reconcile(settings) == []

@@ -1,5 +1,7 @@
 """The job store: what may follow what, many writers, versions, logs."""
 
+import contextlib
+import json
 import multiprocessing
 import sqlite3
 import tempfile
@@ -18,28 +20,32 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from toy_tasks import Echo, Refuse, Unknown, Wait
 
-from vccapp.errors import JobError
+from vccapp.data.schema import Columns
+from vccapp.errors import JobError, SpecError
 from vccapp.jobs import store as store_module
-from vccapp.jobs.store import ACTIVE, CLAIMED, FROM, JobStore, seconds_left
+from vccapp.jobs.store import ACTIVE, CLAIMED, FROM, MIGRATIONS, JobStore, seconds_left
 from vccapp.settings import Settings
+from vccapp.tasks.build import Build
+from vccapp.tasks.demo import Demo
+from vccapp.tasks.embed import Embed
+from vccapp.tasks.import_ import Import
+from vccapp.tasks.index import Index
+from vccapp.tasks.resume import Resume
+from vccapp.tasks.score import ScoreRun
+from vccapp.tasks.train import Train
 
 TERMINAL = {"succeeded", "failed", "stopped", "lost"}
 
 
 def test_create_and_get(settings):
     with JobStore(settings) as store:
-        job = store.create("train", {"path": Path("/a/b"), "k": [1, None]}, title="A run")
+        job = store.create(task := Index(paths=("/a/b",), columns=Columns(batch="b")))
         assert store.get(job.id) == job
-    assert (job.state, job.title, job.params) == ("queued", "A run", {"path": "/a/b", "k": [1, None]})
+    assert (job.state, job.task, job.title, job.params["paths"]) == ("queued", "index", "Index b", ["/a/b"])
+    assert job.read_task() == task
     assert job.active and job.fraction == 0 and job.result is None and abs(job.created - time.time()) < 5
-
-
-def test_params_that_are_not_json_are_refused_before_anything_is_written(settings):
-    with JobStore(settings) as store:
-        with pytest.raises(TypeError):
-            store.create("train", {"model": object()}, title="A run")
-        assert store.list() == []
 
 
 def test_unknown_job(settings):
@@ -49,19 +55,20 @@ def test_unknown_job(settings):
 
 def test_list_is_newest_first_and_filters(settings):
     with JobStore(settings) as store:
-        ids = [store.create(task, {}, title="").id for task in ("train", "index", "train", "demo")]
+        ids = [store.create(task).id for task in (Echo(), Wait(), Echo(), Refuse())]
         store.move(ids[0], "starting")
         store.move(ids[1], "stopped")
         assert [job.id for job in store.list()] == ids[::-1]
         assert [job.id for job in store.list(limit=2)] == [ids[3], ids[2]]
-        assert [job.id for job in store.list(task="train")] == [ids[2], ids[0]]
+        assert [job.id for job in store.list(task="echo")] == [ids[2], ids[0]]
+        assert [job.id for job in store.list(task=("echo", "wait"))] == [ids[2], ids[1], ids[0]]
         assert [job.id for job in store.list(state="stopped")] == [ids[1]]
-        assert [job.id for job in store.list(state=ACTIVE, task="train", limit=1)] == [ids[2]]
+        assert [job.id for job in store.list(state=ACTIVE, task="echo", limit=1)] == [ids[2]]
 
 
 def test_a_late_worker_cannot_overwrite_an_end(settings):
     with JobStore(settings) as store:
-        job = store.create("train", {}, title="")
+        job = store.create(Echo())
         store.move(job.id, "starting")
         store.move(job.id, "running")
         assert store.move(job.id, "lost", reason="gone")
@@ -73,7 +80,7 @@ def test_a_late_worker_cannot_overwrite_an_end(settings):
 
 def test_only_from_narrows_the_source(settings):
     with JobStore(settings) as store:
-        job = store.create("train", {}, title="")
+        job = store.create(Echo())
         store.move(job.id, "starting")
         assert not store.move(job.id, "stopped", only_from="queued")
         assert store.get(job.id).state == "starting"
@@ -94,7 +101,7 @@ class Transitions(RuleBasedStateMachine):
     @precondition(lambda self: len(self.model) < 6)
     @rule(target=jobs, who=st.integers(0, 1))
     def create(self, who):
-        job = self.stores[who].create("train", {}, title="")
+        job = self.stores[who].create(Echo())
         self.model[job.id] = "queued"
         return job.id
 
@@ -154,7 +161,7 @@ def _write(home: Path, barrier, results) -> None:
         claimed = 0
         with JobStore(settings) as store:
             for step in range(40):
-                job = store.create("train", {"step": step}, title="")
+                job = store.create(Echo(label=str(step)))
                 claimed += store.claim(job.id, max_jobs=3)
                 store.report(job.id, fraction=step / 40, message="x", now=0.0)
                 store.list(limit=5)
@@ -180,7 +187,7 @@ def test_eight_processes_open_a_new_store_and_write_at_once(tmp_path):
 
 def test_a_slot_is_owed_to_the_oldest(settings):
     with JobStore(settings) as store:
-        first, second, third = (store.create("train", {}, title="").id for _ in range(3))
+        first, second, third = (store.create(Echo()).id for _ in range(3))
         assert not store.claim(second, max_jobs=1)
         assert store.claim(second, max_jobs=2)
         assert not store.claim(third, max_jobs=2)
@@ -192,7 +199,7 @@ def test_a_slot_is_owed_to_the_oldest(settings):
 
 def test_migrates_forward_and_keeps_the_jobs(settings, monkeypatch):
     with JobStore(settings) as store:
-        job = store.create("train", {}, title="")
+        job = store.create(Echo())
     added = (*store_module.MIGRATIONS, "ALTER TABLE jobs ADD COLUMN device TEXT")
     monkeypatch.setattr(store_module, "MIGRATIONS", added)
     with JobStore(settings) as store:
@@ -202,9 +209,71 @@ def test_migrates_forward_and_keeps_the_jobs(settings, monkeypatch):
         assert db.execute("SELECT device FROM jobs").fetchall() == [(None,)]
 
 
+WRITTEN_BY_0_1_0 = {
+    "index": {"path": "/a.h5ad", "columns": {"batch": "b"}},
+    "index of two": {"path": "/a.h5ad", "paths": ["/a.h5ad", "/b.h5ad"], "columns": {}, "executor": "ray"},
+    "demo": {},
+    "train": {"model": "ridge", "params": {"a": [1, None]}, "dataset": "d", "split": "s", "seed": 3, "title": "mine"}
+    | {"run_id": "r", "devices": "auto"},
+    "train again": {"run_id": "r", "resume": True, "devices": 2},
+    "embed": {"dataset": "d", "method": "state", "components": 50, "seed": 0, "key": "X_state", "spec": {"steps": 7}},
+    "score": {"run": "r", "part": "val", "scorer": "vccapp", "season": "2026", "seed": 0, "max_cells": 5},
+    "import": {"path": "/p.h5ad", "dataset": "d", "title": "t", "control": "ctrl"},
+    "build": {"plan": "p"},
+}
+READ_AS = {
+    "index": Index(paths=("/a.h5ad",), columns=Columns(batch="b")),
+    "index of two": Index(paths=("/a.h5ad", "/b.h5ad"), executor="ray"),
+    "demo": Demo(),
+    "train": Train(
+        model="ridge",
+        params={"a": [1, None]},
+        dataset="d",
+        split="s",
+        seed=3,
+        run_title="mine",
+        run_id="r",
+        devices="auto",
+    ),
+    "train again": Resume(run_id="r", devices=2),
+    "embed": Embed(dataset="d", method="state", params={"steps": 7}),
+    "score": ScoreRun(run_id="r", part="val", scorer="vccapp", season="2026", max_cells=5),
+    "import": Import(path="/p.h5ad", dataset="d", run_title="t", control="ctrl"),
+    "build": Build(plan="p"),
+}
+
+
+def test_tasks_that_0_1_0_wrote_are_read(settings):
+    settings.home.mkdir()
+    with contextlib.closing(sqlite3.connect(settings.jobs_db)) as db, db:
+        for statement in MIGRATIONS[:2]:
+            db.execute(statement)
+        for title, params in WRITTEN_BY_0_1_0.items():
+            row = (f"id of {title}", title.split()[0], title, json.dumps(params), "succeeded", 1.0)
+            db.execute("INSERT INTO jobs (id, task, title, params, state, created) VALUES (?, ?, ?, ?, ?, ?)", row)
+        db.execute("PRAGMA user_version = 2")
+    with JobStore(settings) as store:
+        jobs = store.list()
+    assert {job.title: job.read_task() for job in jobs} == READ_AS
+    assert {job.error_code for job in jobs} == {""}
+
+
+def test_a_task_that_cannot_be_read_is_listed_and_said(settings):
+    with JobStore(settings) as store:
+        job = store.create(Unknown())
+        other = store.create(Echo())
+    assert job.params == other.params
+    with pytest.raises(SpecError) as error:
+        job.read_task()
+    assert error.value.code == "unknown_name"
+    with pytest.raises(JobError) as error:
+        job.model_copy(update={"task": "build"}).read_task()
+    assert error.value.code == "task_unreadable"
+
+
 def test_a_failed_migration_changes_nothing(settings, monkeypatch):
     with JobStore(settings) as store:
-        store.create("train", {}, title="")
+        store.create(Echo())
     known = store_module.MIGRATIONS
     monkeypatch.setattr(store_module, "MIGRATIONS", (*known, "ALTER TABLE jobs ADD COLUMN device TEXT", "NOT SQL"))
     with pytest.raises(JobError, match="syntax error"):
@@ -231,7 +300,7 @@ def test_a_file_that_is_no_store_is_refused(settings):
 
 def test_read_log_reads_the_end_only_and_survives_cut_characters(settings):
     with JobStore(settings) as store:
-        job = store.create("train", {}, title="")
+        job = store.create(Echo())
         assert store.read_log(job.id) == ""
         path = store.log_path(job.id)
         path.parent.mkdir(parents=True)
@@ -256,7 +325,7 @@ def test_log_path_takes_only_job_ids(settings, name):
 
 def test_seconds_left(settings):
     with JobStore(settings) as store:
-        job = store.create("train", {}, title="")
+        job = store.create(Echo())
     assert seconds_left(job, 100.0) is None
     running = job.model_copy(update={"state": "running", "started": 60.0})
     assert seconds_left(running, 100.0) is None

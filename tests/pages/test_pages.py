@@ -12,13 +12,15 @@ from page_kit import HEAVY, Toy, assert_well, commands_of, open_alone, parse_com
 from places import ROOT
 from streamlit.testing.v1 import AppTest
 
+from vccapp.data.commands import count_folds, split_command
 from vccapp.data.simulation.demo import sample_path, write_demo
 from vccapp.data.split import make_folds, make_split
 from vccapp.data.spreadsheet import escape_cells, to_csv
 from vccapp.data.workspace import list_datasets
 from vccapp.jobs.store import JobStore
 from vccapp.settings import Settings
-from vccapp.ui.commands import split_words
+from vccapp.tasks.base import Task
+from vccapp.tasks.demo import Demo
 from vccapp.ui.kit.files import submission_file
 from vccapp.ui.kit.forms import field_label, plain_type
 from vccapp.ui.kit.frame import HOME, PAGES, read_pages
@@ -124,7 +126,7 @@ def test_the_command_of_a_split_makes_it_again(ratio: tuple[float, float, float]
     labels = [f"G{i}" for i in range(37)]
     [record] = list_datasets(here)
     made = make_split(labels, name="s", dataset=record.fingerprint, ratio=ratio, seed=3)
-    asked = parse_command(split_words(made, record, names=["s"]))
+    asked = parse_command(split_command(made))
     again = make_split(labels, name="s", dataset=record.fingerprint, ratio=asked["ratio"], seed=asked["seed"])
     assert again == made
 
@@ -134,7 +136,8 @@ def test_the_command_of_folds_makes_them_again(here: Settings) -> None:
     [record] = list_datasets(here)
     folds = make_folds(labels, name="f", dataset=record.fingerprint, k=4, seed=1)
     for fold in folds:
-        asked = parse_command(split_words(fold, record, names=["other", *(own.name for own in folds)]))
+        names = ["other", *(own.name for own in folds)]
+        asked = parse_command(split_command(fold, folds=count_folds(fold, names)))
         assert (asked["name"], asked["folds"], asked["seed"]) == ("f", 4, 1)
 
 
@@ -294,15 +297,15 @@ def test_the_first_start_makes_the_demo_once(tmp_path: Path, monkeypatch: pytest
     started = []
     settings = use(Settings(home=tmp_path / "w", checkpoints=tmp_path / "c", data_roots=(tmp_path,)), monkeypatch)
 
-    def record_only(settings: Settings, task: str, params: dict, *, title: str) -> object:
+    def record_only(settings: Settings, task: Task) -> object:
         started.append(task)
         with JobStore(settings) as store:
-            return store.create(task, params, title=title)
+            return store.create(task)
 
     monkeypatch.setattr("vccapp.ui.kit.jobs.start_job", record_only)
     for name in NAMES:
         assert_well(open_alone(name))
-    assert started == ["demo"]
+    assert started == [Demo()]
     assert settings.home.is_dir()
 
 
@@ -402,6 +405,34 @@ def test_labels_and_types_of_fields() -> None:
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (59, "59 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")])
 def test_durations_read_as_people_say_them(seconds: float, text: str) -> None:
     assert duration_text(seconds) == text
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("variable", "value"), [("VCCAPP_MEMORY_GB", "abc"), ("VCCAPP_DEVICE", "gpu")])
+def test_a_wrong_setting_is_one_sentence_on_every_page(
+    name: str, variable: str, value: str, here: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    page = open_alone(name)
+    assert not page.exception
+    [error] = page.error
+    assert variable in error.value and value in error.value
+
+
+def test_an_unexpected_error_under_a_wrong_setting_is_one_sentence(
+    here: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VCCAPP_MEMORY_GB", "abc")
+
+    def page() -> None:
+        from vccapp.ui.kit.frame import tell_error
+
+        tell_error(ZeroDivisionError("secret detail"))
+
+    shown = AppTest.from_function(page).run()
+    assert not shown.exception
+    [error] = shown.error
+    assert "VCCAPP_MEMORY_GB" in error.value
 
 
 def test_unexpected_errors_are_one_sentence_with_the_log(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

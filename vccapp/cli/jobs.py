@@ -30,7 +30,7 @@ def list_(
     settings = open_settings()
     reconcile(settings)
     with JobStore(settings) as store:
-        found = store.list(task=task, limit=limit)
+        found = store.list(task=task or (), limit=limit)
     rows = [job_row(job) for job in found]
     columns = ("id", "task", "state", "done", "created", "seconds", "title")
     show([job.model_dump(mode="json") for job in found], lambda: format_table(rows, columns), as_json=as_json)

@@ -30,6 +30,7 @@ from vccapp.models.base import load_model
 from vccapp.settings import Settings
 from vccapp.stats.building.build import build_index
 from vccapp.stats.index import Index, load_index
+from vccapp.tasks.score import ScoreRun
 from vccapp.training import RunRecord, RunSpec, load_run, train
 from vccapp.training.results.score_run import make_pair, score_run, write_pair
 from vccapp.training.results.scores import list_scores, load_score
@@ -117,8 +118,8 @@ def test_the_pair_holds_the_same_controls_and_as_many_cells(settings, run, datas
 
 
 def test_cell_eval_through_a_job(settings, run, tmp_path) -> None:
-    params = {"run": "r", "part": "test", "scorer": "cell-eval", "max_cells": 40, "keep": str(tmp_path)}
-    job = wait(settings, start_job(settings, "score", params, title="score"))
+    task = ScoreRun(run_id="r", max_cells=40, keep=tmp_path)
+    job = wait(settings, start_job(settings, task))
     assert job.state == "succeeded", job.reason
     score, table = load_score(run, "cell-eval", "test")
     assert (score.version, score.settings["profile"]) == ("0.8.2", "vcc") and "pdex" in score.settings["backend"]
@@ -146,8 +147,8 @@ def test_cell_eval_through_a_job(settings, run, tmp_path) -> None:
 
 
 def test_cell_eval2_through_a_job(settings, run, tmp_path) -> None:
-    params = {"run": "r", "part": "test", "scorer": "cell-eval2", "max_cells": 40, "keep": str(tmp_path)}
-    job = wait(settings, start_job(settings, "score", params, title="score"))
+    task = ScoreRun(run_id="r", scorer="cell-eval2", max_cells=40, keep=tmp_path)
+    job = wait(settings, start_job(settings, task))
     assert job.state == "succeeded", job.reason
     score, table = load_score(run, "cell-eval2", "test")
     assert (score.version, score.settings["preset"]) == ("0.20.0", "vcc2026") and "cpu" in score.settings["backend"]
@@ -165,8 +166,7 @@ def test_cell_eval2_through_a_job(settings, run, tmp_path) -> None:
 @pytest.mark.parametrize("how", ["stop", "kill"])
 def test_an_ended_job_leaves_no_score(settings, run, how) -> None:
     (run.folder / "scores" / "cell-eval-test.json").unlink(missing_ok=True)
-    params = {"run": "r", "part": "test", "scorer": "cell-eval", "max_cells": 20}
-    job = wait(settings, start_job(settings, "score", params, title="score"), message="cell-eval:")
+    job = wait(settings, start_job(settings, ScoreRun(run_id="r", max_cells=20)), message="cell-eval:")
     if how == "stop":
         stop_job(settings, job.id)
     else:

@@ -166,17 +166,17 @@ def test_the_official_scorers_say_what_they_take(
     here: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     started = []
-    monkeypatch.setattr("vccapp.ui.scores.official.begin_job", lambda *args, **named: started.append((args, named)))
+    monkeypatch.setattr("vccapp.ui.scores.official.begin_job", started.append)
     page = open_part("scores_official")
     assert any("GB** of memory" in text.value for text in page.markdown)
     page.number_input(key="official_cells").set_value(5).run()
     page.button(key="official_start").click().run()
     assert_well(page)
-    [((task, params), _)] = started
-    assert task == "score" and params["scorer"] == "cell-eval" and params["max_cells"] == 5 and params["part"] == "test"
+    [task] = started
+    assert (task.name, task.scorer, task.max_cells, task.part) == ("score", "cell-eval", 5, "test")
     words = next(words for words in commands_of(page) if "official" in words)
     asked = parse_command(words)
-    assert (asked["max_cells"], asked["max_controls"], asked["run"]) == (5, None, params["run"])
+    assert (asked["max_cells"], asked["max_controls"], asked["run"]) == (5, None, task.run_id)
     monkeypatch.setenv("VCCAPP_MEMORY_GB", "0.1")
     page = open_part("scores_official")
     assert page.button(key="official_start").disabled

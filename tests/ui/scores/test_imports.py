@@ -49,7 +49,7 @@ def test_an_import_is_started(form: AppTest, tmp_path: Path) -> None:
     assert not form.exception and not form.error
     with JobStore(Settings()) as store:
         [job] = store.list(task="import")
-    assert job.params["path"] == str(tmp_path / "scouter_pred.h5ad") and job.params["title"] == "Theirs"
+    assert job.params["path"] == str(tmp_path / "scouter_pred.h5ad") and job.params["run_title"] == "Theirs"
 
 
 def test_what_cannot_be_imported_is_said_and_starts_nothing(form: AppTest, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from vccapp.jobs.store import JobStore
 from vccapp.models.base import MODELS
 from vccapp.settings import Settings
 from vccapp.stats.building.build import build_index
+from vccapp.tasks.resume import Resume
 from vccapp.training import RunSpec, train
 from vccapp.ui.kit.frame import PAGES
 
@@ -88,7 +89,7 @@ def test_a_form_that_nobody_touched_is_the_defaults(
 ) -> None:
     page = open_page(workspace, monkeypatch, train_model=MODELS[name].label)
     assert page.selectbox(key="train_model").value == name
-    assert page.code[0].value == f"vccapp train start {name} --split s --seed 0"
+    assert page.code[0].value == f"vccapp train start {name} --split s"
     if name not in NEED_MORE:
         assert any(caption.value.startswith("About ") for caption in page.caption)
 
@@ -105,8 +106,8 @@ def test_an_interrupted_run_can_be_resumed(workspace: Settings, monkeypatch: pyt
         assert any("This run is stopped. Stopped on request." in caption.value for caption in page.caption)
         page.button(key="train_curves_resume").click().run()
         with JobStore(workspace) as store:
-            [job] = store.list(task="train")
-        assert job.params == {"run_id": "done", "resume": True, "devices": 1}
+            [job] = store.list(task="resume")
+        assert job.read_task() == Resume(dataset=job.params["dataset"], run_id="done")
     (folder / "run.json").write_text(json.dumps(record))
 
 
@@ -119,15 +120,15 @@ def test_the_page_of_a_network_loads_no_torch() -> None:
 
 def test_a_run_by_two_processes_is_started(workspace: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     started = []
-    monkeypatch.setattr("vccapp.ui.kit.jobs.start_job", lambda *args, **_: started.append(args))
+    monkeypatch.setattr("vccapp.ui.kit.jobs.start_job", lambda _, task: started.append(task))
     page = open_page(workspace, monkeypatch, train_model="Scouter", train_devices="2")
     [command] = [
         code.value for code in page.code if code.value.startswith("vccapp train start") and "--split s" in code.value
     ][:1]
     assert command.endswith("--devices 2")
     page.button(key="train_start").click().run()
-    [(_, task, params)] = started
-    assert task == "train" and params["devices"] == 2 and params["model"] == "scouter"
+    [task] = started
+    assert (task.name, task.devices, task.model) == ("train", 2, "scouter")
     page = open_page(workspace, monkeypatch, train_model="Ridge")
     assert not [box for box in page.number_input if box.label == "Devices"]
 
@@ -158,7 +159,7 @@ def test_a_grid_is_counted_and_started(workspace: Settings, monkeypatch: pytest.
 
 def test_the_embedding_of_cells_is_told_and_started(workspace: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     started = []
-    monkeypatch.setattr("vccapp.ui.kit.jobs.start_job", lambda *args, **_: started.append(args))
+    monkeypatch.setattr("vccapp.ui.kit.jobs.start_job", lambda _, task: started.append(task))
     page = open_page(workspace, monkeypatch)
     page.session_state["train_embed"] = True
     page.run()
@@ -169,5 +170,5 @@ def test_the_embedding_of_cells_is_told_and_started(workspace: Settings, monkeyp
     assert "are allowed" in page.error[0].value and not [b for b in page.button if b.key == "embed_start"]
     page.number_input(key="embed_batch_size").set_value(64).run()
     page.button(key="embed_start").click().run()
-    [(_, task, params)] = started
-    assert (task, params["method"], params["spec"]) == ("embed", "state", {"steps": 7})
+    [task] = started
+    assert (task.name, task.method, task.params) == ("embed", "state", {"steps": 7})
