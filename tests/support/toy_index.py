@@ -1,6 +1,7 @@
 """A dataset's index in memory: what models and comparisons read of it, with pseudobulks made up."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ class ToyIndex:
     ) -> None:
         rng = np.random.default_rng(seed)
         self.labels = [CONTROL, *labels]
+        self.folder = Path("datasets", "toy", "index")
         self.genes = pd.DataFrame({"gene": list(genes)})
         shape = (len(self.labels), len(self.genes))
         self._means = (rng.gamma(1.0, 0.5, shape) if means is None else np.asarray(means)).astype(np.float32)
