@@ -111,7 +111,7 @@ def make_report(
             _commands(
                 records,
                 data,
-                report_words(runs, part=part, scorer=scorer, reference=reference, metrics=metrics, out=out),
+                report_command(runs, part=part, scorer=scorer, reference=reference, metrics=metrics, out=out),
                 part=part,
                 scorer=scorer,
             ),
@@ -119,7 +119,7 @@ def make_report(
     )
 
 
-def report_words(
+def report_command(
     runs: Sequence[str],
     *,
     part: str,

@@ -227,7 +227,7 @@ def show_report_button(chosen: Chosen) -> None:
 
 def scores_commands(chosen: Chosen) -> list[str]:
     """`vccapp eval leaderboard`, `metric` and `report` of what is shown."""
-    from vccapp.training.results.report import report_words
+    from vccapp.training.results.report import report_command
 
     choice = chosen.rows.choice
     words = ["--dataset", chosen.record.fingerprint, "--part", choice.part, "--scorer", choice.scorer]
@@ -239,7 +239,7 @@ def scores_commands(chosen: Chosen) -> list[str]:
     commands = [
         ["vccapp", "eval", "leaderboard", *words, "--scale", choice.scale, *metrics],
         ["vccapp", "eval", "metric", chosen.drawn, *words],
-        report_words(**_report_choices(chosen)),
+        report_command(**_report_choices(chosen)),
     ]
     return list(map(shlex.join, commands))
 
