@@ -11,6 +11,7 @@ from vccapp.data.schema import CONTROL
 from vccapp.data.workspace import open_registered
 from vccapp.errors import SpecError
 from vccapp.evaluation.comparison.diagnostics import CellStatistics, Finding, compute_diagnostics
+from vccapp.evaluation.quality import count_profiles, sign_cells, sum_counts
 from vccapp.models.base import Model, load_model
 from vccapp.models.imported import Imported
 from vccapp.settings import Settings
@@ -58,7 +59,8 @@ def measure_cells(
         variance=np.array([_variance(cells[label]) for label in labels]),
         total=np.array([_median_total(cells[label]) for label in labels]),
         control_total=_median_total(cells[CONTROL]),
-        distinct=np.array([_distinct(cells[label]) for label in labels]),
+        n_cells=np.array([cells[label].shape[0] for label in labels]),
+        n_profiles=np.array([count_profiles(sign_cells(cells[label])) for label in labels]),
     )
 
 
@@ -70,9 +72,4 @@ def _variance(cells: csr_matrix) -> np.ndarray:
 
 
 def _median_total(cells: csr_matrix) -> float:
-    return float(np.median(np.asarray(cells.astype(np.float64).expm1().sum(axis=1)).ravel()))
-
-
-def _distinct(cells: csr_matrix) -> float:
-    rows = [cells.data[a:b].tobytes() for a, b in zip(cells.indptr[:-1], cells.indptr[1:], strict=True)]
-    return sum(rows.count(row) == 1 for row in rows) / len(rows)
+    return float(np.median(sum_counts(cells)))

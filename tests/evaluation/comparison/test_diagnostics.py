@@ -36,15 +36,16 @@ def test_real_cells(real, good) -> None:
     assert d.find_real_cells(real, real.copy()).status == "problem"
 
 
-def test_mode_collapse(real, good) -> None:
-    assert d.find_mode_collapse(real, good).status == "ok"
+def test_mode_collapse(real, good, control) -> None:
+    assert d.find_mode_collapse(real, good, control).status == "ok"
     same = np.repeat(good.mean(axis=0)[None], N, axis=0)
-    assert d.find_mode_collapse(real, same).status == "problem"
+    assert d.find_mode_collapse(real, same, control).status == "problem"
     nearly = same + 0.1 * (good - same) * np.abs(same).mean() / np.abs(good - same).mean()
-    assert d.find_mode_collapse(real, nearly).status == "warning"
-    nothing = d.find_mode_collapse(real, np.zeros_like(real))
+    assert d.find_mode_collapse(real, nearly, control).status == "warning"
+    nothing = d.find_mode_collapse(real, np.zeros_like(real), control)
     assert nothing.status == "problem" and "control mean" in nothing.message
-    assert d.find_mode_collapse(real[:1], good[:1]).status == "skipped"
+    assert d.find_mode_collapse(real[:1], good[:1], control).status == "skipped"
+    assert d.find_mode_collapse(same, good, control).status == "skipped", "the real perturbations do not differ either"
 
 
 @pytest.mark.parametrize(("scale", "status"), [(1.0, "ok"), (0.5, "warning"), (0.1, "problem"), (8.0, "problem")])
@@ -85,7 +86,17 @@ def test_library_size(ratio, status) -> None:
 @pytest.mark.parametrize(("share", "status"), [(1.0, "ok"), (0.5, "warning"), (0.01, "problem"), (9.0, "warning")])
 def test_variance(share, status) -> None:
     real = np.random.default_rng(0).gamma(1.0, 1.0, (3, GENES))
-    assert d.find_lost_variance(real, share * real, np.ones(3)).status == status
+    assert d.find_lost_variance(real, share * real).status == status
+
+
+@pytest.mark.parametrize(
+    ("profiles", "status", "value"),
+    [([50, 9], "ok", 0.9), ([50, 4], "warning", 0.4), ([50, 1], "problem", 0.1), ([25, 10], "ok", 0.5)],
+)
+def test_identical_cells(profiles, status, value) -> None:
+    found = d.find_identical_cells(np.array(profiles), np.array([50, 10]), labels=["A", "B"])
+    assert (found.status, found.value) == (status, pytest.approx(value))
+    assert d.find_identical_cells(np.ones(2, int), np.ones(2, int), labels=["A", "B"]).status == "skipped"
 
 
 def test_double_log(good, control) -> None:

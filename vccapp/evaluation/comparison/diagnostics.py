@@ -13,9 +13,21 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from vccapp.data.schema import genes_of, positions_of
 from vccapp.evaluation.comparison.comparison import Comparison
 from vccapp.evaluation.comparison.prediction import Prediction
+from vccapp.evaluation.quality import (
+    LABELS,
+    NO_EFFECT,
+    SILENCED,
+    Limits,
+    find_targets,
+    judge_collapse,
+    judge_library,
+    judge_profiles,
+    judge_targets,
+    measure_collapse,
+    measure_folds,
+)
 from vccapp.stats.index import Index
 
 Status = Literal["ok", "warning", "problem", "skipped"]
@@ -23,19 +35,11 @@ ORDER: dict[Status, int] = {"problem": 0, "warning": 1, "ok": 2, "skipped": 3}
 
 SAME = 1e-6
 """Predicted pseudobulks this near to the real ones, log1p units, are the real cells'."""
-SHARE = {"problem": 0.02, "warning": 0.25}
-"""Of the mean effect, what must be specific to single perturbations, relative to the real effects' share."""
-VARIANCE = {"problem": 0.3, "warning": 0.7}
+VARIANCE = Limits(warning=0.7, problem=0.3)
 """Of the real variance between cells, what predicted cells must have."""
-LIBRARY = {"problem": 2.0, "warning": 1.25}
-"""How many times larger or smaller than the controls' a predicted cell's total may be."""
-KNOCKED_DOWN = 0.7
-"""A target of which less than this share is left counts as silenced."""
-MISSED_TARGETS = {"problem": 0.5, "warning": 0.2}
-"""Share of the really silenced targets that are not silenced in the prediction."""
-AMPLITUDE = {"problem": 4.0, "warning": 1.5}
+AMPLITUDE = Limits(warning=1.5, problem=4.0)
 """How far the best factor on the predicted deltas may be from 1, either way."""
-OFFSET = {"problem": 4.0, "warning": 2.0}
+OFFSET = Limits(warning=2.0, problem=4.0)
 """The mean predicted delta may exceed the real one by so many typical real effects."""
 LOGGED_TWICE = 0.5
 """Pseudobulks this much nearer to log1p of the controls than to the controls themselves may be logged twice."""
@@ -73,14 +77,16 @@ class CellStatistics:
     """What a few predicted cells of each of some perturbations show, beside as many control cells of the data.
 
     labels : perturbations looked at; variance : (n, n_genes) between predicted cells; total : (n,) median sum of expm1
-    control_total : median sum of expm1 of the control cells; distinct : (n,) share of cells that differ from all others
+    control_total : median sum of expm1 of the control cells
+    n_cells, n_profiles : (n,) predicted cells, and how many of them are different
     """
 
     labels: tuple[str, ...]
     variance: np.ndarray
     total: np.ndarray
     control_total: float
-    distinct: np.ndarray
+    n_cells: np.ndarray
+    n_profiles: np.ndarray
 
 
 def view_diagnostics(comparison: Comparison, shown: Prediction) -> Diagnostics:
@@ -119,7 +125,7 @@ def compute_diagnostics(
     genes = index.genes["gene"].tolist()
     findings = [
         find_real_cells(real, predicted),
-        find_mode_collapse(real, predicted),
+        find_mode_collapse(real, predicted, control),
         find_amplitude(real, predicted),
         find_target(real, predicted, control, labels=labels, genes=genes),
         find_double_log(predicted, control),
@@ -131,7 +137,8 @@ def compute_diagnostics(
         findings.append(find_library_size(cells.total, cells.control_total))
         known = [index.labels.index(label) for label in cells.labels]
         variance = np.asarray(index.array("variance")[known], np.float64)
-        findings.append(find_lost_variance(variance, cells.variance, cells.distinct))
+        findings.append(find_lost_variance(variance, cells.variance))
+        findings.append(find_identical_cells(cells.n_profiles, cells.n_cells, labels=cells.labels))
     return sorted(findings, key=lambda finding: ORDER[finding.status])
 
 
@@ -151,24 +158,26 @@ def find_real_cells(real: np.ndarray, predicted: np.ndarray) -> Finding:
     )
 
 
-def find_mode_collapse(real: np.ndarray, predicted: np.ndarray) -> Finding:
-    """Whether perturbations differ: the share of the mean effect that is specific to them, against the real share."""
-    label = "Perturbations differ"
+def find_mode_collapse(real: np.ndarray, predicted: np.ndarray, control: np.ndarray) -> Finding:
+    """Whether perturbations differ from the controls and from each other. control : (n_genes,) mean log1p."""
+    name, label = "mode_collapse", LABELS["mode_collapse"]
     if len(real) < 2:
-        return Finding("mode_collapse", label, "skipped", None, "There are fewer than two perturbations to compare.")
-    own, true = _specific_share(predicted), _specific_share(real)
-    value = own / true if true else np.inf
-    message = f"{own:.0%} of the mean effect is specific to single perturbations; in the real cells {true:.0%}."
-    if value >= SHARE["warning"]:
-        return Finding("mode_collapse", label, "ok", value, message)
+        return Finding(name, label, "skipped", None, "There are fewer than two perturbations to compare.")
+    own, true = measure_collapse(predicted, control), measure_collapse(real, control)
+    if judge_collapse(true) != "ok":
+        return Finding(name, label, "skipped", None, "The real perturbations hardly differ either.")
+    status = judge_collapse(own)
+    message = f"{own.specific:.0%} of the mean effect is specific to single perturbations; in the real cells "
+    message += f"{true.specific:.0%}."
+    if status == "ok":
+        return Finding(name, label, status, own.specific, message)
     advice = (
         "Discrimination scores will be at chance. Look whether the model sees the perturbation at all (its embedding, "
         "its learning rate, the weight of the loss on deltas); mean baselines do this by design."
     )
-    if not np.abs(predicted).max(initial=0):
+    if own.effect <= NO_EFFECT:
         message = "No perturbation has any effect: the prediction is the control mean."
-    status: Status = "problem" if value < SHARE["problem"] else "warning"
-    return Finding("mode_collapse", label, status, value, message, advice)
+    return Finding(name, label, status, own.specific, message, advice)
 
 
 def find_amplitude(real: np.ndarray, predicted: np.ndarray) -> Finding:
@@ -184,7 +193,7 @@ def find_amplitude(real: np.ndarray, predicted: np.ndarray) -> Finding:
     before, after = (float(((real - scale * predicted) ** 2).sum() / (real**2).sum()) for scale in (1.0, factor))
     message = f"The deltas times {factor:.2f} would be nearest; the squared error goes from {before:.2f} to {after:.2f}"
     message += " of that of predicting no change."
-    status = _grade(max(factor, 1 / factor), AMPLITUDE)
+    status = AMPLITUDE.judge(max(factor, 1 / factor))
     too = "small" if factor > 1 else "large"
     advice = f"Effects are too {too}: multiply the predicted deltas by {factor:.2f}." if status != "ok" else ""
     return Finding("amplitude", label, status, factor, message, advice)
@@ -197,53 +206,64 @@ def find_target(
 
     control : (n_genes,) mean log1p. What is left is expm1(mean) over the control's.
     """
-    position, label = positions_of(genes), "Targets are knocked down"
-    pairs = [(i, position[gene]) for i, name in enumerate(labels) for gene in genes_of(name) if gene in position]
-    pairs = [(i, gene) for i, gene in pairs if control[gene] > 0]
-    if not pairs:
-        return Finding("target", label, "skipped", None, "No target is among the genes that the controls express.")
-    rows, at = map(np.array, zip(*pairs, strict=True))
-    left = [np.expm1(delta[rows, at] + control[at]) / np.expm1(control[at]) for delta in (real, predicted)]
-    silenced = left[0] < KNOCKED_DOWN
+    name, label = "target_gene", LABELS["target_gene"]
+    targets = find_targets(labels, genes, control)
+    if not len(targets.rows):
+        return Finding(name, label, "skipped", None, "No target is among the genes that the controls express.")
+    left = [targets.measure_left(delta + control, control) for delta in (real, predicted)]
+    silenced = left[0] < SILENCED
     if not silenced.any():
-        return Finding("target", label, "skipped", None, "No target is silenced in the real cells.")
-    missed = silenced & (left[1] >= KNOCKED_DOWN)
-    value = float(missed.sum() / silenced.sum())
+        return Finding(name, label, "skipped", None, "No target is silenced in the real cells.")
+    missed = silenced & (left[1] >= SILENCED)
+    status = judge_targets(left[1][silenced])
     message = f"{missed.sum():,} of {silenced.sum():,} silenced targets are not silenced in the prediction; "
     message += f"median left {np.median(left[1][silenced]):.0%}, really {np.median(left[0][silenced]):.0%}."
-    status = _grade(value, MISSED_TARGETS)
-    names = [labels[i] for i in rows[missed][:5]]
+    names = [labels[i] for i in targets.rows[missed][:5]]
     advice = f"Set the target itself to its expected rest after predicting, e.g. {', '.join(names)}."
-    return Finding("target", label, status, value, message, advice if status != "ok" else "")
+    value = float(missed.sum() / silenced.sum())
+    return Finding(name, label, status, value, message, advice if status != "ok" else "")
 
 
 def find_library_size(totals: np.ndarray, control_total: float) -> Finding:
     """totals : (n,) of predicted cells of each perturbation, control_total : of control cells; sums of expm1."""
-    label = "Library size"
+    name, label = "library_size", LABELS["library_size"]
     if not control_total or not len(totals):
-        return Finding("library_size", label, "skipped", None, "There are no totals to compare.")
-    ratio = float(np.median(totals) / control_total)
-    message = f"Predicted cells sum to {ratio:.2f} times the controls' {control_total:,.0f} (expm1 of the values)."
-    status = _grade(max(ratio, 1 / ratio) if ratio > 0 else np.inf, LIBRARY)
+        return Finding(name, label, "skipped", None, "There are no totals to compare.")
+    ratios = totals / control_total
+    status, ratio = judge_library(measure_folds(ratios)), float(np.median(ratios))
+    message = f"Predicted cells sum to {ratio:.2f} times the controls' {control_total:,.0f} (expm1 of the values), "
+    message += f"single perturbations to {ratios.min():.2f} to {ratios.max():.2f} times."
     advice = "The prediction is on another scale: normalise the training cells to the data's own target sum, natural "
     advice += "log1p, and predict again."
-    return Finding("library_size", label, status, ratio, message, advice if status != "ok" else "")
+    return Finding(name, label, status, ratio, message, advice if status != "ok" else "")
 
 
-def find_lost_variance(real: np.ndarray, predicted: np.ndarray, distinct: np.ndarray) -> Finding:
-    """real, predicted : (n, n_genes) variance between cells of each perturbation; distinct : as in `CellStatistics`."""
+def find_lost_variance(real: np.ndarray, predicted: np.ndarray) -> Finding:
+    """real, predicted : (n, n_genes) variance between cells of each perturbation."""
     label, total = "Variance between cells", float(real.sum())
     if not total:
         return Finding("variance", label, "skipped", None, "The real cells do not vary.")
     ratio = float(predicted.sum() / total)
-    message = f"Predicted cells have {ratio:.0%} of the real variance between cells"
-    message += f"; {np.mean(distinct):.0%} of the cells differ from all others."
-    status = "problem" if ratio < VARIANCE["problem"] else "warning" if ratio < VARIANCE["warning"] else "ok"
-    if ratio > 1 / VARIANCE["problem"]:
+    message = f"Predicted cells have {ratio:.0%} of the real variance between cells."
+    status: Status = VARIANCE.judge(ratio)
+    if ratio > 1 / VARIANCE.problem:
         status = "warning"
-    advice = "Identical or too similar cells make false DEGs by the thousand: make cells from real control cells, or "
-    advice += "sample from the model's distribution instead of its mean."
+    advice = "Cells too much alike make false DEGs by the thousand: make them from real control cells, or sample from "
+    advice += "the model's distribution instead of its mean."
     return Finding("variance", label, status, ratio, message, advice if status != "ok" else "")
+
+
+def find_identical_cells(n_profiles: np.ndarray, n_cells: np.ndarray, *, labels: Sequence[str]) -> Finding:
+    """n_profiles, n_cells : (n,) different cells, and cells, of each perturbation."""
+    name, label = "identical_cells", LABELS["identical_cells"]
+    if not (n_cells > 1).any():
+        return Finding(name, label, "skipped", None, "No perturbation has two cells to compare.")
+    shares = n_profiles / n_cells
+    worst, status = int(shares.argmin()), judge_profiles(n_profiles, n_cells)
+    message = f"{n_profiles.sum() / n_cells.sum():.0%} of the cells differ, fewest in {labels[worst]}: "
+    message += f"{n_profiles[worst]:,} of {n_cells[worst]:,}."
+    advice = "Make every cell from a control cell of its own: without variance nearly every gene tests as differential."
+    return Finding(name, label, status, float(shares.min()), message, advice if status != "ok" else "")
 
 
 def find_double_log(predicted: np.ndarray, control: np.ndarray) -> Finding:
@@ -282,22 +302,11 @@ def find_wrong_control(
     if file_control is not None:
         off = float(np.linalg.norm(file_control - control) / typical)
         message += f" The file's own controls are {off:.1f} typical effects from the data's."
-        if off > value / 2 and off > OFFSET["warning"]:
+        if off > value / 2 and off > OFFSET.warning:
             advice = "The file's controls have the same shift: add the predicted deltas (against the file's controls) "
             advice += "to the data's control mean instead."
-    status = _grade(value, OFFSET)
+    status = OFFSET.judge(value)
     return Finding("wrong_control", label, status, value, message, advice if status != "ok" else "")
-
-
-def _grade(value: float, limits: dict[str, float]) -> Status:
-    """ok up to the warning limit."""
-    return "problem" if value > limits["problem"] else "warning" if value > limits["warning"] else "ok"
-
-
-def _specific_share(deltas: np.ndarray) -> float:
-    """Mean |delta - mean delta| over mean |delta|; 0 where there is no effect."""
-    effect = np.abs(deltas).mean()
-    return float(np.abs(deltas - deltas.mean(axis=0)).mean() / effect) if effect else 0.0
 
 
 def _totals(means: np.ndarray) -> np.ndarray:

@@ -1,40 +1,33 @@
-"""Cells of a perturbation differ. One profile tiled has no variance: the rank test then calls thousands of genes
-differentially expressed, and the order of fold changes alone decides the score."""
+"""Cells of a perturbation, and the controls, are not copies of each other."""
 
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from vccapp.evaluation.quality import DISTINCT, LABELS, count_profiles, judge_profiles, sign_cells
 from vccapp.submission.check import CHECKS, Check, CheckResult
 from vccapp.wording import name_some
-
-SHARE = 0.5
-"""Of distinct cells in a perturbation; fewer are worth a word."""
 
 
 @CHECKS.register("identical_cells")
 class IdenticalCells(Check):
-    label = "Cells of a perturbation differ"
+    label = LABELS["identical_cells"]
 
     def start(self) -> None:
-        n_cells, n_genes = self.context.file.shape
-        self.weights = np.random.default_rng(0).random(n_genes)
-        self.signature = np.zeros(n_cells)  # equal rows have equal sums, others differ but for an accident
+        self.signatures = np.zeros(self.context.file.shape[0])
 
     def block(self, start: int, csr: csr_matrix) -> None:
-        self.signature[start : start + csr.shape[0]] = csr @ self.weights
+        self.signatures[start : start + csr.shape[0]] = sign_cells(csr)
 
     def finish(self) -> CheckResult:
-        codes, worst = self.context.file.labels.codes, {}
-        for i in self.context.perturbations():
-            if (n := int(self.context.n_cells[i])) > 1:
-                distinct = len(np.unique(self.signature[codes == i]))
-                if distinct < SHARE * n:
-                    worst[self.context.labels[i]] = distinct
-        if worst:
-            tiled = [label for label, n in worst.items() if n == 1]
-            kind = f"; in {len(tiled):,} all cells are one profile repeated" if tiled else ""
-            return self.warning(
-                f"In {len(worst):,} perturbations less than half of the cells are distinct ({name_some(worst)}){kind}.",
-                "Use cells that vary like real ones: without variance nearly every gene tests as differential.",
-            )
-        return self.ok("In every perturbation at least half of the cells are distinct.")
+        codes, which = self.context.file.labels.codes, np.flatnonzero(self.context.n_cells)
+        n_cells = self.context.n_cells[which]
+        n_profiles = np.array([count_profiles(self.signatures[codes == i]) for i in which])
+        if judge_profiles(n_profiles, n_cells) == "ok":
+            return self.ok(f"Of each label at least {DISTINCT:.0%} of the cells differ.")
+        few = [self.context.labels[i] for i in which[(n_cells > 1) & (n_profiles < DISTINCT * n_cells)]]
+        tiled = int(((n_cells > 1) & (n_profiles == 1)).sum())
+        kind = f"; of {tiled:,} all cells are one profile repeated" if tiled else ""
+        return self.warning(
+            f"Of {len(few):,} labels less than {DISTINCT:.0%} of the cells differ ({name_some(few)}){kind}.",
+            "Use cells that vary like real ones: without variance nearly every gene tests as differential.",
+        )

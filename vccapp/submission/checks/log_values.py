@@ -21,7 +21,7 @@ class LogValues(Check):
     def block(self, start: int, csr: csr_matrix) -> None:
         values = csr.data[np.isfinite(csr.data) & (csr.data > 0)]
         if len(values):
-            self.decimals += int((np.modf(values)[0] > FRACTION).sum())
+            self.decimals += int(np.count_nonzero(values - np.trunc(values) > FRACTION))
             self.highest = max(self.highest, float(values.max()))
             self.total += float(values.sum(dtype=np.float64))
 
