@@ -138,7 +138,7 @@ def test_local_work_reports_and_stops() -> None:
 def test_without_ray_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     monkeypatch.delitem(sys.modules, "vccapp.stats.building.ray_executor", raising=False)
-    with pytest.raises(SpecError, match=r"pip install -r requirements-ray\.txt"):
+    with pytest.raises(SpecError, match=r"pip install 'vccapp\[ray\]'"):
         open_executor("ray", address="auto", paths=(), memory_bytes=GB)
     with pytest.raises(SpecError, match="choose local or ray"):
         open_executor("slurm", address="auto", paths=(), memory_bytes=GB)

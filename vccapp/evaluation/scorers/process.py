@@ -110,7 +110,7 @@ def find_command(name: str) -> Path:
         raise SpecError(
             "scorer_missing",
             f"The command {name} is not installed beside {sys.executable}",
-            fix="run `pip install -r requirements.txt`",
+            fix="install vccapp again, which brings it",
         )
     return command
 
@@ -123,7 +123,7 @@ def installed_version(name: str) -> str:
         raise SpecError(
             "scorer_missing",
             f"The package {name} is not installed",
-            fix="run `pip install -r requirements.txt`",
+            fix="install vccapp again, which brings it",
         ) from None
 
 

@@ -31,6 +31,6 @@ def open_executor(
         raise SpecError(
             "ray_missing",
             "The executor ray needs Ray, which is not installed",
-            fix="run `pip install -r requirements-ray.txt`",
+            fix="run `pip install 'vccapp[ray]'`",
         ) from None
     return RayExecutor(address, paths=paths, memory_bytes=memory_bytes)
