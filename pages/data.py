@@ -72,8 +72,10 @@ if path:
 
 st.subheader("Datasets of this workspace", anchor=False)
 st.caption("Choose a row to see it on every page, or choose in the sidebar.")
+datasets = list_datasets(settings)
+ui.show_unreadable(datasets.unreadable)
 ui.show_table(
-    ui.dataset_table(list_datasets(settings)),
+    ui.dataset_table(datasets),
     key="data_table",
     text="Table of the registered datasets",
     name="datasets",

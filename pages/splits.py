@@ -20,7 +20,9 @@ WAYS = {"ratio": "By shares", "kfold": "Folds", "lists": "Lists"}
 ui.open_page(__file__)
 record, index = ui.need_index()
 labels = [label for label in index.labels if label != CONTROL]
-splits = {split.name: split for split in ui.load_splits(record)}
+known = ui.load_splits(record)
+splits = {split.name: split for split in known}
+ui.show_unreadable(known.unreadable)
 
 with st.expander("Make a split", icon=":material/add:", expanded=not splits):
     way = st.segmented_control(

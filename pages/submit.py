@@ -103,8 +103,9 @@ with ui.errors_told():
         )
 
 submissions = ui.load_submissions()
-if submissions:
+if submissions or submissions.unreadable:
     st.subheader("Submissions", anchor=False)
+ui.show_unreadable(submissions.unreadable)
 for submission in submissions:
     ui.show_submission(submission)
 named = name or "mine"

@@ -32,7 +32,8 @@ with left:
     )
     st.caption(MODELS[model].description)
 with right:
-    splits = {split.name: split for split in ui.load_splits(record)}
+    listed = ui.load_splits(record)
+    splits = {split.name: split for split in listed}
     known = set(splits)
     standard = ui.standard_split(record, index)
     splits.setdefault(standard.name, standard)
@@ -77,6 +78,7 @@ if embedding.open:
 ui.show_jobs(task=("train", "resume"), dataset=record.fingerprint, limit=3, key="train_jobs", heading="Latest jobs")
 
 runs = ui.load_runs(record, finished=False)
+ui.show_unreadable([*listed.unreadable, *runs.unreadable])
 if not runs:
     st.caption("No run on this dataset yet.")
     st.stop()

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from vccapp.errors import DataError, VccAppError, explain
+from vccapp.errors import DataError, SpecError, VccAppError, explain
 
 T = TypeVar("T")
 Migration = Callable[[dict[str, Any]], dict[str, Any]]
@@ -98,6 +98,8 @@ def read_record(path: Path, format: Format, parse: Callable[[dict[str, Any]], T]
     fields = format.migrate(content, path)
     try:
         return parse(fields)
+    except SpecError as error:
+        raise format.damaged(path, error.problem) from None
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise format.damaged(path, _reason(error)) from None
 
@@ -127,19 +129,20 @@ class Unreadable:
 class Listing(list[T]):
     """The entries of a list, and those that could not be read: both are to be shown."""
 
-    unreadable: tuple[Unreadable, ...] = ()
+    def __init__(self, entries: Iterable[T] = (), unreadable: Iterable[Unreadable] = ()) -> None:
+        super().__init__(entries)
+        self.unreadable = tuple(unreadable)
 
 
 def list_records(paths: Iterable[Path], read: Callable[[Path], T]) -> Listing[T]:
     """What `read` makes of each path."""
-    listing, unreadable = Listing[T](), []
+    entries, unreadable = [], []
     for path in sorted(paths):
         try:
-            listing.append(read(path))
+            entries.append(read(path))
         except VccAppError as error:
             unreadable.append(Unreadable(path, error))
-    listing.unreadable = tuple(unreadable)
-    return listing
+    return Listing(entries, unreadable)
 
 
 def _reason(error: Exception) -> str:

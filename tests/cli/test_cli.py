@@ -73,7 +73,7 @@ def test_the_path_from_file_to_scores(home: Path, call: Call, ask: Callable[...,
 
     dataset = ask("data", "index", toy)["dataset"]
     assert dataset == described["fingerprint"]
-    assert [record["fingerprint"] for record in ask("data", "list")] == [dataset]
+    assert [record["fingerprint"] for record in ask("data", "list")["datasets"]] == [dataset]
 
     [split] = ask("split", "make", toy, "--name", "s", "--ratio", 0.5, 0.25, 0.25, "--seed", 1)
     assert (len(split["train"]), len(split["val"]), len(split["test"])) == (4, 2, 2)
@@ -81,14 +81,14 @@ def test_the_path_from_file_to_scores(home: Path, call: Call, ask: Callable[...,
     assert sorted(label for fold in folds for label in fold["test"]) == sorted(f"GENE{i}" for i in range(8))
     [listed] = ask("split", "make", dataset, "--name", "by-hand", "--val", "GENE1", "--test", "GENE2,GENE3")
     assert (listed["val"], listed["test"], len(listed["train"])) == (["GENE1"], ["GENE2", "GENE3"], 5)
-    assert len(ask("split", "list", "--dataset", dataset)) == 6
+    assert len(ask("split", "list", "--dataset", dataset)["splits"]) == 6
     assert ask("split", "show", "s") == split
     ask("split", "export", "s", home / "s.toml")
     assert all(label in (home / "s.toml").read_text() for label in split["test"])
 
     run = ask("train", "start", "knockdown_mean", "--split", "s", "--set", "min_control_mean=0.01", "--title", "first")
     assert run["state"] == "finished" and run["spec"]["params"] == {"min_control_mean": 0.01}
-    assert [r["id"] for r in ask("train", "list")] == [run["id"]]
+    assert [r["id"] for r in ask("train", "list")["runs"]] == [run["id"]]
     assert ask("train", "status", run["id"])["run"] == ask("train", "status")["run"] == run
     assert "end: succeeded" in ask("train", "logs")["log"]
 
@@ -118,6 +118,8 @@ def test_the_path_from_file_to_scores(home: Path, call: Call, ask: Callable[...,
     assert checked["archive"] == "ok"
     code, out, _ = call("submit", "check", vcc)
     assert code == 1 and "failed" in out
+    [listed] = ask("submit", "list")["submissions"]
+    assert (listed["id"], listed["run"], listed["package"]) == ("first", run["id"], str(vcc))
 
     jobs = ask("jobs", "list")
     assert [job["task"] for job in jobs] == ["build", "train", "train", "index"]
@@ -134,6 +136,7 @@ def test_the_path_from_file_to_scores(home: Path, call: Call, ask: Callable[...,
         ("train", "logs"),
         ("eval", "compare", "--genes", "GENE1"),
         ("submit", "plan", "--practice", "--controls", 20, "--name", "first"),
+        ("submit", "list"),
         ("jobs", "list"),
         ("jobs", "show", "latest"),
     ):
@@ -147,7 +150,7 @@ def test_several_files_are_one_dataset(home: Path, ask: Callable[..., Any]) -> N
         make_counts(n_cells=120, n_genes=40, seed=seed).write_h5ad(path)
     assert ask("data", "describe", *paths)["n_cells"] == 240
     dataset = ask("data", "index", *paths)["dataset"]
-    [listed] = [record for record in ask("data", "list") if record["fingerprint"] == dataset]
+    [listed] = [record for record in ask("data", "list")["datasets"] if record["fingerprint"] == dataset]
     assert (listed["cells"], listed["title"], listed["indexed"]) == (240, "first, second", True)
 
 

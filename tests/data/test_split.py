@@ -185,11 +185,13 @@ def test_missing_and_damaged_files(settings: Settings) -> None:
         load_split("../../secret", settings)
     (settings.splits / "bad.json").write_text("{")
     (settings.splits / "old.json").write_text(json.dumps({"name": "old"}))
-    with pytest.raises(DataError, match="damaged"):
-        load_split("bad", settings)
-    with pytest.raises(DataError, match=r"old\.json is not a split"):
-        load_split("old", settings)
-    assert [split.name for split in list_splits(settings)] == ["s"]
+    for name in ("bad", "old"):
+        with pytest.raises(DataError, match=rf"{name}\.json") as error:
+            load_split(name, settings)
+        assert error.value.code == "record_damaged"
+    splits = list_splits(settings)
+    assert [split.name for split in splits] == ["s"]
+    assert [found.path.stem for found in splits.unreadable] == ["bad", "old"]
 
 
 TEXT = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)

@@ -101,17 +101,20 @@ def test_unknown_fingerprints(fingerprint: str, settings: Settings) -> None:
         open_registered(fingerprint, settings)
 
 
-def test_records_of_another_version_are_left_out(tmp_path: Path, settings: Settings) -> None:
+def test_damaged_records_are_listed_apart(tmp_path: Path, settings: Settings) -> None:
     assert list_datasets(settings) == []
     folder = register(open_dataset(saved(tmp_path)), settings)
     record = json.loads((folder / "dataset.json").read_text())
     for name, text in (("a", "{"), ("b", "[]"), ("c", json.dumps(record | {"schema": {}}))):
         (settings.datasets / name).mkdir()
         (settings.datasets / name / "dataset.json").write_text(text)
-    assert [r.fingerprint for r in list_datasets(settings)] == [folder.name]
+    records = list_datasets(settings)
+    assert [r.fingerprint for r in records] == [folder.name]
+    assert [found.path.parent.name for found in records.unreadable] == ["a", "b", "c"]
     (folder / "dataset.json").write_text("{}")
-    with pytest.raises(DataError, match="another version"):
+    with pytest.raises(DataError) as error:
         open_registered(folder.name, settings)
+    assert error.value.code == "record_damaged"
 
 
 def test_data_files_of_the_roots(tmp_path: Path) -> None:

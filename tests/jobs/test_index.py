@@ -1,5 +1,6 @@
 """The index job, killed again and again: what it leaves behind makes the same index as a run that was left alone."""
 
+import json
 import os
 import random
 import shutil
@@ -10,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from vccapp.data.atomic import read_json
 from vccapp.data.simulation.experiment import SimulationSpec
 from vccapp.data.simulation.simulate import simulate
 from vccapp.jobs.local import reconcile, start_job
@@ -50,7 +50,7 @@ def read_index(settings: Settings) -> dict[str, bytes | dict]:
     """Every file of the one dataset's index by name; index.json without how long it took."""
     [index] = settings.datasets.glob("*/index")
     files = {str(path.relative_to(index)): path.read_bytes() for path in index.rglob("*") if path.is_file()}
-    return files | {"index.json": read_json(index / "index.json") | {"seconds": None}}
+    return files | {"index.json": json.loads((index / "index.json").read_text()) | {"seconds": None}}
 
 
 def run_alone(home: Path, cells: Path) -> float:

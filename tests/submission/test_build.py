@@ -17,7 +17,8 @@ from vccapp.submission.build import build, build_from, check_file
 from vccapp.submission.generate import generate
 from vccapp.submission.h5ad import open_cells
 from vccapp.submission.package import unpack_vcc
-from vccapp.submission.plan import Plan, load_plan, make_plan, write_plan
+from vccapp.submission.plan import Plan, list_plans, load_plan, make_plan, write_plan
+from vccapp.submission.report import REPORT
 from vccapp.training import cells as generation
 from vccapp.training.cells import draw_controls
 
@@ -156,8 +157,10 @@ def test_a_name_is_used_once(toy, settings):
 def test_damaged_plan(toy, settings):
     path = write_plan(plan_for(toy, settings, id="mine"), settings)
     path.write_text(json.dumps({"id": "mine"}))
-    with pytest.raises(DataError, match="not a plan of this version"):
+    with pytest.raises(DataError) as error:
         load_plan("mine", settings)
+    assert error.value.code == "record_damaged"
+    assert [found.path for found in list_plans(settings).unreadable] == [path]
 
 
 @pytest.mark.parametrize("header", ["", "gene_name\n"])
@@ -274,7 +277,7 @@ def test_build(toy, settings, tmp_path):
     report = build_toy(toy, settings)
     folder = settings.submissions / "mine"
     assert sorted(p.name for p in folder.iterdir()) == ["mine.vcc", "plan.json", "pred.h5ad", "report.json"]
-    assert report == json.loads((folder / "report.json").read_text())
+    assert REPORT.stamp(report) == json.loads((folder / "report.json").read_text())
     assert (report["kind"], report["run"], report["dataset"]) == ("PRACTICE", "run-1", toy.data.fingerprint)
     assert report["cells"] == {CONTROL: 90, "G3": 40, "G5+G6": 200}
     assert report["package"]["path"] == "mine.vcc"

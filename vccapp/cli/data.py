@@ -7,7 +7,7 @@ import typer
 
 from vccapp.cli.following import Background, end_progress, run_job, show_progress
 from vccapp.cli.names import find_dataset, open_index, open_settings
-from vccapp.cli.output import Json, format_fields, format_table, show
+from vccapp.cli.output import Json, format_fields, format_table, show, show_list
 from vccapp.commands import parse_assignments
 from vccapp.data.significance import FDR
 
@@ -109,7 +109,8 @@ def list_(as_json: Json = False) -> None:
         }
         for record in records
     ]
-    show(rows, lambda: format_table(rows, list(rows[0]) if rows else ()), as_json=as_json)
+    columns = list(rows[0]) if rows else ()
+    show_list("datasets", rows, records.unreadable, lambda: format_table(rows, columns), as_json=as_json)
 
 
 @app.command()

@@ -28,8 +28,9 @@ def convert(
     """Convert an ST network of arc-state to safetensors and JSON, in a process of its own."""
     import shlex
 
-    from vccapp.data.atomic import read_json
     from vccapp.errors import DataError, SpecError
+    from vccapp.neural.state.shape import CONVERTED
+    from vccapp.records import read_record
 
     words = [sys.executable, "-m", "vccapp.neural.state.convert", str(checkpoint), str(out)]
     words += ["--trust"] if trust else []
@@ -50,7 +51,7 @@ def convert(
     if ended.returncode:
         said = ended.stderr.strip().splitlines()
         raise DataError("convert_failed", said[-1] if said else f"{command} failed")
-    record = read_json(out / "official.json")
+    record = read_record(out / "official.json", CONVERTED)
     shape = record["shape"]
     fields = {
         "folder": out.resolve(),

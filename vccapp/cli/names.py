@@ -48,16 +48,9 @@ def find_dataset(name: str, settings: "Settings") -> "Record":
 
 def open_index(fingerprint: str, settings: "Settings") -> "Index":
     """The index of a dataset. Raises SpecError when it has none yet."""
-    from vccapp.stats.index import has_index, load_index
+    from vccapp.stats.index import load_index
 
-    folder = settings.datasets / fingerprint / "index"
-    if not has_index(folder):
-        raise SpecError(
-            "no_index",
-            f"The data {fingerprint} have no index yet",
-            fix="build it with `vccapp data index PATH`",
-        )
-    return load_index(folder)
+    return load_index(settings.datasets / fingerprint / "index")
 
 
 def find_run(name: str, settings: "Settings") -> "RunRecord":

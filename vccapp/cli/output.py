@@ -3,9 +3,12 @@
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from vccapp.records import Unreadable
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
@@ -13,6 +16,24 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 def show(value: Any, text: Callable[[], str], *, as_json: bool) -> None:
     """Print `value` as JSON (numbers that are not finite become null), or `text()`."""
     typer.echo(json.dumps(_plain(value), indent=2, default=str, allow_nan=False) if as_json else text())
+
+
+def show_list(
+    name: str, rows: Sequence[Any], unreadable: Sequence["Unreadable"], text: Callable[[], str], *, as_json: bool
+) -> None:
+    """Print a list as {name: rows, "unreadable": [...]}, or as `text()` and a line for each that cannot be read."""
+    value = {name: rows, "unreadable": describe_unreadable(unreadable)}
+    show(value, lambda: "\n".join([text(), *format_unreadable(unreadable)]), as_json=as_json)
+
+
+def describe_unreadable(unreadable: Sequence["Unreadable"]) -> list[dict[str, str]]:
+    """For JSON: path, code, error."""
+    return [{"path": str(found.path), "code": found.error.code, "error": str(found.error)} for found in unreadable]
+
+
+def format_unreadable(unreadable: Sequence["Unreadable"]) -> list[str]:
+    """A line for each entry of a list that cannot be read."""
+    return [f"unreadable: {found.error}" for found in unreadable]
 
 
 def format_table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:

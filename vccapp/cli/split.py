@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from vccapp.cli.names import find_dataset, open_index, open_settings, parse_names
-from vccapp.cli.output import Json, format_fields, format_table, show
+from vccapp.cli.output import Json, format_fields, format_table, show, show_list
 
 app = typer.Typer(help="Splits: what to train on, what to judge by.", no_args_is_help=True)
 SplitName = Annotated[str, typer.Argument(help="Name or path of the split.", show_default=False)]
@@ -73,7 +73,8 @@ def list_(
 
     settings = open_settings()
     splits = list_splits(settings, dataset=None if dataset is None else find_dataset(dataset, settings).fingerprint)
-    show([s.model_dump(mode="json") for s in splits], lambda: _format_splits(splits), as_json=as_json)
+    value = [s.model_dump(mode="json") for s in splits]
+    show_list("splits", value, splits.unreadable, lambda: _format_splits(splits), as_json=as_json)
 
 
 @app.command("show")

@@ -7,7 +7,7 @@ import typer
 
 from vccapp.cli.following import EXIT_FAILED, Background, end_progress, run_job, show_progress
 from vccapp.cli.names import find_finished_run, open_index, open_settings
-from vccapp.cli.output import Json, format_fields, format_table, show
+from vccapp.cli.output import Json, format_fields, format_table, show, show_list
 
 if TYPE_CHECKING:
     from vccapp.submission.plan import Plan
@@ -76,6 +76,35 @@ def build(
     folder = settings.submissions / found.id
     value = result.report | {"folder": str(folder)}
     show(value, lambda: _format_report(value, folder), as_json=as_json)
+
+
+@app.command("list")
+def list_(as_json: Json = False) -> None:
+    """List the submissions, planned and built."""
+    from vccapp.submission.plan import list_plans
+    from vccapp.submission.report import list_reports
+
+    settings = open_settings()
+    plans, reports = list_plans(settings), list_reports(settings)
+    built = {report.folder.name: report for report in reports}
+
+    def row(plan: "Plan") -> dict[str, Any]:
+        report = built.get(plan.id)
+        package = None if report is None else report.package
+        return {
+            "id": plan.id,
+            "run": plan.run,
+            "challenge": plan.challenge,
+            "practice": plan.practice,
+            "cells": plan.estimate.n_cells,
+            "built": None if report is None else report.built,
+            "package": None if package is None else str(settings.submissions / plan.id / package.path),
+        }
+
+    rows = [row(plan) for plan in plans]
+    unreadable = [*plans.unreadable, *reports.unreadable]
+    columns = ("id", "run", "challenge", "practice", "cells", "built", "package")
+    show_list("submissions", rows, unreadable, lambda: format_table(rows, columns), as_json=as_json)
 
 
 @app.command()

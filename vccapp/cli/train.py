@@ -7,7 +7,7 @@ import typer
 from vccapp.cli.following import Background, run_job
 from vccapp.cli.jobs import job_row, read_log
 from vccapp.cli.names import absolute_split, find_run, open_index, open_settings
-from vccapp.cli.output import Json, format_fields, format_table, show
+from vccapp.cli.output import Json, format_fields, format_table, show, show_list
 from vccapp.commands import parse_assignments
 
 if TYPE_CHECKING:
@@ -153,7 +153,8 @@ def list_(as_json: Json = False) -> None:
         }
 
     columns = ("id", "state", "split", "val_pearson_delta", "val_mae", "title")
-    show([run.model_dump(mode="json") for run in runs], lambda: format_table(map(row, runs), columns), as_json=as_json)
+    value = [run.model_dump(mode="json") for run in runs]
+    show_list("runs", value, runs.unreadable, lambda: format_table(map(row, runs), columns), as_json=as_json)
 
 
 @app.command()

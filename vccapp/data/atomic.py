@@ -13,8 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from vccapp.errors import DataError
-
 
 def sync(path: Path) -> None:
     """Wait until a file, or the names in a folder, are on the disk."""
@@ -84,19 +82,9 @@ def write_json(target: Path, value: Any) -> None:
         beside.write_text(json.dumps(value, indent=2, default=str) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file of ours. Raises DataError when it is absent or damaged."""
+def holds_json(path: Path, value: Any) -> bool:
+    """Whether a file says exactly this: what work was begun for. One that cannot be read does not."""
     try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        raise DataError(
-            "file_missing",
-            f"{path} does not exist",
-            fix="run the step that writes it first",
-        ) from None
-    except ValueError as error:
-        raise DataError(
-            "record_damaged",
-            f"{path} is damaged ({error})",
-            fix="delete it and run the step that writes it again",
-        ) from None
+        return json.loads(path.read_bytes()) == json.loads(json.dumps(value, default=str))
+    except (OSError, ValueError):
+        return False

@@ -13,15 +13,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, field_validator
 
-from vccapp.data.atomic import read_json, write_json
+from vccapp.data.atomic import write_json
 from vccapp.data.schema import CONTROL, genes_of
 from vccapp.errors import DataError, SpecError
+from vccapp.records import Format, Listing, list_records, read_record
 from vccapp.settings import Settings
 from vccapp.wording import name_some
 
 PARTS = ("train", "val", "test")
+SPLIT = Format("split", fix="make the split again")
 
 
 class Split(BaseModel):
@@ -161,7 +163,7 @@ def write_split(split: Split, settings: Settings) -> Path:
             f"A different split called '{split.name}' exists already and runs may refer to it",
             fix="choose another name",
         )
-    write_json(path, split.model_dump(mode="json"))
+    write_json(path, SPLIT.stamp(split.model_dump(mode="json")))
     return path
 
 
@@ -179,17 +181,10 @@ def load_split(name_or_path: str | Path, settings: Settings) -> Split:
     return _read(path)
 
 
-def list_splits(settings: Settings, *, dataset: str | None = None) -> list[Split]:
-    """The splits of the workspace, or of one dataset, by name. Files that are no splits are left out."""
-    splits = []
-    for path in sorted(settings.splits.glob("*.json")):
-        try:
-            split = _read(path)
-        except DataError:
-            continue
-        if dataset in (None, split.dataset):
-            splits.append(split)
-    return splits
+def list_splits(settings: Settings, *, dataset: str | None = None) -> Listing[Split]:
+    """The splits of the workspace, or of one dataset, by name."""
+    splits = list_records(settings.splits.glob("*.json"), _read)
+    return Listing((split for split in splits if dataset in (None, split.dataset)), splits.unreadable)
 
 
 def to_toml(split: Split, *, dataset_name: str, path: Path | str, context: str) -> str:
@@ -318,14 +313,7 @@ def _labels(parts: dict[str, list[tuple[str, ...]]]) -> dict[str, tuple[str, ...
 
 
 def _read(path: Path) -> Split:
-    try:
-        return Split.model_validate(read_json(path))
-    except (ValidationError, SpecError):
-        raise DataError(
-            "split_unreadable",
-            f"{path.name} is not a split that this version reads",
-            fix="make the split again",
-        ) from None
+    return read_record(path, SPLIT, Split.model_validate)
 
 
 def _read_list(table: Any, part: str, context: str) -> list[str]:

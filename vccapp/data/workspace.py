@@ -14,16 +14,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
-from vccapp.data.atomic import read_json, write_json
+from vccapp.data.atomic import write_json
 from vccapp.data.schema import Columns, Schema
 from vccapp.errors import DataError
+from vccapp.records import Format, Listing, list_records, read_record
 from vccapp.settings import Settings
 
 if TYPE_CHECKING:
     from vccapp.data.reading.dataset import Dataset
 
+DATASET = Format("dataset", fix="open the data file again")
 MAX_DEPTH = 4
 MAX_FILES = 500
 
@@ -66,19 +66,15 @@ def register(
         "registered_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "state": [file_state(path) for path in paths],
     }
-    write_json(folder / "dataset.json", record)
+    write_json(folder / "dataset.json", DATASET.stamp(record))
     return folder
 
 
-def list_datasets(settings: Settings) -> list[Record]:
-    """All registered datasets, latest first. Records that this version cannot read are left out."""
-    records = []
-    for path in settings.datasets.glob("*/dataset.json"):
-        try:
-            records.append(_record(path.parent))
-        except DataError:
-            continue
-    return sorted(records, key=lambda record: (record.registered_at, record.fingerprint), reverse=True)
+def list_datasets(settings: Settings) -> Listing[Record]:
+    """All registered datasets, latest first."""
+    records = list_records(settings.datasets.glob("*/dataset.json"), lambda path: _record(path.parent))
+    records.sort(key=lambda record: (record.registered_at, record.fingerprint), reverse=True)
+    return records
 
 
 def open_registered(fingerprint: str, settings: Settings) -> "Dataset":
@@ -100,12 +96,12 @@ def open_registered(fingerprint: str, settings: Settings) -> "Dataset":
                 f"{path.name}: it is gone from {path.parent}",
                 fix="put it back, or open it at its new place",
             )
-    saved, state = read_json(folder / "dataset.json"), [file_state(path) for path in record.paths]
+    saved, state = read_record(folder / "dataset.json", DATASET), [file_state(path) for path in record.paths]
     dataset = open_dataset(record.paths, columns=record.columns)
     if saved["state"] == state:
         dataset.fingerprint = fingerprint
     elif dataset.fingerprint == fingerprint:
-        write_json(folder / "dataset.json", saved | {"state": state})
+        write_json(folder / "dataset.json", DATASET.stamp(saved | {"state": state}))
     else:
         raise DataError(
             "data_changed",
@@ -116,25 +112,21 @@ def open_registered(fingerprint: str, settings: Settings) -> "Dataset":
 
 
 def _record(folder: Path) -> Record:
-    saved = read_json(folder / "dataset.json")
-    try:
-        return Record(
+    return read_record(
+        folder / "dataset.json",
+        DATASET,
+        lambda saved: Record(
             fingerprint=folder.name,
             title=saved["title"],
             path=Path(saved["path"]),
-            paths=tuple(map(Path, saved.get("paths", [saved["path"]]))),
+            paths=tuple(map(Path, saved["paths"])),
             columns=Columns.model_validate(saved["columns"]),
             schema=Schema.model_validate(saved["schema"]),
             simulated=saved["simulated"],
             registered_at=datetime.fromisoformat(saved["registered_at"]),
             index_folder=folder / "index",
-        )
-    except (KeyError, TypeError, ValueError, ValidationError):
-        raise DataError(
-            "dataset_unreadable",
-            f"{folder / 'dataset.json'} was written by another version",
-            fix="open the data file again",
-        ) from None
+        ),
+    )
 
 
 def file_state(path: Path) -> dict[str, Any]:

@@ -184,6 +184,11 @@ def make_model(name: str, params: dict[str, Any] | None = None) -> Model:
     return model(make_spec(model.Spec, params or {}, name=name))
 
 
+def label_model(name: str) -> str:
+    """The label of a model; its name where this installation has none of that name."""
+    return MODELS[name].label if name in MODELS else name
+
+
 def load_model(folder: Path, *, genes: Sequence[str] | None = None) -> Model:
     """Read a fitted model. Raises DataError when files are missing or damaged, or when its genes are not `genes`."""
     record, state = read_model(folder)

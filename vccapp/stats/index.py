@@ -3,20 +3,25 @@
 `vccapp.stats.building.build` writes it; this module reads it and imports nothing heavy, so pages may use it.
 """
 
-import json
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from vccapp.data.atomic import read_json
 from vccapp.data.schema import CONTROL, positions_of
 from vccapp.data.significance import FDR
 from vccapp.errors import DataError, SpecError
+from vccapp.records import Format, read_record, undamaged
 
-VERSION = 1
-"""Of the files. An index of another version is built anew."""
+INDEX = Format("index", fix="build it again (vccapp data index PATH)")
+"""Of index.json and of all arrays and tables beside it."""
+META = (
+    *("vccapp", "fingerprint", "n_cells", "n_genes", "value_space", "control_label", "target_sum"),
+    *("n_cells_without_umis", "seed", "seconds"),
+)
+"""What index.json says."""
 
 
 class Index:
@@ -24,36 +29,30 @@ class Index:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.meta: dict = read_json(folder / "index.json")
-        if self.meta["version"] != VERSION:
-            raise DataError(
-                "index_version",
-                f"The index in {folder} is of version {self.meta['version']}, this app reads {VERSION}",
-                fix="build it again",
-            )
+        self.meta: dict[str, Any] = read_record(folder / "index.json", INDEX, _check_meta)
 
     @cached_property
     def genes(self) -> pd.DataFrame:
         """One row a gene in the file's order; means, extremes and non-zero fractions of the stored values."""
-        return pd.read_parquet(self.folder / "genes.parquet")
+        return self._table("genes")
 
     @cached_property
     def perturbations(self) -> pd.DataFrame:
         """One row a perturbation, the control first: cells, UMIs, DEGs at FDR < 0.05, knock-down, effect size."""
-        return pd.read_parquet(self.folder / "perturbations.parquet")
+        return self._table("perturbations")
 
     @cached_property
     def guides(self) -> pd.DataFrame:
-        return pd.read_parquet(self.folder / "guide.parquet")
+        return self._table("guide")
 
     @cached_property
     def batches(self) -> pd.DataFrame:
-        return pd.read_parquet(self.folder / "batch.parquet")
+        return self._table("batch")
 
     @property
     def cells(self) -> pd.DataFrame:
         """One row a cell: perturbation, guide, batch, umis (NaN for log1p input), detected genes."""
-        return pd.read_parquet(self.folder / "cells.parquet")
+        return self._table("cells")
 
     @cached_property
     def labels(self) -> list[str]:
@@ -76,7 +75,14 @@ class Index:
 
     def array(self, name: str) -> np.ndarray:
         """A memory-mapped array of the index, e.g. mean, variance, half_mean, guide_mean, de/p_value."""
-        return np.load(self.folder / f"{name}.npy", mmap_mode="r")
+        path = self.folder / f"{name}.npy"
+        with undamaged(path, fix=INDEX.fix):
+            return np.load(path, mmap_mode="r")
+
+    def _table(self, name: str) -> pd.DataFrame:
+        path = self.folder / f"{name}.parquet"
+        with undamaged(path, fix=INDEX.fix):
+            return pd.read_parquet(path)
 
     def rows(self, labels: list[str]) -> list[int]:
         """Row numbers of perturbations. Raises SpecError naming those that are unknown."""
@@ -169,16 +175,27 @@ class Index:
 
 
 def load_index(folder: Path) -> Index:
-    """Open a finished index. Raises DataError when there is none or it is of another version."""
+    """Open a dataset's finished index. Raises SpecError when there is none, DataError when it cannot be read."""
+    if not (folder / "index.json").exists():
+        raise SpecError(
+            "no_index",
+            f"The data {folder.parent.name} have no index yet",
+            fix="build it first (vccapp data index PATH)",
+        )
     return Index(folder)
 
 
 def has_index(folder: Path) -> bool:
-    """Whether a finished index of the present version is in `folder`."""
+    """Whether a finished index that this version reads is in `folder`."""
     try:
-        return json.loads((folder / "index.json").read_text()).get("version") == VERSION
-    except (OSError, ValueError):
+        Index(folder)
+    except DataError:
         return False
+    return True
+
+
+def _check_meta(meta: dict[str, Any]) -> dict[str, Any]:
+    return {name: meta[name] for name in META}
 
 
 def compute_deg_counts(

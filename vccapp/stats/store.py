@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from vccapp.data.atomic import read_json, write_json
+from vccapp.data.atomic import write_json
+from vccapp.records import Format, read_record, undamaged
 
+STORE = Format("gene store", fix="build the index again (vccapp data index PATH)")
 BLOCK_CELLS = {"uint8": 8192, "float32": 2048}
 OVERFLOW = 255
 
@@ -91,18 +93,24 @@ def describe_store(folder: Path, overflow: Sequence[np.ndarray], *, n_cells: int
     large = large[:, np.lexsort((large[1], large[0]))]
     np.savez(folder / "overflow.npz", gene=large[0], cell=large[1], value=large[2])
     width = block_width(n_cells, dtype)
-    write_json(folder / "store.json", {"n_cells": n_cells, "n_genes": n_genes, "dtype": dtype, "width": width})
+    meta = {"n_cells": n_cells, "n_genes": n_genes, "dtype": dtype, "width": width}
+    write_json(folder / "store.json", STORE.stamp(meta))
 
 
 class GeneStore:
     """Reads genes over all cells from a finished store."""
 
     def __init__(self, folder: Path) -> None:
-        meta = read_json(folder / "store.json")
-        self.n_cells, self.n_genes, self.width = meta["n_cells"], meta["n_genes"], meta["width"]
-        self.dtype = np.dtype(meta["dtype"])
+        names = ("n_cells", "n_genes", "width", "dtype")
+        meta = read_record(folder / "store.json", STORE, lambda saved: [saved[name] for name in names])
+        self.n_cells, self.n_genes, self.width, self.dtype = *meta[:3], np.dtype(meta[3])
         self._path = folder / "values.bin"
-        with np.load(folder / "overflow.npz") as large:
+        with undamaged(self._path, fix=STORE.fix):
+            size, wanted = self._path.stat().st_size, self.n_cells * self.n_genes * self.dtype.itemsize
+            if size != wanted:
+                msg = f"it has {size:,} bytes, not {wanted:,}"
+                raise ValueError(msg)
+        with undamaged(folder / "overflow.npz", fix=STORE.fix), np.load(folder / "overflow.npz") as large:
             self._gene, self._cell, self._value = large["gene"], large["cell"], large["value"]
 
     def read(self, first: int, last: int | None = None) -> np.ndarray:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from vccapp.challenges.base import CHALLENGES, Challenge
-from vccapp.data.atomic import write_file, write_json
+from vccapp.data.atomic import write_file
 from vccapp.data.reading.dataset import Dataset
 from vccapp.data.resources import require_disk
 from vccapp.models.base import Model, load_model
@@ -27,8 +27,9 @@ from vccapp.stats.index import Index, load_index
 from vccapp.submission.check import CheckResult, refuse, run_checks
 from vccapp.submission.gene_list import read_gene_list
 from vccapp.submission.generate import generate
-from vccapp.submission.package import Package, unpack_vcc, write_vcc
+from vccapp.submission.package import unpack_vcc, write_vcc
 from vccapp.submission.plan import Plan, plan_path, write_plan
+from vccapp.submission.report import Report, write_report
 
 REPORTED = ("vccapp", "numpy", "scipy", "h5py", "anndata", "zstandard")
 """Packages on whose version the bytes of a submission may depend."""
@@ -87,13 +88,13 @@ def build_from(
         progress=part(progress, 0.6, 0.75),
     )
     report = _report(plan, results, clock())
-    write_json(folder / "report.json", report)
+    write_report(report, folder)
     refuse(results)
     package = write_vcc(h5ad, vcc, challenge, progress=part(progress, 0.75, 1.0))
-    report["package"] = _describe(package)
-    write_json(folder / "report.json", report)
+    report = report.model_copy(update={"package": package.model_copy(update={"path": Path(vcc.name)})})
+    write_report(report, folder)
     progress(1.0, f"{vcc.name} is ready: {package.size / 1e6:,.1f} MB")
-    return report
+    return report.model_dump(mode="json")
 
 
 def check_file(
@@ -128,22 +129,17 @@ def check_file(
         ]
 
 
-def _report(plan: Plan, results: Sequence[CheckResult], built: datetime) -> dict[str, Any]:
-    return {
-        "id": plan.id,
-        "kind": "PRACTICE" if plan.practice else "SUBMISSION",
-        "built": built.isoformat(timespec="seconds"),
-        "plan": plan.model_dump(mode="json"),
-        "challenge": plan.challenge,
-        "run": plan.run,
-        "dataset": plan.dataset,
-        "alpha": plan.alpha,
-        "cells": plan.cells_in_order,
-        "checks": [result.model_dump() for result in results],
-        "versions": {name: version(name) for name in REPORTED},
-        "package": None,
-    }
-
-
-def _describe(package: Package) -> dict[str, Any]:
-    return package.model_dump(mode="json") | {"path": package.path.name}
+def _report(plan: Plan, results: Sequence[CheckResult], built: datetime) -> Report:
+    return Report(
+        id=plan.id,
+        kind="PRACTICE" if plan.practice else "SUBMISSION",
+        built=built.isoformat(timespec="seconds"),
+        plan=plan,
+        challenge=plan.challenge,
+        run=plan.run,
+        dataset=plan.dataset,
+        alpha=plan.alpha,
+        cells=plan.cells_in_order,
+        checks=tuple(results),
+        versions={name: version(name) for name in REPORTED},
+    )

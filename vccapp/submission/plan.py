@@ -9,21 +9,24 @@
 import hashlib
 import re
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from vccapp.challenges.base import CHALLENGES, Challenge
 from vccapp.commands import options
-from vccapp.data.atomic import read_json, write_json
+from vccapp.data.atomic import write_json
 from vccapp.data.schema import CONTROL
-from vccapp.errors import DataError, SpecError
+from vccapp.errors import SpecError
+from vccapp.records import Format, Listing, list_records, read_record
 from vccapp.settings import Settings
 from vccapp.stats.index import Index
 from vccapp.submission.budget import scale_cells
 from vccapp.submission.gene_list import find_columns, read_gene_list
 from vccapp.training.cells import BLOCK_VALUES
 
+PLAN = Format("plan", fix="plan the submission again")
 BLOCK_BYTES = 26
 VALUE_BYTES = 8  # float32 value, int32 column
 CELL_BYTES = 60  # row pointer, label code, name in the HDF5 heap
@@ -207,20 +210,21 @@ def plan_path(id: str, settings: Settings) -> Path:
 def write_plan(plan: Plan, settings: Settings) -> Path:
     """Keep the plan where `load_plan` finds it."""
     path = plan_path(plan.id, settings)
-    write_json(path, plan.model_dump(mode="json"))
+    write_json(path, PLAN.stamp(plan.model_dump(mode="json")))
     return path
 
 
 def load_plan(id: str, settings: Settings) -> Plan:
     """Raises DataError when there is no such plan, or it is damaged or names an unknown challenge."""
-    path = plan_path(id, settings)
-    try:
-        plan = Plan.model_validate(read_json(path))
-    except ValidationError as error:
-        raise DataError(
-            "plan_unreadable",
-            f"{path} is not a plan of this version ({error.error_count()} fields differ)",
-            fix="plan the submission again",
-        ) from None
+    return read_record(plan_path(id, settings), PLAN, _parse)
+
+
+def list_plans(settings: Settings) -> Listing[Plan]:
+    """Of all submissions, built or not, by id."""
+    return list_records(settings.submissions.glob("*/plan.json"), lambda path: read_record(path, PLAN, _parse))
+
+
+def _parse(saved: dict[str, Any]) -> Plan:
+    plan = Plan.model_validate(saved)
     CHALLENGES[plan.challenge]
     return plan

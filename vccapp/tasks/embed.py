@@ -9,12 +9,15 @@ from pydantic import Field
 from vccapp.commands import assignments
 from vccapp.errors import VccAppError
 from vccapp.progress import Progress
+from vccapp.records import Format
 from vccapp.settings import Settings
 from vccapp.tasks.base import TASKS, Needs, Result, Task, count_threads
 
 if TYPE_CHECKING:
     from vccapp.stats.index import Index
 
+ASKED = Format("begun embedding")
+"""What an unfinished training was begun for."""
 LABELS = {"pca": "PCA", "state": "STATE (SE)", "obsm": "obsm of the file"}
 
 
@@ -89,7 +92,7 @@ class Embed(Task[Embedded]):
 
     def _train_state(self, index: "Index", settings: Settings, progress: Progress) -> Path:
         """Goes on from the last checkpoint of the same parameters, where one was stopped."""
-        from vccapp.data.atomic import read_json, write_json
+        from vccapp.data.atomic import holds_json, write_json
         from vccapp.neural.fitting.fitting import Fitting
         from vccapp.neural.state_embedding.spec import StateEmbeddingSpec
         from vccapp.neural.state_embedding.write import write_state_embedding
@@ -97,8 +100,9 @@ class Embed(Task[Embedded]):
         from vccapp.training.metrics_log import NAME, MetricsLog
 
         spec = make_spec(StateEmbeddingSpec, self.params, name="the state embedding")
-        begun, asked = training_folder(settings, self.dataset), {"spec": spec.model_dump(), "seed": self.seed}
-        if not (begun / "asked.json").exists() or read_json(begun / "asked.json") != asked:
+        begun = training_folder(settings, self.dataset)
+        asked = ASKED.stamp({"spec": spec.model_dump(mode="json"), "seed": self.seed})
+        if not holds_json(begun / "asked.json", asked):
             shutil.rmtree(begun, ignore_errors=True)
             begun.mkdir(parents=True)
             write_json(begun / "asked.json", asked)

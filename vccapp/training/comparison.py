@@ -15,7 +15,7 @@ from scipy.sparse import csr_matrix
 from vccapp.errors import SpecError
 from vccapp.evaluation.comparison.comparison import Comparison
 from vccapp.evaluation.comparison.prediction import Prediction, fit_baseline
-from vccapp.models.base import MODELS, load_model
+from vccapp.models.base import MODELS, label_model, load_model
 from vccapp.references import CEILING, FLOORS
 from vccapp.settings import Settings
 from vccapp.stats.index import Index, load_index
@@ -81,7 +81,7 @@ def read_predictions(runs: Sequence[RunRecord], *, part: Part) -> tuple[Predicti
 
 def name_runs(runs: Sequence[RunRecord]) -> list[str]:
     """Title or model of each run, with what distinguishes it where two are called alike."""
-    names = [run.spec.title or MODELS[run.spec.model].label for run in runs]
+    names = [run.spec.title or label_model(run.spec.model) for run in runs]
     for more in (lambda run: run.split.name, lambda run: run.id[-4:]):
         names = [
             f"{name} · {more(run)}" if names.count(name) > 1 else name for name, run in zip(names, runs, strict=True)

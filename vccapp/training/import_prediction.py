@@ -15,11 +15,11 @@ from typing import Any
 from vccapp.data.reading.predicted import Predicted
 from vccapp.data.schema import CONTROL, genes_of
 from vccapp.data.split import Split, check_split, load_split, split_from_lists, write_split
-from vccapp.errors import DataError, ResourceError, SpecError
+from vccapp.errors import DataError, ResourceError
 from vccapp.models.imported import Imported, ImportedSpec, open_for
 from vccapp.progress import Progress, silent
 from vccapp.settings import Settings
-from vccapp.stats.index import Index, has_index, load_index
+from vccapp.stats.index import Index, load_index
 from vccapp.training.record import RunSpec, make_run_id
 from vccapp.training.run import train
 from vccapp.wording import name_some
@@ -69,14 +69,7 @@ def import_prediction(
 
 def check_import(spec: ImportedSpec, settings: Settings, *, dataset: str, split: str | None) -> tuple[Predicted, Split]:
     """The opened file and the split it is judged on; writes nothing. Raises what `import_prediction` raises."""
-    folder = settings.datasets / dataset / "index"
-    if not has_index(folder):
-        raise SpecError(
-            "no_index",
-            f"The data {dataset} have no index yet",
-            fix="build it first (vccapp data index PATH)",
-        )
-    index = load_index(folder)
+    index = load_index(settings.datasets / dataset / "index")
     predicted = open_for(spec, index)
     labels = set(predicted.labels.categories)
     needed = len(labels) * predicted.n_genes * SUM_BYTES

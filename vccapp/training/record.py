@@ -17,7 +17,6 @@ The folder is visible while the run trains; run.json tells its state. A run that
 lock was killed, and is read as `interrupted`.
 """
 
-import logging
 import re
 import secrets
 from datetime import datetime
@@ -25,20 +24,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from vccapp.commands import assignments, options
-from vccapp.data.atomic import read_json
+from vccapp.data.atomic import write_json
 from vccapp.data.lock import is_locked
 from vccapp.data.split import Split
-from vccapp.errors import DataError, SpecError, VccAppError
+from vccapp.errors import SpecError
+from vccapp.records import Format, Listing, list_records, read_record, undamaged
 from vccapp.settings import Settings
 
 Part = Literal["val", "test"]
 State = Literal["running", "finished", "stopped", "failed", "interrupted"]
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-
-log = logging.getLogger("vccapp.training")
+RUN = Format("run", fix="delete the run's folder and train again")
+PREDICTION = Format("prediction", fix="train again")
 
 
 class RunSpec(BaseModel):
@@ -96,10 +96,14 @@ class RunRecord(BaseModel):
                 f"The run {self.id} is {self.state}, so it has no predictions",
                 fix="choose a finished run",
             )
-        labels = read_json(self.folder / "prediction" / "perturbations.json")
-        deltas = np.load(self.folder / "prediction" / "deltas.npy", mmap_mode="r")
-        start = 0 if part == "val" else len(labels["val"])
-        return labels[part], deltas[start : start + len(labels[part])]
+        folder = self.folder / "prediction"
+        labels = read_record(folder / "perturbations.json", PREDICTION, lambda saved: (saved["val"], saved["test"]))
+        with undamaged(folder / "deltas.npy", fix=PREDICTION.fix):
+            val, test = np.split(np.load(folder / "deltas.npy", mmap_mode="r"), [len(labels[0])])
+            if len(test) != len(labels[1]):
+                msg = f"it has predictions of {len(val) + len(test)} perturbations"
+                raise ValueError(msg)
+        return (labels[0], val) if part == "val" else (labels[1], test)
 
 
 def make_run_id(spec: RunSpec, *, now: datetime) -> str:
@@ -116,31 +120,23 @@ def load_run(run_id: str, settings: Settings) -> RunRecord:
             f"There is no run '{run_id}' in {settings.checkpoints}",
             fix="`vccapp train list` shows those there are",
         )
-    try:
-        record = RunRecord.model_validate(read_json(folder / "run.json"))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise DataError(
-            "run_unreadable",
-            f"{folder / 'run.json'} is not a run of this version of the app ({where}: {first['msg'].lower()})",
-        ) from None
+    record = read_record(folder / "run.json", RUN, RunRecord.model_validate)
     interrupted = record.state == "running" and not is_locked(folder / "lock")
     if interrupted:  # it may have ended between the two looks
-        record = RunRecord.model_validate(read_json(folder / "run.json"))
+        record = read_record(folder / "run.json", RUN, RunRecord.model_validate)
         interrupted = record.state == "running"
     return record.model_copy(update={"folder": folder} | ({"state": "interrupted"} if interrupted else {}))
 
 
-def list_runs(settings: Settings) -> list[RunRecord]:
-    """The newest first. Folders whose run.json cannot be read are left out, with a warning in the log."""
-    runs = []
-    for path in settings.checkpoints.glob("*/run.json"):
-        try:
-            runs.append(load_run(path.parent.name, settings))
-        except VccAppError as error:
-            log.warning("%s", error)
-    return sorted(runs, key=lambda run: run.created, reverse=True)
+def write_run(run: RunRecord, folder: Path) -> None:
+    write_json(folder / "run.json", RUN.stamp(run.model_dump(mode="json")))
+
+
+def list_runs(settings: Settings) -> Listing[RunRecord]:
+    """The newest first."""
+    runs = list_records(settings.checkpoints.glob("*/run.json"), lambda path: load_run(path.parent.name, settings))
+    runs.sort(key=lambda run: run.created, reverse=True)
+    return runs
 
 
 def run_folder(run_id: str, settings: Settings) -> Path:

@@ -1,7 +1,6 @@
 """Training a run: fit, save, predict, score. What a run is stands in `vccapp.training.record`."""
 
 import contextlib
-import json
 import logging
 import shutil
 import time
@@ -24,9 +23,9 @@ from vccapp.models.base import Model, make_model
 from vccapp.progress import Progress, part, silent
 from vccapp.references import FLOORS
 from vccapp.settings import Settings
-from vccapp.stats.index import Index, has_index, load_index
+from vccapp.stats.index import Index, load_index
 from vccapp.training.fit import Fit, count_ranks, fit_model
-from vccapp.training.record import Part, RunRecord, RunSpec, load_run, run_folder
+from vccapp.training.record import PREDICTION, Part, RunRecord, RunSpec, load_run, run_folder, write_run
 from vccapp.training.results.own_scores import (
     compute_all_scores,
     compute_own_scores,
@@ -49,14 +48,7 @@ def check_run(spec: RunSpec, settings: Settings) -> tuple[Index, Split, Model]:
 
 def _check(spec: RunSpec, split: Split, settings: Settings) -> tuple[Index, Split, Model]:
     model = make_model(spec.model, spec.params)
-    folder = settings.datasets / spec.dataset / "index"
-    if not has_index(folder):
-        raise SpecError(
-            "no_index",
-            f"The data {spec.dataset} have no index yet",
-            fix="build it first (vccapp data index PATH)",
-        )
-    index = load_index(folder)
+    index = load_index(settings.datasets / spec.dataset / "index")
     if split.dataset != spec.dataset:
         raise SpecError(
             "data_changed",
@@ -166,7 +158,7 @@ def _recorded(record: RunRecord, folder: Path) -> Iterator[Callable[..., None]]:
     def keep(**changes: Any) -> None:
         nonlocal record
         record = record.model_copy(update=changes)
-        write_json(folder / "run.json", record.model_dump(mode="json"))
+        write_run(record, folder)
 
     keep()
     try:
@@ -204,7 +196,7 @@ def _write_prediction(model: Model, split: Split, folder: Path) -> np.ndarray:
     deltas = model.predict([*split.val, *split.test])
     with write_folder(folder) as beside:
         np.save(beside / "deltas.npy", deltas)
-        (beside / "perturbations.json").write_text(json.dumps({"val": split.val, "test": split.test}) + "\n")
+        write_json(beside / "perturbations.json", PREDICTION.stamp({"val": split.val, "test": split.test}))
     return deltas
 
 

@@ -38,7 +38,7 @@ _NAMES = {
     "perturbation": ["describe_perturbation", "show_perturbation_numbers"],
     "kit.runs": ["choose_run", "load_runs", "run_label", "run_table", "score_table"],
     "scores.board": ["choose_board", "scores_commands", "show_leaderboard", "show_metric", "show_report_button"],
-    "kit.show": ["reproduce", "show_chart", "show_table"],
+    "kit.show": ["reproduce", "show_chart", "show_table", "show_unreadable"],
     "kit.splits": ["keep_split", "standard_split"],
     "submissions": [
         "bytes_text",

@@ -7,11 +7,12 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from vccapp.data.atomic import read_json
 from vccapp.data.workspace import check_allowed
+from vccapp.records import Listing
 from vccapp.stats.index import Index
 from vccapp.submission.budget import observed_counts, read_pert_counts
-from vccapp.submission.plan import Plan
+from vccapp.submission.plan import Plan, list_plans
+from vccapp.submission.report import Report, list_reports
 from vccapp.training import RunRecord
 from vccapp.ui.kit.files import file_url
 from vccapp.ui.kit.loaders import current_settings
@@ -54,20 +55,19 @@ def plan_table(plan: Plan) -> pd.DataFrame:
     )
 
 
-def load_submissions() -> list[dict[str, Any]]:
-    """Reports of built submissions, the newest first."""
-    folder = current_settings().submissions
-    reports = sorted(folder.glob("*/report.json"), key=lambda path: path.stat().st_mtime, reverse=True)
-    return [read_json(path) | {"folder": path.parent} for path in reports]
+def load_submissions() -> Listing[Report]:
+    """Reports of built submissions, the newest first; a plan that cannot be read is among what is unreadable."""
+    reports, plans = list_reports(current_settings()), list_plans(current_settings())
+    return Listing(reports, [*plans.unreadable, *reports.unreadable])
 
 
-def show_submission(report: dict[str, Any]) -> None:
+def show_submission(report: Report) -> None:
     """One built submission: its checks and its download."""
-    folder: Path = report["folder"]
+    folder = report.folder
     packages = sorted(folder.glob("*.vcc"))
     with st.container(border=True, key=f"submission_{folder.name}"):
         left, right = st.columns([4, 1], vertical_alignment="center")
-        practice = " :orange-badge[practice]" if report["kind"] == "PRACTICE" else ""
+        practice = " :orange-badge[practice]" if report.kind == "PRACTICE" else ""
         left.markdown(f"**{folder.name}**{practice}")
         for package in packages:
             right.link_button(
@@ -77,8 +77,8 @@ def show_submission(report: dict[str, Any]) -> None:
                 type="primary",
                 width="stretch",
             )
-        if report["package"]:
-            st.caption(f"{sum(report['cells'].values()):,} cells · sha256 {report['package']['sha256']}")
-        for check in report["checks"]:
-            fix = f"  \n:small[{check['fix']}]" if check["fix"] else ""
-            st.markdown(f"{SIGNS[check['status']]} **{check['label']}**: {check['message']}{fix}")
+        if report.package is not None:
+            st.caption(f"{sum(report.cells.values()):,} cells · sha256 {report.package.sha256}")
+        for check in report.checks:
+            fix = f"  \n:small[{check.fix}]" if check.fix else ""
+            st.markdown(f"{SIGNS[check.status]} **{check.label}**: {check.message}{fix}")

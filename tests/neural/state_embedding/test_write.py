@@ -54,7 +54,7 @@ def test_pca_is_that_of_the_whole_matrix(index: Index, monkeypatch: pytest.Monke
     left, values, _ = np.linalg.svd(whole - whole.mean(axis=0), full_matrices=False)
     found = open_cell_embedding(index, "X_pca")
     np.testing.assert_allclose(np.abs(found), np.abs(left[:, :5] * values[:5]), atol=2e-3)
-    assert list_cell_embeddings(index)["X_pca"]["width"] == 5
+    assert [(about["name"], about["width"]) for about in list_cell_embeddings(index)][0] == ("X_pca", 5)
 
 
 def test_the_embedding_does_not_depend_on_the_order_of_genes() -> None:

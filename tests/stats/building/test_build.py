@@ -1,5 +1,6 @@
 """The index against numpy, scanpy and scipy on the same cells; its accumulator, its store, its refusals."""
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -24,7 +25,7 @@ from vccapp.stats.building.build import build_index
 from vccapp.stats.building.de import compute_de
 from vccapp.stats.building.plan import plan_index
 from vccapp.stats.hvg import compute_hvg
-from vccapp.stats.index import Index, has_index, load_index
+from vccapp.stats.index import INDEX, Index, has_index, load_index
 from vccapp.stats.store import GeneStore, StoreWriter, describe_store
 
 
@@ -393,10 +394,11 @@ def test_highly_variable_genes_are_scanpys(index: Index, counts: ad.AnnData, nor
 
 
 def test_an_index_of_another_version_is_refused(index: Index, tmp_path: Path) -> None:
-    (tmp_path / "index.json").write_text('{"version": 0}')
+    (tmp_path / "index.json").write_text(json.dumps(INDEX.stamp(index.meta) | {"version": INDEX.version + 1}))
     assert not has_index(tmp_path)
-    with pytest.raises(DataError, match="build it again"):
+    with pytest.raises(DataError) as error:
         load_index(tmp_path)
+    assert error.value.code == "newer_format"
 
 
 def test_real_h1_cells(shared: Path, tmp_path: Path) -> None:

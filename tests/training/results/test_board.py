@@ -59,7 +59,7 @@ def store_official(settings: Settings, run_id: str) -> None:
     score = Score(
         run=run.id,
         scorer="cell-eval",
-        version="0.8.2",
+        scorer_version="0.8.2",
         settings={"profile": "vcc"},
         part="test",
         created=datetime.now(UTC),
@@ -228,6 +228,6 @@ def test_the_commands_print_what_the_page_shows(
     added = call("eval", "entered", "add", "--season", "2025", "--score", "des=0.2", "--date", "2025-11-02")
     changed = call("eval", "entered", "add", "--season", "2025", "--score", "des=0.3", "--id", added["id"])
     assert changed["scores"] == {"des": 0.3}
-    assert [result["id"] for result in call("eval", "entered", "list")] == [added["id"]]
+    assert [result["id"] for result in call("eval", "entered", "list")["results"]] == [added["id"]]
     call("eval", "entered", "remove", added["id"])
-    assert call("eval", "entered", "list") == []
+    assert call("eval", "entered", "list") == {"results": [], "unreadable": []}

@@ -122,7 +122,7 @@ def test_cell_eval_through_a_job(settings, run, tmp_path) -> None:
     job = wait(settings, start_job(settings, task))
     assert job.state == "succeeded", job.reason
     score, table = load_score(run, "cell-eval", "test")
-    assert (score.version, score.settings["profile"]) == ("0.8.2", "vcc") and "pdex" in score.settings["backend"]
+    assert (score.scorer_version, score.settings["profile"]) == ("0.8.2", "vcc") and "pdex" in score.settings["backend"]
     assert job.result["means"] == score.means
     own, base = (read_rows(tmp_path / side / "agg_results.csv", "statistic")["mean"] for side in ("own", "base"))
     assert score.means == {name: float(own[name]) for name in ("overlap_at_N", "mae", "discrimination_score_l1")}
@@ -151,7 +151,9 @@ def test_cell_eval2_through_a_job(settings, run, tmp_path) -> None:
     job = wait(settings, start_job(settings, task))
     assert job.state == "succeeded", job.reason
     score, table = load_score(run, "cell-eval2", "test")
-    assert (score.version, score.settings["preset"]) == ("0.20.0", "vcc2026") and "cpu" in score.settings["backend"]
+    assert (score.scorer_version, score.settings["preset"]) == ("0.20.0", "vcc2026") and "cpu" in score.settings[
+        "backend"
+    ]
     own = read_rows(tmp_path / "own" / "agg_results.csv", "statistic")["mean"]
     assert score.means == {name: float(value) for name, value in own.items() if name != "statistic"}
     with (tmp_path / "own" / "results.csv").open() as file:

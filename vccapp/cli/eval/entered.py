@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from vccapp.cli.names import open_settings
-from vccapp.cli.output import Json, format_fields, format_table, show
+from vccapp.cli.output import Json, format_fields, format_table, show, show_list
 from vccapp.commands import parse_assignments
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def list_(as_json: Json = False) -> None:
     results = list_results(open_settings())
     columns = ("id", "date", "season", "phase", "scale", "scores", "run", "submission", "note")
     value = [result.model_dump(mode="json") for result in results]
-    show(value, lambda: format_table(map(_row, results), columns), as_json=as_json)
+    show_list("results", value, results.unreadable, lambda: format_table(map(_row, results), columns), as_json=as_json)
 
 
 @app.command()

@@ -8,7 +8,7 @@ import typer
 
 from vccapp.cli.eval.options import Csv, Part, Table, show_view
 from vccapp.cli.names import find_dataset, open_settings
-from vccapp.cli.output import Json, format_table, show
+from vccapp.cli.output import Json, describe_unreadable, format_table, format_unreadable, show
 from vccapp.errors import SpecError
 
 if TYPE_CHECKING:
@@ -66,9 +66,9 @@ def leaderboard(
     found = _open_rows(dataset, part, scorer, "scaled" if scaled else scale, rows, model, split, search)
     own, chosen = found.find_group(reference), found.check_metrics(metric)
     tested = found.drawn(chosen)
-    view = LeaderboardView(
-        found.table(chosen, own, results=list_results(open_settings())), found.view(tested, own).differences
-    )
+    results = list_results(open_settings())
+    view = LeaderboardView(found.table(chosen, own, results=results), found.view(tested, own).differences)
+    unreadable = [*found.raw.unreadable, *results.unreadable]
     columns = [name for name in view.rows if name not in ("group", "model", "params", "version")]
 
     def text() -> str:
@@ -76,9 +76,10 @@ def leaderboard(
         if len(view.differences):
             differences = format_table(view.differences.to_dict("records"), TESTS)
             parts.append(f"{tested}, minus that of {own}:\n{differences}")
-        return "\n\n".join(parts)
+        return "\n\n".join([*parts, *format_unreadable(unreadable)])
 
-    show_view(view, {"reference": own, "tested": tested}, as_json=as_json, csv=csv, table=table, text=text)
+    about = {"reference": own, "tested": tested, "unreadable": describe_unreadable(unreadable)}
+    show_view(view, about, as_json=as_json, csv=csv, table=table, text=text)
 
 
 def metric(

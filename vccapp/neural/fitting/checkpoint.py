@@ -13,6 +13,7 @@ import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -20,12 +21,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from vccapp.data.atomic import read_json, write_folder
-from vccapp.errors import DataError
+from vccapp.data.atomic import write_folder
+from vccapp.records import Format, read_record, undamaged
 
 NAME = re.compile(r"step-(\d+)")
 SHARE = 0.02
 """Of the time of a training at most goes into checkpoints: those of large networks take seconds."""
+CHECKPOINT = Format("checkpoint", fix="delete the checkpoint and train again")
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,8 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
             {name: value.contiguous() for name, value in checkpoint.weights.items()}, beside / "network.safetensors"
         )
         torch.save(checkpoint.optimiser, beside / "optimiser.pt")
-        (beside / "state.json").write_text(json.dumps({"step": checkpoint.step} | checkpoint.counts) + "\n")
+        state = CHECKPOINT.stamp({"step": checkpoint.step} | checkpoint.counts)
+        (beside / "state.json").write_text(json.dumps(state) + "\n")
     for path in folder.iterdir():
         if path.name != target.name and (NAME.fullmatch(path.name) or path.suffix == ".part"):
             shutil.rmtree(path, ignore_errors=True)
@@ -93,14 +96,8 @@ def find_checkpoint(folder: Path) -> Path | None:
 
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read what `write_checkpoint` wrote. Raises DataError when it is damaged."""
-    counts = read_json(path / "state.json")
-    try:
+    counts = read_record(path / "state.json", CHECKPOINT)
+    with undamaged(path, SafetensorError, UnpicklingError, fix=CHECKPOINT.fix):
         weights = load_file(path / "network.safetensors")
         optimiser = torch.load(path / "optimiser.pt", weights_only=True, map_location="cpu")
-    except (OSError, RuntimeError, SafetensorError, EOFError) as error:
-        raise DataError(
-            "checkpoint_damaged",
-            f"The checkpoint {path} is damaged ({error})",
-            fix="delete it and train again",
-        ) from None
-    return Checkpoint(counts.pop("step"), weights, optimiser, counts)
+        return Checkpoint(counts.pop("step"), weights, optimiser, counts)

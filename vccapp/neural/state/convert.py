@@ -24,6 +24,7 @@ from safetensors.torch import save_file
 from vccapp.data.atomic import write_folder
 from vccapp.errors import DataError, VccAppError
 from vccapp.neural.state.official import convert_weights, read_shape
+from vccapp.neural.state.shape import CONVERTED
 
 CHECKPOINTS = ("final.ckpt", "best.ckpt", "last.ckpt")
 """Looked for in this order, as the original's own commands do."""
@@ -63,7 +64,7 @@ def convert(run: Path, out: Path, *, trusted: bool = False) -> dict[str, Any]:
         )
     tensors = {f"network.{name}": value.float() for name, value in convert_weights(weights, shape).items()}
     with write_folder(out) as beside:
-        (beside / "official.json").write_text(json.dumps(record) + "\n")
+        (beside / "official.json").write_text(json.dumps(CONVERTED.stamp(record)) + "\n")
         save_file({name: value.contiguous() for name, value in tensors.items()} | {"perturbations": rows},
                   beside / "weights.safetensors")  # fmt: skip
     return record

@@ -18,10 +18,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from vccapp.data.atomic import read_json
 from vccapp.errors import DataError
 from vccapp.neural.state.net import DECODER_WIDTHS, StateNet
-from vccapp.neural.state.shape import StateShape
+from vccapp.neural.state.shape import CONVERTED, StateShape
+from vccapp.records import read_record, undamaged
 
 UNUSED = "transformer_backbone.embed_tokens.weight"
 LAYER = "transformer_backbone.layers.{}."
@@ -138,21 +138,19 @@ class Official:
 
 def open_official(folder: Path) -> Official:
     """What `vccapp.neural.state.convert` wrote. Raises DataError when it is missing or damaged."""
-    record = read_json(folder / "official.json")
-    try:
+    record, lists, network = read_record(folder / "official.json", CONVERTED, _parse)
+    with undamaged(folder / "weights.safetensors", SafetensorError, fix=CONVERTED.fix):
         tensors = load_file(folder / "weights.safetensors")
-        network = StateNet(StateShape(**record.pop("shape"))).eval()
         rows = tensors.pop("perturbations").numpy()
         network.load_state_dict({name.removeprefix("network."): value for name, value in tensors.items()})
-        lists = {name: tuple(record.pop(name)) for name in ("genes", "perturbations", "batches")}
-        return Official(network=network, rows=rows, **lists, **record)
-    except (OSError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise DataError(
-            "checkpoint_unreadable",
-            f"{folder} is no converted checkpoint that can be read ({reason})",
-            fix="convert it again",
-        ) from None
+    return Official(network=network, rows=rows, **lists, **record)
+
+
+def _parse(saved: dict[str, Any]) -> tuple[dict[str, Any], dict[str, tuple[str, ...]], StateNet]:
+    """Numbers and names, lists of names, and the network without its weights."""
+    network = StateNet(StateShape(**saved["shape"])).eval()
+    lists = {name: tuple(saved[name]) for name in ("genes", "perturbations", "batches")}
+    return {name: saved[name] for name in ("set_size", "inputs", "control", "source")}, lists, network
 
 
 def _is_known(part: str) -> bool:

@@ -3,6 +3,10 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from vccapp.records import Format
+
+CONVERTED = Format("converted checkpoint", fix="convert it again (vccapp model convert RUN OUT)")
+"""Of what `vccapp.neural.state.convert` writes."""
 PRESETS: dict[str, dict[str, Any]] = {
     "xs": {"width": 256, "inner": 1024, "n_layers": 2, "n_heads": 4, "head_width": 64, "depth": 2, "encoder_depth": 2},
     "sm": {"width": 672, "inner": 2688, "n_layers": 4, "n_heads": 8, "head_width": 84, "depth": 4, "encoder_depth": 4},

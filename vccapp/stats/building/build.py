@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from vccapp import __version__
-from vccapp.data.atomic import read_json, remove_leftovers, sync, sync_folder, write_file, write_json
+from vccapp.data.atomic import holds_json, remove_leftovers, sync, sync_folder, write_file, write_json
 from vccapp.data.lock import hold_lock
 from vccapp.data.reading.dataset import Dataset
 from vccapp.errors import DataError, JobError
@@ -27,7 +27,7 @@ from vccapp.stats.building.executor import LOCAL, Executor, cut_evenly
 from vccapp.stats.building.plan import BLOCK_VALUES, plan_index
 from vccapp.stats.building.read_ahead import read_ahead
 from vccapp.stats.building.tables import write_tables
-from vccapp.stats.index import VERSION
+from vccapp.stats.index import INDEX
 from vccapp.stats.normalise import compute_scaling, compute_target_sum
 from vccapp.stats.store import GeneStore, StoreWriter, block_width, describe_store
 
@@ -50,7 +50,7 @@ def build_index(
     """
     dataset.require_usable()
     plan_index(dataset).refuse(dataset.path.name, memory_bytes=memory_bytes, folder=folder)
-    with _working(folder, {"version": VERSION, "fingerprint": dataset.fingerprint, "seed": seed}) as (stages, index):
+    with _working(folder, INDEX.stamp({"fingerprint": dataset.fingerprint, "seed": seed})) as (stages, index):
         if not (index / "index.json").exists():
             _work(dataset, stages, index, seed=seed, executor=executor, progress=progress)
     progress(1.0, "index written")
@@ -97,7 +97,6 @@ def _work(dataset: Dataset, stages: Path, index: Path, *, seed: int, executor: E
     write_tables(index, dataset.genes, Accumulator.load(stages / "sums", grouping), cells)
     np.save(index / "scaling.npy", scaling)
     meta = {
-        "version": VERSION,
         "vccapp": __version__,
         "fingerprint": dataset.fingerprint,
         "n_cells": dataset.n_cells,
@@ -110,7 +109,7 @@ def _work(dataset: Dataset, stages: Path, index: Path, *, seed: int, executor: E
         "seconds": round(time.time() - started, 1),
     }
     sync_folder(index)
-    write_json(index / "index.json", meta)
+    write_json(index / "index.json", INDEX.stamp(meta))
 
 
 @contextmanager
@@ -123,7 +122,7 @@ def _working(folder: Path, key: dict) -> Iterator[tuple[Path, Path]]:
     work.mkdir(parents=True, exist_ok=True)
     problem = f"Another job builds the index {folder} at this moment"
     with hold_lock(work / "lock", busy=JobError("index_busy", problem, fix="wait for it or stop it")):
-        if not (work / "key.json").exists() or read_json(work / "key.json") != key:
+        if not holds_json(work / "key.json", key):
             shutil.rmtree(index, ignore_errors=True)
             shutil.rmtree(stages, ignore_errors=True)
             write_json(work / "key.json", key)

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from vccapp.data.atomic import read_json, write_json
+from vccapp.data.atomic import write_json
 from vccapp.progress import Progress, part, silent
+from vccapp.records import Format, read_record
 from vccapp.stats.building.executor import LOCAL, Executor, cut_evenly
 from vccapp.stats.building.read_ahead import read_ahead
 from vccapp.stats.store import GeneStore
@@ -28,6 +29,7 @@ COLUMNS = {
 
 EPSILON_2026 = 1e-9
 
+DONE = Format("genes compared", fix="delete the folder and build the index again")
 CHECKPOINT_GENES = 2048
 """Finished genes are noted as often as this."""
 
@@ -55,7 +57,7 @@ def compute_de(
     shape = (n_perturbations, store.n_genes)
     folder.mkdir(exist_ok=True)
     done_file = folder / "genes_done.json"
-    done = read_json(done_file) if done_file.exists() else 0
+    done = read_record(done_file, DONE, lambda saved: int(saved["genes"])) if done_file.exists() else 0
     mode = "r+" if done else "w+"
     out = {
         name: np.lib.format.open_memmap(folder / f"{name}.npy", mode, None if done else dtype, None if done else shape)
@@ -71,7 +73,7 @@ def compute_de(
             out[name][:, first:last] = values
         for column in out.values():
             column.flush()
-        write_json(done_file, last)
+        write_json(done_file, DONE.stamp({"genes": last}))
     for row in range(n_perturbations):
         out["fdr"][row] = benjamini_hochberg(out["p_value"][row])
     for column in out.values():

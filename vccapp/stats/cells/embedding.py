@@ -14,33 +14,47 @@ from typing import Any
 
 import numpy as np
 
-from vccapp.data.atomic import read_json, write_folder, write_json
+from vccapp.data.atomic import write_folder, write_json
 from vccapp.data.reading.dataset import Dataset
 from vccapp.data.reading.files import open_store, reading
 from vccapp.errors import DataError, SpecError
 from vccapp.progress import Progress, silent
+from vccapp.records import Format, Listing, list_records, read_record, undamaged
 from vccapp.stats.cells.matrix import CellMatrix, choose_genes, open_cell_matrix
 from vccapp.stats.index import Index
 
+EMBEDDING = Format("cell embedding", fix="make it again (vccapp model embed)")
+RECORD = "embedding.json"
 BLOCK_VALUES = 2**24
 """Values of cells in memory at a time: 64 MB."""
 
 
 def open_cell_embedding(index: Index, name: str) -> np.ndarray:
     """(n_cells, d) float32, memory-mapped. Raises SpecError when the data have no such embedding."""
-    known = list_cell_embeddings(index)
-    if name not in known:
+    folder = _folder(index, name)
+    if not (folder / RECORD).exists():
+        known = ", ".join(about["name"] for about in list_cell_embeddings(index)) or "none"
         raise SpecError(
             "no_cell_embedding",
-            f"The data have no cell embedding '{name}' (there are: {', '.join(known) or 'none'})",
+            f"The data have no cell embedding '{name}' (there are: {known})",
             fix="make it with `vccapp model embed`",
         )
-    return np.load(_folder(index, name) / "values.npy", mmap_mode="r")
+    width = _read(folder / RECORD)["width"]
+    with undamaged(folder / "values.npy", fix=EMBEDDING.fix):
+        values = np.load(folder / "values.npy", mmap_mode="r")
+        if values.shape != (wanted := (index.meta["n_cells"], width)):
+            msg = f"its shape is {values.shape}, not {wanted}"
+            raise ValueError(msg)
+        return values
 
 
-def list_cell_embeddings(index: Index) -> dict[str, dict[str, Any]]:
-    """What is known of each, by name."""
-    return {path.parent.name: read_json(path) for path in sorted(index.folder.glob("embeddings/*/embedding.json"))}
+def list_cell_embeddings(index: Index) -> Listing[dict[str, Any]]:
+    """What is known of each: name, method, width, ..."""
+    return list_records(index.folder.glob(f"embeddings/*/{RECORD}"), _read)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return read_record(path, EMBEDDING, lambda saved: {"name": path.parent.name, "width": saved["width"]} | saved)
 
 
 def write_cell_embedding(
@@ -62,7 +76,7 @@ def write_cell_embedding(
         del values
         if files is not None:
             files(beside)
-        write_json(beside / "embedding.json", about | {"width": width})
+        write_json(beside / RECORD, EMBEDDING.stamp(about | {"width": width}))
     return _folder(index, name)
 
 

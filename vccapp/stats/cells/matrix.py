@@ -18,6 +18,7 @@ from vccapp.data.lock import hold_lock
 from vccapp.data.resources import require_disk
 from vccapp.errors import SpecError
 from vccapp.progress import Progress, silent
+from vccapp.records import undamaged
 from vccapp.stats.hvg import choose_hvg
 from vccapp.stats.index import Index
 from vccapp.stats.store import OVERFLOW, GeneStore
@@ -100,7 +101,9 @@ def open_cell_matrix(index: Index, genes: np.ndarray, *, memory_bytes: int, prog
         stored = np.empty((store.n_cells, len(genes)), store.dtype)
         _fill(stored, store, genes, progress)
     else:
-        stored = np.load(_write_file(index.folder / "cells", store, genes, progress), mmap_mode="r")
+        path = _write_file(index.folder / "cells", store, genes, progress)
+        with undamaged(path, fix="delete it and train again"):
+            stored = np.load(path, mmap_mode="r")
     if store.dtype != np.uint8:
         return CellMatrix(genes, stored)
     gene, cell, value = store.overflow(genes)

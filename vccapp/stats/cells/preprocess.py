@@ -49,7 +49,7 @@ def write_preprocessed(
             fix=f"index it with `vccapp data index {dataset.path}`",
         )
     chosen = choose_hvg(index.genes["dispersions_norm"], n_top=n_hvg).to_numpy()
-    embeddings = {name: open_cell_embedding(index, name) for name in list_cell_embeddings(index)}
+    embeddings = {about["name"]: open_cell_embedding(index, about["name"]) for about in list_cell_embeddings(index)}
     _check_disk(dataset, out, n_dense=int(chosen.sum()) + sum(values.shape[1] for values in embeddings.values()))
     progress(0.0, "Reading obs and var")
     obs, var, uns = _read_annotation(dataset)

@@ -10,18 +10,20 @@ where somebody asked for them.
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import pandas as pd
 
+from vccapp.errors import DataError
 from vccapp.evaluation.scorers.base import is_official
 from vccapp.evaluation.scorers.own import PSEUDOBULKS
-from vccapp.models.base import MODELS
+from vccapp.models.base import label_model
+from vccapp.records import Listing, Unreadable
 from vccapp.references import NAMES, OFFICIAL_BASELINE
 from vccapp.settings import Settings
 from vccapp.training.record import RunRecord, list_runs, load_run
-from vccapp.training.results.scores import Score, list_scores, load_score
+from vccapp.training.results.scores import Score, load_score, read_scores
 
 PARTS = ("test", "val")
 """The part that models are judged by first."""
@@ -38,12 +40,14 @@ class Board:
 
     values and marks also by scale: raw, and of official scores scaled and clipped
     stored : the scores of each perturbation, by run, part and scorer
+    unreadable : runs and scores that would be on the board
     """
 
     entries: pd.DataFrame
     values: pd.DataFrame
     marks: pd.DataFrame
     stored: dict[tuple[str, ...], pd.DataFrame]
+    unreadable: tuple[Unreadable, ...] = ()
 
     @property
     def tables(self) -> dict[str, pd.DataFrame]:
@@ -59,26 +63,35 @@ class Board:
             return frame.reset_index(drop=True)
 
         scaled = wanted | {"scale": scale}
-        return type(self)(keep(self.entries, wanted), keep(self.values, scaled), keep(self.marks, scaled), self.stored)
+        entries, values, marks = keep(self.entries, wanted), keep(self.values, scaled), keep(self.marks, scaled)
+        return replace(self, entries=entries, values=values, marks=marks)
 
 
 def load_board(settings: Settings, *, dataset: str | None = None, runs: Sequence[str] | None = None) -> Board:
     """Scores of the finished runs, of those on a dataset, or of the runs named. Raises SpecError for an unknown run."""
-    chosen = list_runs(settings) if runs is None else [load_run(run, settings) for run in runs]
-    known = {run.id: run for run in chosen if run.state == "finished"}
-    entries, values, marks, stored = [], [], [], {}
-    for score in list_scores(settings, dataset=dataset):
-        if score.run in known:
-            run, where = known[score.run], (score.run, score.part, score.scorer)
+    chosen = list_runs(settings) if runs is None else Listing(load_run(run, settings) for run in runs)
+    finished = [run for run in chosen if run.state == "finished"]
+    known = {run.id: run for run in finished if dataset in (None, run.spec.dataset)}
+    scores = read_scores(list(known.values()))
+    entries, values, marks, stored, unreadable = [], [], [], {}, [*chosen.unreadable, *scores.unreadable]
+    for score in scores:
+        if (run := known.get(score.run)) is None:  # the folder was copied from another run
+            continue
+        where = (score.run, score.part, score.scorer)
+        try:
             stored[where] = load_score(run, score.scorer, score.part)[1]
-            entries.append([*where, *_entry(run, score, stored[where]["perturbation"])])
-            values += [(*where, *value) for value in _values(score)]
-            marks += [(*where, "raw", *mark) for mark in _marks(run, score)]
+        except DataError as error:
+            unreadable.append(Unreadable(run.folder, error))
+            continue
+        entries.append([*where, *_entry(run, score, stored[where]["perturbation"])])
+        values += [(*where, *value) for value in _values(score)]
+        marks += [(*where, "raw", *mark) for mark in _marks(run, score)]
     return Board(
         pd.DataFrame(entries, columns=[*WHERE, *ENTRY]),
         pd.DataFrame(values, columns=[*WHERE, "scale", "metric", "value"]).astype({"value": float}),
         pd.DataFrame(marks, columns=[*WHERE, "scale", "name", "metric", "value"]).astype({"value": float}),
         stored,
+        tuple(unreadable),
     )
 
 
@@ -92,8 +105,8 @@ def _entry(run: RunRecord, score: Score, perturbations: pd.Series) -> list[Any]:
     spec = run.spec
     split = {name: sorted(getattr(run.split, name)) for name in ("train", "val", "test")}
     return [
-        *(spec.title, spec.model, MODELS[spec.model].label, json.dumps(spec.params, sort_keys=True), spec.seed),
-        *(run.created, spec.dataset, run.split.name, fingerprint_of(split), score.version),
+        *(spec.title, spec.model, label_model(spec.model), json.dumps(spec.params, sort_keys=True), spec.seed),
+        *(run.created, spec.dataset, run.split.name, fingerprint_of(split), score.scorer_version),
         *(json.dumps(score.settings, sort_keys=True), fingerprint_of(sorted(perturbations)), score.n_perturbations),
     ]
 

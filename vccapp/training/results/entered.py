@@ -15,8 +15,9 @@ from typing import Any, Literal
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from vccapp.data.atomic import read_json, write_json
-from vccapp.errors import DataError, SpecError, explain
+from vccapp.data.atomic import write_json
+from vccapp.errors import SpecError, explain
+from vccapp.records import Format, Listing, list_records, read_record
 from vccapp.settings import Settings
 
 JUDGED = {
@@ -32,6 +33,9 @@ JUDGED = {
     ),
 }
 """The scores that each season's leaderboard shows, by the names of our metrics."""
+
+
+RESULT = Format("entered result", fix="delete it and enter the result again")
 
 
 class EnteredResult(BaseModel):
@@ -81,7 +85,7 @@ def make_result(**fields: Any) -> EnteredResult:
 def write_result(result: EnteredResult, settings: Settings) -> Path:
     """Save under its id; one with the same id is replaced."""
     path = _path(result.id, settings)
-    write_json(path, result.model_dump(mode="json", exclude_none=True))
+    write_json(path, RESULT.stamp(result.model_dump(mode="json", exclude_none=True)))
     return path
 
 
@@ -98,15 +102,11 @@ def load_result(result_id: str, settings: Settings) -> EnteredResult:
     return _read(path)
 
 
-def list_results(settings: Settings) -> list[EnteredResult]:
-    """The newest first. Files that this version cannot read are left out."""
-    results = []
-    for path in _folder(settings).glob("*.json"):
-        try:
-            results.append(_read(path))
-        except DataError:
-            continue
-    return sorted(results, key=lambda result: (result.date, result.id), reverse=True)
+def list_results(settings: Settings) -> Listing[EnteredResult]:
+    """The newest first."""
+    results = list_records(_folder(settings).glob("*.json"), _read)
+    results.sort(key=lambda result: (result.date, result.id), reverse=True)
+    return results
 
 
 def delete_result(result_id: str, settings: Settings) -> None:
@@ -130,14 +130,7 @@ def _path(result_id: str, settings: Settings) -> Path:
 
 
 def _read(path: Path) -> EnteredResult:
-    try:
-        return EnteredResult.model_validate(read_json(path))
-    except ValidationError:
-        raise DataError(
-            "result_unreadable",
-            f"{path} is not a result that this version reads",
-            fix="delete it and enter the result again",
-        ) from None
+    return read_record(path, RESULT, EnteredResult.model_validate)
 
 
 def tabulate_results(results: Sequence[EnteredResult]) -> pd.DataFrame:

@@ -14,18 +14,21 @@ from vccapp.evaluation.profiles import half_profiles, predicted_profiles, real_p
 from vccapp.evaluation.scorers.own import PSEUDOBULKS
 from vccapp.evaluation.scoring.score import compute_metrics, summarise
 from vccapp.models.base import make_model
+from vccapp.records import Format, undamaged
 from vccapp.references import CEILING, FLOORS
 from vccapp.stats.index import Index
 from vccapp.training.record import Part, RunRecord
 from vccapp.training.results.scores import Score, write_score
 
 REFERENCES = "references-{part}.parquet"
+REFERENCED = Format("references", fix="train the run again")
 
 
 def write_references(run: RunRecord, part: Part, tables: Mapping[str, pd.DataFrame]) -> Path:
     """Store what stands beside a run: the tables of `compute_metrics` of the baselines and the ceiling, by name."""
     path = run.folder / "scores" / REFERENCES.format(part=part)
     every = pd.concat([table.assign(source=name) for name, table in tables.items()], ignore_index=True)
+    every.attrs = REFERENCED.stamp({})
     with write_file(path) as beside:
         every.to_parquet(beside, index=False)
     return path
@@ -36,7 +39,9 @@ def load_references(run: RunRecord, part: Part) -> dict[str, pd.DataFrame]:
     path = run.folder / "scores" / REFERENCES.format(part=part)
     if not path.exists():
         return {}
-    every = pd.read_parquet(path)
+    with undamaged(path, fix=REFERENCED.fix):
+        every = pd.read_parquet(path)
+    REFERENCED.migrate(every.attrs, path)
     return {str(name): own.drop(columns="source") for name, own in every.groupby("source", sort=False)}
 
 
@@ -48,7 +53,7 @@ def write_own_scores(
     score = Score(
         run=run.id,
         scorer=PSEUDOBULKS,
-        version=vccapp.__version__,
+        scorer_version=vccapp.__version__,
         settings={},
         part=part,
         created=datetime.now(UTC),

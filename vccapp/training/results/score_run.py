@@ -129,7 +129,7 @@ def score_run(
     score = Score(
         run=run.id,
         scorer=scorer,
-        version=result.version,
+        scorer_version=result.version,
         settings=result.settings | {key: str(value) for key, value in asked.items() if value is not None},
         part=name,
         created=datetime.now(UTC),

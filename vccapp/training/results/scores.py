@@ -6,27 +6,34 @@
 The JSON is written last and removed first, so a score that is there is whole.
 """
 
-import logging
 import shlex
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from vccapp.data.atomic import read_json, write_file, write_json
-from vccapp.errors import DataError, SpecError, VccAppError
+from vccapp.data.atomic import write_file, write_json
+from vccapp.errors import SpecError
 from vccapp.evaluation.scorers.base import Scaled
+from vccapp.records import Format, Listing, list_records, read_record, undamaged
 from vccapp.settings import Settings
 from vccapp.training.record import Part, RunRecord, list_runs
 
-log = logging.getLogger("vccapp.scores")
+SCORE = Format(
+    "score",
+    2,
+    {1: lambda fields: {"scorer_version" if name == "version" else name: value for name, value in fields.items()}},
+    fix="score the run again",
+)
+"""Of version 1 `version` was that of the scorer."""
 
 
 class Score(BaseModel):
     """What a scorer said of one part of a run.
 
-    scorer : its name, see `vccapp.evaluation.scorers`; version : its version
+    scorer : its name, see `vccapp.evaluation.scorers`; scorer_version : its version
     settings : profile or preset, backend, seed, numbers of cells asked
     n_cells : predicted, real and control cells, the same controls on both sides
     means : of each metric over perturbations; baseline : the same of the scorer's own baseline, where it has one
@@ -37,7 +44,7 @@ class Score(BaseModel):
 
     run: str
     scorer: str
-    version: str
+    scorer_version: str
     settings: dict[str, str]
     part: Part
     created: datetime
@@ -60,7 +67,7 @@ def write_score(run: RunRecord, score: Score, table: pd.DataFrame) -> Path:
     path.unlink(missing_ok=True)
     with write_file(path.with_suffix(".parquet")) as beside:
         table.to_parquet(beside, index=False)
-    write_json(path, score.model_dump(mode="json"))
+    write_json(path, SCORE.stamp(score.model_dump(mode="json")))
     return path
 
 
@@ -73,20 +80,23 @@ def load_score(run: RunRecord, scorer: str, part: Part) -> tuple[Score, pd.DataF
             f"The run {run.id} has no score of {scorer} on its {part} part",
             fix=f"`{shlex.join(official_command(run.id, part=part, scorer=scorer))}` makes it",
         )
-    return _read(path), pd.read_parquet(path.with_suffix(".parquet"))
+    score = _read(path)
+    with undamaged(path.with_suffix(".parquet"), fix=SCORE.fix):
+        return score, pd.read_parquet(path.with_suffix(".parquet"))
 
 
-def list_scores(settings: Settings, *, dataset: str | None = None) -> list[Score]:
-    """Scores of all runs (on a dataset), the newest first. Those that cannot be read are left out, with a warning."""
-    scores = []
-    for run in list_runs(settings):
-        if dataset is None or run.spec.dataset == dataset:
-            for path in (run.folder / "scores").glob("*.json"):
-                try:
-                    scores.append(_read(path))
-                except VccAppError as error:
-                    log.warning("%s", error)
-    return sorted(scores, key=lambda score: score.created, reverse=True)
+def list_scores(settings: Settings, *, dataset: str | None = None) -> Listing[Score]:
+    """Scores of all runs (on a dataset), the newest first. Unreadable are scores, and runs, which may have some."""
+    runs = list_runs(settings)
+    scores = read_scores([run for run in runs if dataset in (None, run.spec.dataset)])
+    return Listing(scores, [*runs.unreadable, *scores.unreadable])
+
+
+def read_scores(runs: Sequence[RunRecord]) -> Listing[Score]:
+    """All that is stored of these runs, the newest first."""
+    scores = list_records((path for run in runs for path in (run.folder / "scores").glob("*.json")), _read)
+    scores.sort(key=lambda score: score.created, reverse=True)
+    return scores
 
 
 def _path(run: RunRecord, scorer: str, part: str) -> Path:
@@ -94,11 +104,4 @@ def _path(run: RunRecord, scorer: str, part: str) -> Path:
 
 
 def _read(path: Path) -> Score:
-    try:
-        return Score.model_validate(read_json(path))
-    except ValidationError as error:
-        raise DataError(
-            "score_unreadable",
-            f"{path} is not a score of this version ({error.error_count()} fields differ)",
-            fix="score the run again",
-        ) from None
+    return read_record(path, SCORE, Score.model_validate)

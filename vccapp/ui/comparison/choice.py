@@ -14,6 +14,7 @@ from vccapp.training.comparison import compare_runs
 from vccapp.ui.comparison.gene_choice import choose_genes
 from vccapp.ui.kit.loaders import cached
 from vccapp.ui.kit.runs import load_runs, run_label
+from vccapp.ui.kit.show import show_unreadable
 
 MAX_RUNS = 6
 MAX_SHOWN = 24
@@ -48,7 +49,9 @@ class Choice:
 
 def has_runs(record: Record) -> bool:
     """Whether there is a finished run to compare. Where there is none, say how to get one."""
-    if load_runs(record):
+    runs = load_runs(record)
+    show_unreadable(runs.unreadable)
+    if runs:
         return True
     from vccapp.ui.kit.frame import page_link
 

@@ -15,6 +15,7 @@ from vccapp.data.schema import CONTROL
 from vccapp.data.split import Split, list_splits
 from vccapp.data.workspace import Record
 from vccapp.jobs.store import Job, JobStore
+from vccapp.records import Listing
 from vccapp.settings import Settings, open_settings
 from vccapp.stats.index import Index
 from vccapp.stats.index import load_index as open_index
@@ -96,6 +97,6 @@ def load_jobs(*, limit: int) -> list[Job]:
         return store.list(limit=limit)
 
 
-def load_splits(record: Record) -> list[Split]:
-    """The splits of a dataset."""
+def load_splits(record: Record) -> Listing[Split]:
+    """The splits of a dataset; unreadable ones are of any."""
     return list_splits(current_settings(), dataset=record.fingerprint)

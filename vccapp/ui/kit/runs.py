@@ -5,28 +5,33 @@ import streamlit as st
 
 from vccapp.data.workspace import Record
 from vccapp.evaluation.scoring.score import list_pseudobulk_metrics
-from vccapp.models.base import MODELS
+from vccapp.models.base import label_model
+from vccapp.records import Listing
 from vccapp.references import CEILING, FULL_NAMES
 from vccapp.training import RunRecord, list_runs
 from vccapp.ui.kit.loaders import current_settings
+from vccapp.ui.kit.show import show_unreadable
 
 OWN = "this run"
 
 
-def load_runs(record: Record, *, finished: bool = True) -> list[RunRecord]:
-    """Runs on a dataset, the newest first."""
-    runs = [run for run in list_runs(current_settings()) if run.spec.dataset == record.fingerprint]
-    return [run for run in runs if run.state == "finished"] if finished else runs
+def load_runs(record: Record, *, finished: bool = True) -> Listing[RunRecord]:
+    """Runs on a dataset, the newest first; unreadable ones are of any dataset."""
+    runs = list_runs(current_settings())
+    own = [run for run in runs if run.spec.dataset == record.fingerprint]
+    return Listing([run for run in own if run.state == "finished"] if finished else own, runs.unreadable)
 
 
 def run_label(run: RunRecord) -> str:
     """How a run is called in a list."""
-    return f"{run.spec.title or MODELS[run.spec.model].label} · {run.split.name} · {run.created:%d %b %H:%M}"
+    return f"{run.spec.title or label_model(run.spec.model)} · {run.split.name} · {run.created:%d %b %H:%M}"
 
 
 def choose_run(record: Record, *, key: str) -> RunRecord:
     """A selectbox of finished runs, the newest first. Where there is none, say how to get one, and end the page."""
-    runs = {run.id: run for run in load_runs(record)}
+    found = load_runs(record)
+    show_unreadable(found.unreadable)
+    runs = {run.id: run for run in found}
     if not runs:
         from vccapp.ui.kit.frame import page_link
 
@@ -58,4 +63,4 @@ def score_table(run: RunRecord, *, part: str) -> pd.DataFrame:
 
 
 def _label(name: str) -> str:
-    return FULL_NAMES[CEILING].capitalize() if name == CEILING else MODELS[name].label
+    return FULL_NAMES[CEILING].capitalize() if name == CEILING else label_model(name)

@@ -1,6 +1,6 @@
 """Drawing: a chart in a card with its alt text and its data, a table, and the command that does the same."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 from altair.utils import schemapi
 
+from vccapp.records import Unreadable
 from vccapp.ui.kit.columns import column_format
 from vccapp.ui.kit.downloads import show_csv_button
 
@@ -75,6 +76,12 @@ def show_table(
     )
     with st.container(horizontal=True, horizontal_alignment="right"):
         show_csv_button(frame, name=name, key=key)
+
+
+def show_unreadable(unreadable: Sequence[Unreadable]) -> None:
+    """A line for each entry of a list that cannot be read."""
+    if unreadable:
+        st.warning("  \n".join(str(found.error) for found in unreadable), icon=":material/broken_image:")
 
 
 def reproduce(*commands: str) -> None:

@@ -13,8 +13,9 @@ from vccapp.ui.kit.start import begin_first_start
 def draw_sidebar() -> None:
     """Choose the dataset (URL parameter `data`) and note it for the page; show running jobs."""
     settings = current_settings()
-    records = {record.fingerprint: record for record in list_datasets(settings)}
-    if not records:
+    listed = list_datasets(settings)
+    records = {record.fingerprint: record for record in listed}
+    if not (records or listed.unreadable):
         begin_first_start(settings)
     with st.sidebar:
         st.session_state["data_record"] = _choose(records)

@@ -4,8 +4,10 @@ import threading
 
 import streamlit as st
 
-from vccapp.data.workspace import Record
+from vccapp.data.workspace import Record, list_datasets
+from vccapp.errors import DataError
 from vccapp.jobs.store import Job, JobStore
+from vccapp.records import Unreadable
 from vccapp.settings import Settings
 from vccapp.stats.index import Index, has_index
 from vccapp.tasks.demo import Demo
@@ -13,6 +15,7 @@ from vccapp.tasks.index import Index as IndexTask
 from vccapp.ui.kit.jobs import begin_job, ids_of, list_active, progress_text, show_failure
 from vccapp.ui.kit.live import draw_live
 from vccapp.ui.kit.loaders import current_settings, load_index
+from vccapp.ui.kit.show import show_unreadable
 
 _first = threading.Lock()
 
@@ -38,6 +41,7 @@ def need_index() -> tuple[Record, Index]:
     """The chosen dataset and its index. Where it has none yet, offer to build it, and end the page."""
     record = need_dataset()
     if not has_index(record.index_folder):
+        _tell_unreadable(record)
         show_missing_index(record, current_settings())
         st.stop()
     return record, load_index(record.index_folder)
@@ -47,6 +51,7 @@ def show_start(settings: Settings) -> None:
     """What happens while the workspace has no dataset."""
     with JobStore(settings) as store:
         jobs = store.list(task="demo", limit=1)
+    show_unreadable(list_datasets(settings).unreadable)
     job = jobs[0] if jobs else None
     if job is not None and job.active:
         _show_making(job, "Making the demo", "Simulated cells, so that every page has something to show. About 10 s.")
@@ -75,6 +80,15 @@ def show_missing_index(record: Record, settings: Settings) -> None:
     if st.button("Compute the statistics", type="primary", icon=":material/play_arrow:", key="start_index"):
         begin_job(task)
         st.rerun()
+
+
+def _tell_unreadable(record: Record) -> None:
+    """Why an index that is there cannot be used: it is damaged, or of a newer version. It can be computed anew."""
+    if record.has_index:
+        try:
+            load_index(record.index_folder)
+        except DataError as error:
+            show_unreadable([Unreadable(record.index_folder, error)])
 
 
 def _show_making(job: Job, title: str, meaning: str) -> None:

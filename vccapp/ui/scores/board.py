@@ -20,7 +20,7 @@ from vccapp.training.results.entered import list_results
 from vccapp.training.results.leaderboard import RowChoice, Rows, choose_rows, scales_of
 from vccapp.ui.kit.loaders import cached, current_settings
 from vccapp.ui.kit.runs import load_runs
-from vccapp.ui.kit.show import show_chart, show_table
+from vccapp.ui.kit.show import show_chart, show_table, show_unreadable
 
 ROWS = {"models": "Models, over seeds", "runs": "Single runs"}
 
@@ -59,8 +59,11 @@ def load_metric_view(runs: tuple[RunRecord, ...], choice: RowChoice, metric: str
 
 def choose_board(record: Record) -> Chosen | None:
     """Part, scorer, filters, metrics and reference; None, said on the page, where nothing is scored or left."""
-    runs = tuple(load_runs(record))
+    listed = load_runs(record)
+    runs = tuple(listed)
     every = load_board(runs)
+    results = list_results(current_settings())
+    show_unreadable([*listed.unreadable, *every.unreadable, *results.unreadable])
     if every.entries.empty:
         st.info(f"No run on {record.title} is scored yet. Train a model first; the mean takes seconds.")
         return None

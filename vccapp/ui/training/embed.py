@@ -49,7 +49,7 @@ def show_embed(record: Record, index: Index) -> None:
             st.rerun()
     show_jobs(task="embed", dataset=record.fingerprint, limit=2, key="embed_jobs")
     _show_curves(record, index)
-    if known := [f"{name} ({about['width']} numbers)" for name, about in list_cell_embeddings(index).items()]:
+    if known := [f"{about['name']} ({about['width']} numbers)" for about in list_cell_embeddings(index)]:
         st.caption(f"There are: {', '.join(known)}.")
 
 

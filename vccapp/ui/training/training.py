@@ -10,7 +10,7 @@ from vccapp.errors import VccAppError
 from vccapp.evaluation.metrics import METRICS
 from vccapp.figures.training import curve_of, thin_curve
 from vccapp.losses.expression import describe_losses
-from vccapp.models.base import MODELS, make_model
+from vccapp.models.base import MODELS, label_model, make_model
 from vccapp.references import NAMES
 from vccapp.stats.index import Index
 from vccapp.tasks.resume import Resume
@@ -130,7 +130,7 @@ def show_curve(curve: pd.DataFrame, references: pd.DataFrame, *, label: str, not
 def _references(run: RunRecord, metric: str) -> pd.DataFrame:
     """name, value of the baselines and the ceiling on the validation part, where they have the metric."""
     scores = {who: found.get(metric) for who, found in run.metrics.get("val", {}).items() if who != run.spec.model}
-    rows = [(NAMES.get(who) or MODELS[who].label.lower(), v) for who, v in scores.items() if v is not None]
+    rows = [(NAMES.get(who) or label_model(who).lower(), v) for who, v in scores.items() if v is not None]
     return pd.DataFrame(rows, columns=["name", "value"])
 
 
