@@ -35,6 +35,14 @@ def assert_well(page: AppTest) -> None:
     assert not page.error, [e.value for e in page.error]
 
 
+def type_option(page: AppTest, key: str, text: str) -> AppTest:
+    """Type into a box of options; AppTest, which forgets what is new at each run, has to be told again before it."""
+    box = page.selectbox(key=key)
+    box.options.append(text)
+    box.set_value(text)
+    return page
+
+
 def commands_of(page: AppTest) -> list[list[str]]:
     """The words of every command that a page shows."""
     lines = [line for code in page.code for line in code.value.splitlines()]

@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import vccapp_example
-from page_kit import assert_well, commands_of, open_alone
+from page_kit import assert_well, commands_of, open_alone, type_option
 from places import ROOT
 from streamlit.testing.v1 import AppTest
-
-from vccapp.models.base import MODELS
 
 LOSS = "C1 + 0.5*spread"
 PAGE = Path(vccapp_example.__file__).with_name("markers.py")
@@ -32,8 +30,9 @@ def train_form(vectors: str) -> dict[str, Any]:
     page.number_input(key="train_nearest_share").set_value(0.25).run()
     page.button(key="train_start").click().run()
     assert_well(page)
-    # By its link: AppTest cannot type a new option into a box of options.
-    network = open_alone("train", train_model=MODELS["state"].label, train_state_loss=LOSS)
+    network = open_alone("train")
+    network.selectbox(key="train_model").set_value("state").run()
+    type_option(network, "train_state_loss", LOSS).run()
     assert_well(network)
     loss = network.selectbox(key="train_state_loss")
     return {

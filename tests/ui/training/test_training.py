@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from page_kit import type_option
 from places import ROOT
 from streamlit.testing.v1 import AppTest
 from toy import make_counts
@@ -92,6 +93,22 @@ def test_a_form_that_nobody_touched_is_the_defaults(
     assert page.code[0].value == f"vccapp train start {name} --split s"
     if name not in NEED_MORE:
         assert any(caption.value.startswith("About ") for caption in page.caption)
+
+
+@pytest.mark.parametrize(("loss", "refused"), [("C4", False), ("C1 + 0.2*mmd", False), ("energy + hinge", True)])
+def test_a_loss_is_a_preset_or_an_expression(
+    loss: str, refused: bool, workspace: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = []
+    monkeypatch.setattr("vccapp.ui.kit.jobs.start_job", lambda *args, **_: started.append(args))
+    page = open_page(workspace, monkeypatch, train_model="STATE (ST)")
+    type_option(page, "train_state_loss", loss).run()
+    assert f"loss={loss}" in page.code[0].value
+    type_option(page, "train_state_loss", loss)
+    page.button(key="train_start").click().run()
+    assert not page.exception
+    assert (len(page.error), len(started)) == ((1, 0) if refused else (0, 1))
+    assert not refused or "hinge" in page.error[0].value
 
 
 def test_an_interrupted_run_can_be_resumed(workspace: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,6 +56,13 @@ def read_page(path: Path) -> PageRecord:
     first, *rest = (ast.get_docstring(ast.parse(path.read_text())) or "").splitlines()
     title, _, lead = first.partition(": ")
     fields = dict(line.split(": ", 1) for line in rest if ": " in line)
+    if not lead or not {"section", "icon", "order"} <= fields.keys():
+        raise SpecError(
+            "page_record",
+            f"The docstring of {path.name} is not 'Title: lead' and lines that give section, icon and order",
+            found=first,
+            fix="begin it as the pages of vccapp do",
+        )
     lead = lead[0].upper() + lead[1:]
     return PageRecord(path, title, lead, fields["section"], fields["icon"], int(fields["order"]))
 
