@@ -25,28 +25,28 @@ class Linear(Model):
     label = "Linear network"
     description = "Maps gene vectors to effects by one layer, trained by gradient descent."
     Spec = LinearSpec
-
     spec: LinearSpec
     features: Features
-    weight: np.ndarray  # (n_genes, d)
+    weight: np.ndarray  # (genes, d)
 
     def learn(self, index: Index, split: Split, fitting: Fitting) -> None:
         import torch
 
-        from vccapp.neural.fitting.loop import LoopSpec, choose_device, run_loop
+        from vccapp.neural.fitting.device import choose_device
+        from vccapp.neural.fitting.loop import LoopSpec, run_loop
 
+        device, labels = choose_device(fitting.device), list(split.train)
         self.features = Features.open(self.spec.embedding, index)
-        device = choose_device(fitting.device)
-        vectors = torch.from_numpy(self.features.rows(split.train, missing="mean")).to(device)
-        effects = torch.from_numpy(index.deltas(list(split.train))).to(device)
+        vectors = torch.from_numpy(self.features.rows(labels, missing="mean")).to(device)
+        effects = torch.from_numpy(index.deltas(labels)).to(device)
         torch.manual_seed(fitting.seed)
         network = torch.nn.Linear(vectors.shape[1], effects.shape[1], bias=False).to(device)
 
-        def step_loss(network: "nn.Module", batch: None) -> dict[str, "Tensor"]:
-            return {"loss": (network(vectors) - effects).square().mean()}
+        def step_loss(network: "nn.Module", batch: "Tensor") -> dict[str, "Tensor"]:
+            return {"loss": (network(batch) - effects).square().mean()}
 
-        spec = LoopSpec(steps=self.spec.steps, learning_rate=0.01, keep="last")
-        run_loop(network, next_batch=lambda step: None, step_loss=step_loss, spec=spec, fitting=fitting)
+        spec = LoopSpec(steps=self.spec.steps, learning_rate=0.01)
+        run_loop(network, next_batch=lambda _: vectors, step_loss=step_loss, spec=spec, fitting=fitting)
         self.weight = network.weight.detach().cpu().numpy()
 
     def predict_deltas(self, perturbations: list[str]) -> np.ndarray:
