@@ -15,6 +15,7 @@ from toy import make_counts
 import vccapp
 from vccapp.cli import following, main
 from vccapp.cli.output import format_table
+from vccapp.jobs.store import ACTIVE
 from vccapp.tasks.index import Index
 
 Call = Callable[..., tuple[int, str, str]]
@@ -170,6 +171,9 @@ def test_ctrl_c_stops_the_job(home: Path, call: Call, ask: Callable[..., Any], m
 def test_a_job_in_the_background_is_printed_and_can_be_stopped(ask: Callable[..., Any]) -> None:
     job = ask("data", "demo", "--background")
     assert job["task"] == "demo" and job["state"] in {"queued", "starting", "running"}
+    shown = ask("jobs", "show", job["id"])
+    if shown["state"] in ACTIVE:
+        assert shown["command"] == ["vccapp", "data", "demo"] and shown["needs"]["memory_bytes"] > 0
     assert ask("jobs", "stop", job["id"])["state"] in {"stopping", "stopped"}
 
 
@@ -216,7 +220,7 @@ def test_wrong_words_are_one_sentence_and_exit_code_2(
     assert (code, out) == (2, "") and err.startswith("Error: ") and message in err
     assert len(err.splitlines()) == 1
     code, out, err = call(*words, "--json")
-    assert (code, out) == (2, "") and message in json.loads(err)["error"]
+    assert (code, out) == (2, "") and message in json.loads(err)["error"] and json.loads(err)["code"]
     assert {path.name for path in tmp_path.rglob("*")} <= {"workspace", "jobs.db", "jobs.db-wal", "jobs.db-shm"}
 
 

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from archived import unpack
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -256,6 +257,13 @@ def test_tasks_that_0_1_0_wrote_are_read(settings):
         jobs = store.list()
     assert {job.title: job.read_task() for job in jobs} == READ_AS
     assert {job.error_code for job in jobs} == {""}
+
+
+def test_every_job_of_the_archive_of_0_1_0_is_read(tmp_path):
+    home, checkpoints = unpack("0.1.0", tmp_path)
+    with JobStore(Settings(home=home, checkpoints=checkpoints)) as store:
+        tasks = [(job.task, job.read_task()) for job in store.list()]
+    assert len(tasks) >= 3 and all(name == task.name for name, task in tasks)
 
 
 def test_a_task_that_cannot_be_read_is_listed_and_said(settings):

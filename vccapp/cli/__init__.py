@@ -50,5 +50,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         app(args=words, prog_name="vccapp")
     except VccAppError as error:
-        print(json.dumps({"error": str(error)}) if "--json" in words else f"Error: {error}", file=sys.stderr)
+        told = {"error": str(error), "code": error.code}
+        print(json.dumps(told) if "--json" in words else f"Error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -1,5 +1,7 @@
 """`vccapp jobs`: what runs, waits and ran."""
 
+import contextlib
+import shlex
 import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,6 +10,7 @@ import typer
 
 from vccapp.cli.names import open_settings
 from vccapp.cli.output import Json, format_fields, format_table, show
+from vccapp.errors import VccAppError
 
 if TYPE_CHECKING:
     from vccapp.jobs.store import Job
@@ -43,7 +46,14 @@ def show_(job: JobId, as_json: Json = False) -> None:
     found = find_job(job, settings)
     _, text = read_log(found.id, settings, lines=20)
     fields = job_row(found) | {"message": found.message, "reason": found.reason or None, "result": found.result}
-    show(found.model_dump(mode="json") | {"log": text}, lambda: f"{format_fields(fields)}\n\n{text}", as_json=as_json)
+    value = found.model_dump(mode="json") | {"log": text}
+    if found.active:
+        with contextlib.suppress(VccAppError):  # written by another version
+            task = found.read_task()
+            needs = task.needs(settings)
+            fields |= {"command": shlex.join(task.command()), "needs": needs.describe()}
+            value |= {"command": task.command(), "needs": needs.model_dump()}
+    show(value, lambda: f"{format_fields(fields)}\n\n{text}", as_json=as_json)
 
 
 @app.command()

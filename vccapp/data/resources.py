@@ -1,5 +1,6 @@
 """What a job takes of memory and disk, and the refusal of what does not fit, before work starts."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -12,6 +13,11 @@ VALUE_BYTES = 8
 """Of a stored value in a CSR file: float32 and its int32 column."""
 MARGIN = 1.05
 """Of an estimate that may be a few per cent too low."""
+
+
+def count_threads() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def require_disk(folder: Path, needed: float, *, purpose: str, fix: str = "free some space") -> None:

@@ -4,7 +4,6 @@ A task is made of what a person chooses; its JSON is what the job store keeps. H
 importing all tasks is cheap. To add one, write `vccapp/tasks/<name>.py` with a registered subclass.
 """
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from datetime import datetime
@@ -14,10 +13,12 @@ from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from vccapp.commands import options
+from vccapp.data.resources import count_threads
 from vccapp.errors import JobError, explain
 from vccapp.progress import Progress
 from vccapp.registry import Registry
 from vccapp.settings import Settings
+from vccapp.wording import bytes_text
 
 TASKS = Registry("task", package="vccapp.tasks")
 
@@ -31,8 +32,13 @@ class Needs(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     memory_bytes: int
-    threads: int
+    threads: int = Field(default_factory=count_threads)
     gpu: bool = False
+
+    def describe(self) -> str:
+        """For people."""
+        gpu = ", a GPU where there is one" if self.gpu else ""
+        return f"at most {bytes_text(self.memory_bytes)} of memory, {self.threads} threads{gpu}"
 
 
 class Result(BaseModel):
@@ -72,7 +78,7 @@ class Task(BaseModel, ABC, Generic[R]):
 
     def needs(self, settings: Settings) -> Needs:
         """What it takes, as far as that is known at once. Here: all that the settings allow."""
-        return Needs(memory_bytes=settings.memory_bytes, threads=count_threads())
+        return Needs(memory_bytes=settings.memory_bytes)
 
     def named(self, now: datetime) -> Self:
         """The task with the names that are generated when it is started; itself where there are none."""
@@ -98,8 +104,3 @@ def read_task(name: str, params: Mapping[str, Any], *, tasks: Mapping[str, type[
     except ValidationError as error:
         problem = f"This job was written by another version of the app ({name}: {explain(error)})"
         raise JobError("task_unreadable", problem, fix="start it again") from None
-
-
-def count_threads() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -7,7 +7,7 @@ from pydantic import Field
 from vccapp.errors import VccAppError
 from vccapp.progress import Progress
 from vccapp.settings import Settings
-from vccapp.tasks.base import TASKS, Needs, Result, Task, count_threads
+from vccapp.tasks.base import TASKS, Needs, Result, Task
 
 
 class Built(Result):
@@ -43,7 +43,7 @@ class Build(Task[Built]):
             memory_bytes = load_plan(self.plan, settings).estimate.memory_bytes
         except VccAppError:
             return super().needs(settings)
-        return Needs(memory_bytes=memory_bytes, threads=count_threads())
+        return Needs(memory_bytes=memory_bytes)
 
     def run(self, settings: Settings, progress: Progress) -> Built:
         from vccapp.submission.build import build

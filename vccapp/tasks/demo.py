@@ -2,7 +2,7 @@
 
 from vccapp.progress import Progress, part
 from vccapp.settings import Settings
-from vccapp.tasks.base import TASKS, Needs, Task, count_threads
+from vccapp.tasks.base import TASKS, Needs, Task
 from vccapp.tasks.index import Indexed, add_index
 
 MEMORY_BYTES = 450_000_000
@@ -22,7 +22,7 @@ class Demo(Task[Indexed]):
         return ["vccapp", "data", "demo"]
 
     def needs(self, settings: Settings) -> Needs:
-        return Needs(memory_bytes=MEMORY_BYTES, threads=count_threads())
+        return Needs(memory_bytes=MEMORY_BYTES)
 
     def run(self, settings: Settings, progress: Progress) -> Indexed:
         from vccapp.data.reading.opening import open_dataset

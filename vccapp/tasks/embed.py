@@ -11,7 +11,7 @@ from vccapp.errors import VccAppError
 from vccapp.progress import Progress
 from vccapp.records import Format
 from vccapp.settings import Settings
-from vccapp.tasks.base import TASKS, Needs, Result, Task, count_threads
+from vccapp.tasks.base import TASKS, Needs, Result, Task
 
 if TYPE_CHECKING:
     from vccapp.stats.index import Index
@@ -67,7 +67,7 @@ class Embed(Task[Embedded]):
             memory_bytes = estimate.memory_bytes
         except VccAppError:
             pass
-        return Needs(memory_bytes=memory_bytes, threads=count_threads(), gpu=settings.device != "cpu")
+        return Needs(memory_bytes=memory_bytes, gpu=settings.device != "cpu")
 
     def run(self, settings: Settings, progress: Progress) -> Embedded:
         index = self._index(settings)

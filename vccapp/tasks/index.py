@@ -10,7 +10,7 @@ from vccapp.data.schema import Columns
 from vccapp.errors import VccAppError
 from vccapp.progress import Progress
 from vccapp.settings import Settings
-from vccapp.tasks.base import TASKS, AbsolutePath, Needs, Result, Task, count_threads
+from vccapp.tasks.base import TASKS, AbsolutePath, Needs, Result, Task
 
 if TYPE_CHECKING:
     from vccapp.data.reading.dataset import Dataset
@@ -50,7 +50,7 @@ class Index(Task[Indexed]):
             plan = plan_index(self._open())
         except VccAppError:
             return super().needs(settings)
-        return Needs(memory_bytes=plan.memory_bytes, threads=count_threads())
+        return Needs(memory_bytes=plan.memory_bytes)
 
     def run(self, settings: Settings, progress: Progress) -> Indexed:
         from vccapp.data.workspace import register

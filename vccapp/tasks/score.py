@@ -7,7 +7,7 @@ from pydantic import Field
 from vccapp.errors import VccAppError
 from vccapp.progress import Progress
 from vccapp.settings import Settings
-from vccapp.tasks.base import TASKS, AbsolutePath, Needs, Result, Task, count_threads
+from vccapp.tasks.base import TASKS, AbsolutePath, Needs, Result, Task
 
 
 class Scored(Result):
@@ -69,7 +69,7 @@ class ScoreRun(Task[Scored]):
                 memory_bytes = scorer.memory_bytes(n_cells, len(index.genes))
         except VccAppError:
             pass
-        return Needs(memory_bytes=memory_bytes or settings.memory_bytes, threads=count_threads())
+        return Needs(memory_bytes=memory_bytes or settings.memory_bytes)
 
     def run(self, settings: Settings, progress: Progress) -> Scored:
         from vccapp.training.results.score_run import score_run

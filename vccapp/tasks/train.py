@@ -9,7 +9,7 @@ from vccapp.commands import options
 from vccapp.errors import VccAppError
 from vccapp.progress import Progress
 from vccapp.settings import Settings
-from vccapp.tasks.base import TASKS, Needs, Result, Task, count_threads
+from vccapp.tasks.base import TASKS, Needs, Result, Task
 
 if TYPE_CHECKING:
     from vccapp.training import RunSpec
@@ -99,4 +99,4 @@ def estimate_needs(spec: "RunSpec", settings: Settings) -> Needs:
         memory_bytes = estimate.shared(count_ranks(model, settings)).memory_bytes
     except VccAppError:
         pass
-    return Needs(memory_bytes=memory_bytes, threads=count_threads(), gpu=gpu)
+    return Needs(memory_bytes=memory_bytes, gpu=gpu)

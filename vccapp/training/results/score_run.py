@@ -7,7 +7,6 @@ on both sides. The files and all that the scorer writes stand in a scratch folde
 """
 
 import contextlib
-import os
 import shutil
 import tempfile
 import time
@@ -22,7 +21,7 @@ from scipy.sparse import csr_matrix
 from vccapp.data.h5ad import CsrWriter
 from vccapp.data.lock import hold_lock
 from vccapp.data.reading.dataset import Dataset
-from vccapp.data.resources import require_disk
+from vccapp.data.resources import count_threads, require_disk
 from vccapp.data.schema import CONTROL
 from vccapp.data.workspace import open_registered
 from vccapp.errors import SpecError
@@ -119,7 +118,7 @@ def score_run(
             real,
             own,
             season=season,
-            threads=_threads(),
+            threads=count_threads(),
             memory_bytes=memory_bytes,
             progress=part(progress, 0.3, 0.98),
         )
@@ -223,8 +222,3 @@ def _open_scratch(home: Path) -> Iterator[Path]:
             shutil.rmtree(left)
     with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=home) as name, hold_lock(Path(name) / "lock"):
         yield Path(name)
-
-
-def _threads() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
