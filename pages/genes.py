@@ -10,20 +10,14 @@ import shlex
 import streamlit as st
 
 from vccapp import ui
-from vccapp.data.schema import CONTROL
 from vccapp.figures import genes as figures
-from vccapp.stats.export import HVG
-from vccapp.stats.views import name_quadrants
 
-COLUMNS = ["gene", "mean", "max", "min", "nonzero_fraction", "ctrl_nonzero_fraction"]
-COLUMNS += ["ctrl_mean", "pert_mean", "delta", "abs_delta", *HVG[1:]]
 CSVS = ["gene_statistics.csv", "gene_delta_all_sorted.csv", "gene_delta_top50.csv"]
 CSVS += ["gene_delta_with_nonzero_fraction.csv", "hvg.csv"]
-FIRST, MOST = 5, 12
 
 ui.open_page(__file__)
 record, index = ui.need_index()
-genes, names = index.genes[COLUMNS], index.labels[1:]
+genes = ui.gene_table(index)
 unit = ui.SPACES[record.schema.value_space]
 
 search = st.text_input(
@@ -62,39 +56,15 @@ def show_gene() -> None:
     drawing = right.segmented_control(
         "Drawn as", ["Violins", "Cumulative"], default="Violins", key="gene_drawing", **shared
     )
-    values, cells = ui.load_gene(index, gene), ui.load_cells(index)
-    if way == "Batches":
-        batches = index.batches["batch"].tolist()
-        chosen = st.multiselect(
-            "Control cells of these batches",
-            batches,
-            default=batches[: FIRST + 1],
-            key="gene_batches",
-            bind="query-params",
-            max_selections=MOST,
-        )
-        own = (cells["perturbation"] == CONTROL).to_numpy()
-        values, labels, control = values[own], cells.loc[own, "batch"], None
-    else:
-        strongest = index.perturbations.iloc[1:].nlargest(FIRST, "effect")["perturbation"]
-        added = st.multiselect(
-            "Perturbations to compare with the controls",
-            names,
-            default=strongest.tolist(),
-            key="gene_perturbations",
-            bind="query-params",
-            max_selections=MOST,
-            help="The perturbation of the gene itself is always shown, if there is one.",
-        )
-        chosen = list(dict.fromkeys([CONTROL, *([gene] if gene in names else []), *added]))
-        labels, control = cells["perturbation"], CONTROL
-    means = figures.compute_expression(values, labels, chosen=chosen)
+    groups = ui.choose_gene_groups(index, gene, by=way)
+    values, labels, shown = groups.values, groups.labels, {"gene": gene, "control": groups.control}
+    means = figures.compute_expression(values, labels, chosen=groups.chosen)
     if drawing == "Violins":
-        curves = figures.compute_violins(values, labels, chosen=chosen)
-        chart = figures.expression_violins(curves, gene=gene, control=control)
+        curves = figures.compute_violins(values, labels, chosen=groups.chosen)
+        chart = figures.expression_violins(curves, **shown)
     else:
-        curves = figures.compute_ecdf(values, labels, chosen=chosen)
-        chart = figures.expression_curves(curves, gene=gene, control=control)
+        curves = figures.compute_ecdf(values, labels, chosen=groups.chosen)
+        chart = figures.expression_curves(curves, **shown)
     left, right = st.columns(2)
     with left:
         ui.show_chart(
@@ -106,7 +76,7 @@ def show_gene() -> None:
         )
     with right:
         ui.show_chart(
-            figures.expression_means(means, gene=gene, control=control),
+            figures.expression_means(means, **shown),
             key="gene_means_chart",
             text=f"Mean expression of {gene} with 95 % interval in {len(means)} groups of cells.",
             data=means,
@@ -127,7 +97,7 @@ with left:
         name="gene_means",
     )
 with right:
-    quadrants, cuts = name_quadrants(genes)
+    quadrants, cuts = ui.gene_quadrants(index)
     ui.show_chart(
         figures.mean_dispersion(quadrants, cuts=cuts),
         key="gene_dispersion",

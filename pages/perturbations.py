@@ -6,17 +6,13 @@ order: 30
 """
 
 import shlex
-from functools import partial
 
-import pandas as pd
 import streamlit as st
 
 from vccapp import ui
 from vccapp.figures import perturbations as figures
-from vccapp.stats.export import deg_counts
 
 ALL, ONE = "All perturbations", "One perturbation"
-SHOWN = ["perturbation", "n_cells", "degs", "up", "down", "effect", "knockdown", "umis_median", "genes_median"]
 
 ui.open_page(__file__)
 record, index = ui.need_index()
@@ -27,30 +23,25 @@ if "pert" in st.query_params and "pert_view" not in st.query_params:
 @st.fragment
 def show_page() -> None:
     left, right, _ = st.columns(3)
-    fdr = left.select_slider(
-        "False discovery rate below", [0.001, 0.01, 0.05, 0.1, 0.2], value=0.05, key="pert_fdr", bind="query-params"
-    )
+    fdr = left.select_slider("False discovery rate below", ui.FDRS, value=ui.FDR, key="pert_fdr", bind="query-params")
     lfc = right.slider(
         "|log2 fold change| at least", 0.0, 3.0, 0.0, 0.25, key="pert_lfc", bind="query-params", help="0: no limit"
     )
     rule = f"FDR < {fdr:g}" + (f" and |log2 fold change| >= {lfc:g}" if lfc else "") + ", Wilcoxon against the controls"
-    counts = index.deg_counts(fdr=fdr, min_abs_lfc=lfc)
-    table = index.perturbations.iloc[1:].drop(columns=["degs", "up", "down"]).merge(counts, on="perturbation")[SHOWN]
-    table = table.sort_values("degs", ascending=False, kind="stable")
     every, one = st.tabs([ALL, ONE], key="pert_view", on_change="rerun", bind="query-params")
     if every.open:
         with every:
-            show_all(table, rule=rule)
-            make = partial(deg_counts, fdr=fdr, min_abs_lfc=lfc)
-            ui.show_exports(index, ["deg_counts.csv"], key="pert_csv", changed={"deg_counts.csv": make})
+            show_all(rule=rule, fdr=fdr, lfc=lfc)
+            ui.show_deg_export(index, fdr=fdr, lfc=lfc, key="pert_csv")
     if one.open:
         with one:
-            show_one(table, rule=rule, fdr=fdr, lfc=lfc)
+            show_one(rule=rule, fdr=fdr, lfc=lfc)
     words = ["vccapp", "data", "export", record.fingerprint, "tables", "--fdr", f"{fdr:g}", "--min-abs-lfc", f"{lfc:g}"]
     ui.reproduce(shlex.join(words))
 
 
-def show_all(table: pd.DataFrame, *, rule: str) -> None:
+def show_all(*, rule: str, fdr: float, lfc: float) -> None:
+    table = ui.perturbation_table(index, fdr=fdr, lfc=lfc)
     st.caption("Choose a row to open the perturbation.")
     ui.show_table(
         table,
@@ -74,7 +65,8 @@ def show_all(table: pd.DataFrame, *, rule: str) -> None:
         ui.show_chart(chart, key=key, text=text, data=data, name=key)
 
 
-def show_one(table: pd.DataFrame, *, rule: str, fdr: float, lfc: float) -> None:
+def show_one(*, rule: str, fdr: float, lfc: float) -> None:
+    table = ui.perturbation_table(index, fdr=fdr, lfc=lfc)
     names = index.labels[1:]
     first = names.index(table["perturbation"].iloc[0])
     label = st.selectbox("Perturbation", names, index=first, key="pert", bind="query-params")

@@ -10,7 +10,6 @@ import shlex
 import streamlit as st
 
 from vccapp import ui
-from vccapp.data.schema import CONTROL
 from vccapp.figures import similarity as figures
 
 GENES = {"variable": "Highly variable", "all": "All genes"}
@@ -38,7 +37,7 @@ def show_page() -> None:
     close, pairs = found.neighbours(label), found.pairs()
     shown = figures.similarity_heatmap(found.correlation, found.labels)
     near = figures.neighbours(close, label=label)
-    spread = figures.pseudobulk_map(found.scores, shares=found.shares, control=CONTROL, chosen=label)
+    spread = figures.pseudobulk_map(found.scores, shares=found.shares, control=index.labels[0], chosen=label)
     sure = figures.reliability(found.reliability, chosen=label)
     charts = [
         ("heatmap", shown, f"Heat map of the correlations between {len(names)} perturbations.", pairs),

@@ -1,9 +1,31 @@
-"""One perturbation on a page: its genes as a table, and its numbers."""
+"""The page Perturbations: its table, one perturbation's genes, and its numbers."""
+
+from functools import partial
 
 import pandas as pd
 import streamlit as st
 
+from vccapp.data.significance import FDR
+from vccapp.stats.export import deg_counts
 from vccapp.stats.index import Index
+from vccapp.ui.kit.downloads import show_exports
+
+FDRS = [0.001, 0.01, FDR, 0.1, 0.2]
+"""Thresholds to choose from."""
+SHOWN = ["perturbation", "n_cells", "degs", "up", "down", "effect", "knockdown", "umis_median", "genes_median"]
+
+
+def perturbation_table(index: Index, *, fdr: float, lfc: float) -> pd.DataFrame:
+    """One row a perturbation, the most DEGs first. fdr, lfc : what counts as a DEG."""
+    counts = index.deg_counts(fdr=fdr, min_abs_lfc=lfc)
+    table = index.perturbations.iloc[1:].drop(columns=["degs", "up", "down"]).merge(counts, on="perturbation")[SHOWN]
+    return table.sort_values("degs", ascending=False, kind="stable")
+
+
+def show_deg_export(index: Index, *, fdr: float, lfc: float, key: str) -> None:
+    """A button for the counts of DEGs as people pass them around."""
+    make = partial(deg_counts, fdr=fdr, min_abs_lfc=lfc)
+    show_exports(index, ["deg_counts.csv"], key=key, changed={"deg_counts.csv": make})
 
 
 def describe_perturbation(index: Index, label: str) -> pd.DataFrame:

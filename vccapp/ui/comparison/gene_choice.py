@@ -1,11 +1,8 @@
 """Choosing genes on a page: the largest changes, the clearest DEGs, a pasted list, a gene set."""
 
-from difflib import get_close_matches
-
-import pandas as pd
 import streamlit as st
 
-from vccapp.data.gene_sets import find_genes, keep_gmt, list_gmt, read_gmt
+from vccapp.data.gene_sets import keep_gmt, list_gmt, read_gmt
 from vccapp.evaluation.comparison.gene_choice import (
     FIRST_GENES,
     MOST_GENES,
@@ -25,24 +22,6 @@ UNNAMED = 20
 """Genes shown where none is named yet."""
 
 load_gene_sets = cached(max_entries=8)(read_gmt)
-
-
-def name_gene(genes: pd.DataFrame) -> str | None:
-    """One gene, typed: a browser takes seconds to list them all. Where there is none of that name, say so."""
-    names = genes["gene"]
-    text = st.text_input(
-        "Gene",
-        names.iloc[genes["abs_delta"].to_numpy().argmax()],
-        key="gene",
-        bind="query-params",
-        help="Type a name, or search above and choose a row. At first the gene that perturbed cells change most.",
-    ).strip()
-    found, _ = find_genes(text, names)
-    if found:
-        return found[0]
-    near = get_close_matches(text.upper(), names, n=5)
-    st.info(f"There is no gene '{text}' in these data." + (f" Near: {', '.join(near)}." if near else ""))
-    return None
 
 
 def choose_genes(index: Index, perturbations: list[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -1,0 +1,140 @@
+"""The names that pages use, for editors and type checkers; `__init__.py` imports each when it is first used."""
+
+from .comparison.choice import (
+    choose_comparison as choose_comparison,
+    has_runs as has_runs,
+)
+from .comparison.findings import (
+    show_findings as show_findings,
+)
+from .comparison.genes import (
+    show_agreement as show_agreement,
+    show_genes as show_genes,
+    show_heat_map as show_heat_map,
+)
+from .comparison.perturbations import (
+    show_confusion as show_confusion,
+    show_degs as show_degs,
+    show_difference as show_difference,
+    show_scores as show_scores,
+)
+from .genes import (
+    choose_gene_groups as choose_gene_groups,
+    gene_quadrants as gene_quadrants,
+    gene_table as gene_table,
+    name_gene as name_gene,
+)
+from .glossary import (
+    show_glossary as show_glossary,
+)
+from .kit.downloads import (
+    show_csv_button as show_csv_button,
+    show_exports as show_exports,
+)
+from .kit.files import (
+    ROUTES as ROUTES,
+)
+from .kit.forms import (
+    changed_values as changed_values,
+    spec_form as spec_form,
+)
+from .kit.frame import (
+    errors_told as errors_told,
+    navigate as navigate,
+    open_page as open_page,
+    page_link as page_link,
+    tell_error as tell_error,
+)
+from .kit.jobs import (
+    begin_job as begin_job,
+    job_table as job_table,
+    show_jobs as show_jobs,
+)
+from .kit.loaders import (
+    current_settings as current_settings,
+    load_cells as load_cells,
+    load_depth as load_depth,
+    load_guides as load_guides,
+    load_jobs as load_jobs,
+    load_pairs as load_pairs,
+    load_similarity as load_similarity,
+    load_splits as load_splits,
+)
+from .kit.runs import (
+    choose_run as choose_run,
+    load_runs as load_runs,
+    run_label as run_label,
+    run_table as run_table,
+    score_table as score_table,
+)
+from .kit.show import (
+    reproduce as reproduce,
+    show_chart as show_chart,
+    show_table as show_table,
+    show_unreadable as show_unreadable,
+)
+from .kit.splits import (
+    keep_split as keep_split,
+    standard_split as standard_split,
+)
+from .kit.start import (
+    need_index as need_index,
+)
+from .kit.tables import (
+    SPACES as SPACES,
+    dataset_table as dataset_table,
+    show_schema as show_schema,
+    show_summary as show_summary,
+    split_table as split_table,
+)
+from .opening import (
+    choose_columns as choose_columns,
+    open_file as open_file,
+    show_plan as show_plan,
+)
+from .perturbation import (
+    FDR as FDR,
+    FDRS as FDRS,
+    describe_perturbation as describe_perturbation,
+    perturbation_table as perturbation_table,
+    show_deg_export as show_deg_export,
+    show_perturbation_numbers as show_perturbation_numbers,
+)
+from .scores.board import (
+    choose_board as choose_board,
+    scores_commands as scores_commands,
+    show_leaderboard as show_leaderboard,
+    show_metric as show_metric,
+    show_report_button as show_report_button,
+)
+from .scores.entered import (
+    show_entered as show_entered,
+)
+from .scores.imports import (
+    import_form as import_form,
+)
+from .scores.official import (
+    show_official as show_official,
+)
+from .submissions import (
+    bytes_text as bytes_text,
+    load_submissions as load_submissions,
+    load_wanted as load_wanted,
+    optional_path as optional_path,
+    plan_table as plan_table,
+    show_submission as show_submission,
+)
+from .training.embed import (
+    show_embed as show_embed,
+)
+from .training.grid import (
+    show_grid as show_grid,
+)
+from .training.training import (
+    choose_devices as choose_devices,
+    show_estimate as show_estimate,
+    show_training as show_training,
+)
+from .warmup import (
+    lifespan as lifespan,
+)
