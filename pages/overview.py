@@ -5,14 +5,10 @@ icon: :material/dashboard:
 order: 10
 """
 
-import shlex
-
 import streamlit as st
 
 from vccapp import ui
-from vccapp.data.commands import describe_command
 from vccapp.figures import overview as figures
-from vccapp.tasks.index import Index
 
 PLURALS = {"perturbation": "perturbations", "guide": "guides", "batch": "batches"}
 NUMBERS = {"umis": "UMIs", "genes": "Genes"}
@@ -109,7 +105,4 @@ with right, st.container(border=True, key="over_summary"):
 with st.expander("How the file was read", icon=":material/fact_check:", expanded=False):
     ui.show_schema(schema)
 
-ui.reproduce(
-    shlex.join(describe_command(record.paths, record.columns)),
-    shlex.join(Index(paths=record.paths, columns=record.columns).command()),
-)
+ui.reproduce(*ui.data_commands(record.paths, record.columns))

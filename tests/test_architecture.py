@@ -39,6 +39,16 @@ def test_a_page_that_imports_the_domain_is_noticed(tmp_path: Path) -> None:
     assert {name for name in imported(page) if not is_for_pages(name)} == {"pandas", "vccapp.stats.index.Index"}
 
 
+def test_private_parts_of_streamlit_are_used_in_one_file_that_says_why() -> None:
+    files = [path for path in (ROOT / "vccapp").rglob("*.py") if any(map(is_private, imported(path)))]
+    assert [path.name for path in files] == ["warmup.py"]
+    assert "no public switch" in files[0].read_text()
+
+
+def is_private(name: str) -> bool:
+    return name.startswith(("streamlit.runtime.", "streamlit.elements."))
+
+
 @pytest.mark.parametrize("module", ["vccapp", "vccapp.settings", "vccapp.cli", "vccapp.ui", "vccapp.stats.index"])
 def test_importing_loads_nothing_heavy(module: str) -> None:
     code = f"import sys, {module}; print(*sorted({{m.split('.')[0] for m in sys.modules}}))"

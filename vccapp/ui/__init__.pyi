@@ -34,25 +34,19 @@ from .kit.downloads import (
 from .kit.files import (
     ROUTES as ROUTES,
 )
-from .kit.forms import (
-    changed_values as changed_values,
-    spec_form as spec_form,
-)
 from .kit.frame import (
-    errors_told as errors_told,
     navigate as navigate,
     open_page as open_page,
     page_link as page_link,
     tell_error as tell_error,
 )
 from .kit.jobs import (
-    begin_job as begin_job,
     job_table as job_table,
     show_jobs as show_jobs,
 )
 from .kit.loaders import (
-    current_settings as current_settings,
     load_cells as load_cells,
+    load_datasets as load_datasets,
     load_depth as load_depth,
     load_guides as load_guides,
     load_jobs as load_jobs,
@@ -61,7 +55,6 @@ from .kit.loaders import (
     load_splits as load_splits,
 )
 from .kit.runs import (
-    choose_run as choose_run,
     load_runs as load_runs,
     run_label as run_label,
     run_table as run_table,
@@ -72,10 +65,6 @@ from .kit.show import (
     show_chart as show_chart,
     show_table as show_table,
     show_unreadable as show_unreadable,
-)
-from .kit.splits import (
-    keep_split as keep_split,
-    standard_split as standard_split,
 )
 from .kit.start import (
     need_index as need_index,
@@ -88,9 +77,9 @@ from .kit.tables import (
     split_table as split_table,
 )
 from .opening import (
-    choose_columns as choose_columns,
-    open_file as open_file,
-    show_plan as show_plan,
+    choose_path as choose_path,
+    data_commands as data_commands,
+    show_file as show_file,
 )
 from .perturbation import (
     FDR as FDR,
@@ -116,13 +105,24 @@ from .scores.imports import (
 from .scores.official import (
     show_official as show_official,
 )
+from .splits import (
+    show_split_check as show_split_check,
+    show_toml_button as show_toml_button,
+    split_commands as split_commands,
+    split_form as split_form,
+)
 from .submissions import (
-    bytes_text as bytes_text,
+    choose_submission as choose_submission,
+    load_plan as load_plan,
     load_submissions as load_submissions,
-    load_wanted as load_wanted,
-    optional_path as optional_path,
     plan_table as plan_table,
+    show_build_button as show_build_button,
+    show_plan_numbers as show_plan_numbers,
     show_submission as show_submission,
+)
+from .training.choice import (
+    choose_training as choose_training,
+    show_start_button as show_start_button,
 )
 from .training.embed import (
     show_embed as show_embed,
@@ -131,8 +131,6 @@ from .training.grid import (
     show_grid as show_grid,
 )
 from .training.training import (
-    choose_devices as choose_devices,
-    show_estimate as show_estimate,
     show_training as show_training,
 )
 from .warmup import (

@@ -1,17 +1,23 @@
-"""Opening a data file on a page: what it holds, the user's own choice of columns, and what its index will take."""
+"""Opening a data file on a page: which file, what it holds, how it is read, and what its index will take."""
 
+import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import streamlit as st
 
+from vccapp.data.commands import describe_command
 from vccapp.data.schema import Columns, Schema
 from vccapp.data.simulation.demo import sample_path
-from vccapp.data.workspace import check_allowed
+from vccapp.data.workspace import check_allowed, list_data_files
 from vccapp.errors import DataError
 from vccapp.stats.building.plan import IndexPlan
+from vccapp.tasks.index import Index
 from vccapp.ui.kit.frame import errors_told
-from vccapp.ui.kit.loaders import current_settings
+from vccapp.ui.kit.jobs import begin_job, show_jobs
+from vccapp.ui.kit.loaders import cached, current_settings
+from vccapp.ui.kit.tables import show_schema
 from vccapp.wording import bytes_text, duration_text
 
 FIELDS = {"perturbation": "Perturbation column", "guide": "Guide column", "batch": "Batch column"}
@@ -26,9 +32,102 @@ class Opened:
     unusable: DataError | None
 
 
-def choose_columns(path: str, *, key: str) -> Columns:
+def choose_path() -> str:
+    """A path: one of the files found, the sample, or typed; empty at first."""
+    settings = current_settings()
+    roots = ", ".join(str(root) for root in settings.data_roots)
+    left, right = st.columns([3, 1], vertical_alignment="bottom")
+    left.selectbox(
+        "Files found",
+        [str(path) for path in list_data_files(settings)],
+        index=None,
+        key="data_listed",
+        on_change=_use_listed,
+        placeholder="choose an .h5ad file or zarr store",
+        help=f"Below {roots}. Other folders: set VCCAPP_DATA_ROOTS.",
+    )
+    right.button(
+        "The real sample",
+        icon=":material/biotech:",
+        key="data_sample",
+        on_click=_use_sample,
+        width="stretch",
+        help="600 H1 cells x 1,000 genes of the 2025 challenge's training data, raw counts, CC0",
+    )
+    return st.text_input("Path", key="data_path", bind="query-params", placeholder="or type a path").strip()
+
+
+def show_file(path: str) -> list[str]:
+    """What a file holds, how it is read, and the button that indexes it; the commands that do the same."""
+    if not path:
+        return ["vccapp data describe PATH", "vccapp data index PATH"]
+    commands = data_commands([path], Columns())
+    with errors_told():
+        columns = _choose_columns(path, key="data")
+        commands = data_commands([path], columns)
+        opened = load_opened(_allowed(path), columns)
+        show_schema(opened.schema)
+        possible = show_plan(opened)
+        if st.button(
+            "Compute the statistics",
+            type="primary",
+            icon=":material/play_arrow:",
+            key="data_index",
+            disabled=not possible,
+        ):
+            begin_job(Index(paths=(path,), columns=columns))
+            st.rerun()
+    show_jobs(task=Index.name, limit=2, key="data_jobs")
+    return commands
+
+
+def data_commands(paths: Sequence[Path | str], columns: Columns) -> list[str]:
+    """`vccapp data describe` and `index` of a file, or of several that are one."""
+    index = Index(paths=tuple(paths), columns=columns)
+    return [shlex.join(words) for words in (describe_command(paths, columns), index.command())]
+
+
+@cached(max_entries=16, show_spinner="Reading the file")
+def load_opened(path: Path, columns: Columns) -> Opened:
+    """What a file holds, opened and checked. Raises DataError in one sentence when it cannot be used."""
+    from vccapp.data.reading.opening import open_dataset
+    from vccapp.stats.building.plan import plan_index
+
+    dataset = open_dataset(path, columns=columns)
+    try:
+        dataset.require_usable()
+    except DataError as error:
+        return Opened(dataset.schema, plan_index(dataset), error)
+    return Opened(dataset.schema, plan_index(dataset), None)
+
+
+@cached(max_entries=16)
+def load_columns(path: Path) -> list[str]:
+    """The obs columns of a file."""
+    from vccapp.data.reading.opening import list_columns
+
+    return list_columns(path)
+
+
+def show_plan(opened: Opened) -> bool:
+    """What the index will take; where it cannot be made, why. Whether it can."""
+    plan, settings = opened.plan, current_settings()
+    with st.container(horizontal=True, key="plan"):
+        st.metric("Time, about", duration_text(plan.seconds), help="On this machine, within a factor of two")
+        st.metric("Memory", bytes_text(plan.memory_bytes), help=f"Allowed: {bytes_text(settings.memory_bytes)}")
+        st.metric("Disk", bytes_text(plan.disk_bytes), help=f"In {settings.datasets}")
+    with errors_told():
+        if opened.unusable:
+            raise opened.unusable
+        folder = settings.datasets / "index"
+        plan.refuse(opened.schema.path.name, memory_bytes=settings.memory_bytes, folder=folder)
+        return True
+    return False
+
+
+def _choose_columns(path: str, *, key: str) -> Columns:
     """Choices among a file's columns, and its control label; what is left empty is found by name and content."""
-    options = _list_columns(*_allowed(path))
+    options = load_columns(_allowed(path))
     with st.expander("Columns and control label", icon=":material/tune:"):
         st.caption("Empty: found by name and content, as the report below says.")
         places = st.columns(4)
@@ -48,50 +147,18 @@ def choose_columns(path: str, *, key: str) -> Columns:
     return Columns(**chosen, control=label or None)
 
 
-def open_file(path: str, columns: Columns) -> Opened:
-    """What a file holds, opened and checked. Raises DataError in one sentence when it cannot be used."""
-    return _open(*_allowed(path), columns.model_dump_json())
-
-
-def show_plan(opened: Opened) -> bool:
-    """What the index will take; where it cannot be made, why. Whether it can."""
-    plan, settings = opened.plan, current_settings()
-    with st.container(horizontal=True, key="plan"):
-        st.metric("Time, about", duration_text(plan.seconds), help="On this machine, within a factor of two")
-        st.metric("Memory", bytes_text(plan.memory_bytes), help=f"Allowed: {bytes_text(settings.memory_bytes)}")
-        st.metric("Disk", bytes_text(plan.disk_bytes), help=f"In {settings.datasets}")
-    with errors_told():
-        if opened.unusable:
-            raise opened.unusable
-        folder = settings.datasets / "index"
-        plan.refuse(opened.schema.path.name, memory_bytes=settings.memory_bytes, folder=folder)
-        return True
-    return False
-
-
-def _allowed(path: str) -> tuple[Path, float]:
-    """The path and the time of its last change. Raises DataError outside of the data folders."""
+def _allowed(path: str) -> Path:
+    """Raises DataError for a path outside of the data folders."""
     found = Path(path).expanduser()
     if found != sample_path():
         check_allowed(found, current_settings())
-    return found, found.stat().st_mtime if found.exists() else 0.0
+    return found
 
 
-@st.cache_data(max_entries=16, show_spinner="Reading the file")
-def _open(path: Path, changed: float, columns: str) -> Opened:
-    from vccapp.data.reading.opening import open_dataset
-    from vccapp.stats.building.plan import plan_index
-
-    dataset = open_dataset(path, columns=Columns.model_validate_json(columns))
-    try:
-        dataset.require_usable()
-    except DataError as error:
-        return Opened(dataset.schema, plan_index(dataset), error)
-    return Opened(dataset.schema, plan_index(dataset), None)
+def _use_sample() -> None:
+    st.session_state["data_path"] = str(sample_path())
 
 
-@st.cache_data(max_entries=16, show_spinner=False)
-def _list_columns(path: Path, changed: float) -> list[str]:
-    from vccapp.data.reading.opening import list_columns
-
-    return list_columns(path)
+def _use_listed() -> None:
+    if st.session_state["data_listed"]:
+        st.session_state["data_path"] = st.session_state["data_listed"]

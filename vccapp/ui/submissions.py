@@ -1,29 +1,179 @@
 """Submissions on a page: the cells wanted, the plan as a table, what was built, its checks and its download."""
 
+import shlex
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from vccapp.data.workspace import check_allowed
+from vccapp.challenges.base import CHALLENGES, Challenge
+from vccapp.data.workspace import Record, check_allowed
 from vccapp.records import Listing
 from vccapp.stats.index import Index
 from vccapp.submission.budget import observed_counts, read_pert_counts
-from vccapp.submission.plan import Plan, list_plans
+from vccapp.submission.plan import Plan, list_plans, make_plan, plan_command, write_plan
 from vccapp.submission.report import Report, list_reports
+from vccapp.tasks.build import Build
 from vccapp.training import RunRecord
 from vccapp.ui.kit.files import file_url
+from vccapp.ui.kit.frame import errors_told
+from vccapp.ui.kit.jobs import begin_job, show_jobs
 from vccapp.ui.kit.loaders import current_settings
+from vccapp.ui.kit.runs import choose_run
 from vccapp.wording import bytes_text
 
+SOURCES = {"heldout": "Held-out perturbations of the run", "upload": "Upload pert_counts.csv", "path": "Path of a CSV"}
 SIGNS = {
     "ok": ":green-badge[:material/check_circle: ok]",
     "warning": ":orange-badge[:material/warning: warning]",
     "failed": ":red-badge[:material/error: failed]",
     "skipped": ":gray-badge[:material/remove: skipped]",
 }
+
+
+@dataclass(frozen=True)
+class SubmissionChoice:
+    """What is to be submitted. upload, path : of pert_counts.csv, where it is the source of the cells wanted.
+
+    n_controls : None for all; genes : path of a list of genes, empty for those of the training file
+    """
+
+    run: RunRecord
+    challenge: Challenge
+    source: str
+    upload: Any
+    path: str | None
+    n_controls: int | None
+    genes: str
+    name: str
+    practice: bool
+
+    def commands(self) -> list[str]:
+        """`vccapp submit plan` and `build`."""
+        name = self.name or "mine"
+        plan = plan_command(
+            self.run.id,
+            challenge=self.challenge.name,
+            counts=self.upload.name if self.upload is not None else self.path,
+            n_controls=self.n_controls,
+            genes=self.genes,
+            practice=self.practice,
+            name=name,
+        )
+        return [shlex.join(words) for words in (plan, Build(plan=name).command())]
+
+
+def choose_submission(record: Record, index: Index) -> SubmissionChoice:
+    """Run, challenge, cells wanted, controls, genes and name. Where there is no run, say so, and end the page."""
+    left, right = st.columns([3, 2])
+    with left:
+        run = choose_run(record, key="sub_run")
+    names = list(CHALLENGES)
+    challenge = CHALLENGES[
+        right.selectbox(
+            "Challenge",
+            names,
+            key="sub_challenge",
+            bind="query-params",
+            format_func=lambda name: CHALLENGES[name].label,
+        )
+    ]
+    source = st.segmented_control(
+        "Cells wanted per perturbation",
+        list(SOURCES),
+        default="heldout",
+        required=True,
+        key="sub_source",
+        bind="query-params",
+        format_func=SOURCES.get,
+    )
+    upload = path = None
+    if source == "upload":
+        upload = st.file_uploader("pert_counts.csv", type="csv", key="sub_upload", max_upload_size=5)
+    elif source == "path":
+        path = st.text_input("Path of pert_counts.csv", key="sub_path", bind="query-params").strip()
+
+    n_known = int(index.perturbations["n_cells"].iloc[0])
+    left, middle, last, right = st.columns([1, 2, 1, 1], vertical_alignment="bottom")
+    n_controls = left.number_input(
+        "Control cells",
+        1,
+        n_known,
+        n_known,
+        key="sub_controls",
+        bind="query-params",
+        help="Copied from the training file",
+    )
+    gene_list = middle.text_input(
+        "Gene list",
+        key="sub_genes",
+        bind="query-params",
+        placeholder="path; empty: the genes of the training file, in order",
+    )
+    name = last.text_input("Name", key="sub_name", placeholder="made up when empty").strip()
+    practice = right.toggle(
+        "Practice",
+        value=len(index.genes) != challenge.n_genes,
+        key="sub_practice",
+        help=f"Lets other genes than the challenge's {challenge.n_genes:,} through; the package is marked as practice.",
+    )
+    return SubmissionChoice(
+        run=run,
+        challenge=challenge,
+        source=source,
+        upload=upload,
+        path=path,
+        n_controls=None if n_controls == n_known else int(n_controls),
+        genes=gene_list.strip(),
+        name=name,
+        practice=practice,
+    )
+
+
+def load_plan(choice: SubmissionChoice, index: Index) -> Plan | None:
+    """The plan of what is chosen; None while the cells wanted are not given, or where a refusal was said."""
+    with errors_told():
+        counts = load_wanted(choice.source, run=choice.run, index=index, upload=choice.upload, path=choice.path)
+        if counts is not None:
+            return make_plan(
+                index,
+                choice.run.id,
+                counts,
+                challenge=choice.challenge,
+                settings=current_settings(),
+                n_controls=choice.n_controls or int(index.perturbations["n_cells"].iloc[0]),
+                genes=optional_path(choice.genes),
+                practice=choice.practice,
+                id=choice.name or None,
+            )
+    return None
+
+
+def show_plan_numbers(plan: Plan, challenge: Challenge) -> None:
+    """Cells and budget, sizes, and what was noticed."""
+    estimate = plan.estimate
+    with st.container(horizontal=True, key="numbers"):
+        st.metric("Perturbations", f"{len(plan.cells):,}")
+        st.metric("Cells", f"{estimate.n_cells:,}", help=f"At most {challenge.max_cells:,}, controls included")
+        st.metric("Of the budget", f"{estimate.n_cells / challenge.max_cells:.1%}")
+        st.metric("Scaled by", f"{plan.alpha:.4f}", help="Planned cells over wanted cells")
+        st.metric("Package, about", bytes_text(estimate.vcc_bytes))
+        st.metric("Disk needed", bytes_text(estimate.disk_bytes))
+    for note in plan.notes:
+        st.caption(note)
+
+
+def show_build_button(plan: Plan) -> None:
+    """The button that builds the submission, and its latest jobs."""
+    if st.button("Build the submission", type="primary", icon=":material/package_2:", key="sub_build"):
+        with errors_told():
+            write_plan(plan, current_settings())
+            begin_job(Build(dataset=plan.dataset, plan=plan.id))
+            st.rerun()
+    show_jobs(task=Build.name, dataset=plan.dataset, limit=1, key="sub_jobs")
 
 
 def optional_path(text: str) -> Path | None:

@@ -25,7 +25,8 @@ async def lifespan(app: st.App) -> AsyncIterator[None]:
     """Start the warm-up beside the server; a visit in the meantime waits for no more than the imports of its page.
 
     A server's first visit to a page would run its file alone, as Streamlit did before `st.navigation`, and lose what is
-    then chosen or typed first: its widgets get other ids from the next run on.
+    then chosen or typed first: its widgets get other ids from the next run on. Streamlit 1.67 has no public switch for
+    that; `st.navigation` sets the same one, but only when a page is first run.
     """
     PagesManager.uses_pages_directory = False
     threading.Thread(target=warm_up, name="warm-up", daemon=True).start()

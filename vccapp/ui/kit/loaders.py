@@ -13,7 +13,7 @@ import streamlit as st
 
 from vccapp.data.schema import CONTROL
 from vccapp.data.split import Split, list_splits
-from vccapp.data.workspace import Record
+from vccapp.data.workspace import Record, list_datasets
 from vccapp.jobs.store import Job, JobStore
 from vccapp.records import Listing
 from vccapp.settings import Settings, open_settings
@@ -95,6 +95,11 @@ def load_jobs(*, limit: int) -> list[Job]:
     """The latest jobs of all tasks."""
     with JobStore(current_settings()) as store:
         return store.list(limit=limit)
+
+
+def load_datasets() -> Listing[Record]:
+    """The datasets of the workspace."""
+    return list_datasets(current_settings())
 
 
 def load_splits(record: Record) -> Listing[Split]:

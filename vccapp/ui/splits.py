@@ -1,0 +1,99 @@
+"""The page Splits: the form that makes a split, its check, its export and its commands."""
+
+import shlex
+from collections.abc import Mapping
+
+import streamlit as st
+
+from vccapp.data.commands import count_folds, split_command
+from vccapp.data.schema import CONTROL
+from vccapp.data.split import Split, check_split, make_folds, make_split, split_from_lists, to_toml, write_split
+from vccapp.data.workspace import Record
+from vccapp.stats.index import Index
+from vccapp.ui.kit.frame import errors_told
+from vccapp.ui.kit.loaders import current_settings
+
+WAYS = {"ratio": "By shares", "kfold": "Folds", "lists": "Lists"}
+
+
+def split_form(record: Record, index: Index, *, expanded: bool) -> None:
+    """Make a split by shares, in folds, or of lists."""
+    labels = _perturbations(index)
+    with st.expander("Make a split", icon=":material/add:", expanded=expanded):
+        way = st.segmented_control(
+            "How",
+            list(WAYS),
+            default="ratio",
+            required=True,
+            key="split_way",
+            bind="query-params",
+            format_func=WAYS.get,
+        )
+        left, right = st.columns([3, 1])
+        name = left.text_input("Name", "first", key="split_name", help="Letters, digits, '-' and '_'")
+        seed = int(right.number_input("Seed", 0, 2**31 - 1, 0, key="split_seed", help="Same seed, same split"))
+        train = val = test = ()
+        folds, shares = 5, (0.64, 0.16, 0.20)
+        if way == "ratio":
+            left, right = st.columns(2)
+            tested = left.slider("Test", 0.0, 0.5, 0.20, 0.01, key="split_test", format="percent")
+            validated = right.slider("Validation", 0.0, 0.4, 0.16, 0.01, key="split_val", format="percent")
+            shares = (1 - tested - validated, validated, tested)
+            st.caption(f"{shares[0]:.0%} of the {len(labels)} perturbations to train on.")
+        elif way == "kfold":
+            folds = int(
+                st.number_input(
+                    "Folds", 3, max(3, min(20, len(labels))), min(5, max(3, len(labels))), key="split_folds"
+                )
+            )
+        else:
+            test = st.multiselect("Test", labels, key="split_test_list")
+            val = st.multiselect("Validation", labels, key="split_val_list")
+            train = [label for label in labels if label not in {*test, *val}]
+            st.caption(f"The other {len(train)} perturbations are for training.")
+        if st.button("Make the split", type="primary", key="split_make"):
+            with errors_told():
+                if way == "ratio":
+                    made = [make_split(labels, name=name, dataset=record.fingerprint, ratio=shares, seed=seed)]
+                elif way == "kfold":
+                    made = make_folds(labels, name=name, dataset=record.fingerprint, k=folds, seed=seed)
+                else:
+                    made = [split_from_lists(name=name, dataset=record.fingerprint, train=train, val=val, test=test)]
+                for split in made:
+                    check_split(split, labels)
+                for split in made:
+                    write_split(split, current_settings())
+                st.session_state["split"] = made[0].name
+                st.rerun()
+
+
+def show_split_check(split: Split, index: Index) -> None:
+    """Whether a split is one of these data, and leaks nothing."""
+    with errors_told():
+        check_split(split, _perturbations(index))
+        st.caption(
+            "Checked: no gene is in two parts; perturbations of two genes follow their genes. Controls are in all."
+        )
+
+
+def show_toml_button(split: Split, record: Record) -> None:
+    """A download of the split as STATE and cell-load read it."""
+    st.download_button(
+        "Export as TOML",
+        data=lambda: to_toml(split, dataset_name=record.title, path=record.path, context="all"),
+        file_name=f"{split.name}.toml",
+        mime="application/toml",
+        icon=":material/download:",
+        on_click="ignore",
+        help="The split as STATE and cell-load read it",
+    )
+
+
+def split_commands(split: Split, splits: Mapping[str, Split]) -> list[str]:
+    """`vccapp split make` and `export` of one of the splits."""
+    export = ["vccapp", "split", "export", split.name, f"{split.name}.toml"]
+    return [shlex.join(words) for words in (split_command(split, folds=count_folds(split, splits)), export)]
+
+
+def _perturbations(index: Index) -> list[str]:
+    return [label for label in index.labels if label != CONTROL]
