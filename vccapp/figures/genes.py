@@ -80,7 +80,7 @@ def compute_expression(values: np.ndarray, groups: pd.Series, *, chosen: list[st
     return pd.DataFrame(rows, columns=["group", "n_cells", "mean", "low", "high", "nonzero_fraction"])
 
 
-def expression_means(frame: pd.DataFrame, *, gene: str, control: str | None = None) -> alt.Chart:
+def expression_means(frame: pd.DataFrame, *, gene: str, control: str | None = None) -> alt.LayerChart:
     """Mean and 95 % interval of one gene in each group. frame: as `compute_expression` gives."""
     order = frame["group"].tolist()
     y = alt.Y("group:N", sort=order, title=None, axis=alt.Axis(labelOverlap=False))
@@ -101,7 +101,7 @@ def expression_means(frame: pd.DataFrame, *, gene: str, control: str | None = No
     )
     text = f"{gene}: mean expression"
     return finish(
-        alt.layer(lines, points, data=frame),
+        alt.LayerChart(layer=[lines, points], data=frame),
         text,
         "lines: 95 % interval" + ("; diamond: controls" if control else ""),
         height=EXPRESSION_HEIGHT,
@@ -110,7 +110,7 @@ def expression_means(frame: pd.DataFrame, *, gene: str, control: str | None = No
 
 def compute_ecdf(values: np.ndarray, groups: pd.Series, *, chosen: list[str]) -> pd.DataFrame:
     """group, value, share: the share of a group's cells with at least `value` of the gene, log1p."""
-    frames = []
+    frames: list[pd.DataFrame] = []
     top = float(values.max()) if len(values) else 0.0
     grid = np.linspace(0, top if top > 0 else 1, ECDF_POINTS)
     for label in chosen:
@@ -157,7 +157,7 @@ def compute_violins(values: np.ndarray, groups: pd.Series, *, chosen: list[str])
     edges = np.linspace(0, room * top if top > 0 else 1, VIOLIN_POINTS + 1)
     centres = (edges[1:] + edges[:-1]) / 2
     kernel = np.exp(-(reach**2) / 8)
-    frames = []
+    frames: list[pd.DataFrame] = []
     for label in chosen:
         own = values[(groups == label).to_numpy()]
         if len(own):

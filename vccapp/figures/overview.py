@@ -70,7 +70,7 @@ def depth_groups(frame: pd.DataFrame, *, name: str, plural: str, value: str, uni
         x=x, y=alt.Y(f"{middle}:Q", title=f"{unit} per cell"), tooltip=tips
     )
     text = f"{unit[0].upper()}{unit[1:]} per cell by {name}"
-    both = alt.layer(lines, points, data=groups)
+    both = alt.LayerChart(layer=[lines, points], data=groups)
     return finish(both, text, "dots: medians of the cells, lines: the middle 80 %", renderer="canvas")
 
 

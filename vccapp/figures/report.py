@@ -66,7 +66,7 @@ class Section:
     text: str = ""
     warnings: Sequence[str] = ()
     tables: Sequence[pd.DataFrame] = ()
-    charts: Sequence[tuple[alt.TopLevelMixin, str]] = ()
+    charts: Sequence[tuple[alt.Chart | alt.LayerChart, str]] = ()
     folded: dict[str, pd.DataFrame] = field(default_factory=dict)
     commands: Sequence[str] = ()
 
@@ -77,7 +77,7 @@ def render_report(title: str, subtitle: str, sections: Sequence[Section]) -> str
     return PAGE.format(title=html.escape(title), subtitle=html.escape(subtitle), body=body)
 
 
-def chart_svg(chart: alt.TopLevelMixin, *, width: int = WIDTH) -> str:
+def chart_svg(chart: alt.Chart | alt.LayerChart, *, width: int = WIDTH) -> str:
     """The chart drawn as SVG, with text as text."""
     import vl_convert
 

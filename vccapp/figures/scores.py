@@ -25,7 +25,7 @@ LEVEL = 0.05
 
 def leaderboard_dots(
     groups: pd.DataFrame, runs: pd.DataFrame, marks: pd.DataFrame, *, label: str, note: str
-) -> alt.Chart:
+) -> alt.LayerChart:
     """One metric: the mean of each row, its spread over seeds, its single runs, and lines for floor and ceiling.
 
     groups : label, mean, sd, seeds, in the order to draw. runs : label, run, value. marks : name (of DASHES), value.
@@ -65,12 +65,12 @@ def leaderboard_dots(
             ],
         ),
     ]
-    return finish(alt.layer(*layers), label, note, height=ROW * len(order) + AROUND)
+    return finish(alt.LayerChart(layer=layers), label, note, height=ROW * len(order) + AROUND)
 
 
 def difference_rows(
     differences: pd.DataFrame, pairs: pd.DataFrame, *, best: str, reference: str, label: str
-) -> alt.Chart:
+) -> alt.LayerChart:
     """Mean difference of each row from the reference, with its interval, over the differences by perturbation.
 
     differences : label, n, difference, low, high, p_holm, in the order to draw. best : "high" or "low".
@@ -117,7 +117,7 @@ def difference_rows(
     ]
     found = f"bar: 95 % interval; ticks: perturbations; told apart: p (Holm) < {LEVEL:g}"
     return finish(
-        alt.layer(*layers),
+        alt.LayerChart(layer=layers),
         f"{label}: difference from {reference}",
         found,
         height=ROW * len(order) + AROUND,
@@ -125,7 +125,7 @@ def difference_rows(
     )
 
 
-def split_lines(means: pd.DataFrame, *, label: str) -> alt.Chart:
+def split_lines(means: pd.DataFrame, *, label: str) -> alt.LayerChart:
     """One metric of each model on each split. means : split, model, mean, sd, seeds."""
     known = means.dropna(subset="mean")
     spread = known.assign(low=known["mean"] - known["sd"], high=known["mean"] + known["sd"]).dropna(subset="sd")

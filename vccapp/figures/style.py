@@ -1,8 +1,12 @@
 """What figures have in common: colours, titles, and thinning of crowded scatters."""
 
+from typing import TypeVar
+
 import altair as alt
 import numpy as np
 import pandas as pd
+
+Drawn = TypeVar("Drawn", alt.Chart, alt.LayerChart)
 
 UP = "#D55E00"
 DOWN = "#3D8FC4"
@@ -18,8 +22,8 @@ LABEL = (0.16, 0.05)
 
 
 def finish(
-    chart: alt.TopLevelMixin, text: str, subtitle: str | list[str], *, height: int = 300, renderer: str = "svg"
-) -> alt.TopLevelMixin:
+    chart: Drawn, text: str, subtitle: str | list[str], *, height: int = 300, renderer: str = "svg"
+) -> Drawn:
     """The chart with its title, a quieter line below it, and the size that cards have.
 
     renderer : "canvas" where points are many: a browser needs ten times as long for them as SVG.

@@ -49,4 +49,4 @@ def curve_of(
             )
         )
     layers.append(alt.Chart(curve.tail(1)).mark_point(filled=True, size=45, color=NEUTRAL, opacity=1).encode(x=x, y=y))
-    return finish(alt.layer(*layers), label, note, height=HEIGHT + (LEGEND if len(references) else 0))
+    return finish(alt.LayerChart(layer=layers), label, note, height=HEIGHT + (LEGEND if len(references) else 0))

@@ -22,7 +22,7 @@ TABLE = 64
 
 
 @njit(parallel=True, cache=True, nogil=True)
-def row_totals(data, ends, logged):
+def row_totals(data: np.ndarray, ends: np.ndarray, logged: bool) -> tuple[np.ndarray, np.ndarray]:
     """Sum of the values of each row (of expm1 where they are `logged`), and what is wrong with them.
 
     Returns (n,) float64 and (n,) uint8: 0 nothing, 1 not finite, 2 negative, 3 a fraction among counts.
@@ -48,7 +48,7 @@ def row_totals(data, ends, logged):
 
 
 @njit(cache=True, nogil=True)
-def log_value(x, scaling):
+def log_value(x: float, scaling: float) -> np.float32:
     """One stored value as log1p of depth-normalised counts; `scaling` 0 means it is log1p already."""
     if scaling == 0:
         return np.float32(x)
@@ -56,7 +56,20 @@ def log_value(x, scaling):
 
 
 @njit(parallel=True, cache=True, nogil=True)
-def add_rows(data, indices, indptr, scaling, tables, groups, order, edges, moments, halves, genes, nonzero):
+def add_rows(
+    data: np.ndarray,
+    indices: np.ndarray,
+    indptr: np.ndarray,
+    scaling: np.ndarray,
+    tables: np.ndarray,
+    groups: np.ndarray,
+    order: np.ndarray,
+    edges: np.ndarray,
+    moments: np.ndarray,
+    halves: np.ndarray,
+    genes: np.ndarray,
+    nonzero: np.ndarray,
+) -> None:
     """Add CSR rows to the accumulator, each thread on its own ranges of genes, so no two write to one place.
 
     tables : (n_rows, TABLE) float32, log1p values of the counts 0 .. TABLE - 1
@@ -104,7 +117,15 @@ def add_rows(data, indices, indptr, scaling, tables, groups, order, edges, momen
 
 
 @njit(parallel=True, cache=True, nogil=True)
-def scatter(data, indices, indptr, first, edges, limit, block):
+def scatter(
+    data: np.ndarray,
+    indices: np.ndarray,
+    indptr: np.ndarray,
+    first: int,
+    edges: np.ndarray,
+    limit: float,
+    block: np.ndarray,
+) -> None:
     """Write CSR rows into a gene-major block, values above `limit` as `limit`.
 
     block : (n_genes, block_cells), zero where nothing is written; first : column of the first row
@@ -122,7 +143,9 @@ def scatter(data, indices, indptr, first, edges, limit, block):
 
 
 @njit(cache=True, nogil=True)
-def sort_by_key(keys, groups, other_keys, other_groups, n):
+def sort_by_key(
+    keys: np.ndarray, groups: np.ndarray, other_keys: np.ndarray, other_groups: np.ndarray, n: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Stable radix sort (three passes of 11 bits) of the first `n` keys, groups carried along; result in the inputs.
 
     Keys are float32 bit patterns of positive numbers, whose order as integers is the order of the numbers.
@@ -158,7 +181,16 @@ def sort_by_key(keys, groups, other_keys, other_groups, n):
 
 
 @njit(cache=True, nogil=True)
-def add_ranks(keys, groups, n, zeros, here, present, u, ties):
+def add_ranks(
+    keys: np.ndarray,
+    groups: np.ndarray,
+    n: int,
+    zeros: np.ndarray,
+    here: np.ndarray,
+    present: np.ndarray,
+    u: np.ndarray,
+    ties: np.ndarray,
+) -> None:
     """U of every group against group 0 and its tie term, of one gene, written to the rows `u` and `ties` (n_groups,).
 
     keys, groups : the first `n` are the sorted non-zero values and their groups; zeros : (n_groups,) cells at zero
@@ -202,7 +234,9 @@ def add_ranks(keys, groups, n, zeros, here, present, u, ties):
 
 
 @njit(parallel=True, cache=True, nogil=True)
-def rank_sums(logs, linear, group, n_groups, sizes, n_threads):
+def rank_sums(
+    logs: np.ndarray, linear: np.ndarray, group: np.ndarray, n_groups: int, sizes: np.ndarray, n_threads: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Mann-Whitney U of every group against group 0, for every gene of a block, from one sort a gene.
 
     logs, linear : (n_block, n_cells) float32 log1p and depth-normalised values, zero where absent, never negative
@@ -244,7 +278,7 @@ def rank_sums(logs, linear, group, n_groups, sizes, n_threads):
 
 
 @njit(cache=True, nogil=True)
-def p_values(u, ties, sizes):
+def p_values(u: np.ndarray, ties: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     """Two-sided asymptotic p of U with tie correction and continuity 0.5; 1 where there is no variance.
 
     u, ties : (n_genes, n_groups); sizes : (n_groups,), group 0 the control. Equal to

@@ -10,7 +10,7 @@ CANONICAL, REPAIRABLE, OUT_OF_RANGE = 0, 1, 2
 
 
 @njit(cache=True, nogil=True)
-def scan_rows(values, indices, indptr, width):
+def scan_rows(values: np.ndarray, indices: np.ndarray, indptr: np.ndarray, width: int) -> int:
     """CANONICAL, REPAIRABLE (unsorted, repeated or explicit zeros) or OUT_OF_RANGE, of CSR rows of `width` columns."""
     repairable = False
     for i in range(len(indptr) - 1):
@@ -25,12 +25,12 @@ def scan_rows(values, indices, indptr, width):
         low, high = (row[0], row[-1]) if falls == 0 else (row.min(), row.max())
         if low < 0 or high >= width:
             return OUT_OF_RANGE
-        repairable |= falls + zeros > 0
+        repairable |= bool(falls + zeros > 0)
     return REPAIRABLE if repairable else CANONICAL
 
 
 @njit(cache=True, nogil=True)
-def unshuffle(shuffled, plain):
+def unshuffle(shuffled: np.ndarray, plain: np.ndarray) -> None:
     """Undo HDF5's byte shuffle. shuffled : (item size, n) bytes; plain : (n, item size) bytes, written."""
     size, n = shuffled.shape
     for i in range(n):
@@ -39,14 +39,23 @@ def unshuffle(shuffled, plain):
 
 
 @njit(cache=True, nogil=True)
-def count_cells(cells, counts):
+def count_cells(cells: np.ndarray, counts: np.ndarray) -> None:
     """Add to `counts` how often each cell occurs. Cells must be in range."""
     for cell in cells:
         counts[cell] += 1
 
 
 @njit(cache=True, nogil=True)
-def scatter(cells, values, indptr, first_gene, bucket_of, first_cell, records, ends):
+def scatter(
+    cells: np.ndarray,
+    values: np.ndarray,
+    indptr: np.ndarray,
+    first_gene: int,
+    bucket_of: np.ndarray,
+    first_cell: np.ndarray,
+    records: np.ndarray,
+    ends: np.ndarray,
+) -> None:
     """Sort genes of a CSC matrix into buckets of cells, stably.
 
     cells, values : the genes' stored cells and values; indptr : (n + 1,) their pointers into these
@@ -69,7 +78,7 @@ def scatter(cells, values, indptr, first_gene, bucket_of, first_cell, records, e
 
 
 @njit(cache=True, nogil=True)
-def sort_by_cell(records, place, indices, values):
+def sort_by_cell(records: np.ndarray, place: np.ndarray, indices: np.ndarray, values: np.ndarray) -> None:
     """Records of one bucket, by gene, into CSR order. place : (n_cells,) where each cell's values begin; is used up."""
     for i in range(len(records)):
         cell = records[i].cell

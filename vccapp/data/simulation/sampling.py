@@ -18,7 +18,7 @@ _MAX_LOG = 600.0  # exp(-600) is still a normal double
 
 
 @numba.njit(inline="always")
-def _mix(state):
+def _mix(state: np.uint64) -> np.uint64:
     state = (state ^ (state >> np.uint64(30))) * _MIX_1
     state = (state ^ (state >> np.uint64(27))) * _MIX_2
     return state ^ (state >> np.uint64(31))
@@ -29,7 +29,20 @@ def _mix(state):
     " float32[::1], int32[::1], float32[::1], int64[::1])",
     nogil=True,
 )
-def sample_cells(seed, first, batch, depth, perturbation, shares, effects, efficacy, dispersion, indices, values, ends):
+def sample_cells(
+    seed: np.uint64,
+    first: int,
+    batch: np.ndarray,
+    depth: np.ndarray,
+    perturbation: np.ndarray,
+    shares: np.ndarray,
+    effects: np.ndarray,
+    efficacy: np.ndarray,
+    dispersion: np.ndarray,
+    indices: np.ndarray,
+    values: np.ndarray,
+    ends: np.ndarray,
+) -> int:
     """Sample cells first, first+1, ... into CSR arrays; returns the number of values written.
 
     batch, depth, perturbation, efficacy : (cells,); shares : (batches, genes); effects : (perturbations, genes) ln

@@ -15,7 +15,7 @@ FAR = 1 / 8
 
 
 @njit(cache=True, nogil=True)
-def count_genes(indices, indptr, groups, counts):
+def count_genes(indices: np.ndarray, indptr: np.ndarray, groups: np.ndarray, counts: np.ndarray) -> None:
     """Add to counts (2, n_genes) how many values CSR rows store of each gene: of group 0, and of the others."""
     for i in range(len(indptr) - 1):
         own = counts[min(groups[i], 1)]
@@ -24,7 +24,17 @@ def count_genes(indices, indptr, groups, counts):
 
 
 @njit(parallel=True, cache=True, nogil=True)
-def turn(data, indices, indptr, groups, first_cell, edges, place, cells, values):
+def turn(
+    data: np.ndarray,
+    indices: np.ndarray,
+    indptr: np.ndarray,
+    groups: np.ndarray,
+    first_cell: int,
+    edges: np.ndarray,
+    place: np.ndarray,
+    cells: np.ndarray,
+    values: np.ndarray,
+) -> None:
     """Append CSR rows to columns, each thread on its own range of genes.
 
     groups : of the rows, negative for those that are left out; edges : gene ranges; of them only these genes are taken
@@ -48,7 +58,9 @@ def turn(data, indices, indptr, groups, first_cell, edges, place, cells, values)
 
 
 @njit(cache=True, nogil=True)
-def scale(stored, cells, groups, divisor):
+def scale(
+    stored: np.ndarray, cells: np.ndarray, groups: np.ndarray, divisor: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Float64 values, divided by that of their cell, and the group of each. groups, divisor : (n_cells,)."""
     values, members = np.empty(len(stored)), np.empty(len(stored), np.int32)
     for j in range(len(stored)):
@@ -59,7 +71,7 @@ def scale(stored, cells, groups, divisor):
 
 
 @njit(cache=True, nogil=True)
-def sort_values(values):
+def sort_values(values: np.ndarray) -> np.ndarray:
     """Positions that sort positive float64 `values`: by radix as float32, which leaves little to put right after it."""
     n = len(values)
     rounded = values.astype(np.float32)
@@ -79,7 +91,9 @@ def sort_values(values):
 
 
 @njit(cache=True, nogil=True)
-def compare_genes(values, groups, ends, sizes):
+def compare_genes(
+    values: np.ndarray, groups: np.ndarray, ends: np.ndarray, sizes: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Every group against the controls, gene by gene.
 
     values, groups : columns, with the group of each value in place of its cell; sizes : (n_groups,) cells
@@ -103,7 +117,7 @@ def compare_genes(values, groups, ends, sizes):
 
 
 @njit(cache=True, nogil=True)
-def add_shares(values, groups, ends, sizes):
+def add_shares(values: np.ndarray, groups: np.ndarray, ends: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     """(n_genes, n_groups) means, as sums of value * (1 / cells of its group).
 
     scipy.sparse takes means in this way, so what is equal there, to the last bit, is equal here.
@@ -117,7 +131,7 @@ def add_shares(values, groups, ends, sizes):
 
 
 @njit(cache=True, nogil=True)
-def fold_changes(means):
+def fold_changes(means: np.ndarray) -> np.ndarray:
     """log2 of the ratio of expm1(means) (n_genes, n_groups) to that of group 0; 0 / 0 counts as no change.
 
     Compiled, because numpy's own logarithms differ in the last bit from the official scorer's compiled ones.
@@ -135,7 +149,9 @@ def fold_changes(means):
 
 
 @njit(cache=True, nogil=True)
-def pool_counts(values, places, ends, starts, totals, target_sum):
+def pool_counts(
+    values: np.ndarray, places: np.ndarray, ends: np.ndarray, starts: np.ndarray, totals: np.ndarray, target_sum: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Pooled counts of every group, and how they vary when one of its cells is left out.
 
     Columns of counts; places : of each value's cell, in the order of groups: group p has the places from starts[p] to
@@ -171,7 +187,7 @@ def pool_counts(values, places, ends, starts, totals, target_sum):
 
 
 @njit(cache=True, nogil=True)
-def leave_out(counts, totals, pooled, whole, target_sum):
+def leave_out(counts: np.ndarray, totals: np.ndarray, pooled: float, whole: float, target_sum: float) -> float:
     """sum_i (v_i - mean v)^2 of `pool_counts` for one gene and group of `whole` counts, `pooled` of the gene.
 
     Deviations are from the v of the whole group, so that nothing is lost to cancellation.
@@ -189,7 +205,9 @@ def leave_out(counts, totals, pooled, whole, target_sum):
 
 
 @njit(cache=True, nogil=True, fastmath={"reassoc", "contract"}, error_model="numpy")
-def leave_near_out(counts, odds, pooled, whole, target_sum):
+def leave_near_out(
+    counts: np.ndarray, odds: np.ndarray, pooled: float, whole: float, target_sum: float
+) -> tuple[float, int]:
     """`leave_out` where no cell makes much of its group, and the number of cells that do: with any, it is wrong.
 
     odds : total of the cell over that of the others. With them v_i minus that of the whole group is log1p(z), and up to

@@ -41,7 +41,7 @@ def gallery(frame: pd.DataFrame, *, title: str, told: str) -> alt.FacetChart:
     )
     header = alt.Header(title=None, labelFontSize=12, labelFontWeight="bold")
     chart = (
-        alt.layer(line, dots, data=both)
+        alt.LayerChart(layer=[line, dots], data=both)
         .properties(**PANEL)
         .facet(facet=alt.Facet("panel:N", sort=panels, header=header), columns=COLUMNS)
         .resolve_scale(x="independent", y="independent")

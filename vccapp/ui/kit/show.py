@@ -25,10 +25,10 @@ MAX_SENT = 1000
 PLOTLY = {"displaylogo": False, "displayModeBar": False}
 
 
-def show_chart(chart: "alt.TopLevelMixin | go.Figure", *, key: str, text: str, data: pd.DataFrame, name: str) -> None:
+def show_chart(chart: "alt.Chart | alt.LayerChart | alt.FacetChart | go.Figure", *, key: str, text: str, data: pd.DataFrame, name: str) -> None:
     """Draw a chart in a card. `text` describes it to who cannot see it; `data` is what its CSV holds."""
     with st.container(border=True, key=f"{key}_card", gap="xsmall"):
-        if isinstance(chart, alt.TopLevelMixin):
+        if isinstance(chart, alt.Chart | alt.LayerChart | alt.FacetChart):
             # Charts are checked against the Vega-Lite schema by the tests; here it would take a third of the time.
             object.__setattr__(chart, "to_dict", partial(chart.to_dict, validate=False))
             st.altair_chart(chart, width="stretch", theme="streamlit", key=key, alt=text)
