@@ -59,7 +59,8 @@ def write_tables(file: h5py.File, *, obs: pd.DataFrame, var: pd.DataFrame, uns: 
     from anndata.io import write_elem
 
     file.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
-    empty = {name: {} for name in ("layers", "obsm", "obsp", "varm", "varp") if name not in file}
+    rest: dict[str, dict[str, Any]] = {name: {} for name in ("layers", "obsm", "obsp", "varm", "varp")}
+    empty = {name: value for name, value in rest.items() if name not in file}
     for name, value in {"obs": obs, "var": var, "uns": uns, **empty}.items():
         write_elem(file, name, value)
 

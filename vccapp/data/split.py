@@ -235,7 +235,7 @@ def from_toml(text: str, *, perturbations: Sequence[str], name: str, dataset: st
         )
     if context is None and len(tables) == 1:
         context = next(iter(tables))
-    if context not in tables:
+    if context is None or context not in tables:
         raise SpecError(
             "unknown_context",
             f"The TOML has the contexts {name_some(map(repr, list(tables)))}, not '{context}'",

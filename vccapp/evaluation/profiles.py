@@ -10,7 +10,7 @@ Rows are perturbations sorted by name, without the control; columns are the gene
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -21,6 +21,8 @@ from vccapp.stats.index import Index
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
+
+Part = TypeVar("Part")
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,14 @@ class Profiles:
         ranks = np.empty_like(ordered)
         np.put_along_axis(ranks, order, (first_place + last_place) / 2, axis=1)
         return ranks
+
+
+def known(part: Part | None) -> Part:
+    """What a metric finds in both sides because it says that it needs it, see `Metric.is_known`."""
+    if part is None:
+        msg = "a metric was computed of profiles that lack what it needs"
+        raise ValueError(msg)
+    return part
 
 
 def real_profiles(index: Index, labels: Sequence[str]) -> Profiles:

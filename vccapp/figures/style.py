@@ -21,9 +21,7 @@ LABEL = (0.16, 0.05)
 """Room of a name beside a point, as shares of the plot's width and height."""
 
 
-def finish(
-    chart: Drawn, text: str, subtitle: str | list[str], *, height: int = 300, renderer: str = "svg"
-) -> Drawn:
+def finish(chart: Drawn, text: str, subtitle: str | list[str], *, height: int = 300, renderer: str = "svg") -> Drawn:
     """The chart with its title, a quieter line below it, and the size that cards have.
 
     renderer : "canvas" where points are many: a browser needs ten times as long for them as SVG.

@@ -33,11 +33,13 @@ def de(
     tables, label = context.tables, context.label
     if logits is None:
         score = (predicted.mean(1) - context.control_mean) / tables.error[label]
-        logits = ((score - THRESHOLD) / WIDTH, (-score - THRESHOLD) / WIDTH)
+        up, down = (score - THRESHOLD) / WIDTH, (-score - THRESHOLD) / WIDTH
+    else:
+        up, down = logits
     tested = tables.tested[label].float() * context.perturbed()[:, None]
     n_tested = tested.sum(1).clamp_min(1)
-    loss = 0.0
-    for logit, sign in zip(logits, (1, -1), strict=True):
+
+    def surprise_of(logit: Tensor, sign: int) -> Tensor:
         truth = (tables.de[label] == sign).float()
         n_positive = (truth * tested).sum(1)
         positive_weight = ((n_tested - n_positive) / n_positive.clamp_min(1)).clamp(1, MAX_POSITIVE_WEIGHT)[:, None]
@@ -46,5 +48,7 @@ def de(
         surprise = functional.softplus(logit * (1 - 2 * truth))
         if kind == "focal":
             weight = weight * functional.sigmoid(logit * (1 - 2 * truth)) ** FOCUS
-        loss = loss + (weight * surprise * tested).sum(1) / n_tested
+        return (weight * surprise * tested).sum(1) / n_tested
+
+    loss = surprise_of(up, 1) + surprise_of(down, -1)
     return loss.sum() / ((context.step_label > 0).sum().clamp_min(1) * context.share)

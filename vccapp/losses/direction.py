@@ -31,6 +31,10 @@ def direction(predicted: Tensor, target: Tensor, context: Context) -> Tensor:
 @torch.no_grad()
 def sign_loss(predicted: Tensor, target: Tensor, context: Context) -> Tensor:
     """The original's term, over expressed genes; it carries no gradient there either."""
-    wrong = torch.sign(target - context.controls) - torch.sign(predicted - context.controls)
+    controls = context.controls
+    if controls is None:
+        msg = "the sign loss compares cells with the control cells that they started from"
+        raise ValueError(msg)
+    wrong = torch.sign(target - controls) - torch.sign(predicted - controls)
     wrong = wrong.square() * context.tables.expressed[context.label][:, None]
     return (wrong.sum((1, 2)) * cell_weights(context)).sum() / predicted.shape[1]

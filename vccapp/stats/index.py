@@ -5,7 +5,7 @@
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,11 @@ from vccapp.data.schema import CONTROL, positions_of
 from vccapp.data.significance import FDR
 from vccapp.errors import DataError, SpecError
 from vccapp.records import Format, read_record, undamaged
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+    from vccapp.stats.store import GeneStore
 
 INDEX = Format("index", fix="build it again (vccapp data index PATH)")
 """Of index.json and of all arrays and tables beside it."""
@@ -64,7 +69,7 @@ class Index:
         return positions_of(self.labels)
 
     @cached_property
-    def _store(self):  # noqa: ANN202 - imported when a gene is asked for
+    def _store(self) -> "GeneStore":
         from vccapp.stats.store import GeneStore
 
         return GeneStore(self.folder / "store")
@@ -165,7 +170,7 @@ class Index:
         values[gene[wanted], at[wanted]] = value[wanted]
         return values if self.meta["value_space"] == "log1p" else log_values(values, self.array("scaling")[cells])
 
-    def normalise(self, block):  # noqa: ANN001, ANN201 - scipy is not imported for pages
+    def normalise(self, block: "csr_matrix") -> "csr_matrix":
         """Whole cells as stored ((n, n_genes) csr) as log1p values, float32, at this index's target sum."""
         from vccapp.stats.normalise import compute_scaling, log_rows
 

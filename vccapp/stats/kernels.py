@@ -123,7 +123,7 @@ def scatter(
     indptr: np.ndarray,
     first: int,
     edges: np.ndarray,
-    limit: float,
+    limit: np.float32,
     block: np.ndarray,
 ) -> None:
     """Write CSR rows into a gene-major block, values above `limit` as `limit`.

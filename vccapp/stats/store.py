@@ -75,7 +75,7 @@ class StoreWriter:
 
     def _flush(self) -> None:
         if self._filled:
-            self._file.write(memoryview(np.ascontiguousarray(self._block[:, : self._filled])).cast("B"))
+            self._file.write(np.ascontiguousarray(self._block[:, : self._filled]).data.cast("B"))
             self._written += self._filled
             self._block[:] = 0
             self._filled = 0

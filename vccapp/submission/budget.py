@@ -69,7 +69,7 @@ def read_pert_counts(path: Path | str) -> pd.DataFrame:
     if OPTIONAL_COLUMN in table:
         table[OPTIONAL_COLUMN] = pd.to_numeric(table[OPTIONAL_COLUMN], errors="coerce")
     is_control = table["target_gene"] == CONTROL
-    notes = ()
+    notes: tuple[str, ...] = ()
     if is_control.any():
         notes = (f"{path.name}: the row '{CONTROL}' is left out, controls are copied from the training data.",)
     table = table[~is_control].reset_index(drop=True)

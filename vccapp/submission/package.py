@@ -9,7 +9,7 @@ import os
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 import zstandard
 from pydantic import BaseModel, ConfigDict
@@ -135,7 +135,7 @@ def _read_h5ad(path: Path, challenge: Challenge, *, progress: Progress, folder: 
         ) from None
 
 
-def _find_frame(archive: tarfile.TarFile, path: Path, challenge: Challenge) -> BinaryIO:
+def _find_frame(archive: tarfile.TarFile, path: Path, challenge: Challenge) -> IO[bytes]:
     """The compressed member, once both members are what they should be."""
     members: list[tarfile.TarInfo] = []
     for member in archive:
@@ -150,7 +150,9 @@ def _find_frame(archive: tarfile.TarFile, path: Path, challenge: Challenge) -> B
             fix=f"a .vcc holds the two plain files {' and '.join(challenge.members)} and nothing else. "
             "Package it again",
         )
-    frame, watermark = (archive.extractfile(name) for name in challenge.members)
+    frame, watermark = archive.extractfile(challenge.members[0]), archive.extractfile(challenge.members[1])
+    if frame is None or watermark is None:  # which both are plain files
+        raise tarfile.ReadError
     if (content := watermark.read(100)) != challenge.watermark:
         raise CheckError(
             "watermark",
@@ -167,7 +169,7 @@ def _find_frame(archive: tarfile.TarFile, path: Path, challenge: Challenge) -> B
     return frame
 
 
-def _read_frame(frame: BinaryIO, path: Path, *, progress: Progress, folder: Path | None) -> Iterator[bytes]:
+def _read_frame(frame: IO[bytes], path: Path, *, progress: Progress, folder: Path | None) -> Iterator[bytes]:
     """Decompress in bounded blocks. A frame of unknown size is refused: where it was cut short could not be told."""
     size, done = zstandard.frame_content_size(frame.read(64)), 0
     frame.seek(0)

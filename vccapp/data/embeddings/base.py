@@ -136,8 +136,11 @@ def join(parts: Sequence[Embedding]) -> Embedding:
     """
     if len(parts) == 1:
         return parts[0]
-    rows = [(i, *(part.find(gene) for part in parts[1:])) for i, gene in enumerate(parts[0].genes)]
-    rows = [row for row in rows if None not in row]
+    rows = []
+    for i, gene in enumerate(parts[0].genes):
+        found = [row for part in parts[1:] if (row := part.find(gene)) is not None]
+        if len(found) == len(parts) - 1:
+            rows.append((i, *found))
     name = " + ".join(part.name for part in parts)
     if not rows:
         raise DataError(

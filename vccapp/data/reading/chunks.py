@@ -110,7 +110,7 @@ class ChunkReader:
                 self.kept = (chunk, values)
 
     def _fill(self, offset: int, target: np.ndarray) -> None:
-        view = memoryview(target).cast("B")
+        view = target.data.cast("B")
         while len(view):
             n = os.preadv(self.file, [view], offset)
             if n == 0:
@@ -119,7 +119,7 @@ class ChunkReader:
 
     def _inflate(self, chunk: int) -> np.ndarray:
         offset, stored, skipped = self.places[chunk]
-        raw: bytes | np.ndarray = os.pread(self.file, stored, offset)
+        raw: bytes | memoryview = os.pread(self.file, stored, offset)
         size = self.dtype.itemsize
         for i in reversed(range(len(self.filters))):
             if skipped >> i & 1:
@@ -135,8 +135,9 @@ class ChunkReader:
             else:
                 from vccapp.data.reading.kernels import unshuffle
 
-                shuffled, raw = raw, np.empty((self.length, size), np.uint8)
-                unshuffle(np.frombuffer(shuffled, np.uint8).reshape(size, self.length), raw)
+                plain = np.empty((self.length, size), np.uint8)
+                unshuffle(np.frombuffer(raw, np.uint8).reshape(size, self.length), plain)
+                raw = plain.data.cast("B")
         values = np.frombuffer(raw, self.dtype)
         if self.filters and len(values) != self.length:
             msg = f"chunk {chunk:,} holds {len(values):,} values, not {self.length:,}"

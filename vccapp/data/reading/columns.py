@@ -302,7 +302,12 @@ def find_genes(var: pd.DataFrame) -> tuple[np.ndarray, GeneKind, list[str]]:
             fix="make the names of var unique",
         )
     kind: GeneKind = "unknown"
-    for name, pattern in (("ensembl", _ENSEMBL), ("entrez", _ENTREZ), ("symbol", _SYMBOL)):
+    kinds: tuple[tuple[GeneKind, re.Pattern[str]], ...] = (
+        ("ensembl", _ENSEMBL),
+        ("entrez", _ENTREZ),
+        ("symbol", _SYMBOL),
+    )
+    for name, pattern in kinds:
         if sum(pattern.fullmatch(gene) is not None for gene in genes) >= 0.9 * len(genes):
             kind = name
             break

@@ -45,11 +45,15 @@ class CscRows(Rows):
         self, path: Path, *, matrix: str, shape: Sequence[int], dtype: str, chunk: int, ends: np.ndarray
     ) -> None:
         super().__init__(path, matrix=matrix, shape=shape, dtype=dtype, chunk=chunk)
-        self.stored_ends = ends
+        self._stored_ends = ends
         self._buckets: Buckets | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_buckets": None}
+
+    @property
+    def stored_ends(self) -> np.ndarray:
+        return self._stored_ends
 
     @property
     def n_values(self) -> int:
@@ -90,8 +94,8 @@ class CscRows(Rows):
                 begin, end = low + begin, low + end
                 yield start + begin, block if end - begin == block.shape[0] else block[begin:end]
 
-    def _genes(self, *, values: bool) -> Iterator[tuple[int, int, np.ndarray, np.ndarray | None]]:
-        """All genes in order as (first gene, stop, their cells, their values if asked for)."""
+    def _genes(self, *, values: bool) -> Iterator[tuple[int, int, np.ndarray, np.ndarray]]:
+        """All genes in order as (first gene, stop, their cells, their values, none of them unless asked for)."""
         from vccapp.data.reading.chunks import Buffers, open_reader
 
         slabs = list(cut(self.stored_ends, BUCKET_VALUES))
@@ -100,10 +104,10 @@ class CscRows(Rows):
             index_type = "int32" if x["indices"].dtype.itemsize <= 4 else "int64"
             for start, stop in slabs:
                 first, n = int(self.stored_ends[start]), int(self.stored_ends[stop] - self.stored_ends[start])
-                cells, found = buffers.take(n, index_type), buffers.take(n, "float32") if values else None
+                cells, found = buffers.take(n, index_type), buffers.take(n, "float32") if values else np.zeros(0, np.float32)
                 i.read(first, cells)
                 check_range(cells, self.shape[0])
-                if found is not None:
+                if values:
                     data.read(first, found)
                 yield start, stop, cells, found
                 del cells, found
@@ -164,12 +168,10 @@ class CscRows(Rows):
         with self._open() as x:
             return in_order(self._collect(x, rows), order)
 
-    def _read(self, x: Any, start: int, stop: int) -> csc_matrix:
-        return read_compressed(x, self.stored_ends, start, stop, width=self.shape[0]).T
-
     def sample(self) -> Iterator[tuple[int, int, csc_matrix]]:
-        for gene, cell, block in super().sample():
-            yield cell, gene, block
+        with self._open() as x:
+            for start, stop in self._sample_ranges():
+                yield 0, start, read_compressed(x, self.stored_ends, start, stop, width=self.shape[0]).T
 
 
 @dataclass(frozen=True)
@@ -205,7 +207,7 @@ class Buckets:
     def _gather(self, bucket: int, out: np.ndarray) -> np.ndarray:
         place = 0
         for first, last in self.parts[:, bucket : bucket + 2].tolist():
-            view = memoryview(out[place : place + last - first]).cast("B")
+            view = out[place : place + last - first].data.cast("B")
             if os.preadv(self.file.fileno(), [view], first * self.record.itemsize) != len(view):
                 msg = "the temporary copy of X is cut short"
                 raise EOFError(msg)

@@ -7,9 +7,11 @@
 A handle keeps no file open: it can be pickled, or made anew from path and columns, in a worker process.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -21,8 +23,26 @@ from vccapp.data.schema import Columns, Schema
 from vccapp.errors import DataError
 
 
-class Dataset:
-    """A data file with a checked schema. Made by `open_dataset`.
+class Reader(Protocol):
+    """What a dataset asks of the reader of its X, be that of one file (`Rows`) or of several."""
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Size of the temporary files that iterating takes."""
+
+    def iter_rows(
+        self, max_values: int, *, first: int = 0, last: int | None = None
+    ) -> Iterator[tuple[int, csr_matrix]]: ...
+
+    def iter_values(
+        self, max_values: int, *, first: int = 0, last: int | None = None
+    ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]: ...
+
+    def read_rows(self, rows: Sequence[int] | np.ndarray) -> csr_matrix: ...
+
+
+class Dataset(ABC):
+    """Cells with a checked schema. Made by `open_dataset`.
 
     rows : the reader of X
     genes : (n_genes,) str; cells : n_cells rows, perturbation, guide and batch as categories, controls named CONTROL;
@@ -34,7 +54,7 @@ class Dataset:
         schema: Schema,
         *,
         columns: Columns,
-        rows: Rows,
+        rows: Reader,
         genes: np.ndarray,
         cells: pd.DataFrame,
         obs_columns: Sequence[str],
@@ -53,9 +73,9 @@ class Dataset:
         return self.schema.path
 
     @property
+    @abstractmethod
     def paths(self) -> tuple[Path, ...]:
         """All files of the dataset."""
-        return (self.path,)
 
     @property
     def n_cells(self) -> int:
@@ -68,7 +88,10 @@ class Dataset:
     @cached_property
     def fingerprint(self) -> str:
         """16 hexadecimal digits that tell the content, wherever the file lies."""
-        return compute_fingerprint(self.rows, self.cells, self.genes, control_label=self.schema.control_label)
+        return self._compute_fingerprint()
+
+    @abstractmethod
+    def _compute_fingerprint(self) -> str: ...
 
     def require_usable(self) -> None:
         """Raises DataError where statistics and models cannot work with the values."""
@@ -101,3 +124,16 @@ class Dataset:
     def read_rows(self, rows: Sequence[int] | np.ndarray) -> csr_matrix:
         """The cells in the order asked, repeats allowed: (len(rows), genes) float32 CSR."""
         return self.rows.read_rows(rows)
+
+
+class FileDataset(Dataset):
+    """One data file."""
+
+    rows: Rows
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        return (self.path,)
+
+    def _compute_fingerprint(self) -> str:
+        return compute_fingerprint(self.rows, self.cells, self.genes, control_label=self.schema.control_label)

@@ -6,7 +6,6 @@ space. A batch of one name in two files is one batch; where no file has batches,
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 
@@ -43,8 +42,7 @@ class JoinedDataset(Dataset):
     def paths(self) -> tuple[Path, ...]:
         return tuple(part.path for part in self.parts)
 
-    @cached_property
-    def fingerprint(self) -> str:
+    def _compute_fingerprint(self) -> str:
         """Of the fingerprints of the parts, in order."""
         return hashlib.blake2b("".join(part.fingerprint for part in self.parts).encode(), digest_size=8).hexdigest()
 

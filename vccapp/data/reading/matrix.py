@@ -39,7 +39,12 @@ def open_rows(path: Path, *, matrix: str = "X") -> Rows:
 def _open_sparse(path: Path, matrix: str, x: Any) -> Rows:
     kind = x.attrs.get("encoding-type", x.attrs.get("h5sparse_format"))
     kind = kind.decode() if isinstance(kind, bytes) else kind
-    readers = {"csr_matrix": CsrRows, "csr": CsrRows, "csc_matrix": CscRows, "csc": CscRows}
+    readers: dict[str, type[CsrRows] | type[CscRows]] = {
+        "csr_matrix": CsrRows,
+        "csr": CsrRows,
+        "csc_matrix": CscRows,
+        "csc": CscRows,
+    }
     if kind not in readers:
         raise DataError(
             "unknown_layout",

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from vccapp.data.reading.columns import find_cells, find_genes
-from vccapp.data.reading.dataset import Dataset
+from vccapp.data.reading.dataset import Dataset, FileDataset
 from vccapp.data.reading.files import check_path, open_store, reading
 from vccapp.data.reading.joined import JoinedDataset
 from vccapp.data.reading.matrix import open_rows
@@ -64,7 +64,7 @@ def open_dataset(path: Path | str | Sequence[Path | str], *, columns: Columns | 
         n_cells_without_umis=int((np.diff(rows.ends) == 0).sum()) if rows.layout == "csr" else None,
         notes=tuple(notes),
     )
-    return Dataset(
+    return FileDataset(
         schema,
         columns=columns,
         rows=rows,

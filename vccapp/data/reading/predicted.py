@@ -161,13 +161,13 @@ def _find_labels(
             f"obs has no column '{columns.perturbation}'",
             fix=f"it has {name_some(list(obs.columns))}: choose one of them",
         )
-    labels, genes = set(known) - {CONTROL}, set(genes)
+    labels, symbols = set(known) - {CONTROL}, set(genes)
 
     def count(column: str) -> tuple[int, int, int]:
         names = distinct(obs[column])
         read = {read_label(name, labels, control=columns.control) for name in names[:20_000]}
         rank = PERTURBATION_NAMES.index(plain(str(column))) if plain(str(column)) in PERTURBATION_NAMES else 99
-        return len(read & labels), len(read & genes), -rank
+        return len(read & labels), len(read & symbols), -rank
 
     chosen = columns.perturbation or max(
         (name for name in obs.columns if not pd.api.types.is_float_dtype(obs[name].dtype)), key=count, default=None

@@ -35,17 +35,9 @@ SLAB_VALUES = 2**22
 
 
 class Rows(ABC):
-    """Reads rows of X.
-
-    ends : (cells + 1,) int64, where the values of each row begin and end
-    stored_ends : the same of what is stored in one piece; of genes in CSC
-    scratch_bytes : size of the temporary files that iterating takes
-    """
+    """Reads rows of X of one file."""
 
     layout: ClassVar[Layout]
-    scratch_bytes: int = 0
-    ends: np.ndarray
-    stored_ends: np.ndarray
 
     def __init__(self, path: Path, *, matrix: str, shape: Sequence[int], dtype: str, chunk: int) -> None:
         self.path = path
@@ -64,22 +56,36 @@ class Rows(ABC):
     def n_values(self) -> int:
         """Stored values; cells x genes where X is dense."""
 
+    @property
     @abstractmethod
-    def _read(self, x: Any, start: int, stop: int) -> csr_matrix | csc_matrix:
-        """The stored pieces start..stop, as cells x genes."""
+    def ends(self) -> np.ndarray:
+        """(cells + 1,) int64, where the values of each row begin and end."""
+
+    @property
+    @abstractmethod
+    def stored_ends(self) -> np.ndarray:
+        """The same of what is stored in one piece; of genes in CSC."""
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Size of the temporary files that iterating takes."""
+        return 0
+
+    @property
+    def inflated(self) -> int:
+        """Values that the smallest read must inflate."""
+        return self.chunk
 
     def _blocks(self, max_values: int, *, first: int = 0, last: int | None = None) -> Iterator[tuple[int, int]]:
         """Ranges of the stored pieces first .. last - 1, in order, of at most `max_values` values or one piece."""
         for start, stop in cut(self.stored_ends[first : None if last is None else last + 1], max_values):
             yield first + start, first + stop
 
+    @abstractmethod
     def iter_rows(
         self, max_values: int, *, first: int = 0, last: int | None = None
     ) -> Iterator[tuple[int, csr_matrix]]:
         """The rows first .. last - 1 in order as (start row, block) of at most `max_values` values or one row."""
-        with self._open() as x:
-            for start, stop in self._blocks(max_values, first=first, last=last):
-                yield start, self._read(x, start, stop)
 
     def iter_values(
         self, max_values: int, *, first: int = 0, last: int | None = None
@@ -97,17 +103,13 @@ class Rows(ABC):
         """
         return self.iter_rows(max_values)
 
+    @abstractmethod
     def read_rows(self, rows: Sequence[int] | np.ndarray, *, max_values: int = SLAB_VALUES) -> csr_matrix:
         """The rows in the order asked, repeats allowed: (len(rows), genes) float32. Raises IndexError outside X."""
-        rows, order = self._wanted(rows)
-        if len(rows) == 0:
-            return csr_matrix((0, self.shape[1]), dtype=np.float32)
-        parts = []
-        with self._open() as x:
-            for run in self._runs(rows, max_values):
-                block = self._read(x, int(run[0]), int(run[-1]) + 1)
-                parts.append(block if block.shape[0] == len(run) else block[run - run[0]])
-        return in_order(vstack(parts, format="csr") if len(parts) > 1 else parts[0], order)
+
+    @abstractmethod
+    def sample(self) -> Iterator[tuple[int, int, csr_matrix | csc_matrix]]:
+        """Parts of X as (first cell, first gene, block): all of it when small, else evenly spread contiguous reads."""
 
     def _wanted(self, rows: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         rows = np.asarray(rows, dtype=np.int64).ravel()
@@ -115,6 +117,38 @@ class Rows(ABC):
             msg = f"Rows {rows.min()} to {rows.max()} were asked of {self.shape[0]:,} cells."
             raise IndexError(msg)
         return np.unique(rows, return_inverse=True)
+
+    def _sample_ranges(self) -> Iterator[tuple[int, int]]:
+        if self.n_values <= WHOLE_SAMPLE:
+            yield from self._blocks(SLAB_VALUES)
+        else:
+            yield from spread(self.stored_ends, block=SAMPLE_BLOCK, n=sample_blocks(self.inflated, *SAMPLE_BLOCKS))
+
+
+class RowsByCell(Rows):
+    """X stored cell after cell: any range of rows is one read."""
+
+    @abstractmethod
+    def _read(self, x: Any, start: int, stop: int) -> csr_matrix:
+        """The rows start..stop."""
+
+    def iter_rows(
+        self, max_values: int, *, first: int = 0, last: int | None = None
+    ) -> Iterator[tuple[int, csr_matrix]]:
+        with self._open() as x:
+            for start, stop in self._blocks(max_values, first=first, last=last):
+                yield start, self._read(x, start, stop)
+
+    def read_rows(self, rows: Sequence[int] | np.ndarray, *, max_values: int = SLAB_VALUES) -> csr_matrix:
+        rows, order = self._wanted(rows)
+        if len(rows) == 0:
+            return csr_matrix(np.zeros((0, self.shape[1]), np.float32))
+        parts = []
+        with self._open() as x:
+            for run in self._runs(rows, max_values):
+                block = self._read(x, int(run[0]), int(run[-1]) + 1)
+                parts.append(block if block.shape[0] == len(run) else block[run - run[0]])
+        return in_order(vstack(parts, format="csr") if len(parts) > 1 else parts[0], order)
 
     def _runs(self, rows: np.ndarray, max_values: int) -> Iterator[np.ndarray]:
         """Sorted rows in groups that one contiguous read serves."""
@@ -128,22 +162,10 @@ class Rows(ABC):
                 yield rows[first:i]
                 first = i
 
-    def sample(self) -> Iterator[tuple[int, int, csr_matrix | csc_matrix]]:
-        """Parts of X as (first cell, first gene, block): all of it when small, else evenly spread contiguous reads."""
+    def sample(self) -> Iterator[tuple[int, int, csr_matrix]]:
         with self._open() as x:
             for start, stop in self._sample_ranges():
                 yield start, 0, self._read(x, start, stop)
-
-    def _sample_ranges(self) -> Iterator[tuple[int, int]]:
-        if self.n_values <= WHOLE_SAMPLE:
-            yield from self._blocks(SLAB_VALUES)
-        else:
-            yield from spread(self.stored_ends, block=SAMPLE_BLOCK, n=sample_blocks(self.inflated, *SAMPLE_BLOCKS))
-
-    @property
-    def inflated(self) -> int:
-        """Values that the smallest read must inflate."""
-        return self.chunk
 
 
 def sample_blocks(inflated: int, fewest: int, most: int) -> int:
@@ -170,8 +192,8 @@ def spread(ends: np.ndarray, *, block: int, n: int) -> Iterator[tuple[int, int]]
         yield start, max(stop, start + 1)
 
 
-class CsrRows(Rows):
-    """X stored by cell."""
+class CsrRows(RowsByCell):
+    """X stored as CSR."""
 
     layout = "csr"
 
@@ -179,7 +201,15 @@ class CsrRows(Rows):
         self, path: Path, *, matrix: str, shape: Sequence[int], dtype: str, chunk: int, ends: np.ndarray
     ) -> None:
         super().__init__(path, matrix=matrix, shape=shape, dtype=dtype, chunk=chunk)
-        self.ends = self.stored_ends = ends
+        self._ends = ends
+
+    @property
+    def ends(self) -> np.ndarray:
+        return self._ends
+
+    @property
+    def stored_ends(self) -> np.ndarray:
+        return self._ends
 
     @property
     def n_values(self) -> int:
@@ -246,7 +276,7 @@ class CsrRows(Rows):
         return max((int(self.ends[stop] - self.ends[start]) for start, stop in ranges), default=0)
 
 
-class DenseRows(Rows):
+class DenseRows(RowsByCell):
     """X stored as an array of cells x genes."""
 
     layout = "dense"

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -46,7 +47,11 @@ def simulate(
 
 
 def write_simulation(
-    draw: Callable[[], Simulation], out: Path, *, compression: str | None = None, progress: Progress = silent
+    draw: Callable[[], Simulation],
+    out: Path,
+    *,
+    compression: Literal["gzip"] | None = None,
+    progress: Progress = silent,
 ) -> Path:
     """Write the cells of the truth that `draw` returns to `out`, and that truth beside it; returns `out`."""
     if out.suffix != ".h5ad":
@@ -139,7 +144,7 @@ def sample_blocks(truth: Simulation) -> Iterator[tuple[int, np.ndarray, np.ndarr
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _write_cells(truth: Simulation, path: Path, *, compression: str | None, progress: Progress) -> None:
+def _write_cells(truth: Simulation, path: Path, *, compression: Literal["gzip"] | None, progress: Progress) -> None:
     """An .h5ad, the matrix appended block by block."""
     import h5py
     import pandas as pd

@@ -91,7 +91,8 @@ def compute_band(index: Index, perturbations: Sequence[str], *, quantity: Quanti
     place = np.clip(np.searchsorted(edges, value, side="right") - 1, 0, BINS - 1)
     order = np.argsort(place, kind="stable")
     counts = np.bincount(place, minlength=BINS)
-    rows, start, waiting = [], 0, 0
+    rows: list[tuple[float, float]] = []
+    start, waiting = 0, 0
     for stop, count in zip(np.cumsum(counts), counts, strict=True):
         waiting += count
         if waiting >= LEAST or (stop == len(value) and not rows):

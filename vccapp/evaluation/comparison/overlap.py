@@ -61,8 +61,8 @@ def compute_overlap(index: Index, predictions: Sequence[Prediction], *, labels: 
         shared = np.zeros(len(labels))
         same = np.full(len(labels), np.nan)
         for row, k in enumerate(n_degs):
-            top = np.argpartition(-np.abs(deltas[row]), k - 1)[:k] if k else []
-            own = top[significant[row, top]] if k else []
+            top = np.argpartition(-np.abs(deltas[row]), k - 1)[:k] if k else np.zeros(0, int)
+            own = top[significant[row, top]]
             # A constant prediction has no strongest genes: what is found among ties is chance.
             shared[row] = len(own) if np.ptp(deltas[row]) > 0 else np.nan
             same[row] = (np.sign(deltas[row, own]) == np.sign(real[row, own])).mean() if len(own) else np.nan

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.sparse import csr_matrix, issparse
 
 from vccapp.evaluation.metrics.base import metric
-from vccapp.evaluation.profiles import Profiles
+from vccapp.evaluation.profiles import Profiles, known
 
 BLOCK_CELLS = 256
 """Cells of one side that are dense at once."""
@@ -27,7 +27,7 @@ BLOCK_CELLS = 256
 )
 def energy_distance(real: Profiles, predicted: Profiles) -> np.ndarray:
     """In the space of the sides' `cells`. NaN where a side has a single cell."""
-    return np.array([measure_energy(x, y) for x, y in zip(real.cells, predicted.cells, strict=True)])
+    return np.array([measure_energy(x, y) for x, y in zip(known(real.cells), known(predicted.cells), strict=True)])
 
 
 def measure_energy(x: np.ndarray | csr_matrix, y: np.ndarray | csr_matrix) -> float:

@@ -12,7 +12,7 @@ from vccapp.data.schema import genes_of
 from vccapp.evaluation.metrics.base import metric
 from vccapp.evaluation.metrics.correlation import correlate, find_largest
 from vccapp.evaluation.metrics.errors import divide
-from vccapp.evaluation.profiles import Profiles
+from vccapp.evaluation.profiles import Profiles, known
 
 metric_on_top = partial(metric, source="Scouter, doi:10.1038/s43588-025-00912-8", needs="t_score", best="low")
 TOP = 20
@@ -43,7 +43,7 @@ def scouter_nmse(real: Profiles, predicted: Profiles) -> np.ndarray:
 def _top_deltas(real: Profiles, predicted: Profiles) -> list[tuple[np.ndarray, np.ndarray]]:
     """Real and predicted deltas, (1, at most TOP) each, of every perturbation."""
     dropout = (real.means == 0) & (real.control_mean != 0)
-    tops = find_largest(np.where(dropout, -1, np.abs(real.t_score)), TOP)
+    tops = find_largest(np.where(dropout, -1, np.abs(known(real.t_score))), TOP)
     pairs = []
     for row, (label, genes) in enumerate(zip(real.labels, tops, strict=True)):
         top = genes[~dropout[row, genes] & ~np.isin(real.genes[genes], genes_of(label))]

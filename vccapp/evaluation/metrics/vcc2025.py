@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 
 from vccapp.evaluation.metrics.base import metric
-from vccapp.evaluation.profiles import Profiles
+from vccapp.evaluation.profiles import Profiles, known
 
 metric_2025 = partial(metric, source="cell-eval 0.8.2", season="2025")
 
@@ -24,10 +24,11 @@ def des(real: Profiles, predicted: Profiles) -> np.ndarray:
     Infinite fold changes come first.
     """
     out = np.zeros(len(real.labels))
-    for row, truth in enumerate(map(np.flatnonzero, real.de.significant)):
-        guess = np.flatnonzero(predicted.de.significant[row])
+    table = known(predicted.de)
+    for row, truth in enumerate(map(np.flatnonzero, known(real.de).significant)):
+        guess = np.flatnonzero(table.significant[row])
         if len(truth) and len(guess):
-            first = guess[_largest(np.abs(predicted.de.lfc[row, guess]), len(truth))]
+            first = guess[_largest(np.abs(table.lfc[row, guess]), len(truth))]
             out[row] = np.isin(truth, first).sum() / len(truth)
     return out
 

@@ -10,7 +10,7 @@ import numpy as np
 from vccapp.evaluation.metrics.base import metric
 from vccapp.evaluation.metrics.cosine import rank_by_cosine
 from vccapp.evaluation.metrics.errors import divide
-from vccapp.evaluation.profiles import Profiles
+from vccapp.evaluation.profiles import Profiles, known
 
 metric_2026 = partial(metric, source="cell-eval2 0.20.0", needs="pooled", season="2026")
 
@@ -28,7 +28,7 @@ LEAST_GENES = 10
     official="pds_cosine",
 )
 def pds_cosine(real: Profiles, predicted: Profiles) -> np.ndarray:
-    return rank_by_cosine(real, real.pooled.effect, predicted.pooled.effect)
+    return rank_by_cosine(real, known(real.pooled).effect, known(predicted.pooled).effect)
 
 
 @metric_2026(
@@ -57,8 +57,8 @@ def mse_capped(real: Profiles, predicted: Profiles) -> np.ndarray:
 def direction_fidelity(real: Profiles, predicted: Profiles) -> np.ndarray:
     """Calls of the right sign over the number of calls or of real DEGs, whichever is larger; NaN where both are 0."""
     other = _other_genes(real)
-    truth = real.pooled.significant & other
-    calls = predicted.pooled.significant & other & (real.pooled.lfc != 0)
+    truth = known(real.pooled).significant & other
+    calls = known(predicted.pooled).significant & other & (known(real.pooled).lfc != 0)
     right = calls & _same_sign(real, predicted)
     return divide(right.sum(axis=1), np.maximum(calls.sum(axis=1), truth.sum(axis=1)))
 
@@ -75,16 +75,16 @@ def direction_reach(real: Profiles, predicted: Profiles) -> np.ndarray:
 
     The deepest such point counts, also after a worse stretch. NaN without real DEGs.
     """
-    truth = real.pooled.significant & _other_genes(real)
+    truth = known(real.pooled).significant & _other_genes(real)
     right = _same_sign(real, predicted)
     name_order = np.argsort(np.argsort(real.genes, kind="stable"), kind="stable")
-    guess, out = predicted.pooled, np.full(len(real.labels), np.nan)
+    guess, out = known(predicted.pooled), np.full(len(real.labels), np.nan)
     for row, genes in enumerate(map(np.flatnonzero, truth)):
         if not len(genes):
             continue
         keys = (name_order, -np.abs(guess.lfc[row]), guess.p_value[row], guess.fdr[row])
         ranked = genes[np.lexsort([key[genes] for key in keys])]
-        ranked = ranked[real.pooled.lfc[row, ranked] != 0]
+        ranked = ranked[known(real.pooled).lfc[row, ranked] != 0]
         depth = np.arange(1, len(ranked) + 1)
         pure = np.cumsum(right[row, ranked]) / depth >= PURITY
         out[row] = depth[pure].max(initial=0) / len(genes)
@@ -101,7 +101,7 @@ def direction_reach(real: Profiles, predicted: Profiles) -> np.ndarray:
 def jaccard(real: Profiles, predicted: Profiles) -> np.ndarray:
     """1 where neither side has any DEG."""
     other = _other_genes(real)
-    truth, calls = (side.pooled.significant & other for side in (real, predicted))
+    truth, calls = (known(side.pooled).significant & other for side in (real, predicted))
     union = (truth | calls).sum(axis=1)
     return np.where(union == 0, 1.0, (truth & calls).sum(axis=1) / np.maximum(union, 1))
 
@@ -115,9 +115,9 @@ def jaccard(real: Profiles, predicted: Profiles) -> np.ndarray:
 )
 def lfc_nmae(real: Profiles, predicted: Profiles) -> np.ndarray:
     """Over the real DEGs: sum of |predicted - real| log2 fold changes over that of |real|; NaN below LEAST_GENES."""
-    truth = real.pooled.significant & _other_genes(real)
-    error = np.where(truth, np.abs(predicted.pooled.lfc - real.pooled.lfc), 0).sum(axis=1)
-    found = divide(error, np.where(truth, np.abs(real.pooled.lfc), 0).sum(axis=1))
+    truth = known(real.pooled).significant & _other_genes(real)
+    error = np.where(truth, np.abs(known(predicted.pooled).lfc - known(real.pooled).lfc), 0).sum(axis=1)
+    found = divide(error, np.where(truth, np.abs(known(real.pooled).lfc), 0).sum(axis=1))
     return np.where(truth.sum(axis=1) >= LEAST_GENES, found, np.nan)
 
 
@@ -127,7 +127,7 @@ def measure_errors(real: Profiles, predicted: Profiles) -> np.ndarray:
     The prediction's noise counts no more than the real one's, and all of it together no more than what the predicted
     profiles differ among each other: cells whose noise cancels in the profile earn nothing.
     """
-    truth, guess = real.pooled, predicted.pooled
+    truth, guess = known(real.pooled), known(predicted.pooled)
     other = _other_genes(real)
     weight = divide(np.ones(len(other)), other.sum(axis=1))
     noise = np.minimum(guess.noise, truth.noise)
@@ -140,7 +140,7 @@ def measure_errors(real: Profiles, predicted: Profiles) -> np.ndarray:
 
 def measure_distances(real: Profiles) -> np.ndarray:
     """(n,) mean over genes of the squared real effect, less what noise adds to it; may be negative."""
-    table, other = real.pooled, _other_genes(real)
+    table, other = known(real.pooled), _other_genes(real)
     square = np.where(other, np.square(table.effect), 0).sum(axis=1)
     return divide(square - table.noise - table.control_noise, other.sum(axis=1))
 
@@ -161,5 +161,5 @@ def _other_genes(real: Profiles) -> np.ndarray:
 
 def _same_sign(real: Profiles, predicted: Profiles) -> np.ndarray:
     """(n, n_genes) bool; no change has no sign."""
-    sign = np.sign(real.pooled.lfc)
-    return (sign != 0) & (sign == np.sign(predicted.pooled.lfc))
+    sign = np.sign(known(real.pooled).lfc)
+    return (sign != 0) & (sign == np.sign(known(predicted.pooled).lfc))

@@ -21,7 +21,7 @@ class CellEval2(Tool):
     errors = frozenset({"de_wilcoxon_lfc_nmae", "expr_mse_unbiased_capped_norm"})
 
     def run(self, predicted: Path, real: Path, folder: Path, *, threads: int, progress: Progress) -> ScorerResult:
-        shared = ["--preset", self.settings["preset"], "--pert-col", PERT_COL, "--set", f"num_threads={threads}"]
+        shared: list[str | Path] = ["--preset", self.settings["preset"], "--pert-col", PERT_COL, "--set", f"num_threads={threads}"]
         own, base, scaled = folder / "own", folder / "base", folder / "scaled.csv"
         means, baseline = own / "agg_results.csv", base / "baseline_agg.csv"
         commands: list[Command] = [
@@ -35,7 +35,7 @@ class CellEval2(Tool):
             scale = "none: a metric of the baseline is at its best value"
         else:
             scale = "baseline"
-            words = ["score", "--user-agg", means, "--baseline-agg", baseline, "-o", scaled]
+            words: list[str | Path] = ["score", "--user-agg", means, "--baseline-agg", baseline, "-o", scaled]
             self.run_all([("scaled scores", words)], folder, part(progress, 0.9, 1.0))
         tidy = read_table(own / "results.csv").pivot(index="perturbation", columns="metric", values="value")
         table = tidy.rename_axis(columns=None).reset_index()

@@ -1,6 +1,5 @@
 """Some cells of both sides in one space, for metrics that compare cells: genes, or components of the real cells."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -26,15 +25,18 @@ class CellSpace:
     seed: int = 0
 
 
-def place_cells(pair: Sequence[Profiles], files: Sequence[Cells], space: CellSpace) -> tuple[Profiles, Profiles]:
+def place_cells(
+    pair: tuple[Profiles, Profiles], files: tuple[Cells, Cells], space: CellSpace
+) -> tuple[Profiles, Profiles]:
     """Real and predicted side with `cells`, read from their files, one perturbation after the other."""
     target_sum = float(np.median(files[0].totals)) if files[0].is_counts else 1.0
     axes = _principal_axes(files[0], space, target_sum) if space.dimensions else None
-    placed = []
-    for side, cells in zip(pair, files, strict=True):
+
+    def place(side: Profiles, cells: Cells) -> Profiles:
         drawn = (_draw(cells, group, space, target_sum) for group in range(1, len(cells.sizes)))
-        placed.append(replace(side, cells=tuple(block if axes is None else block @ axes for block in drawn)))
-    return tuple(placed)
+        return replace(side, cells=tuple(block if axes is None else block @ axes for block in drawn))
+
+    return place(pair[0], files[0]), place(pair[1], files[1])
 
 
 def _draw(cells: Cells, group: int, space: CellSpace, target_sum: float) -> csr_matrix:

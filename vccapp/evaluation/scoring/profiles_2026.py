@@ -29,8 +29,8 @@ def profiles_2026(
     p_value, fdr = counts.tests.adjust(counts.means[0] > LEAST_CPM)
     profile, noise, n = counts.profile, counts.noise, len(real.labels)
     lfc = np.log2((counts.means[1:] + EPSILON) / (counts.means[0] + EPSILON))
-    sides = []
-    for rows in (slice(n), slice(n, None)):
+
+    def cut(rows: slice) -> Profiles:
         table = PooledTable(
             profile=profile[1:][rows],
             control=profile[0],
@@ -40,16 +40,15 @@ def profiles_2026(
             fdr=fdr[rows],
             lfc=lfc[rows],
         )
-        sides.append(
-            Profiles(
-                genes=real.dataset.genes,
-                labels=real.labels,
-                means=counts.log_means[1:][rows],
-                control_mean=counts.log_means[0],
-                pooled=table,
-            )
+        return Profiles(
+            genes=real.dataset.genes,
+            labels=real.labels,
+            means=counts.log_means[1:][rows],
+            control_mean=counts.log_means[0],
+            pooled=table,
         )
-    return tuple(sides)
+
+    return cut(slice(n)), cut(slice(n, None))
 
 
 class _Counts:

@@ -40,23 +40,26 @@ def score_files(
 
     Raises DataError when the files differ in genes or perturbations, or hold other values than the season scores.
     """
-    sides = []
-    for number, dataset in enumerate((real, predicted)):
-        sides.append(open_cells(dataset))
-        progress(0.1 * (number + 1), f"{dataset.path.name} looked through")
+
+    def look(dataset: Dataset, done: float) -> Cells:
+        cells = open_cells(dataset)
+        progress(done, f"{dataset.path.name} looked through")
+        return cells
+
+    sides = look(real, 0.1), look(predicted, 0.2)
     _check(*sides, season=season)
     if season == "2025":
-        pair = [
-            profiles_2025(side, memory_bytes=memory_bytes, progress=part(progress, start, start + 0.35))
-            for side, start in zip(sides, (0.2, 0.55), strict=True)
-        ]
+        pair = (
+            profiles_2025(sides[0], memory_bytes=memory_bytes, progress=part(progress, 0.2, 0.55)),
+            profiles_2025(sides[1], memory_bytes=memory_bytes, progress=part(progress, 0.55, 0.9)),
+        )
     else:
         pair = profiles_2026(*sides, memory_bytes=memory_bytes, progress=part(progress, 0.2, 0.9))
     if space:
         pair = place_cells(pair, sides, space)
     wanted = {"means", "cells"} if space else {"means"}
     names = [m.name for _, m in METRICS.items() if m.season == season or (m.needs in wanted and not m.season)]
-    frame = compute_metrics(*pair, names)
+    frame = compute_metrics(pair[0], pair[1], names)
     progress(1.0, f"{len(frame)} perturbations scored")
     return frame
 

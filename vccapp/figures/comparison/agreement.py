@@ -50,7 +50,9 @@ def agreement(
     if band is not None and len(band):
         layers.insert(0, _band(band, low=low, high=high))
     drawn = f"{len(points):,} of {len(frame):,} points" if len(points) < len(frame) else f"{len(frame):,} points"
-    return finish(alt.LayerChart(layer=layers), title, [*([told] if told else []), drawn], height=360, renderer="canvas")
+    return finish(
+        alt.LayerChart(layer=layers), title, [*([told] if told else []), drawn], height=360, renderer="canvas"
+    )
 
 
 def _dots(frame: pd.DataFrame, *, x: str, y: str, unit: str) -> alt.Chart:

@@ -183,18 +183,20 @@ def stream(
     dtype = "uint8" if dataset.schema.value_space == "counts" else "float32"
     ranges = cut_evenly(dataset.n_cells, parts=executor.slots, unit=block_width(dataset.n_cells, dtype))
     work = partial(_stream_cells, dataset, grouping, scaling, store, dtype)
-    sums = None if len(ranges) == 1 else Accumulator(grouping, dataset.n_genes)  # one range needs no second set
-    detected, overflow = [], []
+    sums = Accumulator(grouping, dataset.n_genes) if len(ranges) > 1 else None  # one range needs no second set
+    detected: list[np.ndarray] = []
+    overflow: list[np.ndarray] = []
     for sums_here, detected_here, overflow_here in executor.map(work, ranges, progress=progress):
         if sums is None:
             sums = sums_here
         else:
             sums.merge(sums_here)
         detected.append(detected_here)
-        overflow.append(overflow_here)
+        if overflow_here is not None:
+            overflow.append(overflow_here)
     if store:
         describe_store(store, overflow, n_cells=dataset.n_cells, n_genes=dataset.n_genes, dtype=dtype)
-    return sums, np.concatenate(detected)
+    return sums or Accumulator(grouping, dataset.n_genes), np.concatenate(detected)
 
 
 def _stream_cells(
@@ -210,8 +212,8 @@ def _stream_cells(
     first, last = cells
     detected = np.zeros(last - first, np.int32)
     sums = Accumulator(grouping, dataset.n_genes)
-    shape = {"n_cells": dataset.n_cells, "n_genes": dataset.n_genes, "dtype": dtype}
-    writer = store and StoreWriter(store, **shape, first=first)
+    n_cells, n_genes = dataset.n_cells, dataset.n_genes
+    writer = StoreWriter(store, n_cells=n_cells, n_genes=n_genes, dtype=dtype, first=first) if store else None
     for start, block in read_ahead(dataset.iter_rows(max_values=BLOCK_VALUES, first=first, last=last)):
         stop = start + block.shape[0]
         sums.add(block, start, scaling[start:stop])
@@ -219,4 +221,4 @@ def _stream_cells(
         if writer:
             writer.add(block)
         progress((stop - first) / (last - first), f"statistics, cell {stop:,} of {dataset.n_cells:,}")
-    return sums, detected, writer and writer.close()
+    return sums, detected, writer.close() if writer else None

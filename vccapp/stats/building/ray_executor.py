@@ -5,6 +5,7 @@ handle of the dataset, groups, scaling: some MB) is put into the cluster once an
 themselves are read by the task, from the shared file system.
 """
 
+import logging
 import math
 import signal
 import socket
@@ -54,7 +55,7 @@ class RayExecutor:
                 fix="add a larger one (see `ray status`)",
             )
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        self._board = ray.remote(num_cpus=0, scheduling_strategy=here)(Board)
+        self._board: ray.actor.ActorClass = ray.remote(num_cpus=0)(Board).options(scheduling_strategy=here)
         self._call = ray.remote(num_cpus=1, memory=memory_bytes, scheduling_strategy="SPREAD")(_call)
 
     def __enter__(self) -> "RayExecutor":
@@ -70,7 +71,8 @@ class RayExecutor:
         # As bytes, because arrays that Ray unpacks itself are read-only, which compiled code takes for another type.
         carried = ray.put(cloudpickle.dumps(function))
         board = self._board.remote(len(tasks))
-        waiting, running = deque(enumerate(tasks)), deque()
+        waiting = deque(enumerate(tasks))
+        running: deque[ray.ObjectRef] = deque()
         try:
             while waiting or running:
                 while waiting and len(running) < IN_FLIGHT * self.slots:
@@ -162,7 +164,7 @@ def _connect(address: str) -> None:
         ray.init(
             address,
             log_to_driver=False,
-            logging_level="ERROR",
+            logging_level=logging.ERROR,
             configure_logging=False,
             runtime_env={"env_vars": {"NUMBA_NUM_THREADS": "1"}},
         )

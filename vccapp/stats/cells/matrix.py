@@ -9,6 +9,7 @@ a memory-mapped file in the index, which later runs use again.
 """
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -140,7 +141,7 @@ def _write_cells(path: Path, store: GeneStore, genes: np.ndarray, progress: Prog
             file, {"descr": np.lib.format.dtype_to_descr(store.dtype), "fortran_order": False, "shape": shape}
         )
         for first, part in _cell_major(store, genes):
-            file.write(memoryview(part).cast("B"))
+            file.write(part.data.cast("B"))
             progress((first + len(part)) / store.n_cells, "Arranging the cells")
 
 
@@ -150,7 +151,7 @@ def _fill(stored: np.ndarray, store: GeneStore, genes: np.ndarray, progress: Pro
         progress((first + len(part)) / store.n_cells, "Arranging the cells")
 
 
-def _cell_major(store: GeneStore, genes: np.ndarray):  # noqa: ANN202
+def _cell_major(store: GeneStore, genes: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     """(first cell, (width, n_genes)) of each block."""
     for first, block in store.read_blocks(genes):
         yield first, np.ascontiguousarray(block.T)

@@ -11,7 +11,8 @@ class FiniteValues(Check):
     label = "Values are finite"
 
     def start(self) -> None:
-        self.found, self.first = 0, None
+        self.found = 0
+        self.first: str | None = None
 
     def block(self, start: int, csr: csr_matrix) -> None:
         bad = np.flatnonzero(~np.isfinite(csr.data))

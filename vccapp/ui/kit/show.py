@@ -25,7 +25,14 @@ MAX_SENT = 1000
 PLOTLY = {"displaylogo": False, "displayModeBar": False}
 
 
-def show_chart(chart: "alt.Chart | alt.LayerChart | alt.FacetChart | go.Figure", *, key: str, text: str, data: pd.DataFrame, name: str) -> None:
+def show_chart(
+    chart: "alt.Chart | alt.LayerChart | alt.FacetChart | go.Figure",
+    *,
+    key: str,
+    text: str,
+    data: pd.DataFrame,
+    name: str,
+) -> None:
     """Draw a chart in a card. `text` describes it to who cannot see it; `data` is what its CSV holds."""
     with st.container(border=True, key=f"{key}_card", gap="xsmall"):
         if isinstance(chart, alt.Chart | alt.LayerChart | alt.FacetChart):

@@ -8,7 +8,7 @@ import codecs
 import io
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -103,12 +103,12 @@ _ARRAY = object()
 """Stands for numpy.ndarray, so that a file cannot call it with a buffer of its own."""
 
 
-def _reconstruct(kind: object, shape: tuple[int, ...], code: bytes) -> np.ndarray:
+def _reconstruct(kind: object, shape: tuple[int, ...], code: bytes | str) -> np.ndarray:
     """An empty array, which the pickle then fills."""
     if kind is not _ARRAY or shape != (0,):
         asked = f"an array of {kind!r} and shape {shape}"
         raise _Refused(asked)
-    return np.ndarray(shape, code)
+    return np.ndarray(shape, code if isinstance(code, str) else code.decode())
 
 
 def _dtype(code: str, *_: object) -> np.dtype:
@@ -122,11 +122,11 @@ def _scalar(dtype: np.dtype, content: bytes) -> np.generic:
     return np.frombuffer(content, dtype, count=1)[0]
 
 
-def _from_buffer(content: bytes, dtype: np.dtype, shape: tuple[int, ...], order: str) -> np.ndarray:
+def _from_buffer(content: bytes, dtype: np.dtype, shape: tuple[int, ...], order: Literal["C", "F"]) -> np.ndarray:
     return np.frombuffer(content, dtype).reshape(shape, order=order)
 
 
-_NUMPY = {
+_NUMPY: dict[str, dict[str, Any]] = {
     "numpy": {"ndarray": _ARRAY, "dtype": _dtype},
     "numpy.core.multiarray": {"_reconstruct": _reconstruct, "scalar": _scalar},
     "numpy.core.numeric": {"_frombuffer": _from_buffer},
