@@ -104,7 +104,10 @@ class CscRows(Rows):
             index_type = "int32" if x["indices"].dtype.itemsize <= 4 else "int64"
             for start, stop in slabs:
                 first, n = int(self.stored_ends[start]), int(self.stored_ends[stop] - self.stored_ends[start])
-                cells, found = buffers.take(n, index_type), buffers.take(n, "float32") if values else np.zeros(0, np.float32)
+                cells, found = (
+                    buffers.take(n, index_type),
+                    buffers.take(n, "float32") if values else np.zeros(0, np.float32),
+                )
                 i.read(first, cells)
                 check_range(cells, self.shape[0])
                 if values:

@@ -21,7 +21,14 @@ class CellEval2(Tool):
     errors = frozenset({"de_wilcoxon_lfc_nmae", "expr_mse_unbiased_capped_norm"})
 
     def run(self, predicted: Path, real: Path, folder: Path, *, threads: int, progress: Progress) -> ScorerResult:
-        shared: list[str | Path] = ["--preset", self.settings["preset"], "--pert-col", PERT_COL, "--set", f"num_threads={threads}"]
+        shared: list[str | Path] = [
+            "--preset",
+            self.settings["preset"],
+            "--pert-col",
+            PERT_COL,
+            "--set",
+            f"num_threads={threads}",
+        ]
         own, base, scaled = folder / "own", folder / "base", folder / "scaled.csv"
         means, baseline = own / "agg_results.csv", base / "baseline_agg.csv"
         commands: list[Command] = [
