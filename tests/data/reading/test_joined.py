@@ -10,7 +10,7 @@ import pytest
 from scipy.sparse import csc_matrix, csr_matrix
 from toy import make_counts
 
-from vccapp.data.reading.dataset import Dataset
+from vccapp.data.reading.dataset import FileDataset
 from vccapp.data.reading.opening import open_dataset
 from vccapp.data.schema import CONTROL
 from vccapp.data.workspace import list_datasets, open_registered, register
@@ -59,7 +59,7 @@ def test_equal_to_the_concatenated_cells(max_values: int, tmp_path: Path) -> Non
 
 def test_one_file_in_a_list_is_that_file(tmp_path: Path) -> None:
     paths, _ = write(tmp_path)
-    assert type(open_dataset(paths[:1])) is Dataset
+    assert type(open_dataset(paths[:1])) is FileDataset
 
 
 def test_notes_say_what_was_joined(tmp_path: Path) -> None:

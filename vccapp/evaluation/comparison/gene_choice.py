@@ -48,6 +48,6 @@ def _rank_by_delta(index: Index, perturbations: list[str]) -> np.ndarray:
 def _rank_by_p(index: Index, perturbations: list[str]) -> np.ndarray:
     rows = index.rows(perturbations)
     p = np.nan_to_num(index.array("de/p_value")[rows].min(axis=0), nan=1.0)
-    significant = (index.array("de/fdr")[rows] < np.float32(FDR)).any(axis=0)
+    significant = np.asarray((index.array("de/fdr")[rows] < np.float32(FDR)).any(axis=0))
     ranked = np.argsort(p, kind="stable")
     return ranked[significant[ranked]]
