@@ -58,6 +58,10 @@ class Settings(BaseSettings):
     def datasets(self) -> Path:
         return self.home / "datasets"
 
+    def index_of(self, dataset: str) -> Path:
+        """Where the index of a dataset lies, by its fingerprint; it may not be there yet."""
+        return self.datasets / dataset / "index"
+
     @property
     def splits(self) -> Path:
         return self.home / "splits"

@@ -50,7 +50,7 @@ def open_index(fingerprint: str, settings: "Settings") -> "Index":
     """The index of a dataset. Raises SpecError when it has none yet."""
     from vccapp.stats.index import load_index
 
-    return load_index(settings.datasets / fingerprint / "index")
+    return load_index(settings.index_of(fingerprint))
 
 
 def find_run(name: str, settings: "Settings") -> "RunRecord":

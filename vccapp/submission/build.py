@@ -50,7 +50,7 @@ def build(
     from vccapp.data.workspace import open_registered
 
     progress(0.0, "Opening the data and the model")
-    index = load_index(settings.datasets / plan.dataset / "index")
+    index = load_index(settings.index_of(plan.dataset))
     model = load_model(settings.checkpoints / plan.run / "model", genes=index.genes["gene"].tolist())
     dataset = open_registered(plan.dataset, settings)
     return build_from(plan, dataset, index, model, settings=settings, progress=progress, clock=clock)

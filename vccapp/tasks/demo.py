@@ -29,6 +29,6 @@ class Demo(Task[Indexed]):
         from vccapp.data.simulation.demo import write_demo
 
         dataset = open_dataset(write_demo(settings, progress=part(progress, 0.0, 0.3)))
-        folder = settings.datasets / dataset.fingerprint / "index"
+        folder = settings.index_of(dataset.fingerprint)
         add_index(dataset, folder, settings, part(progress, 0.3, 1.0))
         return Indexed(dataset=dataset.fingerprint)

@@ -88,7 +88,7 @@ class Embed(Task[Embedded]):
     def _index(self, settings: Settings) -> "Index":
         from vccapp.stats.index import load_index
 
-        return load_index(settings.datasets / self.dataset / "index")
+        return load_index(settings.index_of(self.dataset))
 
     def _train_state(self, index: "Index", settings: Settings, progress: Progress) -> Path:
         """Goes on from the last checkpoint of the same parameters, where one was stopped."""

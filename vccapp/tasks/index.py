@@ -56,7 +56,8 @@ class Index(Task[Indexed]):
         from vccapp.data.workspace import register
 
         dataset = self._open()
-        folder = register(dataset, settings) / "index"
+        register(dataset, settings)
+        folder = settings.index_of(dataset.fingerprint)
         address = self.ray_address or settings.ray_address
         add_index(dataset, folder, settings, progress, executor=self.executor, ray_address=address)
         return Indexed(dataset=dataset.fingerprint)

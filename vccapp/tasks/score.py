@@ -62,7 +62,7 @@ class ScoreRun(Task[Scored]):
         memory_bytes = None
         try:
             run = load_run(self.run_id, settings)
-            index = load_index(settings.datasets / run.spec.dataset / "index")
+            index = load_index(settings.index_of(run.spec.dataset))
             cells, n_controls = count_cells(index, run, self.part)
             n_cells = sum(min(n, self.max_cells or n) for n in cells) + min(n_controls, self.max_controls or n_controls)
             if scorer := cell_scorers().get(self.scorer):

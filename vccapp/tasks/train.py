@@ -94,7 +94,7 @@ def estimate_needs(spec: "RunSpec", settings: Settings) -> Needs:
     try:
         model = make_model(spec.model, spec.params)
         gpu = model.shared and settings.device != "cpu"
-        index = load_index(settings.datasets / spec.dataset / "index")
+        index = load_index(settings.index_of(spec.dataset))
         estimate = model.estimate(index, load_split(spec.split, settings))
         memory_bytes = estimate.shared(count_ranks(model, settings)).memory_bytes
     except VccAppError:

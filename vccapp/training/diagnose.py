@@ -33,7 +33,7 @@ def diagnose_run(run_id: str, name: Part, settings: Settings, *, seed: int = 0) 
             f"The run {run.id} predicts no perturbation of the {name} part",
             fix="choose the other part",
         )
-    index = load_index(settings.datasets / run.spec.dataset / "index")
+    index = load_index(settings.index_of(run.spec.dataset))
     model = load_model(run.folder / "model", genes=index.genes["gene"].tolist())
     dataset = open_registered(run.spec.dataset, settings)
     spread = np.unique(np.linspace(0, len(labels) - 1, min(MAX_LABELS, len(labels))).astype(int))

@@ -69,7 +69,7 @@ def import_prediction(
 
 def check_import(spec: ImportedSpec, settings: Settings, *, dataset: str, split: str | None) -> tuple[Predicted, Split]:
     """The opened file and the split it is judged on; writes nothing. Raises what `import_prediction` raises."""
-    index = load_index(settings.datasets / dataset / "index")
+    index = load_index(settings.index_of(dataset))
     predicted = open_for(spec, index)
     labels = set(predicted.labels.categories)
     needed = len(labels) * predicted.n_genes * SUM_BYTES

@@ -62,7 +62,7 @@ def _fit(fit: Fit, rank: int, ranks: int, report, meeting: Path) -> None:  # noq
     if device.type == "cuda":
         device = torch.device("cuda", rank)
     join_processes(rank, ranks, device, meeting=meeting)
-    index = load_index(fit.settings.datasets / fit.split.dataset / "index")
+    index = load_index(fit.settings.index_of(fit.split.dataset))
     model = make_model(fit.model, fit.params)
     progress = silent if rank else report
     fit_rank(fit, model, index, device=str(device), progress=progress, rank=rank, ranks=ranks)

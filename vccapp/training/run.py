@@ -48,7 +48,7 @@ def check_run(spec: RunSpec, settings: Settings) -> tuple[Index, Split, Model]:
 
 def _check(spec: RunSpec, split: Split, settings: Settings) -> tuple[Index, Split, Model]:
     model = make_model(spec.model, spec.params)
-    index = load_index(settings.datasets / spec.dataset / "index")
+    index = load_index(settings.index_of(spec.dataset))
     if split.dataset != spec.dataset:
         raise SpecError(
             "data_changed",

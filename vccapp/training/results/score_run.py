@@ -93,7 +93,7 @@ def score_run(
         )
     chosen = find_scorer(scorer)
     space = chosen.space(season)
-    index = load_index(settings.datasets / run.spec.dataset / "index")
+    index = load_index(settings.index_of(run.spec.dataset))
     if space == "counts" and index.meta["value_space"] != "counts":
         raise SpecError(
             "needs_counts",
