@@ -1,4 +1,4 @@
-"""One side of a comparison, real or predicted: pseudobulks, and what else is known of its cells.
+"""Profiles of perturbations, real or predicted: pseudobulks, and what else is known of their cells.
 
     real = real_profiles(index, labels)
     predicted = predicted_profiles(index, deltas, labels)
@@ -27,7 +27,7 @@ Part = TypeVar("Part")
 
 @dataclass(frozen=True)
 class DeTable:
-    """DE of each perturbation against this side's own controls, by the 2025 definition: (n, n_genes) arrays.
+    """DE of each perturbation against the controls of the same cells, by the 2025 definition: (n, n_genes) arrays.
 
     fdr, lfc : float32, as the official scorer compares and ranks them; lfc is log2 of the ratio of expm1(mean log1p),
     infinite where one of the two is zero. p_value : float64
@@ -74,13 +74,14 @@ class PooledTable:
 
 @dataclass(frozen=True)
 class Profiles:
-    """Perturbations of one side.
+    """Perturbations, real or predicted.
 
     genes : (n_genes,) str; labels : n perturbations, sorted
     means : (n, n_genes) float64 mean log1p; control_mean : (n_genes,) float64
     de, pooled : None where the cells are not known
     t_score : (n, n_genes) float64, Welch's t of cells against controls, log1p; None where not known
-    cells : some cells of each perturbation, (cells, dimensions) in a space that both sides share, see `cell_space`
+    cells : some cells of each perturbation, (cells, dimensions) in a space that real and predicted ones share, see
+    `cell_space`
     """
 
     genes: np.ndarray

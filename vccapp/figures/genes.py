@@ -20,7 +20,7 @@ EXPRESSION_HEIGHT = 360
 
 
 def means_histogram(genes: pd.DataFrame, *, unit: str) -> alt.Chart:
-    """Distribution of the genes' means on a log axis. genes: column mean. Genes never seen are told apart."""
+    """Distribution of the genes' means on a log axis. genes: column mean. Genes never seen are counted apart."""
     means = genes["mean"].to_numpy(float)
     seen = means > 0
     counts = histogram_counts(np.log10(means[seen]), bins=50)
@@ -55,11 +55,11 @@ def mean_dispersion(frame: pd.DataFrame, *, cuts: tuple[float, float]) -> alt.La
     at = pd.DataFrame({"x": [cuts[0]], "y": [cuts[1]]})
     lines = alt.Chart(at).mark_rule(color=NEUTRAL, strokeDash=[5, 4])
     drawn = f"{len(points):,} of {len(frame):,} genes;"
-    told = [f"{name} {share[name]:.0%}" for name in names]
+    shares = [f"{name} {share[name]:.0%}" for name in names]
     return finish(
         dots + lines.encode(x=alt.X("x:Q")) + lines.encode(y=alt.Y("y:Q")),
         "Mean and dispersion",
-        [f"{drawn} cut at the medians {cuts[0]:.3g} and {cuts[1]:.3g}", ", ".join(told[:2]), ", ".join(told[2:])],
+        [f"{drawn} cut at the medians {cuts[0]:.3g} and {cuts[1]:.3g}", ", ".join(shares[:2]), ", ".join(shares[2:])],
         height=360,
         renderer="canvas",
     )

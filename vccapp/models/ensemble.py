@@ -63,13 +63,13 @@ class Ensemble(Model):
             raise SpecError("no_member", reasons[0])
         position = positions_of(self.genes)
         self.residual = measure_residual(index, split.train, position=position)
-        sides = [index.deltas(list(split.val)), *(member.predict(split.val) for member in self.members)]
+        effects = [index.deltas(list(split.val)), *(member.predict(split.val) for member in self.members)]
         for row, label in enumerate(split.val):
-            for side in sides:
-                side[row, target_positions(label, position)] = 0
-        real, *told = (side.astype(np.float64).ravel() for side in sides)
-        told = np.stack(told)
-        self.weights = fit_weights(told @ told.T, told @ real)
+            for own in effects:
+                own[row, target_positions(label, position)] = 0
+        real, *guesses = (own.astype(np.float64).ravel() for own in effects)
+        guesses = np.stack(guesses)
+        self.weights = fit_weights(guesses @ guesses.T, guesses @ real)
         fitting.log({"step": 0} | {m.name: float(w) for m, w in zip(self.members, self.weights, strict=True)})
 
     def predict_deltas(self, perturbations: list[str]) -> np.ndarray:

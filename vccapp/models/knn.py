@@ -53,11 +53,11 @@ class NearestNeighbours(EmbeddedModel):
         best = (np.inf, 1, 0.0)
         for k in sorted({min(k, len(labels) - 1) for k in NEIGHBOURS if len(labels) > 1}):
             weights = _weigh(cosine, k, self.spec.temperature)
-            told = weights + np.diag(weights @ counts * moved)
-            cross = np.einsum("ij,jk,ik->", real, gram, told, optimize=True)
-            square = np.einsum("ij,jk,ik->", told, gram, told, optimize=True)
+            guess = weights + np.diag(weights @ counts * moved)
+            cross = np.einsum("ij,jk,ik->", real, gram, guess, optimize=True)
+            square = np.einsum("ij,jk,ik->", guess, gram, guess, optimize=True)
             share = float(np.clip(cross / square, 0, 1)) if square > 0 else 0.0
-            left = real - share * told
+            left = real - share * guess
             error = float(np.einsum("ij,jk,ik->", left, gram, left, optimize=True))
             fitting.log({"step": k, "share": share, "loo_error": error / effects.size})
             best = min(best, (error, k, share))

@@ -86,9 +86,9 @@ class Transfer(EffectModel):
         if len(labels) < MIN_TRAINED:
             raise self.lack(self.trained_on, labels)
         self.amplitude = 1.0
-        told = self.predict_deviations(labels)
-        square = float((told.astype(np.float64) ** 2).sum())
-        fit = float((told * real).sum(dtype=np.float64)) / square if square > 0 else 0.0
+        guess = self.predict_deviations(labels)
+        square = float((guess.astype(np.float64) ** 2).sum())
+        fit = float((guess * real).sum(dtype=np.float64)) / square if square > 0 else 0.0
         self.amplitude = min(max(fit, 0.0), MAX_AMPLITUDE)
         fitting.log({"step": 0, "amplitude": self.amplitude, "shared": len(labels)})
 

@@ -98,10 +98,10 @@ def fit_rank(fit: Fit, model: Model, index: Index, *, device: str = "", progress
 
 def _fit_shared(fit: Fit, ranks: int, progress: Progress) -> None:
     with _start(fit, ranks) as (processes, reports):
-        done, told, stopping = None, [], False
+        done, messages, stopping = None, [], False
         while processes[0].poll() is None and not any(process.poll() for process in processes):
             for report in _receive(reports, POLL_SECONDS):
-                done, told = (report, told) if len(report) == 2 else (done, [*told, report])
+                done, messages = (report, messages) if len(report) == 2 else (done, [*messages, report])
             try:
                 if not stopping:
                     progress(*(done or (0.0, f"Starting {ranks} processes")))
@@ -114,9 +114,9 @@ def _fit_shared(fit: Fit, ranks: int, progress: Progress) -> None:
                     processes[0].stdin.flush()
         if stopping:
             raise Stopped
-        told += [report for report in _receive(reports, 0) if len(report) == 3]
-        if told or processes[0].poll() != 0 or any(process.poll() for process in processes):
-            raise _failure(told, [process.poll() for process in processes])
+        messages += [report for report in _receive(reports, 0) if len(report) == 3]
+        if messages or processes[0].poll() != 0 or any(process.poll() for process in processes):
+            raise _failure(messages, [process.poll() for process in processes])
 
 
 @contextlib.contextmanager
@@ -158,9 +158,9 @@ def _receive(reports: Connection, seconds: float) -> Iterator[tuple]:
             seconds = 0
 
 
-def _failure(told: list[tuple[int, VccAppError | None, str]], codes: list[int | None]) -> VccAppError:
+def _failure(messages: list[tuple[int, VccAppError | None, str]], codes: list[int | None]) -> VccAppError:
     """The first cause: an expected error, else a death by a signal, else an unexpected error. Pure."""
-    for _, error, _ in told:
+    for _, error, _ in messages:
         if error is not None:
             return error
     start = "The training ended because its process {} of " + str(len(codes))
@@ -170,7 +170,7 @@ def _failure(told: list[tuple[int, VccAppError | None, str]], codes: list[int | 
             return JobError(
                 "process_killed", f"{start.format(rank + 1)} was killed (signal {-code}){why}", found=-code, fix=RESUME
             )
-    for rank, _, text in told:
+    for rank, _, text in messages:
         return JobError(
             "process_failed", f"{start.format(rank + 1)} failed ({text})", fix=f"see the log, then {RESUME}"
         )

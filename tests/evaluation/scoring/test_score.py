@@ -158,7 +158,7 @@ def test_what_cannot_be_scored_is_refused(index: ToyIndex) -> None:
     predicted = predicted_profiles(index, index.deltas(LABELS), LABELS)
     with pytest.raises(SpecError, match=r"shape \(4, 119\)"):
         predicted_profiles(index, index.deltas(LABELS)[:, 1:], LABELS)
-    with pytest.raises(SpecError, match="Only one of the two sides has A, C"):
+    with pytest.raises(SpecError, match="Only one of the two has A, C"):
         compute_metrics(real, real_profiles(index, ["B", "G5"]))
     with pytest.raises(SpecError, match="des needs de"):
         compute_metrics(real, predicted, ["mae", "des"])

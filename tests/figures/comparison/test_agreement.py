@@ -43,7 +43,7 @@ def test_agreement_keeps_its_limit_and_draws_band_and_baseline(n: int) -> None:
         unit="delta",
         band=band,
         baseline=frame,
-        told="r 0.5",
+        note="r 0.5",
         limit=500,
     )
     spec = chart.to_dict()
@@ -79,7 +79,7 @@ def test_every_reference_has_a_colour_of_its_own_kind() -> None:
 def test_values_by_perturbation_keep_the_order(n: int) -> None:
     order = [f"P{i}" for i in range(n)][::-1]
     frame = pd.DataFrame({"perturbation": order * 2, "source": ["a"] * n + ["b"] * n, "mae": RNG.random(2 * n)})
-    spec = compare.by_perturbation(frame, value="mae", label="MAE", title="t", told="s", order=order).to_dict()
+    spec = compare.by_perturbation(frame, value="mae", label="MAE", title="t", note="s", order=order).to_dict()
     assert spec["encoding"]["x"]["sort"] == order
     assert spec["encoding"]["x"]["axis"].get("labels", True) == (n < 100)
 
@@ -139,7 +139,7 @@ def test_heat_maps_share_one_scale_around_zero() -> None:
 
 def test_the_gallery_has_a_panel_each_in_order_with_its_identity() -> None:
     frame = points(6).assign(panel=["b", "b", "a", "a", "c", "c"])
-    spec = compare_perturbations.gallery(frame, title="t", told="s").to_dict()
+    spec = compare_perturbations.gallery(frame, title="t", note="s").to_dict()
     assert spec["facet"]["sort"] == ["b", "a", "c"]
     rows = [row for rows in spec["datasets"].values() for row in rows]
     ends = [row for row in rows if row["kind"] == "identity"]

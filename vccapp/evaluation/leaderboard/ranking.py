@@ -82,10 +82,10 @@ def explain_differences(entries: pd.DataFrame, reference: str) -> pd.Series:
 
 def tell_differences(differing: pd.Series, reference: str) -> str:
     """One sentence on the rows that cannot be compared with the one called `reference`; empty where there are none."""
-    told = differing[differing != ""].value_counts()
-    if told.empty:
+    counts = differing[differing != ""].value_counts()
+    if counts.empty:
         return ""
-    n, reasons = told.sum(), "; ".join(f"{why} ({count:,})" for why, count in told.items())
+    n, reasons = counts.sum(), "; ".join(f"{why} ({count:,})" for why, count in counts.items())
     rows = "1 row is" if n == 1 else f"{n:,} rows are"
     return f"{rows} not comparable with {reference}, so neither ranked nor tested: {reasons}."
 

@@ -30,7 +30,7 @@ class Metric:
     label : for headings; unit : "" where there is none; best : which end is good; range : from, to, as text
     source : where the definition stands; season : of the challenge that scores it, or ""
     official : what that season's official scorer calls it
-    needs : what both sides must hold (t_score: the real one)
+    needs : what both profiles must hold (t_score: the real one)
     compute : (real, predicted) -> (n,) float64 in the order of `labels`, NaN where undefined
     """
 
@@ -46,9 +46,9 @@ class Metric:
     compute: Compute
 
     def is_known(self, real: Profiles, predicted: Profiles) -> bool:
-        """Whether both sides hold what this metric needs."""
+        """Whether both profiles hold what this metric needs."""
         needed = (real,) if self.needs == "t_score" else (real, predicted)
-        return all(getattr(side, self.needs) is not None for side in needed)
+        return all(getattr(profiles, self.needs) is not None for profiles in needed)
 
 
 def metric(
@@ -63,11 +63,11 @@ def metric(
     season: Season = "",
     official: str = "",
 ) -> Callable[[Compute], Compute]:
-    """Register the function below as the metric `name`. official : its name there, which is told with the source."""
-    told = f"{source}, {official}" if official else source
+    """Register the function below as the metric `name`. official : its name there, said after the source."""
+    cited = f"{source}, {official}" if official else source
 
     def keep(compute: Compute) -> Compute:
-        METRICS.register(name)(Metric(name, label, unit, best, range, told, needs, season, official, compute))
+        METRICS.register(name)(Metric(name, label, unit, best, range, cited, needs, season, official, compute))
         return compute
 
     return keep

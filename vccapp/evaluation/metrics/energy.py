@@ -13,7 +13,7 @@ from vccapp.evaluation.metrics.base import metric
 from vccapp.evaluation.profiles import Profiles, known
 
 BLOCK_CELLS = 256
-"""Cells of one side that are dense at once."""
+"""Real or predicted cells that are dense at once."""
 
 
 @metric(
@@ -26,7 +26,7 @@ BLOCK_CELLS = 256
     needs="cells",
 )
 def energy_distance(real: Profiles, predicted: Profiles) -> np.ndarray:
-    """In the space of the sides' `cells`. NaN where a side has a single cell."""
+    """In the space of `cells`. NaN where real or predicted has a single cell."""
     return np.array([measure_energy(x, y) for x, y in zip(known(real.cells), known(predicted.cells), strict=True)])
 
 

@@ -99,9 +99,9 @@ def direction_reach(real: Profiles, predicted: Profiles) -> np.ndarray:
     official="de_wilcoxon_sig_jaccard",
 )
 def jaccard(real: Profiles, predicted: Profiles) -> np.ndarray:
-    """1 where neither side has any DEG."""
+    """1 where neither has any DEG."""
     other = _other_genes(real)
-    truth, calls = (known(side.pooled).significant & other for side in (real, predicted))
+    truth, calls = (known(profiles.pooled).significant & other for profiles in (real, predicted))
     union = (truth | calls).sum(axis=1)
     return np.where(union == 0, 1.0, (truth & calls).sum(axis=1) / np.maximum(union, 1))
 
@@ -122,7 +122,7 @@ def lfc_nmae(real: Profiles, predicted: Profiles) -> np.ndarray:
 
 
 def measure_errors(real: Profiles, predicted: Profiles) -> np.ndarray:
-    """(n,) mean over genes of (predicted - real profile)^2, less what noise of both sides adds to it.
+    """(n,) mean over genes of (predicted - real profile)^2, less what the noise of both adds to it.
 
     The prediction's noise counts no more than the real one's, and all of it together no more than what the predicted
     profiles differ among each other: cells whose noise cancels in the profile earn nothing.

@@ -1,4 +1,4 @@
-"""Some cells of both sides in one space, for metrics that compare cells: genes, or components of the real cells."""
+"""Some real and predicted cells in one space, for metrics that compare cells: genes, or components of the real."""
 
 from dataclasses import dataclass, replace
 
@@ -15,9 +15,9 @@ FITTED_CELLS = 5000
 
 @dataclass(frozen=True)
 class CellSpace:
-    """most_cells : of each perturbation and side, drawn by `seed`; dimensions : principal components, 0 is all genes.
+    """most_cells : real and predicted of each perturbation, drawn by `seed`; dimensions : components, 0 is all genes.
 
-    Values are log1p; counts are first scaled to the median total of the real file's cells, on both sides.
+    Values are log1p; counts are first scaled to the median total of the real file's cells, for both.
     """
 
     most_cells: int = 500
@@ -28,13 +28,13 @@ class CellSpace:
 def place_cells(
     pair: tuple[Profiles, Profiles], files: tuple[Cells, Cells], space: CellSpace
 ) -> tuple[Profiles, Profiles]:
-    """Real and predicted side with `cells`, read from their files, one perturbation after the other."""
+    """Real and predicted profiles with `cells`, read from their files, one perturbation after the other."""
     target_sum = float(np.median(files[0].totals)) if files[0].is_counts else 1.0
     axes = _principal_axes(files[0], space, target_sum) if space.dimensions else None
 
-    def place(side: Profiles, cells: Cells) -> Profiles:
+    def place(profiles: Profiles, cells: Cells) -> Profiles:
         drawn = (_draw(cells, group, space, target_sum) for group in range(1, len(cells.sizes)))
-        return replace(side, cells=tuple(block if axes is None else block @ axes for block in drawn))
+        return replace(profiles, cells=tuple(block if axes is None else block @ axes for block in drawn))
 
     return place(pair[0], files[0]), place(pair[1], files[1])
 

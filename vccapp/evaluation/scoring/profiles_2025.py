@@ -1,4 +1,4 @@
-"""A file of cells as the 2025 scorer sees it: log1p values, each side against its own controls."""
+"""A file of cells as the 2025 scorer sees it: log1p values, each file against its own controls."""
 
 import numpy as np
 

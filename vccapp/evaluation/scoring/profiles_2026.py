@@ -19,7 +19,7 @@ EPSILON = 1e-9
 def profiles_2026(
     real: Cells, predicted: Cells, *, memory_bytes: int, progress: Progress = silent
 ) -> tuple[Profiles, Profiles]:
-    """Real and predicted side of the same perturbations, with `pooled`. Their means are of log1p counts per million."""
+    """Profiles of the same perturbations, real and predicted, with `pooled`; means are of log1p counts per million."""
     pool = pool_cells(real, predicted)
     counts, n_genes = _Counts(pool), len(pool.gene_counts)
     for first, last in pool.cut(memory_bytes=memory_bytes):

@@ -1,4 +1,4 @@
-"""Scores of one side against another: a row a perturbation, a column a metric.
+"""Predicted profiles scored against real ones: a row a perturbation, a column a metric.
 
 frame = compute_metrics(real_profiles(index, labels), predicted_profiles(index, deltas, labels))
 means = summarise(frame)
@@ -17,14 +17,14 @@ from vccapp.evaluation.profiles import Profiles
 def compute_metrics(real: Profiles, predicted: Profiles, names: Sequence[str] | None = None) -> pd.DataFrame:
     """perturbation, n_degs (real ones; NaN where DE is not known) and one column a metric, NaN where undefined.
 
-    names : metrics; None takes all for which the sides hold what they need. Rows are sorted by perturbation.
-    Raises SpecError when the sides have other genes or perturbations, or lack what a metric needs.
+    names : metrics; None takes all for which the two hold what they need. Rows are sorted by perturbation.
+    Raises SpecError when the two have other genes or perturbations, or lack what a metric needs.
     """
     if real.labels != predicted.labels:
         differing = sorted(set(real.labels) ^ set(predicted.labels))
         raise SpecError(
             "perturbations_differ",
-            f"Only one of the two sides has {', '.join(differing[:5])}",
+            f"Only one of the two has {', '.join(differing[:5])}",
             fix="score the perturbations that both have",
         )
     if not np.array_equal(real.genes, predicted.genes):
@@ -39,7 +39,7 @@ def compute_metrics(real: Profiles, predicted: Profiles, names: Sequence[str] | 
         missing = next(metric for metric in metrics if metric not in known)
         raise SpecError(
             "metric_needs_cells",
-            f"The metric {missing.name} needs {missing.needs}, which these sides do not have",
+            f"The metric {missing.name} needs {missing.needs}, which these profiles do not have",
             fix="score files of cells to get it",
         )
     table = real.de or real.pooled

@@ -46,17 +46,17 @@ def score_files(
         progress(done, f"{dataset.path.name} looked through")
         return cells
 
-    sides = look(real, 0.1), look(predicted, 0.2)
-    _check(*sides, season=season)
+    opened = look(real, 0.1), look(predicted, 0.2)
+    _check(*opened, season=season)
     if season == "2025":
         pair = (
-            profiles_2025(sides[0], memory_bytes=memory_bytes, progress=part(progress, 0.2, 0.55)),
-            profiles_2025(sides[1], memory_bytes=memory_bytes, progress=part(progress, 0.55, 0.9)),
+            profiles_2025(opened[0], memory_bytes=memory_bytes, progress=part(progress, 0.2, 0.55)),
+            profiles_2025(opened[1], memory_bytes=memory_bytes, progress=part(progress, 0.55, 0.9)),
         )
     else:
-        pair = profiles_2026(*sides, memory_bytes=memory_bytes, progress=part(progress, 0.2, 0.9))
+        pair = profiles_2026(*opened, memory_bytes=memory_bytes, progress=part(progress, 0.2, 0.9))
     if space:
-        pair = place_cells(pair, sides, space)
+        pair = place_cells(pair, opened, space)
     wanted = {"means", "cells"} if space else {"means"}
     names = [m.name for _, m in METRICS.items() if m.season == season or (m.needs in wanted and not m.season)]
     frame = compute_metrics(pair[0], pair[1], names)
@@ -65,7 +65,7 @@ def score_files(
 
 
 def _check(real: Cells, predicted: Cells, *, season: str) -> None:
-    names = [side.dataset.path.name for side in (real, predicted)]
+    names = [cells.dataset.path.name for cells in (real, predicted)]
     if not np.array_equal(real.dataset.genes, predicted.dataset.genes):
         raise DataError(
             "genes_differ",
@@ -80,10 +80,10 @@ def _check(real: Cells, predicted: Cells, *, season: str) -> None:
             f"Only one of {names[0]} and {names[1]} has cells of {some}",
             fix="score files of the same perturbations",
         )
-    for side in (real, predicted):
-        if season == "2026" and not side.is_counts:
+    for cells in (real, predicted):
+        if season == "2026" and not cells.is_counts:
             raise DataError(
                 "needs_counts",
-                f"{side.dataset.path.name} holds log1p values, but 2026 scores counts",
+                f"{cells.dataset.path.name} holds log1p values, but 2026 scores counts",
                 fix="write counts to X",
             )

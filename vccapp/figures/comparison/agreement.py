@@ -23,7 +23,7 @@ def agreement(
     unit: str,
     band: pd.DataFrame | None = None,
     baseline: pd.DataFrame | None = None,
-    told: str = "",
+    note: str = "",
     limit: int = MAX_POINTS,
     columns: int = 4,
 ) -> alt.LayerChart:
@@ -51,7 +51,7 @@ def agreement(
         layers.insert(0, _band(band, low=low, high=high))
     drawn = f"{len(points):,} of {len(frame):,} points" if len(points) < len(frame) else f"{len(frame):,} points"
     return finish(
-        alt.LayerChart(layer=layers), title, [*([told] if told else []), drawn], height=360, renderer="canvas"
+        alt.LayerChart(layer=layers), title, [*([note] if note else []), drawn], height=360, renderer="canvas"
     )
 
 
@@ -84,7 +84,7 @@ def _band(band: pd.DataFrame, *, low: float, high: float) -> alt.Chart:
 
 
 def by_perturbation(
-    frame: pd.DataFrame, *, value: str, label: str, title: str, told: str, order: list[str]
+    frame: pd.DataFrame, *, value: str, label: str, title: str, note: str, order: list[str]
 ) -> alt.Chart:
     """One value of each perturbation for everything compared. frame: perturbation, source, `value`."""
     known = frame[["perturbation", "source", value]].dropna()
@@ -101,7 +101,7 @@ def by_perturbation(
             tooltip=[alt.Tooltip("perturbation:N"), alt.Tooltip("source:N"), alt.Tooltip(f"{value}:Q", format=".4f")],
         )
     )
-    return finish(chart, title, told, height=340, renderer="canvas")
+    return finish(chart, title, note, height=340, renderer="canvas")
 
 
 def score_differences(frame: pd.DataFrame, *, label: str, names: tuple[str, str], best: str) -> alt.Chart:
@@ -151,5 +151,5 @@ def gene_differences(frame: pd.DataFrame, *, names: tuple[str, str]) -> alt.Char
             ],
         )
     )
-    told = f"the {len(top)} genes that differ most, of {len(frame):,}"
-    return finish(chart, f"Error by gene: {names[0]} minus {names[1]}", told, height=340)
+    note = f"the {len(top)} genes that differ most, of {len(frame):,}"
+    return finish(chart, f"Error by gene: {names[0]} minus {names[1]}", note, height=340)

@@ -46,8 +46,8 @@ def gene_means(frame: pd.DataFrame, *, label: str) -> alt.LayerChart:
         .mark_rule(strokeWidth=1.5, color=QUIET)
         .encode(x=alt.X("place:Q"), y=alt.Y("low:Q"), y2=alt.Y2("high:Q"))
     )
-    told = "lines: 95 % interval of the mean of the measured cells"
-    return finish(bars + lines, f"{label}: {len(genes)} genes", told, height=360)
+    note = "lines: 95 % interval of the mean of the measured cells"
+    return finish(bars + lines, f"{label}: {len(genes)} genes", note, height=360)
 
 
 def gene_cells(values: np.ndarray, sources: pd.Series, *, gene: str) -> tuple[alt.Chart, pd.DataFrame]:
@@ -67,8 +67,8 @@ def gene_cells(values: np.ndarray, sources: pd.Series, *, gene: str) -> tuple[al
         )
     )
     means = [f"{values[(sources == name).to_numpy()].mean():.2f}" for name in names]
-    told = f"means: {means[0]} control, {means[1]} real, {', '.join(means[2:])} predicted"
-    return finish(chart, f"{gene}: cells", told, height=280), frame
+    note = f"means: {means[0]} control, {means[1]} real, {', '.join(means[2:])} predicted"
+    return finish(chart, f"{gene}: cells", note, height=280), frame
 
 
 def heat_map(real: np.ndarray, predicted: np.ndarray, *, labels: list[str], genes: list[str], name: str) -> go.Figure:

@@ -13,7 +13,7 @@ MAX_NAMES = 48
 MOST_TAKEN = 15
 
 
-def gallery(frame: pd.DataFrame, *, title: str, told: str) -> alt.FacetChart:
+def gallery(frame: pd.DataFrame, *, title: str, note: str) -> alt.FacetChart:
     """Predicted against real deltas of some perturbations, a panel each, in the frame's order.
 
     frame : panel (what stands above it), gene, real_delta, predicted_delta.
@@ -47,7 +47,7 @@ def gallery(frame: pd.DataFrame, *, title: str, told: str) -> alt.FacetChart:
         .resolve_scale(x="independent", y="independent")
     )
     titled = alt.TitleParams(
-        title, subtitle=told, anchor="start", fontSize=14, subtitleFontSize=12, subtitleColor=QUIET
+        title, subtitle=note, anchor="start", fontSize=14, subtitleFontSize=12, subtitleColor=QUIET
     )
     return chart.properties(title=titled, usermeta={"embedOptions": {"renderer": "canvas"}})
 

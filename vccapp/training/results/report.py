@@ -151,9 +151,9 @@ def _leaderboard(board: Board, metrics: list[str], *, reference: str, scorer: st
     elif is_official(scorer):
         text += "As the official scorer gave them, run whole. "
     text += "PDS depends on n, the number of perturbations that are told apart."
-    told = tell_differences(why, names[reference])
+    warning = tell_differences(why, names[reference])
     return Section(
-        "Leaderboard", text, warnings=[told] if told else [], tables=[_headed(table, metrics) for table in tables]
+        "Leaderboard", text, warnings=[warning] if warning else [], tables=[_headed(table, metrics) for table in tables]
     )
 
 

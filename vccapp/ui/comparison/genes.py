@@ -47,7 +47,7 @@ def show_agreement(chosen: Choice) -> list[str]:
                     unit=unit,
                     band=view.band,
                     baseline=baseline,
-                    told=f"r {_number(r[own.name])} ({between})",
+                    note=f"r {_number(r[own.name])} ({between})",
                     limit=MAX_POINTS // len(row),
                     columns=max(4 - len(row), 2),
                 )

@@ -48,7 +48,7 @@ def show_scores(chosen: Choice) -> list[str]:
             value=metric,
             label=found.label,
             title=f"{found.label}, each perturbation",
-            told=f"{'more' if found.best == 'high' else 'less'} is better; sorted by {name}",
+            note=f"{'more' if found.best == 'high' else 'less'} is better; sorted by {name}",
             order=view.by_perturbation["perturbation"].tolist(),
         ),
         key="cmp_strip",
@@ -82,7 +82,7 @@ def _show_gallery(gallery: Gallery, name: str, *, metric: str) -> None:
         panels.gallery(
             values[["panel", "gene", "real_delta", "predicted_delta"]],
             title=f"{name}: the best and the worst",
-            told=f"by {label}; across: real delta, up: predicted (log1p), of the "
+            note=f"by {label}; across: real delta, up: predicted (log1p), of the "
             f"{PANEL_GENES} genes that change most; dashed: identity",
         ),
         key="cmp_gallery",
@@ -150,7 +150,7 @@ def show_degs(chosen: Choice) -> list[str]:
             value="overlap",
             label="share of the real DEGs found",
             title="Top-|delta| overlap with the real DEGs",
-            told="sorted by number of DEGs; a perturbation without DEGs, or a constant prediction, has none",
+            note="sorted by number of DEGs; a perturbation without DEGs, or a constant prediction, has none",
             order=view.by_perturbation["perturbation"].tolist(),
         ),
         key="cmp_overlap",

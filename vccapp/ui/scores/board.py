@@ -145,8 +145,8 @@ def choose_board(record: Record) -> Chosen | None:
 def show_leaderboard(chosen: Chosen) -> pd.DataFrame:
     """The table of all rows, and what cannot be compared. The newest run of a row chosen is noted as `scores_open`."""
     rows = chosen.rows
-    if told := tell_differences(rows.explain(chosen.reference), rows.names[chosen.reference]):
-        st.warning(told, icon=":material/rule:")
+    if warning := tell_differences(rows.explain(chosen.reference), rows.names[chosen.reference]):
+        st.warning(warning, icon=":material/rule:")
     table = rows.table(chosen.metrics, chosen.reference, results=list_results(current_settings()))
     show_table(
         table.drop(columns="group"),
