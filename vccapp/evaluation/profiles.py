@@ -116,7 +116,7 @@ class Profiles:
 
 
 def known(part: Part | None) -> Part:
-    """What a metric finds in both sides because it says that it needs it, see `Metric.is_known`."""
+    """What a metric finds in both profiles because it says that it needs it, see `Metric.is_known`."""
     if part is None:
         msg = "a metric was computed of profiles that lack what it needs"
         raise ValueError(msg)
