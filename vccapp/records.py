@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from vccapp.errors import DataError, SpecError, VccAppError, explain
+from vccapp.wording import reason_text
 
 T = TypeVar("T")
 Migration = Callable[[dict[str, Any]], dict[str, Any]]
@@ -151,4 +152,4 @@ def _reason(error: Exception) -> str:
         return explain(error)
     if isinstance(error, KeyError):
         return f"it lacks {error.args[0]!r}"
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    return reason_text(error)

@@ -1,4 +1,4 @@
-"""How sentences name many things, durations and sizes: the same way everywhere."""
+"""How sentences name many things, durations, sizes and what a library said: the same way everywhere."""
 
 from collections.abc import Iterable
 
@@ -31,3 +31,8 @@ def bytes_text(n: float) -> str:
             return f"{n:.0f} {unit}"
         n /= 1000
     return f"{n:.1f} GB"
+
+
+def reason_text(error: BaseException, limit: int = 150) -> str:
+    """What a library's error says, in one line; its type where it says nothing."""
+    return " ".join(str(error).split())[:limit] or type(error).__name__

@@ -28,6 +28,7 @@ def convert(
     """Convert an ST network of arc-state to safetensors and JSON, in a process of its own."""
     import shlex
 
+    from vccapp.data.atomic import require_new
     from vccapp.errors import DataError, SpecError
     from vccapp.neural.state.shape import CONVERTED
     from vccapp.records import read_record
@@ -41,12 +42,7 @@ def convert(
             "untrusted_checkpoint",
             f"The files of {checkpoint} are pickles. To read them {how}, this would run: {command} Add --yes to do so",
         )
-    if out.exists():
-        raise SpecError(
-            "output_exists",
-            f"{out} exists already",
-            fix="choose another folder",
-        )
+    require_new(out)
     ended = subprocess.run(words, capture_output=True, text=True, check=False)
     if ended.returncode:
         said = ended.stderr.strip().splitlines()

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from vccapp.errors import SpecError
+
 
 def sync(path: Path) -> None:
     """Wait until a file, or the names in a folder, are on the disk."""
@@ -38,6 +40,22 @@ def remove_leftovers(folder: Path) -> None:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
+
+
+def require_new(target: Path, *, suffix: str = "", what: str = "") -> None:
+    """Raise SpecError where the target exists, or its name has not the suffix as which `what` are written."""
+    if suffix and target.suffix != suffix:
+        raise SpecError(
+            "suffix",
+            f"{what} are written as {suffix}, but the output is called '{target.name}'",
+            fix=f"end its name in {suffix}",
+        )
+    if target.exists():
+        raise SpecError(
+            "output_exists",
+            f"{target} exists already and is not overwritten",
+            fix="choose another name or delete it",
+        )
 
 
 def _beside(target: Path) -> Path:

@@ -9,7 +9,6 @@ from scipy.sparse import csr_matrix, vstack
 from vccapp.data.reading.dataset import Dataset
 from vccapp.data.schema import CONTROL
 from vccapp.data.workspace import open_registered
-from vccapp.errors import SpecError
 from vccapp.evaluation.comparison.diagnostics import CellStatistics, Finding, compute_diagnostics
 from vccapp.evaluation.quality import count_profiles, sign_cells, sum_counts
 from vccapp.models.base import Model, load_model
@@ -26,13 +25,7 @@ MAX_LABELS, MAX_CELLS = 8, 100
 def diagnose_run(run_id: str, name: Part, settings: Settings, *, seed: int = 0) -> list[Finding]:
     """Findings on the `name` part, the worst first. Raises SpecError where the run predicts nothing of it."""
     run = load_run(run_id, settings)
-    labels, deltas = run.prediction(name)
-    if not labels:
-        raise SpecError(
-            "nothing_predicted",
-            f"The run {run.id} predicts no perturbation of the {name} part",
-            fix="choose the other part",
-        )
+    labels, deltas = run.require_prediction(name)
     index = load_index(settings.index_of(run.spec.dataset))
     model = load_model(run.folder / "model", genes=index.genes["gene"].tolist())
     dataset = open_registered(run.spec.dataset, settings)

@@ -85,6 +85,17 @@ class RunRecord(BaseModel):
     metrics: dict[Part, dict[str, dict[str, float | None]]] = {}
     folder: Path = Field(Path(), exclude=True)
 
+    def require_prediction(self, part: Part) -> tuple[list[str], np.ndarray]:
+        """The same as `prediction`. Raises SpecError also where the part has no perturbation."""
+        labels, deltas = self.prediction(part)
+        if not labels:
+            raise SpecError(
+                "nothing_predicted",
+                f"The run {self.id} predicts no perturbation of the {part} part",
+                fix="choose the other part",
+            )
+        return labels, deltas
+
     def prediction(self, part: Part) -> tuple[list[str], np.ndarray]:
         """Held-out perturbations of a part, and their predicted deltas (n, n_genes) float32, log1p units.
 

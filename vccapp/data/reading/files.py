@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vccapp.errors import DataError, VccAppError
+from vccapp.wording import reason_text
 
 if TYPE_CHECKING:
     import h5py
@@ -32,7 +33,7 @@ def reading(path: Path) -> Iterator[None]:
             fix="change its permissions",
         ) from None
     except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:150]
+        reason = f"{type(error).__name__}: {reason_text(error)}"
         raise DataError(
             "file_damaged",
             f"{path.name}: it cannot be read, so it may be damaged or cut short ({reason})",

@@ -20,10 +20,9 @@ from typing import Literal
 
 import numpy as np
 
-from vccapp.data.atomic import write_file, write_folder
+from vccapp.data.atomic import require_new, write_file, write_folder
 from vccapp.data.resources import MARGIN, VALUE_BYTES, require_disk
 from vccapp.data.simulation.experiment import Simulation, SimulationSpec, draw_simulation
-from vccapp.errors import SpecError
 from vccapp.progress import Progress, silent
 
 BLOCK_VALUES = 2**22  # cells x genes sampled at a time by one thread: 34 MB
@@ -54,18 +53,7 @@ def write_simulation(
     progress: Progress = silent,
 ) -> Path:
     """Write the cells of the truth that `draw` returns to `out`, and that truth beside it; returns `out`."""
-    if out.suffix != ".h5ad":
-        raise SpecError(
-            "suffix",
-            f"The simulation writes .h5ad, but the output is called '{out.name}'",
-            fix="end its name in .h5ad",
-        )
-    if out.exists():
-        raise SpecError(
-            "output_exists",
-            f"{out} exists already and is not overwritten",
-            fix="choose another name or delete it",
-        )
+    require_new(out, suffix=".h5ad", what="Simulated cells")
     progress(0.0, "Drawing the truth")
     truth = draw()
     out.parent.mkdir(parents=True, exist_ok=True)

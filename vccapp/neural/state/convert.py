@@ -25,6 +25,7 @@ from vccapp.data.atomic import write_folder
 from vccapp.errors import DataError, VccAppError
 from vccapp.neural.state.official import convert_weights, read_shape
 from vccapp.neural.state.shape import CONVERTED
+from vccapp.wording import reason_text
 
 CHECKPOINTS = ("final.ckpt", "best.ckpt", "last.ckpt")
 """Looked for in this order, as the original's own commands do."""
@@ -100,7 +101,7 @@ def _load(path: Path, *, trusted: bool) -> Any:
         with torch.serialization.safe_globals(admitted):
             return torch.load(path, map_location="cpu", weights_only=not trusted)
     except Exception as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = reason_text(error)
         hint = "" if trusted else " If you trust its maker, --trust reads it all the same and runs what is in it."
         raise DataError(
             "checkpoint_unreadable",

@@ -23,6 +23,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from vccapp.errors import DataError, JobError, SpecError
 from vccapp.progress import Progress, silent
 from vccapp.stats.building.executor import Result, Task
+from vccapp.wording import reason_text
 
 CONNECT_SECONDS = 5.0
 POLL_SECONDS = 0.5
@@ -134,7 +135,7 @@ def _fetch(reference: Any) -> Any:
     except ray.exceptions.RayTaskError as error:
         raise error.cause from error
     except ray.exceptions.RayError as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = reason_text(error)
         raise JobError(
             "ray_lost",
             f"The Ray cluster lost a task ({reason})",
@@ -169,7 +170,7 @@ def _connect(address: str) -> None:
             runtime_env={"env_vars": {"NUMBA_NUM_THREADS": "1"}},
         )
     except Exception as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = reason_text(error)
         raise JobError(
             "no_ray_cluster",
             f"No Ray cluster is to be had at {address} ({reason})",

@@ -11,12 +11,12 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from vccapp.data.atomic import write_file
+from vccapp.data.atomic import require_new, write_file
 from vccapp.data.h5ad import GrowingCsr, write_tables
 from vccapp.data.reading.dataset import Dataset
 from vccapp.data.reading.files import open_store, reading
 from vccapp.data.resources import MARGIN, VALUE_BYTES, require_disk
-from vccapp.errors import DataError, SpecError
+from vccapp.errors import DataError
 from vccapp.progress import Progress, silent
 from vccapp.stats.building.read_ahead import read_ahead
 from vccapp.stats.cells.embedding import list_cell_embeddings, open_cell_embedding
@@ -40,7 +40,7 @@ def write_preprocessed(
     beside the index (X_pca, X_state) in obsm. Layers, raw and other obsm are left out.
     Raises SpecError for an output that exists, DataError for an index of other data, ResourceError for a full disk.
     """
-    _check_output(out)
+    require_new(out, suffix=".h5ad", what="Preprocessed cells")
     if index.meta["fingerprint"] != dataset.fingerprint:
         raise DataError(
             "data_changed",
@@ -64,21 +64,6 @@ def write_preprocessed(
         write_tables(file, obs=obs, var=var, uns=uns)
     progress(1.0, f"{dataset.n_cells:,} cells, {chosen.sum():,} highly variable genes written")
     return int(chosen.sum())
-
-
-def _check_output(out: Path) -> None:
-    if out.suffix != ".h5ad":
-        raise SpecError(
-            "suffix",
-            f"Preprocessed cells are written as .h5ad, but the output is called '{out.name}'",
-            fix="end its name in .h5ad",
-        )
-    if out.exists():
-        raise SpecError(
-            "output_exists",
-            f"{out} exists already and is not overwritten",
-            fix="choose another name or delete it",
-        )
 
 
 def _check_disk(dataset: Dataset, out: Path, *, n_dense: int) -> None:

@@ -84,13 +84,7 @@ def score_run(
     disk would not suffice, JobError where the scorer fails.
     """
     run = load_run(run_id, settings)
-    labels, _ = run.prediction(name)
-    if not labels:
-        raise SpecError(
-            "nothing_predicted",
-            f"The run {run.id} predicts no perturbation of the {name} part",
-            fix="choose the other part",
-        )
+    labels, _ = run.require_prediction(name)
     chosen = find_scorer(scorer)
     space = chosen.space(season)
     index = load_index(settings.index_of(run.spec.dataset))

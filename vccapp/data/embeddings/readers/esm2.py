@@ -7,6 +7,7 @@ import numpy as np
 from vccapp.data.embeddings.readers.base import READERS, Reader
 from vccapp.data.embeddings.readers.genept import stack_vectors
 from vccapp.errors import DataError
+from vccapp.wording import reason_text
 
 
 @READERS.register("esm2")
@@ -23,7 +24,7 @@ class TensorDict(Reader):
         try:
             vectors = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:
-            reason = " ".join(str(error).split())[:120]
+            reason = reason_text(error)
             raise DataError(
                 "not_tensors",
                 f"{path.name}: torch does not read it as plain tensors ({reason})",

@@ -14,6 +14,7 @@ import numpy as np
 
 from vccapp.data.embeddings.readers.base import READERS, Reader
 from vccapp.errors import DataError
+from vccapp.wording import reason_text
 
 
 @READERS.register("genept")
@@ -64,7 +65,7 @@ def load_plain_pickle(content: bytes, *, name: str) -> Any:
             fix="convert it to npz",
         ) from None
     except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:120]
+        reason = f"{type(error).__name__}: {reason_text(error)}"
         raise DataError(
             "pickle_damaged",
             f"{name}: it is no readable pickle ({reason})",

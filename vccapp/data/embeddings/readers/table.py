@@ -8,6 +8,7 @@ import pandas as pd
 
 from vccapp.data.embeddings.readers.base import READERS, Reader
 from vccapp.errors import DataError
+from vccapp.wording import reason_text
 
 
 @READERS.register("table")
@@ -26,7 +27,7 @@ class Table(Reader):
         try:
             table = pd.read_parquet(path) if head == b"PAR1" else pd.read_csv(path, sep=_separator(path))
         except Exception as error:
-            reason = " ".join(str(error).split())[:120]
+            reason = reason_text(error)
             raise DataError(
                 "table_unreadable",
                 f"{path.name}: it cannot be read as a table ({reason})",
