@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from measure import describe_machine
+from kit.measure import describe_machine
 
 ROOT = Path(__file__).resolve().parents[1]
 NETWORK = "--set genes=300 --set precision=float32 --set patience=0"
