@@ -13,7 +13,7 @@ from vccapp.data.schema import CONTROL
 from vccapp.errors import CheckError, DataError, ResourceError, SpecError, Stopped
 from vccapp.models.base import Model
 from vccapp.submission.budget import observed_counts
-from vccapp.submission.build import build, build_from, check_file
+from vccapp.submission.build import build_from, build_submission, check_submission
 from vccapp.submission.generate import generate
 from vccapp.submission.h5ad import open_cells
 from vccapp.submission.package import unpack_vcc
@@ -330,21 +330,21 @@ def test_stopping_leaves_only_the_plan(toy, settings):
     assert [p.name for p in (settings.submissions / "mine").iterdir()] == ["plan.json"]
 
 
-def test_check_file(toy, settings, tmp_path):
+def test_check_submission(toy, settings, tmp_path):
     build_toy(toy, settings)
     folder = settings.submissions / "mine"
     wanted = dict(zip(COUNTS["target_gene"], COUNTS["n_cells"], strict=True))
     choices = {"genes": GENES.tolist(), "wanted": wanted, "practice": True}
-    of_h5ad = check_file(folder / "pred.h5ad", CHALLENGE, **choices)
-    of_vcc = check_file(folder / "mine.vcc", CHALLENGE, **choices)
+    of_h5ad = check_submission(folder / "pred.h5ad", CHALLENGE, **choices)
+    of_vcc = check_submission(folder / "mine.vcc", CHALLENGE, **choices)
     assert of_vcc[0].name == "archive"
     assert of_vcc[1:] == of_h5ad
     assert "failed" not in {result.status for result in of_h5ad}
-    strict = check_file(folder / "pred.h5ad", CHALLENGE, **choices | {"practice": False})
+    strict = check_submission(folder / "pred.h5ad", CHALLENGE, **choices | {"practice": False})
     assert [result.name for result in strict if result.status == "failed"] == ["gene_list"]
     (tmp_path / "bad.vcc").write_bytes((folder / "pred.h5ad").read_bytes())
     with pytest.raises(CheckError, match="not an uncompressed tar"):
-        check_file(tmp_path / "bad.vcc", CHALLENGE)
+        check_submission(tmp_path / "bad.vcc", CHALLENGE)
 
 
 def test_whole_path_on_the_demo(settings):
@@ -368,7 +368,9 @@ def test_whole_path_on_the_demo(settings):
     counts = observed_counts(index.perturbations, split.test)
     plan = make_plan(index, "r", counts, challenge=CHALLENGE, settings=settings, practice=True)
     messages = []
-    report = build(plan, settings, progress=lambda fraction, message="": messages.append((fraction, message)))
+    report = build_submission(
+        plan, settings, progress=lambda fraction, message="": messages.append((fraction, message))
+    )
     assert report["kind"] == "PRACTICE"
     statuses = {check["name"]: check["status"] for check in report["checks"]}
     assert {name for name, status in statuses.items() if status == "warning"} == {"gene_list", "mode_collapse"}

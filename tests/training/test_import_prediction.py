@@ -23,7 +23,7 @@ from vccapp.settings import Settings
 from vccapp.stats.building.build import build_index
 from vccapp.stats.index import Index, load_index
 from vccapp.submission.budget import observed_counts
-from vccapp.submission.build import build
+from vccapp.submission.build import build_submission
 from vccapp.submission.plan import make_plan, write_plan
 from vccapp.training import load_run
 from vccapp.training.cells import iter_cells
@@ -140,7 +140,7 @@ def test_an_import_is_submitted_like_any_run(settings, dataset, index, tmp_path)
     counts = observed_counts(index.perturbations, HELD_OUT)
     plan = make_plan(index, run_id, counts, challenge=CHALLENGES["vcc2025"], settings=settings, practice=True)
     write_plan(plan, settings)
-    report = build(plan, settings)
+    report = build_submission(plan, settings)
     assert {check["status"] for check in report["checks"]} <= {"ok", "warning", "skipped"}
     made = ad.read_h5ad(settings.submissions / plan.id / "pred.h5ad")
     mean = np.asarray(made[made.obs["target_gene"] == "GENE130"].X.mean(axis=0)).ravel()

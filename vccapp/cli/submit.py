@@ -119,11 +119,11 @@ def check(
     """Check a prediction file by the rules of a challenge; exit code 1 when a check fails."""
     from vccapp.challenges.base import CHALLENGES
     from vccapp.submission.budget import read_pert_counts
-    from vccapp.submission.build import check_file
+    from vccapp.submission.build import check_submission
     from vccapp.submission.gene_list import read_gene_list
 
     table = None if counts is None else read_pert_counts(counts)
-    results = check_file(
+    results = check_submission(
         file,
         CHALLENGES[challenge],
         genes=None if genes is None else read_gene_list(genes).genes,

@@ -1,6 +1,6 @@
 """From a plan to a checked .vcc, and checks of files made elsewhere.
 
-report = build(load_plan(id, settings), settings)
+report = build_submission(load_plan(id, settings), settings)
 
 submissions/<id>/
   plan.json      what was decided
@@ -39,7 +39,7 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def build(
+def build_submission(
     plan: Plan, settings: Settings, *, progress: Progress = silent, clock: Callable[[], datetime] = now
 ) -> dict[str, Any]:
     """Generate, check and package; returns what report.json says.
@@ -66,7 +66,7 @@ def build_from(
     progress: Progress = silent,
     clock: Callable[[], datetime] = now,
 ) -> dict[str, Any]:
-    """`build` with everything opened."""
+    """`build_submission` with everything opened."""
     challenge = CHALLENGES[plan.challenge]
     folder = plan_path(plan.id, settings).parent
     h5ad, vcc = folder / "pred.h5ad", folder / f"{plan.id}.vcc"
@@ -97,7 +97,7 @@ def build_from(
     return report.model_dump(mode="json")
 
 
-def check_file(
+def check_submission(
     path: Path,
     challenge: Challenge,
     *,

@@ -46,8 +46,8 @@ class Build(Task[Built]):
         return Needs(memory_bytes=memory_bytes)
 
     def run(self, settings: Settings, progress: Progress) -> Built:
-        from vccapp.submission.build import build
+        from vccapp.submission.build import build_submission
         from vccapp.submission.plan import load_plan
 
         plan = load_plan(self.plan, settings)
-        return Built(submission=plan.id, report=build(plan, settings, progress=progress))
+        return Built(submission=plan.id, report=build_submission(plan, settings, progress=progress))
