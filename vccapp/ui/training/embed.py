@@ -16,6 +16,7 @@ from vccapp.ui.kit.forms import changed_values, spec_form
 from vccapp.ui.kit.frame import errors_told
 from vccapp.ui.kit.jobs import begin_job, show_jobs
 from vccapp.ui.kit.loaders import current_settings
+from vccapp.ui.kit.show import show_unreadable
 from vccapp.ui.training.training import NO_REFERENCES, show_curve
 
 LABELS = {"loss": "Loss", "cells": "Error of a cell", "genes": "Error of a gene", "batches": "Batches told apart"}
@@ -49,7 +50,9 @@ def show_embed(record: Record, index: Index) -> None:
             st.rerun()
     show_jobs(task="embed", dataset=record.fingerprint, limit=2, key="embed_jobs")
     _show_curves(record, index)
-    if known := [f"{about['name']} ({about['width']} numbers)" for about in list_cell_embeddings(index)]:
+    listed = list_cell_embeddings(index)
+    show_unreadable(listed.unreadable)
+    if known := [f"{about['name']} ({about['width']} numbers)" for about in listed]:
         st.caption(f"There are: {', '.join(known)}.")
 
 
