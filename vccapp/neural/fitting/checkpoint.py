@@ -25,9 +25,17 @@ from vccapp.data.atomic import write_folder
 from vccapp.records import Format, read_record, undamaged
 
 NAME = re.compile(r"step-(\d+)")
+COUNTS = ("validated", "sums", "n", "first_loss", "best_step", "best_metric", "since_best")
+"""What the loop counts beside steps."""
 SHARE = 0.02
 """Of the time of a training at most goes into checkpoints: those of large networks take seconds."""
-CHECKPOINT = Format("checkpoint", fix="delete the checkpoint and train again")
+CHECKPOINT = Format(
+    "checkpoint",
+    2,
+    {1: lambda fields: {"validated": fields["step"], **fields}},
+    fix="delete the checkpoint and train again",
+)
+"""Version 1 had none between two validations."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +83,8 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
             {name: value.contiguous() for name, value in checkpoint.weights.items()}, beside / "network.safetensors"
         )
         torch.save(checkpoint.optimiser, beside / "optimiser.pt")
-        state = CHECKPOINT.stamp({"step": checkpoint.step} | checkpoint.counts)
+        counts = {name: checkpoint.counts[name] for name in COUNTS}
+        state = CHECKPOINT.stamp({"step": checkpoint.step, **counts})
         (beside / "state.json").write_text(json.dumps(state) + "\n")
     for path in folder.iterdir():
         if path.name != target.name and (NAME.fullmatch(path.name) or path.suffix == ".part"):
@@ -96,8 +105,13 @@ def find_checkpoint(folder: Path) -> Path | None:
 
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read what `write_checkpoint` wrote. Raises DataError when it is damaged."""
-    counts = read_record(path / "state.json", CHECKPOINT)
-    with undamaged(path, SafetensorError, UnpicklingError, fix=CHECKPOINT.fix):
+    step, counts = read_record(path / "state.json", CHECKPOINT, _parse)
+    with undamaged(path / "network.safetensors", SafetensorError, fix=CHECKPOINT.fix):
         weights = load_file(path / "network.safetensors")
+    with undamaged(path / "optimiser.pt", UnpicklingError, fix=CHECKPOINT.fix):
         optimiser = torch.load(path / "optimiser.pt", weights_only=True, map_location="cpu")
-        return Checkpoint(counts.pop("step"), weights, optimiser, counts)
+    return Checkpoint(step, weights, optimiser, counts)
+
+
+def _parse(saved: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    return saved["step"], {name: saved[name] for name in COUNTS}

@@ -115,7 +115,7 @@ def run_loop(
     averaged = _average(network, spec.ema) if spec.ema else None
     terms, best = Terms(), Best()
     if (last := read_last(fitting.folder)) is not None:
-        step, validated = last.step, last.counts.get("validated", last.step)
+        step, validated = last.step, last.counts["validated"]
         terms, best = _restore(last, network, optimiser, averaged)
     judged = network if averaged is None else averaged.module
 
