@@ -270,6 +270,18 @@ def test_a_list_shows_it_and_the_rest(
     assert not open_page(kind, names).warning
 
 
+@pytest.mark.parametrize("page", ["train", "compare", "scores", "submit"])
+def test_a_run_of_a_model_that_is_not_installed_is_listed(page: str, here: Settings, names: dict[str, str]) -> None:
+    path = here.home.parent / names["bilinear"] / "run.json"
+    whole = path.read_text()
+    path.write_text(whole.replace('"model": "bilinear"', '"model": "of_a_plugin"'))
+    try:
+        shown = open_page(Kind("", None, page=page), names)
+        assert not shown.exception and not shown.error and not shown.warning
+    finally:
+        path.write_text(whole)
+
+
 @pytest.mark.parametrize(("which", "damage"), CALLED_CASES)
 def test_a_command_and_a_page_say_it(
     which: str, damage: str, here: Settings, names: dict[str, str], call: Callable[..., tuple[int, str, str]]
