@@ -51,11 +51,8 @@ def show_gene() -> None:
     if gene is None:
         return
     ways = ["Perturbations", "Batches"] if len(index.batches) > 1 else ["Perturbations"]
-    shared = {"required": True, "bind": "query-params"}
-    way = middle.segmented_control("Groups of cells", ways, default=ways[0], key="gene_by", **shared)
-    drawing = right.segmented_control(
-        "Drawn as", ["Violins", "Cumulative"], default="Violins", key="gene_drawing", **shared
-    )
+    way = ui.choose_one("Groups of cells", ways, key="gene_by", place=middle)
+    drawing = ui.choose_one("Drawn as", ["Violins", "Cumulative"], key="gene_drawing", default="Violins", place=right)
     groups = ui.choose_gene_groups(index, gene, by=way)
     values, labels, shown = groups.values, groups.labels, {"gene": gene, "control": groups.control}
     means = figures.compute_expression(values, labels, chosen=groups.chosen)

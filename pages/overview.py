@@ -36,24 +36,9 @@ def show_groups() -> None:
     known = {"perturbation": perturbations, "guide": index.guides, "batch": index.batches}
     groups = [name for name, frame in known.items() if len(frame) > 1]
     left, right = st.columns(2)
-    by = left.segmented_control(
-        "Cells by",
-        groups,
-        default=groups[0],
-        required=True,
-        key="over_by",
-        bind="query-params",
-        format_func=str.capitalize,
-    )
-    value = right.segmented_control(
-        "Depth",
-        list(NUMBERS),
-        default="umis" if has_umis else "genes",
-        required=True,
-        key="over_number",
-        bind="query-params",
-        format_func=NUMBERS.get,
-        disabled=not has_umis,
+    by = ui.choose_one("Cells by", {name: name.capitalize() for name in groups}, key="over_by", place=left)
+    value = ui.choose_one(
+        "Depth", NUMBERS, key="over_number", default="umis" if has_umis else "genes", place=right, disabled=not has_umis
     )
     frame, plural = known[by][[by, "n_cells"]], PLURALS[by]
     with left:

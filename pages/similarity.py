@@ -21,15 +21,7 @@ record, index = ui.need_index()
 @st.fragment
 def show_page() -> None:
     left, right = st.columns(2, vertical_alignment="bottom")
-    which = left.segmented_control(
-        "Genes compared",
-        list(GENES),
-        default="variable",
-        required=True,
-        key="sim_genes",
-        bind="query-params",
-        format_func=GENES.get,
-    )
+    which = ui.choose_one("Genes compared", GENES, key="sim_genes", default="variable", place=left)
     found = ui.load_similarity(index, which)
     names = index.labels[1:]
     first = names.index(found.scores.iloc[1:].nlargest(1, "effect")["perturbation"].iloc[0])

@@ -34,6 +34,9 @@ from .kit.downloads import (
 from .kit.files import (
     ROUTES as ROUTES,
 )
+from .kit.forms import (
+    choose_one as choose_one,
+)
 from .kit.frame import (
     navigate as navigate,
     open_page as open_page,

@@ -10,6 +10,7 @@ from vccapp.data.schema import CONTROL
 from vccapp.data.split import Split, check_split, make_folds, make_split, split_from_lists, to_toml, write_split
 from vccapp.data.workspace import Record
 from vccapp.stats.index import Index
+from vccapp.ui.kit.forms import choose_one
 from vccapp.ui.kit.frame import errors_told
 from vccapp.ui.kit.loaders import current_settings
 
@@ -20,15 +21,7 @@ def split_form(record: Record, index: Index, *, expanded: bool) -> None:
     """Make a split by shares, in folds, or of lists."""
     labels = _perturbations(index)
     with st.expander("Make a split", icon=":material/add:", expanded=expanded):
-        way = st.segmented_control(
-            "How",
-            list(WAYS),
-            default="ratio",
-            required=True,
-            key="split_way",
-            bind="query-params",
-            format_func=WAYS.get,
-        )
+        way = choose_one("How", WAYS, key="split_way", default="ratio")
         left, right = st.columns([3, 1])
         name = left.text_input("Name", "first", key="split_name", help="Letters, digits, '-' and '_'")
         seed = int(right.number_input("Seed", 0, 2**31 - 1, 0, key="split_seed", help="Same seed, same split"))

@@ -19,6 +19,7 @@ from vccapp.submission.report import Report, list_reports
 from vccapp.tasks.build import Build
 from vccapp.training import RunRecord
 from vccapp.ui.kit.files import file_url
+from vccapp.ui.kit.forms import choose_one
 from vccapp.ui.kit.frame import errors_told
 from vccapp.ui.kit.jobs import begin_job, show_jobs
 from vccapp.ui.kit.loaders import current_settings
@@ -81,15 +82,7 @@ def choose_submission(record: Record, index: Index) -> SubmissionChoice:
             format_func=lambda name: CHALLENGES[name].label,
         )
     ]
-    source = st.segmented_control(
-        "Cells wanted per perturbation",
-        list(SOURCES),
-        default="heldout",
-        required=True,
-        key="sub_source",
-        bind="query-params",
-        format_func=SOURCES.get,
-    )
+    source = choose_one("Cells wanted per perturbation", SOURCES, key="sub_source", default="heldout")
     upload = path = None
     if source == "upload":
         upload = st.file_uploader("pert_counts.csv", type="csv", key="sub_upload", max_upload_size=5)

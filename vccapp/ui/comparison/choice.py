@@ -12,6 +12,7 @@ from vccapp.evaluation.comparison.prediction import Prediction
 from vccapp.stats.index import Index
 from vccapp.training.comparison import compare_runs
 from vccapp.ui.comparison.gene_choice import choose_genes
+from vccapp.ui.kit.forms import choose_one
 from vccapp.ui.kit.loaders import cached
 from vccapp.ui.kit.runs import load_runs, run_label
 from vccapp.ui.kit.show import show_unreadable
@@ -79,9 +80,7 @@ def choose_comparison(record: Record, index: Index) -> Choice:
         format_func=lambda run_id: run_label(known[run_id]),
         help="Predictions made elsewhere are runs too, once they are imported. Baselines and the ceiling always show.",
     )
-    part = middle.segmented_control(
-        "Part", list(PARTS), default="test", required=True, key="cmp_part", bind="query-params"
-    )
+    part = choose_one("Part", list(PARTS), key="cmp_part", default="test", place=middle)
     if not chosen:
         st.info("Choose at least one run.")
         st.stop()

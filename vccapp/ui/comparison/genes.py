@@ -10,6 +10,7 @@ from vccapp.figures.comparison import agreement as figures
 from vccapp.figures.comparison import genes as compare_genes
 from vccapp.figures.style import MAX_POINTS
 from vccapp.ui.comparison.choice import Choice, first_choice
+from vccapp.ui.kit.forms import choose_one
 from vccapp.ui.kit.show import show_chart, show_table
 
 QUANTITIES = {"delta": "Deltas", "pseudobulk": "Pseudobulks"}
@@ -19,16 +20,7 @@ PER_ROW = 3
 
 def show_agreement(chosen: Choice) -> list[str]:
     """Scatter of predicted against real, a chart a run."""
-    quantity = st.segmented_control(
-        "Values",
-        list(QUANTITIES),
-        default="delta",
-        required=True,
-        key="cmp_quantity",
-        bind="query-params",
-        format_func=QUANTITIES.get,
-        label_visibility="collapsed",
-    )
+    quantity = choose_one("Values", QUANTITIES, key="cmp_quantity", default="delta", label_visibility="collapsed")
     view = view_agreement(chosen.comparison, perturbations=chosen.perturbations, genes=chosen.genes, quantity=quantity)
     r = view.correlations.set_index("source")["pearson_delta"]
     x, y, unit = AXES[quantity]

@@ -15,6 +15,7 @@ from vccapp.evaluation.scoring.score import list_pseudobulk_metrics
 from vccapp.figures.comparison import agreement as figures
 from vccapp.figures.comparison import perturbations as panels
 from vccapp.ui.comparison.choice import Choice
+from vccapp.ui.kit.forms import choose_one
 from vccapp.ui.kit.show import show_chart, show_table
 
 DISTANCES = {"l1": "L1 (2025)", "cosine": "Cosine (2026)"}
@@ -95,15 +96,7 @@ def _show_gallery(gallery: Gallery, name: str, *, metric: str) -> None:
 
 def show_confusion(chosen: Choice) -> list[str]:
     """Who is mistaken for whom, with the places that PDS counts."""
-    distance = st.segmented_control(
-        "Distance",
-        list(DISTANCES),
-        default="l1",
-        required=True,
-        key="cmp_distance",
-        bind="query-params",
-        format_func=DISTANCES.get,
-    )
+    distance = choose_one("Distance", DISTANCES, key="cmp_distance", default="l1")
     with st.spinner("Measuring distances"):
         view = view_confusion(chosen.comparison, chosen.shown, distance=distance)
     means = "; ".join(f"{name} {value:.3f}" for name, value in view.means.itertuples(index=False))

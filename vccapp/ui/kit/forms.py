@@ -2,11 +2,14 @@
 
 import types
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 import streamlit as st
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+
+if TYPE_CHECKING:
+    from streamlit.delta_generator import DeltaGenerator
 
 A_ROW = 3
 
@@ -22,6 +25,34 @@ def spec_form(spec: type[BaseModel], *, key: str, first: Sequence[str] = ()) -> 
         with st.expander("More settings", icon=":material/tune:"):
             values |= _widgets(rest, key)
     return {name: values[name] for name in fields}
+
+
+def choose_one(
+    label: str,
+    options: Mapping[str, str] | Sequence[str],
+    *,
+    key: str,
+    default: str | None = None,
+    place: "DeltaGenerator | None" = None,
+    linked: bool = True,
+    **more: Any,
+) -> str:
+    """One of a few options, always one of them.
+
+    options : by name, what they are called; names that are their own in a list. default : the first
+    place : a column, say; linked : the choice stands in the page's address; more : of `st.segmented_control`
+    """
+    called = options if isinstance(options, Mapping) else {name: name for name in options}
+    return (st if place is None else place).segmented_control(
+        label,
+        list(called),
+        default=next(iter(called)) if default is None else default,
+        required=True,
+        key=key,
+        bind="query-params" if linked else None,
+        format_func=called.__getitem__,
+        **more,
+    )
 
 
 def changed_values(spec: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any]:

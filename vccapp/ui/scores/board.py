@@ -18,6 +18,7 @@ from vccapp.training.results.board import PARTS, Board
 from vccapp.training.results.board import load_board as read_board
 from vccapp.training.results.entered import list_results
 from vccapp.training.results.leaderboard import RowChoice, Rows, choose_rows, scales_of
+from vccapp.ui.kit.forms import choose_one
 from vccapp.ui.kit.loaders import cached, current_settings
 from vccapp.ui.kit.runs import load_runs
 from vccapp.ui.kit.show import show_chart, show_table, show_unreadable
@@ -68,38 +69,19 @@ def choose_board(record: Record) -> Chosen | None:
         st.info(f"No run on {record.title} is scored yet. Train a model first; the mean takes seconds.")
         return None
     first, second, third, fourth = st.columns([1, 2, 1, 2])
-    part = first.segmented_control(
-        "Part", PARTS, default=PARTS[0], required=True, key="scores_part", bind="query-params"
-    )
+    part = choose_one("Part", PARTS, key="scores_part", place=first)
     scorers = order_scorers(every.entries["scorer"])
-    scorer = second.segmented_control(
-        "Scorer",
-        scorers,
-        default=scorers[0],
-        required=True,
-        key="scores_scorer",
-        bind="query-params",
-        format_func=label_scorer,
-    )
+    scorer = choose_one("Scorer", {name: label_scorer(name) for name in scorers}, key="scores_scorer", place=second)
     scales = scales_of(scorer)
-    scale = third.segmented_control(
+    scale = choose_one(
         "Values",
         list(scales),
-        default="raw",
-        required=True,
         key=f"scores_scale_{scorer}",
-        bind="query-params",
+        default="raw",
+        place=third,
         help=" · ".join(f"{name}: {meaning}" for name, meaning in scales.items()),
     )
-    per = fourth.segmented_control(
-        "Rows",
-        list(ROWS),
-        default="models",
-        required=True,
-        key="scores_rows",
-        bind="query-params",
-        format_func=ROWS.get,
-    )
+    per = choose_one("Rows", ROWS, key="scores_rows", default="models", place=fourth)
     entries = every.only(part=part, scorer=scorer).entries
     first, second, third = st.columns(3)
     models, splits = (

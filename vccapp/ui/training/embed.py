@@ -12,7 +12,7 @@ from vccapp.tasks.embed import LABELS as METHOD_LABELS
 from vccapp.tasks.embed import Embed, training_folder
 from vccapp.training.metrics_log import NAME as LOG_NAME
 from vccapp.training.metrics_log import read_metrics
-from vccapp.ui.kit.forms import changed_values, spec_form
+from vccapp.ui.kit.forms import changed_values, choose_one, spec_form
 from vccapp.ui.kit.frame import errors_told
 from vccapp.ui.kit.jobs import begin_job, show_jobs
 from vccapp.ui.kit.loaders import current_settings
@@ -29,8 +29,8 @@ def show_embed(record: Record, index: Index) -> None:
         "A vector for every cell, which STATE (ST) sees instead of genes when its Inputs name it. STATE's state "
         "embedding is trained on the cells of this dataset; PCA takes seconds; a file may bring one in obsm."
     )
-    method = st.segmented_control(
-        "Method", METHODS, default="state", required=True, key="embed_method", format_func=METHOD_LABELS.get
+    method = choose_one(
+        "Method", {name: METHOD_LABELS[name] for name in METHODS}, key="embed_method", default="state", linked=False
     )
     choices = {}
     with errors_told():
