@@ -42,7 +42,7 @@ def server(settings: Settings, chromium: None) -> Iterator[Server]:
 
 def latest(settings: Settings, task: str) -> Job | None:
     with JobStore(settings) as store:
-        jobs = store.list(task=task, limit=1)
+        jobs = store.find(task=task, limit=1)
     return jobs[0] if jobs else None
 
 

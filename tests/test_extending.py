@@ -168,7 +168,7 @@ def wait(settings: Settings, seconds: float = 120) -> Any:
     """The newest job, ended."""
     for _ in range(int(seconds / 0.2)):
         with JobStore(settings) as store:
-            job = store.list(task="train")[0]
+            job = store.find(task="train")[0]
         if not job.active:
             return job
         time.sleep(0.2)

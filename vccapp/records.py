@@ -15,7 +15,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from vccapp.errors import DataError, SpecError, VccAppError, explain
 from vccapp.wording import reason_text
@@ -23,7 +23,15 @@ from vccapp.wording import reason_text
 T = TypeVar("T")
 Migration = Callable[[dict[str, Any]], dict[str, Any]]
 
-DAMAGE = (OSError, LookupError, TypeError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile)
+DAMAGE: tuple[type[Exception], ...] = (
+    OSError,
+    LookupError,
+    TypeError,
+    ValueError,
+    EOFError,
+    RuntimeError,
+    zipfile.BadZipFile,
+)
 """What readers of tables and arrays raise for a file that is cut short or is none of theirs."""
 
 
@@ -49,9 +57,9 @@ class Format:
         """The fields of this version from what a file says. Raises DataError as `read_record` does."""
         if not isinstance(content, dict):
             raise self.damaged(path, f"it holds a {type(content).__name__}")
-        if "format" not in content:
-            fields, version = content, 1
-        else:
+        version: object = 1
+        fields: dict[str, Any] = content
+        if "format" in content:
             fields = {key: value for key, value in content.items() if key not in ("format", "version")}
             name, version = content["format"], content.get("version")
             if name != self.name:
@@ -82,7 +90,11 @@ class Format:
         return DataError("record_damaged", f"{path} is damaged ({reason})", found=reason, fix=self.fix)
 
 
-def read_record(path: Path, format: Format, parse: Callable[[dict[str, Any]], T] = dict) -> T:
+@overload
+def read_record(path: Path, format: Format) -> dict[str, Any]: ...
+@overload
+def read_record(path: Path, format: Format, parse: Callable[[dict[str, Any]], T]) -> T: ...
+def read_record(path: Path, format: Format, parse: Callable[[dict[str, Any]], Any] = dict) -> Any:
     """What `parse` makes of a file's fields, in this version of the format.
 
     Raises DataError: file_missing, file_unreadable, record_damaged (fields that `parse` refuses included),
@@ -148,8 +160,11 @@ def list_records(paths: Iterable[Path], read: Callable[[Path], T]) -> Listing[T]
 
 def _reason(error: Exception) -> str:
     """In a few words."""
-    if hasattr(error, "errors"):  # pydantic, which is not imported for this
-        return explain(error)
+    if hasattr(error, "errors"):
+        from pydantic import ValidationError  # which then is imported already
+
+        if isinstance(error, ValidationError):
+            return explain(error)
     if isinstance(error, KeyError):
         return f"it lacks {error.args[0]!r}"
     return reason_text(error)

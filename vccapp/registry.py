@@ -1,6 +1,6 @@
 """One small registry: models, challenges, checks and tasks are found by name.
 
-    MODELS = Registry("model", package="vccapp.models")
+    MODELS = Registry[type[Model]]("model", package="vccapp.models")
 
     @MODELS.register("control_mean")
     class ControlMean(Model): ...
@@ -14,7 +14,7 @@ its kind, see `vccapp.plugins`.
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from vccapp.errors import SpecError, explain
 from vccapp.plugins import Plugin, add_fault, plugins_of
@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 
     Spec = TypeVar("Spec", bound=BaseModel)
 
+Item = TypeVar("Item")
+Kept = TypeVar("Kept")
 
-class Registry:
+
+class Registry(Generic[Item]):
     """Names of one kind of thing, in the order of registration."""
 
     def __init__(self, kind: str, *, package: str) -> None:
@@ -36,8 +39,8 @@ class Registry:
         self._items: dict[str, Any] = {}
         self._loaded = False
 
-    def register(self, name: str) -> Callable[[Any], Any]:
-        def keep(item: Any) -> Any:
+    def register(self, name: str) -> Callable[[Kept], Kept]:
+        def keep(item: Kept) -> Kept:
             if name in self._items:
                 raise SpecError(
                     "name_taken",
@@ -71,7 +74,7 @@ class Registry:
             return False
         return True
 
-    def __getitem__(self, name: str) -> Any:
+    def __getitem__(self, name: str) -> Item:
         self._load()
         if name not in self._items:
             raise SpecError(
@@ -85,7 +88,7 @@ class Registry:
         self._load()
         return iter(self._items)
 
-    def items(self) -> Iterator[tuple[str, Any]]:
+    def items(self) -> Iterator[tuple[str, Item]]:
         self._load()
         return iter(self._items.items())
 

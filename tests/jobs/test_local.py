@@ -209,7 +209,7 @@ def test_a_worker_that_cannot_be_started_is_failed(settings):
     with pytest.raises(JobError, match="could not be started"):
         start_job(settings, Demo(), command=("/no/such/python",))
     with JobStore(settings) as store:
-        assert [job.state for job in store.list()] == ["failed"]
+        assert [job.state for job in store.find()] == ["failed"]
 
 
 def test_a_process_with_a_reused_number_is_not_the_worker(settings):
@@ -242,7 +242,7 @@ def test_queue_is_first_come_first_served_and_skips_the_stopped_and_the_dead(set
     stopped, dead, second, third = (start(task, one) for task in (Echo(), Echo(), Wait(), Echo()))
     time.sleep(0.6)
     with JobStore(one) as store:
-        assert [job.state for job in store.list()] == ["queued"] * 4 + ["running"]
+        assert [job.state for job in store.find()] == ["queued"] * 4 + ["running"]
     assert stop_job(one, stopped.id).state == "stopped"
     os.kill(dead.pid, signal.SIGKILL)
     os.kill(first.pid, signal.SIGKILL)
@@ -251,7 +251,7 @@ def test_queue_is_first_come_first_served_and_skips_the_stopped_and_the_dead(set
         while store.get(second.id).state != "running":  # no reconcile here: the waiting workers must see the dead
             assert time.monotonic() < give_up
             time.sleep(0.02)
-        states = {job.id: job.state for job in store.list()}
+        states = {job.id: job.state for job in store.find()}
     assert states[first.id] == states[dead.id] == "lost" and states[third.id] == "queued"
     assert is_gone(stopped.pid) and log_of(one, stopped).count("start:") == 0
     stop_job(one, second.id)
@@ -295,7 +295,7 @@ def test_two_workspaces_do_not_meet(settings, start, tmp_path):
     assert reconcile(settings) == []
     assert wait_for(other, there, "lost").exit_code == -9
     with JobStore(settings) as store:
-        assert [job.id for job in store.list()] == [here.id]
+        assert [job.id for job in store.find()] == [here.id]
         with pytest.raises(JobError, match="There is no job"):
             store.get(there.id)
 

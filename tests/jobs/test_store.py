@@ -59,12 +59,12 @@ def test_list_is_newest_first_and_filters(settings):
         ids = [store.create(task).id for task in (Echo(), Wait(), Echo(), Refuse())]
         store.move(ids[0], "starting")
         store.move(ids[1], "stopped")
-        assert [job.id for job in store.list()] == ids[::-1]
-        assert [job.id for job in store.list(limit=2)] == [ids[3], ids[2]]
-        assert [job.id for job in store.list(task="echo")] == [ids[2], ids[0]]
-        assert [job.id for job in store.list(task=("echo", "wait"))] == [ids[2], ids[1], ids[0]]
-        assert [job.id for job in store.list(state="stopped")] == [ids[1]]
-        assert [job.id for job in store.list(state=ACTIVE, task="echo", limit=1)] == [ids[2]]
+        assert [job.id for job in store.find()] == ids[::-1]
+        assert [job.id for job in store.find(limit=2)] == [ids[3], ids[2]]
+        assert [job.id for job in store.find(task="echo")] == [ids[2], ids[0]]
+        assert [job.id for job in store.find(task=("echo", "wait"))] == [ids[2], ids[1], ids[0]]
+        assert [job.id for job in store.find(state="stopped")] == [ids[1]]
+        assert [job.id for job in store.find(state=ACTIVE, task="echo", limit=1)] == [ids[2]]
 
 
 def test_a_late_worker_cannot_overwrite_an_end(settings):
@@ -133,7 +133,7 @@ class Transitions(RuleBasedStateMachine):
     @invariant()
     def both_see_the_model(self):
         for store in self.stores:
-            assert {job.id: job.state for job in store.list()} == self.model
+            assert {job.id: job.state for job in store.find()} == self.model
 
     def teardown(self):
         for store in self.stores:
@@ -165,7 +165,7 @@ def _write(home: Path, barrier, results) -> None:
                 job = store.create(Echo(label=str(step)))
                 claimed += store.claim(job.id, max_jobs=3)
                 store.report(job.id, fraction=step / 40, message="x", now=0.0)
-                store.list(limit=5)
+                store.find(limit=5)
         results.put(claimed)
     except BaseException as error:
         results.put(repr(error))
@@ -182,8 +182,8 @@ def test_eight_processes_open_a_new_store_and_write_at_once(tmp_path):
         worker.join()
     assert sum(seen) == 3, seen
     with JobStore(Settings(home=tmp_path / "home")) as store:
-        assert len(store.list()) == 8 * 40
-        assert len(store.list(state="starting")) == 3
+        assert len(store.find()) == 8 * 40
+        assert len(store.find(state="starting")) == 3
 
 
 def test_a_slot_is_owed_to_the_oldest(settings):
@@ -254,7 +254,7 @@ def test_tasks_that_0_1_0_wrote_are_read(settings):
             db.execute("INSERT INTO jobs (id, task, title, params, state, created) VALUES (?, ?, ?, ?, ?, ?)", row)
         db.execute("PRAGMA user_version = 2")
     with JobStore(settings) as store:
-        jobs = store.list()
+        jobs = store.find()
     assert {job.title: job.read_task() for job in jobs} == READ_AS
     assert {job.error_code for job in jobs} == {""}
 
@@ -262,7 +262,7 @@ def test_tasks_that_0_1_0_wrote_are_read(settings):
 def test_every_job_of_the_archive_of_0_1_0_is_read(tmp_path):
     home, checkpoints = unpack("0.1.0", tmp_path)
     with JobStore(Settings(home=home, checkpoints=checkpoints)) as store:
-        tasks = [(job.task, job.read_task()) for job in store.list()]
+        tasks = [(job.task, job.read_task()) for job in store.find()]
     assert len(tasks) >= 3 and all(name == task.name for name, task in tasks)
 
 
@@ -288,7 +288,7 @@ def test_a_failed_migration_changes_nothing(settings, monkeypatch):
         JobStore(settings)
     monkeypatch.setattr(store_module, "MIGRATIONS", known)
     with JobStore(settings) as store:
-        assert len(store.list()) == 1
+        assert len(store.find()) == 1
 
 
 def test_a_newer_store_is_refused(settings):

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from vccapp.registry import Registry
 
-CHALLENGES = Registry("challenge", package="vccapp.challenges")
+CHALLENGES = Registry["Challenge"]("challenge", package="vccapp.challenges")
 
 
 class Challenge(BaseModel):

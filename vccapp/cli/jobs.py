@@ -33,7 +33,7 @@ def list_(
     settings = open_settings()
     reconcile(settings)
     with JobStore(settings) as store:
-        found = store.list(task=task or (), limit=limit)
+        found = store.find(task=task or (), limit=limit)
     rows = [job_row(job) for job in found]
     columns = ("id", "task", "state", "done", "created", "seconds", "title")
     show([job.model_dump(mode="json") for job in found], lambda: format_table(rows, columns), as_json=as_json)
@@ -76,7 +76,7 @@ def find_job(name: str, settings: "Settings") -> "Job":
     with JobStore(settings) as store:
         if name != "latest":
             return store.get(name)
-        newest = store.list(limit=1)
+        newest = store.find(limit=1)
     if not newest:
         raise JobError(
             "no_job",

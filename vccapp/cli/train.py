@@ -260,7 +260,7 @@ def _find_run_and_job(run: str, settings: "Settings") -> "tuple[RunRecord | None
 
     reconcile(settings)
     with JobStore(settings) as store:
-        jobs = store.list(task=("train", "resume"))
+        jobs = store.find(task=("train", "resume"))
     if run == "latest" and jobs:
         run = jobs[0].params["run_id"]
     job = next((job for job in jobs if run in (job.params["run_id"], job.id)), None)

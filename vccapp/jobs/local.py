@@ -80,7 +80,7 @@ def reconcile(settings: Settings) -> list[Job]:
     """
     changed = []
     with JobStore(settings) as store:
-        active = store.list(state=ACTIVE)
+        active = store.find(state=ACTIVE)
         for job in active:
             gone, code = _fate(settings, job)
             if not gone:

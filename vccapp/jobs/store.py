@@ -183,9 +183,9 @@ class JobStore:
             )
         return _job(rows[0])
 
-    def list(
+    def find(
         self, *, state: State | Iterable[State] = (), task: str | Iterable[str] = (), limit: int | None = None
-    ) -> "list[Job]":
+    ) -> list[Job]:
         """Jobs, the newest first: of one or several states, of one or several tasks; of all by default."""
         asked = {"state": state, "task": task}
         wanted = {name: (given,) if isinstance(given, str) else tuple(given) for name, given in asked.items()}
@@ -292,7 +292,7 @@ class JobStore:
         with self._lock, self._explained():
             return self._db.execute(sql, values).rowcount
 
-    def _rows(self, sql: str, values: tuple[Any, ...]) -> "list[sqlite3.Row]":
+    def _rows(self, sql: str, values: tuple[Any, ...]) -> list[sqlite3.Row]:
         with self._lock, self._explained():
             return self._db.execute(sql, values).fetchall()
 

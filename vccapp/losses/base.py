@@ -27,9 +27,9 @@ from vccapp.registry import Registry
 from vccapp.stats.halves import correct_spearman_brown, correlate_halves, half_deltas
 from vccapp.stats.index import Index
 
-LOSSES = Registry("loss", package="vccapp.losses")
-
 Loss = Callable[[Tensor, Tensor, "Context"], Tensor]
+LOSSES = Registry[Loss]("loss", package="vccapp.losses")
+
 Function = TypeVar("Function", bound=Callable[..., Tensor])
 
 SET_LOSSES: set[Callable[..., Tensor]] = set()
@@ -117,7 +117,8 @@ def combine(
     """
     chosen = {name: weight for name, weight in weights.items() if weight > 0}
     terms = {name: (instead or {}).get(name, LOSSES[name])(predicted, target, context) for name in chosen}
-    return {"loss": sum(weight * terms[name] for name, weight in chosen.items())} | terms
+    total = sum((weight * terms[name] for name, weight in chosen.items()), start=predicted.new_zeros(()))
+    return {"loss": total} | terms
 
 
 class SumOverProcesses(torch.autograd.Function):

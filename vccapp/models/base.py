@@ -14,7 +14,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, Unpack
 
 import numpy as np
 import pandas as pd
@@ -30,12 +30,12 @@ from vccapp.errors import DataError
 from vccapp.models.anchor import anchor_cells
 from vccapp.models.saving import ARRAYS, MODEL, RECORD, ModelState, read_model, write_model
 from vccapp.neural.fitting.estimate import Estimate
-from vccapp.neural.fitting.fitting import Fitting
+from vccapp.neural.fitting.fitting import Fitting, FittingOptions
 from vccapp.records import undamaged
 from vccapp.registry import Registry, make_spec
 from vccapp.stats.index import Index
 
-MODELS = Registry("model", package="vccapp.models")
+MODELS = Registry[type["Model"]]("model", package="vccapp.models")
 
 
 class ModelSpec(BaseModel):
@@ -71,7 +71,7 @@ class Model(ABC):
         self,
         index: Index,
         split: Split,
-        **options: Any,
+        **options: Unpack[FittingOptions],
     ) -> Self:
         """Learn from the controls and the training perturbations of `split`; returns the model itself.
 
@@ -173,7 +173,7 @@ def targets(perturbation: str) -> tuple[str, ...]:
     return () if perturbation == CONTROL else genes_of(perturbation)
 
 
-def hash_genes(genes: Sequence[str]) -> str:
+def hash_genes(genes: Iterable[str]) -> str:
     """16 hex digits that tell gene lists apart, order included."""
     return hashlib.sha256("\n".join(genes).encode()).hexdigest()[:16]
 

@@ -68,8 +68,8 @@ class Ensemble(Model):
             for own in effects:
                 own[row, target_positions(label, position)] = 0
         real, *guesses = (own.astype(np.float64).ravel() for own in effects)
-        guesses = np.stack(guesses)
-        self.weights = fit_weights(guesses @ guesses.T, guesses @ real)
+        predicted = np.stack(guesses)
+        self.weights = fit_weights(predicted @ predicted.T, predicted @ real)
         fitting.log({"step": 0} | {m.name: float(w) for m, w in zip(self.members, self.weights, strict=True)})
 
     def predict_deltas(self, perturbations: list[str]) -> np.ndarray:

@@ -62,6 +62,7 @@ class Imported(Model):
     Spec = ImportedSpec
     trainable = False
 
+    spec: ImportedSpec
     labels: list[str]  # perturbations of the file, the control too where it has one
     means: np.ndarray  # (labels, n_genes) float32, mean log1p; missing genes at the control mean
     rows_of: dict[str, np.ndarray]  # by label, rows in cells.h5ad

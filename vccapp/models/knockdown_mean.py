@@ -29,6 +29,7 @@ class KnockdownMean(PerturbationMean):
             description="Targets whose control mean (log1p) is below this do not inform the residual level.",
         )
 
+    spec: Spec
     residual: float  # share of control expression left on a target, 0 and up
 
     def learn(self, index: Index, split: Split, fitting: Fitting) -> None:

@@ -12,7 +12,7 @@ embeddings" (2024), and its package scouter-learn 0.1.10, which `faithful` follo
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -35,11 +35,9 @@ from vccapp.stats.cells.matrix import CellMatrix, choose_genes, matrix_bytes, op
 from vccapp.stats.index import Index
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from torch import Tensor
 
-    from vccapp.losses.base import Tables
+    from vccapp.losses.base import Loss, Tables
     from vccapp.neural.fitting.loop import LoopSpec
     from vccapp.neural.scouter.net import ScouterNet, ScouterShape
     from vccapp.neural.scouter.task import PairBatch, PairLoss, ScouterTask
@@ -224,7 +222,8 @@ class Scouter(Model):
         self.network = ScouterNet(self._shape(), residual=False).eval()
         weights = state.part("network").arrays
         self.network.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
-        self.baseline = self._make_baseline()
+        make = self._baseline_maker()
+        self.baseline = make() if make else None
         if self.baseline is not None:
             for name in ("genes", "control_mean", "trained_on"):
                 setattr(self.baseline, name, getattr(self, name))
@@ -259,19 +258,23 @@ class Scouter(Model):
             generator=(spec.width,),
         )
 
-    def _make_baseline(self) -> Model | None:
+    def _baseline_maker(self) -> Callable[[], Model] | None:
+        """What makes an unfitted one; None where the network is not added to one."""
         spec = self.spec
-        return None if spec.faithful or not spec.baseline else make_baseline(spec.baseline, embedding=spec.embedding)
+        if spec.faithful or not spec.baseline:
+            return None
+        return partial(make_baseline, spec.baseline, embedding=spec.embedding)
 
     def _fit_baseline(self, index: Index, split: Split, labels: Sequence[str], *, seed: int) -> np.ndarray | None:
         """Fit it, and return what the network adds to for each label (labels, modelled): a pseudobulk, log1p."""
-        self.baseline = self._make_baseline()
-        if self.baseline is None:
+        make = self._baseline_maker()
+        if make is None:
+            self.baseline = None
             return None
-        self.baseline.fit(index, split, seed=seed)
+        self.baseline = make().fit(index, split, seed=seed)
         shifts = np.zeros((len(labels), len(self.genes)), np.float32)
         n_train = len(split.train)
-        shifts[1 : 1 + n_train] = cross_fit(self._make_baseline, index, split, seed=seed)
+        shifts[1 : 1 + n_train] = cross_fit(make, index, split, seed=seed)
         if split.val:
             shifts[1 + n_train :] = self.baseline.predict(split.val)
         return np.ascontiguousarray((self.control_mean + shifts)[:, self.modelled])
@@ -285,7 +288,8 @@ class Scouter(Model):
         from vccapp.losses.base import Context, combine
         from vccapp.losses.direction import sign_loss
 
-        weights, instead = self.spec.weights, {"autofocus": partial(autofocus, gamma=self.spec.gamma)}
+        weights = self.spec.weights
+        instead: dict[str, Loss] = {"autofocus": partial(autofocus, gamma=self.spec.gamma)}
         if self.spec.faithful:
             instead["direction"] = sign_loss
 

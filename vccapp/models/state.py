@@ -7,7 +7,7 @@ that predicted held-out perturbations best.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -205,7 +205,8 @@ class State(SetTransformer):
     def restore(self, state: ModelState) -> None:
         super().restore(state)
         self.rest = FullGenes.restore(state.part("rest").arrays)
-        self.baseline = self._make_baseline(self.network.shape.residual)
+        make = self._baseline_maker(self.network.shape.residual)
+        self.baseline = make() if make else None
         if self.baseline is not None:
             for name in ("genes", "control_mean", "trained_on"):
                 setattr(self.baseline, name, getattr(self, name))
@@ -233,20 +234,22 @@ class State(SetTransformer):
     def _residual(self) -> Literal["hidden", "output"]:
         return "hidden" if self.spec.faithful else "output"
 
-    def _make_baseline(self, residual: str) -> Model | None:
-        """Unfitted; None for networks that cannot be added to one."""
+    def _baseline_maker(self, residual: str) -> Callable[[], Model] | None:
+        """What makes an unfitted one; None for networks that cannot be added to one."""
         spec = self.spec
         if residual == "hidden" or not spec.baseline:
             return None
-        return make_baseline(spec.baseline, embedding="default" if spec.embedding == ONE_HOT else spec.embedding)
+        embedding = "default" if spec.embedding == ONE_HOT else spec.embedding
+        return partial(make_baseline, spec.baseline, embedding=embedding)
 
     def _fit_baseline(self, index: Index, split: Split, residual: str, *, seed: int) -> np.ndarray | None:
         """Fit it, and return what is added for the control and each training perturbation: (labels, n_outputs)."""
-        self.baseline = self._make_baseline(residual)
-        if self.baseline is None:
+        make = self._baseline_maker(residual)
+        if make is None:
+            self.baseline = None
             return None
-        self.baseline.fit(index, split, seed=seed)
-        shifts = cross_fit(lambda: self._make_baseline(residual), index, split, seed=seed)[:, self.predicted]
+        self.baseline = make().fit(index, split, seed=seed)
+        shifts = cross_fit(make, index, split, seed=seed)[:, self.predicted]
         return np.vstack([np.zeros_like(shifts[:1]), shifts])
 
     def _make_rows(self, index: Index, split: Split) -> EmbeddedRows | TableRows:
@@ -307,13 +310,18 @@ class State(SetTransformer):
         from vccapp.neural.fitting.loop import LoopSpec
 
         spec = self.spec
-        common = {"steps": spec.steps, "learning_rate": spec.learning_rate, "clip": CLIP}
-        common |= {"validate_every": spec.validate_every if validated else 0, "metric": spec.metric}
-        common |= {"better": "low" if spec.metric == "val_mae" else "high"}
+        loop = LoopSpec(
+            steps=spec.steps,
+            learning_rate=spec.learning_rate,
+            clip=CLIP,
+            validate_every=spec.validate_every if validated else 0,
+            metric=spec.metric,
+            better="low" if spec.metric == "val_mae" else "high",
+        )
         if spec.faithful:
-            return LoopSpec(**common, keep="last", validate_start=False)
-        return LoopSpec(
-            **common,
+            return dataclasses.replace(loop, keep="last", validate_start=False)
+        return dataclasses.replace(
+            loop,
             schedule="cosine",
             warmup=max(1, spec.steps // 10),
             final=0.05,

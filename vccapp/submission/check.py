@@ -26,7 +26,7 @@ from vccapp.progress import Progress, silent
 from vccapp.registry import Registry
 from vccapp.submission.h5ad import Cells, open_cells
 
-CHECKS = Registry("check", package="vccapp.submission.checks")
+CHECKS = Registry[type["Check"]]("check", package="vccapp.submission.checks")
 
 MAX_LABELS = 1_000
 """Labels for which per-gene sums are kept (8 bytes each): 145 MB at 18,080 genes."""

@@ -20,7 +20,7 @@ from vccapp.registry import Registry
 from vccapp.settings import Settings
 from vccapp.wording import bytes_text
 
-TASKS = Registry("task", package="vccapp.tasks")
+TASKS = Registry[type["Task[Any]"]]("task", package="vccapp.tasks")
 
 AbsolutePath = Annotated[Path, AfterValidator(lambda path: path.expanduser().resolve())]
 """A path as it is meant where the task is made: the worker runs in another folder."""

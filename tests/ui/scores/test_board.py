@@ -181,7 +181,7 @@ def test_the_official_scorers_say_what_they_take(
     page = open_part("scores_official")
     assert page.button(key="official_start").disabled
     with JobStore(here) as store:
-        assert not store.list(task="score")
+        assert not store.find(task="score")
 
 
 def test_without_any_score_the_page_still_takes_results(

@@ -48,7 +48,7 @@ def test_an_import_is_started(form: AppTest, tmp_path: Path) -> None:
     form.button(key="import_start").click().run()
     assert not form.exception and not form.error
     with JobStore(Settings()) as store:
-        [job] = store.list(task="import")
+        [job] = store.find(task="import")
     assert job.params["path"] == str(tmp_path / "scouter_pred.h5ad") and job.params["run_title"] == "Theirs"
 
 
@@ -57,4 +57,4 @@ def test_what_cannot_be_imported_is_said_and_starts_nothing(form: AppTest, tmp_p
     form.button(key="import_start").click().run()
     assert "X and obsm/X_hvg" in form.error[0].value
     with JobStore(Settings()) as store:
-        assert store.list(task="import") == []
+        assert store.find(task="import") == []

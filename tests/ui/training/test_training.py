@@ -123,7 +123,7 @@ def test_an_interrupted_run_can_be_resumed(workspace: Settings, monkeypatch: pyt
         assert any("This run is stopped. Stopped on request." in caption.value for caption in page.caption)
         page.button(key="train_curves_resume").click().run()
         with JobStore(workspace) as store:
-            [job] = store.list(task="resume")
+            [job] = store.find(task="resume")
         assert job.read_task() == Resume(dataset=job.params["dataset"], run_id="done")
     (folder / "run.json").write_text(json.dumps(record))
 
@@ -167,7 +167,7 @@ def test_a_grid_is_counted_and_started(workspace: Settings, monkeypatch: pytest.
     page.button(key="grid_scouter_start").click().run()
     assert not page.exception and not page.error
     with JobStore(workspace) as store:
-        jobs = [job for job in store.list(task="train") if job.state == "queued"]
+        jobs = [job for job in store.find(task="train") if job.state == "queued"]
         for job in jobs:
             store.move(job.id, "stopped")
     assert len(jobs) == 12 and len({job.params["run_id"] for job in jobs}) == 12

@@ -16,7 +16,7 @@ import numpy as np
 from vccapp.evaluation.profiles import Profiles
 from vccapp.registry import Registry
 
-METRICS = Registry("metric", package="vccapp.evaluation.metrics")
+METRICS = Registry["Metric"]("metric", package="vccapp.evaluation.metrics")
 
 Compute = Callable[[Profiles, Profiles], np.ndarray]
 Needs = Literal["means", "t_score", "de", "pooled", "cells"]

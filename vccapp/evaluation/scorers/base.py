@@ -21,7 +21,7 @@ from vccapp.errors import ResourceError, SpecError
 from vccapp.progress import Progress, silent
 from vccapp.registry import Registry
 
-SCORERS = Registry("scorer", package="vccapp.evaluation.scorers")
+SCORERS = Registry[type["Scorer"]]("scorer", package="vccapp.evaluation.scorers")
 PERT_COL = "target_gene"
 AVERAGE = "avg_score"
 """What both official scorers call the mean of their scaled scores."""

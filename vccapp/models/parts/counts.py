@@ -110,7 +110,7 @@ def fit_dispersion(controls: Iterable[csr_matrix], share: np.ndarray) -> np.ndar
         squares += np.asarray(residual.multiply(residual).sum(axis=0)).ravel()
         squares -= 2 * share * (residual.T @ totals)
         squares += share**2 * (totals @ totals)
-        n, depth, depth_squares = n + len(totals), depth + totals.sum(), depth_squares + totals @ totals
+        n, depth, depth_squares = n + len(totals), depth + float(totals.sum()), depth_squares + float(totals @ totals)
     expected = share**2 * depth_squares
     raw = np.divide(squares - share * depth, expected, out=np.zeros_like(share), where=expected > 0)
     raw = np.clip(raw, 0, 10)

@@ -44,7 +44,7 @@ class Checkpoint:
 
     step: int  # steps done
     weights: dict[str, Tensor]
-    optimiser: dict[str, Any]
+    optimiser: dict[int, tuple[Tensor, Tensor, Tensor]]
     counts: dict[str, Any]  # plain JSON
 
     def part(self, kind: str) -> dict[str, Tensor]:
@@ -99,8 +99,8 @@ def read_last(folder: Path | None) -> Checkpoint | None:
 
 def find_checkpoint(folder: Path) -> Path | None:
     """The last checkpoint in `folder`; None where there is none."""
-    found = [path for path in folder.glob("step-*") if NAME.fullmatch(path.name)]
-    return max(found, key=lambda path: int(NAME.fullmatch(path.name)[1]), default=None)
+    found = {int(name[1]): path for path in folder.glob("step-*") if (name := NAME.fullmatch(path.name))}
+    return found[max(found)] if found else None
 
 
 def read_checkpoint(path: Path) -> Checkpoint:

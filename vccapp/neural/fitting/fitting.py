@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 
@@ -35,3 +36,17 @@ class Fitting:
     device: str = "auto"
     rank: int = 0
     ranks: int = 1
+
+
+class FittingOptions(TypedDict, total=False):
+    """The fields of `Fitting` as the options of a call."""
+
+    seed: int
+    log: Callable[[dict[str, float]], None]
+    progress: Progress
+    folder: Path | None
+    validate: Callable[[np.ndarray], dict[str, float]] | None
+    memory_bytes: int
+    device: str
+    rank: int
+    ranks: int

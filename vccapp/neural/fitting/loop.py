@@ -23,7 +23,7 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, cast
 
 import numpy as np
 import torch
@@ -40,6 +40,7 @@ from vccapp.progress import silent
 from vccapp.stats.building.read_ahead import read_ahead
 
 Batch = TypeVar("Batch")
+Network = TypeVar("Network", bound=nn.Module)
 LOG_LINES = 2000
 """About so many lines are logged in a run, each the mean of the steps since the last."""
 
@@ -87,14 +88,14 @@ class LoopResult:
 
 
 def run_loop(
-    network: nn.Module,
+    network: Network,
     *,
     next_batch: Callable[[int], Batch],
     shares: int = 1,
-    step_loss: Callable[[nn.Module, Batch], dict[str, Tensor]],
+    step_loss: Callable[[Network, Batch], dict[str, Tensor]],
     spec: LoopSpec,
     fitting: Fitting,
-    validate: Callable[[nn.Module], dict[str, float]] | None = None,
+    validate: Callable[[Network], dict[str, float]] | None = None,
 ) -> LoopResult:
     """Train `network` in place, from the last checkpoint of `fitting.folder` where there is one.
 
@@ -104,7 +105,7 @@ def run_loop(
     Stopped pass after a checkpoint.
     """
     keep_freed_memory()
-    validate_every = spec.validate_every if validate is not None else 0
+    validate_every = spec.validate_every
     log_every = max(1, spec.steps // LOG_LINES)
 
     # The state: all that changes from step to step, and all that a checkpoint holds.
@@ -117,11 +118,12 @@ def run_loop(
     if (last := read_last(fitting.folder)) is not None:
         step, validated = last.step, last.counts["validated"]
         terms, best = _restore(last, network, optimiser, averaged)
-    judged = network if averaged is None else averaged.module
+    judged = network if averaged is None else cast("Network", averaged.module)  # a copy of it
 
     # Where several processes share the steps, the first one alone speaks and writes.
     shared, leads = fitting.ranks > 1, fitting.rank == 0
-    forward = share_gradients(network) if shared else network
+    wrapped = share_gradients(network) if shared else None
+    forward = network if wrapped is None else cast("Network", wrapped)  # called in its place
     if not leads:
         fitting = replace(fitting, log=forget, progress=silent, folder=None)
 
@@ -131,7 +133,8 @@ def run_loop(
     with contextlib.closing(read_ahead(map(next_batch, range(shares * step, shares * spec.steps)))) as batches:
         while True:
             # Validate, before the first step too.
-            if validate_every and step % validate_every == 0 and validated != step and (step or spec.validate_start):
+            due = validate_every and step % validate_every == 0 and validated != step
+            if validate is not None and due and (step or spec.validate_start):
                 if leads:
                     values = _validate(judged, validate, seed=_step_seed(fitting.seed, step))
                     fitting.log({"step": step} | values)
@@ -154,7 +157,7 @@ def run_loop(
             found: dict[str, Tensor] = {}
             for share in range(shares):
                 # Processes give each other their gradients once a step, with the last share.
-                with forward.no_sync() if shared and share < shares - 1 else contextlib.nullcontext():
+                with wrapped.no_sync() if wrapped and share < shares - 1 else contextlib.nullcontext():
                     losses = step_loss(forward, next(batches))
                     losses["loss"].backward()
                 found = {name: value.detach() + found.get(name, 0) for name, value in losses.items()}
@@ -202,7 +205,9 @@ def learning_rate(spec: LoopSpec, step: int) -> float:
 def _average(network: nn.Module, ema: float) -> AveragedModel:
     """A copy whose weights follow those of `network`; at first quickly: Kingma & Ba's correction as a ramp."""
 
-    def follow(mine: list[Tensor], others: list[Tensor], step: Tensor) -> None:
+    Tensors = tuple[Tensor, ...] | list[Tensor]
+
+    def follow(mine: Tensors, others: Tensors, step: Tensor | int) -> None:
         n = int(step)
         get_ema_multi_avg_fn(min(ema, (1 + n) / (10 + n)))(mine, others, n)
 
@@ -211,7 +216,7 @@ def _average(network: nn.Module, ema: float) -> AveragedModel:
     return averaged
 
 
-def _validate(network: nn.Module, validate: Callable[[nn.Module], dict[str, float]], *, seed: int) -> dict[str, float]:
+def _validate(network: Network, validate: Callable[[Network], dict[str, float]], *, seed: int) -> dict[str, float]:
     network.eval()
     torch.manual_seed(seed)
     with torch.no_grad():

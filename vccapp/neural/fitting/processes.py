@@ -29,7 +29,7 @@ def join_processes(rank: int, ranks: int, device: torch.device, *, meeting: Path
     distributed.init_process_group(kind, init_method=meeting.as_uri(), rank=rank, world_size=ranks, timeout=PATIENCE)
 
 
-def share_gradients(network: nn.Module) -> nn.Module:
+def share_gradients(network: nn.Module) -> DistributedDataParallel:
     """`network` with the weights that the first process has; its batch norms are changed in place."""
     for layer in network.modules():
         if type(layer) is nn.BatchNorm1d:
@@ -53,6 +53,11 @@ def take_from_first(number: int, *, like: Tensor) -> int:
 
 class SharedBatchNorm(nn.BatchNorm1d):
     """In training the mean and variance of the cells (n, width) of all processes, which may have other n."""
+
+    num_batches_tracked: Tensor
+    running_mean: Tensor
+    running_var: Tensor
+    momentum: float
 
     def forward(self, values: Tensor) -> Tensor:
         if not self.training:

@@ -38,7 +38,7 @@ class Adam:
             means, squares, steps = ([self.state[i][k] for i in chosen] for k in range(3))
             adam(
                 list(chosen.values()),
-                [weight.grad for weight in chosen.values()],
+                [weight.grad for weight in chosen.values() if weight.grad is not None],
                 means,
                 squares,
                 [],
@@ -60,7 +60,9 @@ class Adam:
 
     def restore(self, state: dict[int, tuple[Tensor, Tensor, Tensor]]) -> None:
         """Go on from the `state` of another one over the same weights."""
-        self.state = {i: tuple(value.to(self.weights[i].device) for value in own) for i, own in state.items()}
+        for i, (mean, square, steps) in state.items():
+            device = self.weights[i].device
+            self.state[i] = mean.to(device), square.to(device), steps.to(device)
 
 
 def keep_freed_memory() -> None:

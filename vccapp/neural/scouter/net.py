@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from vccapp.neural.layers import linear
+
 
 @dataclass(frozen=True)
 class ScouterShape:
@@ -44,8 +46,9 @@ class ScouterNet(nn.Module):
         self.encoder = _layers(shape.n_genes, shape.encoder, shape.code, dropout=shape.dropout)
         self.generator = _layers(shape.n_features + shape.code, shape.generator, shape.n_genes, dropout=shape.dropout)
         if residual:
-            nn.init.zeros_(self.generator[-1].weight)
-            nn.init.zeros_(self.generator[-1].bias)
+            last = linear(self.generator, -1)
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
 
     def forward(self, controls: Tensor, vectors: Tensor, label: Tensor) -> Tensor:
         """(n, n_genes) cells from controls (n, n_genes); vectors : (labels, n_features), label : (n,) rows of them.
@@ -72,11 +75,11 @@ class ScouterNet(nn.Module):
             value.mul_(share)
 
     def _first(self, code: Tensor) -> Tensor:
-        layer = self.generator[0]
+        layer = linear(self.generator, 0)
         return nn.functional.linear(code, layer.weight[:, self.shape.n_features :], layer.bias)
 
     def _conditions(self, vectors: Tensor) -> Tensor:
-        return vectors @ self.generator[0].weight[:, : self.shape.n_features].T
+        return vectors @ linear(self.generator, 0).weight[:, : self.shape.n_features].T
 
 
 def _layers(n_in: int, hidden: Sequence[int], n_out: int, *, dropout: float) -> nn.Sequential:

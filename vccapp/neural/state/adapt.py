@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from vccapp.neural.state.net import StateNet
+from vccapp.neural.layers import linear
+from vccapp.neural.state.net import Block, StateNet
 
 Part = Literal["all", "background", "lora"]
 RANK, ALPHA = 16, 32
@@ -43,10 +44,10 @@ def choose_trained(network: StateNet, part: Part) -> None:
         return
     for weight in network.parameters():
         weight.requires_grad_(False)
-    background = [layer.bias for layer in network.basal if isinstance(layer, nn.Linear)]
-    background += [network.head[-1].bias, *([] if network.batch is None else [network.batch.weight])]
-    for weight in background:
-        weight.requires_grad_(True)
+    background: list[Tensor] = [layer.bias for layer in network.basal if isinstance(layer, nn.Linear)]
+    background += [linear(network.head, -1).bias, *([] if network.batch is None else [network.batch.weight])]
+    for bias in background:
+        bias.requires_grad_(True)
     if part == "lora":
         for layer in _attention(network):
             parametrize.register_parametrization(layer, "weight", LowRank(layer.weight))
@@ -70,4 +71,5 @@ def replace_batches(network: StateNet, n_batches: int) -> None:
 
 
 def _attention(network: StateNet) -> list[nn.Linear]:
-    return [layer for block in network.blocks for layer in (block.query_key_value, block.attended)]
+    blocks = [block for block in network.blocks if isinstance(block, Block)]
+    return [layer for block in blocks for layer in (block.query_key_value, block.attended)]

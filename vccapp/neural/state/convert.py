@@ -12,7 +12,7 @@ With --trust they are read as full pickles, which may run any code.
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -96,7 +96,9 @@ def _read_map(path: Path, *, trusted: bool) -> dict[str, Any]:
 
 def _load(path: Path, *, trusted: bool) -> Any:
     scalar = np.float32(0).__reduce__()[0]
-    admitted = [np.dtype, scalar, *(type(np.dtype(kind)) for kind in ("U1", "S1", "f4", "f8", "i4", "i8", "b1"))]
+    kinds = (type(np.dtype(kind)) for kind in ("U1", "S1", "f4", "f8", "i4", "i8", "b1"))
+    admitted: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [np.dtype, *kinds]
+    admitted += [scalar] if callable(scalar) else []
     try:
         with torch.serialization.safe_globals(admitted):
             return torch.load(path, map_location="cpu", weights_only=not trusted)

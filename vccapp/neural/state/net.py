@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vccapp.neural.layers import linear
 from vccapp.neural.state.shape import StateShape
 
 DECODER_WIDTHS = (1024, 1024, 512)
@@ -47,8 +48,9 @@ class StateNet(nn.Module):
             )
         self.decoder = GeneDecoder(shape.n_outputs, shape.n_decoded, dropout=shape.dropout) if shape.n_decoded else None
         if shape.residual == "output":
-            nn.init.zeros_(self.head[-1].weight)
-            nn.init.zeros_(self.head[-1].bias)
+            last = linear(self.head, -1)
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
 
     def forward(
         self,

@@ -106,10 +106,10 @@ def convert_weights(weights: Mapping[str, Tensor], shape: StateShape) -> dict[st
             f"blocks.{i}.down.weight": old["mlp.down_proj"],
         }
     for name, value in weights.items():
-        for old, new in WHOLE.items():
-            if name.startswith(old + "."):
-                rest = name.removeprefix(old + ".")
-                converted[f"{new}.{rest if rest[0].isdigit() or new == 'batch' else '0.' + rest}"] = value
+        for official, ours in WHOLE.items():
+            if name.startswith(official + "."):
+                rest = name.removeprefix(official + ".")
+                converted[f"{ours}.{rest if rest[0].isdigit() or ours == 'batch' else '0.' + rest}"] = value
     return converted
 
 
@@ -138,19 +138,19 @@ class Official:
 
 def open_official(folder: Path) -> Official:
     """What `vccapp.neural.state.convert` wrote. Raises DataError when it is missing or damaged."""
-    record, lists, network = read_record(folder / "official.json", CONVERTED, _parse)
+    fields, network = read_record(folder / "official.json", CONVERTED, _parse)
     with undamaged(folder / "weights.safetensors", SafetensorError, fix=CONVERTED.fix):
         tensors = load_file(folder / "weights.safetensors")
         rows = tensors.pop("perturbations").numpy()
         network.load_state_dict({name.removeprefix("network."): value for name, value in tensors.items()})
-    return Official(network=network, rows=rows, **lists, **record)
+    return Official(network=network, rows=rows, **fields)
 
 
-def _parse(saved: dict[str, Any]) -> tuple[dict[str, Any], dict[str, tuple[str, ...]], StateNet]:
-    """Numbers and names, lists of names, and the network without its weights."""
+def _parse(saved: dict[str, Any]) -> tuple[dict[str, Any], StateNet]:
+    """Fields of `Official`, and the network without its weights."""
     network = StateNet(StateShape(**saved["shape"])).eval()
-    lists = {name: tuple(saved[name]) for name in ("genes", "perturbations", "batches")}
-    return {name: saved[name] for name in ("set_size", "inputs", "control", "source")}, lists, network
+    fields = {name: saved[name] for name in ("set_size", "inputs", "control", "source")}
+    return fields | {name: tuple(saved[name]) for name in ("genes", "perturbations", "batches")}, network
 
 
 def _is_known(part: str) -> bool:

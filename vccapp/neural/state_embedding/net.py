@@ -41,14 +41,15 @@ class StateEmbeddingNet(nn.Module):
         self.gene = nn.Sequential(nn.Linear(shape.n_features, width), nn.LayerNorm(width), nn.SiLU())
         self.bin = nn.Sequential(nn.Linear(1, BIN_WIDTH), nn.LeakyReLU(), nn.Linear(BIN_WIDTH, N_BINS), nn.Softmax(-1))
         self.bins = nn.Parameter(torch.randn(N_BINS, width))
-        self.layers = nn.ModuleList(
+        layers = [
             nn.TransformerEncoderLayer(
                 width, shape.n_heads, shape.inner, shape.dropout, activation="gelu", batch_first=True
             )
             for _ in range(shape.n_layers)
-        )
-        for layer in self.layers:
+        ]
+        for layer in layers:
             layer.self_attn.dropout = 0.0
+        self.layers = nn.ModuleList(layers)
         self.cell = nn.Sequential(SkipBlock(width), nn.Linear(width, shape.n_out))
         self.dataset = nn.Linear(width, DATASET_WIDTH)
         joined = width + shape.n_out + 1 + DATASET_WIDTH

@@ -47,7 +47,7 @@ def list_active() -> list[Job]:
     """The jobs that wait or run, the newest first."""
     reconcile(current_settings())
     with JobStore(current_settings()) as store:
-        return store.list(state=ACTIVE)
+        return store.find(state=ACTIVE)
 
 
 def ids_of(jobs: Iterable[Job]) -> tuple[str, ...]:
@@ -95,7 +95,7 @@ def job_table(jobs: list[Job]) -> pd.DataFrame:
 def _latest(task: str | Iterable[str], dataset: str, limit: int) -> list[Job]:
     reconcile(current_settings())
     with JobStore(current_settings()) as store:
-        jobs = store.list(task=task, limit=MOST_READ if dataset else limit)
+        jobs = store.find(task=task, limit=MOST_READ if dataset else limit)
     return [job for job in jobs if not dataset or _dataset_of(job) in ("", dataset)][:limit]
 
 

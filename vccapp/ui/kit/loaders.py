@@ -94,7 +94,7 @@ def load_similarity(index: Index, which: str) -> Similarity:
 def load_jobs(*, limit: int) -> list[Job]:
     """The latest jobs of all tasks."""
     with JobStore(current_settings()) as store:
-        return store.list(limit=limit)
+        return store.find(limit=limit)
 
 
 def load_datasets() -> Listing[Record]:

@@ -23,7 +23,7 @@ _first = threading.Lock()
 def begin_first_start(settings: Settings) -> None:
     """Start making the demo, once: not again while it is made, nor after it failed or was stopped."""
     with _first, JobStore(settings) as store:
-        tried = store.list(task="demo", limit=1)
+        tried = store.find(task="demo", limit=1)
     if not tried:
         begin_job(Demo())
 
@@ -50,7 +50,7 @@ def need_index() -> tuple[Record, Index]:
 def show_start(settings: Settings) -> None:
     """What happens while the workspace has no dataset."""
     with JobStore(settings) as store:
-        jobs = store.list(task="demo", limit=1)
+        jobs = store.find(task="demo", limit=1)
     show_unreadable(list_datasets(settings).unreadable)
     job = jobs[0] if jobs else None
     if job is not None and job.active:
@@ -69,7 +69,7 @@ def show_missing_index(record: Record, settings: Settings) -> None:
     task = IndexTask(paths=record.paths, columns=record.columns)
     with JobStore(settings) as store:
         paths = task.model_dump(mode="json")["paths"]
-        jobs = [job for job in store.list(task=task.name, limit=50) if job.params["paths"] == paths]
+        jobs = [job for job in store.find(task=task.name, limit=50) if job.params["paths"] == paths]
     active = [job for job in list_active() if job in jobs or job.task == Demo.name]
     if active:
         _show_making(active[0], f"Computing the statistics of {record.title}", "One pass over the cells, then the DE.")

@@ -65,6 +65,6 @@ def import_form(record: Record, *, key: str = "import") -> None:
 def _show_notes(record: Record) -> None:
     """What was noticed about the file imported last."""
     with JobStore(current_settings()) as store:
-        jobs = [job for job in store.list(task=Import.name, limit=1) if job.params["dataset"] == record.fingerprint]
+        jobs = [job for job in store.find(task=Import.name, limit=1) if job.params["dataset"] == record.fingerprint]
     if jobs and jobs[0].result:
         st.markdown("\n".join(f"- {note}" for note in jobs[0].result["notes"]))

@@ -12,7 +12,7 @@ import numpy as np
 
 from vccapp.registry import Registry
 
-READERS = Registry("embedding", package="vccapp.data.embeddings.readers")
+READERS = Registry[type["Reader"]]("embedding", package="vccapp.data.embeddings.readers")
 
 
 class Reader(ABC):
