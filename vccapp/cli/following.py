@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     from vccapp.jobs.store import Job
     from vccapp.settings import Settings
-    from vccapp.tasks.base import Task
+    from vccapp.tasks.base import Result, Task
 
-R = TypeVar("R")
+R = TypeVar("R", bound="Result")
 Background = Annotated[bool, typer.Option("--background", help="Start the job and return; see `vccapp jobs list`.")]
 POLL_SECONDS = 0.2
 EXIT_FAILED, EXIT_STOPPED = 1, 130

@@ -228,8 +228,10 @@ def _parse_devices(devices: str | None) -> "DeviceCount":
     """Raises SpecError for what is no number of processes."""
     from vccapp.errors import SpecError
 
-    if devices is None or devices == "auto":
-        return devices
+    if devices is None:
+        return None
+    if devices == "auto":
+        return "auto"
     if not (devices.isdecimal() and int(devices)):
         raise SpecError(
             "bad_devices",

@@ -24,7 +24,7 @@ from pathlib import Path
 import psutil
 
 from vccapp.errors import JobError
-from vccapp.jobs.store import ACTIVE, PARKED, Job, JobStore
+from vccapp.jobs.store import ACTIVE, PARKED, Job, JobStore, State
 from vccapp.places import IMPORT_ROOT
 from vccapp.settings import Settings
 from vccapp.tasks.base import Task
@@ -56,9 +56,9 @@ def start_job(settings: Settings, task: Task, *, command: Sequence[str] = COMMAN
 
 def start_parked(settings: Settings, *, command: Sequence[str] = COMMAND) -> None:
     """Start the workers of parked jobs as far as there are slots: hundreds in the queue then cost nothing."""
-    own = {"pid": os.getpid(), "pid_created": process_birth(os.getpid()) or 0.0}
+    pid, birth = os.getpid(), process_birth(os.getpid()) or 0.0
     with JobStore(settings) as store:
-        while job_id := store.take_parked(max_jobs=settings.max_jobs, **own):
+        while job_id := store.take_parked(max_jobs=settings.max_jobs, pid=pid, pid_created=birth):
             with contextlib.suppress(JobError):  # it is recorded
                 _start_worker(store, job_id, command)
 
@@ -88,7 +88,7 @@ def reconcile(settings: Settings) -> list[Job]:
             stopping = job.state == "stopping"
             cause, reason = ("", "It did not stop by itself and was killed.") if stopping else _loss(job, code)
             outcome = {"exit_code": code, "error_code": cause, "reason": reason}
-            state = "stopped" if stopping else "lost"
+            state: State = "stopped" if stopping else "lost"
             if store.move(job.id, state, only_from=job.state, ended=time.time(), **outcome):
                 kill_processes(job.id)
                 changed.append(store.get(job.id))
@@ -166,7 +166,7 @@ def environment(settings: Settings) -> dict[str, str]:
 
 def _signal(job: Job) -> None:
     """SIGTERM to the process group of a job's worker, which leads it."""
-    if is_alive(job):
+    if job.pid is not None and is_alive(job):
         try:
             os.killpg(job.pid, signal.SIGTERM)
         except ProcessLookupError:

@@ -16,14 +16,13 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Mapping
 from typing import Any
 
 from vccapp.errors import JobError, Stopped, VccAppError
 from vccapp.jobs.local import kill_processes, process_birth, reconcile, start_parked
 from vccapp.jobs.store import Job, JobStore, State
 from vccapp.settings import Settings, open_settings
-from vccapp.tasks.base import TASKS, Task, read_task
+from vccapp.tasks.base import TASKS, Tasks, read_task
 
 GRACE_SECONDS = 20.0
 HEARTBEAT_SECONDS = 5.0
@@ -107,7 +106,7 @@ class Reporter:
             log.exception("progress could not be recorded")
 
 
-def main(job_id: str, *, tasks: Mapping[str, type[Task]] = TASKS, grace: float = GRACE_SECONDS) -> int:
+def main(job_id: str, *, tasks: Tasks = TASKS, grace: float = GRACE_SECONDS) -> int:
     """Work for one job until it has ended. Returns the exit code: 0, or 1 (unexpected) and 2 (refused) for failures."""
     stop = StopRequest()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
@@ -165,9 +164,7 @@ def _wait_for_slot(store: JobStore, job_id: str, *, stop: StopRequest) -> bool:
         time.sleep(QUEUE_SECONDS)
 
 
-def _run(
-    job: Job, tasks: Mapping[str, type[Task]], *, settings: Settings, progress: Reporter
-) -> tuple[State, dict[str, Any]]:
+def _run(job: Job, tasks: Tasks, *, settings: Settings, progress: Reporter) -> tuple[State, dict[str, Any]]:
     """Run the task; the state it ends in and what to record with it."""
     try:
         task = read_task(job.task, job.params, tasks=tasks)

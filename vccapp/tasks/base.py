@@ -86,7 +86,7 @@ class Task(BaseModel, ABC, Generic[R]):
 
     def read_result(self, stored: Mapping[str, Any]) -> R:
         """The result of this task as the job store keeps it."""
-        return self.Result.model_validate(stored)  # type: ignore[return-value]
+        return self.Result.model_validate(stored)  # type: ignore[return-value]  # no class variable of R
 
     def changed_options(self, **names: str) -> list[str]:
         """The options of those fields that differ from their defaults; names : of the option of each field."""
@@ -96,7 +96,10 @@ class Task(BaseModel, ABC, Generic[R]):
         return options({option: value for option, value in values.items() if value != defaults[option]})
 
 
-def read_task(name: str, params: Mapping[str, Any], *, tasks: Mapping[str, type[Task]] = TASKS) -> Task:
+Tasks = Registry[type[Task[Any]]] | Mapping[str, type[Task[Any]]]
+
+
+def read_task(name: str, params: Mapping[str, Any], *, tasks: Tasks = TASKS) -> Task:
     """The task that the job store keeps. Raises SpecError for an unknown name, JobError for other versions' params."""
     kind = tasks[name]
     try:

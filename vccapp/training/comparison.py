@@ -108,4 +108,4 @@ def _read_cells(folder: Path, label: str) -> csr_matrix:
     """Some of the cells of a perturbation that are stored with a model."""
     model = load_model(folder)
     n_cells = min(model.available_cells(label) or 0, MAX_STORED_CELLS)
-    return model.cells(label, csr_matrix((n_cells, len(model.genes)), dtype=np.float32))
+    return model.cells(label, csr_matrix((n_cells, len(model.genes))).astype(np.float32))

@@ -96,12 +96,23 @@ def fit_rank(fit: Fit, model: Model, index: Index, *, device: str = "", progress
         model.save(fit.folder / "model")
 
 
+Done = tuple[float, str]
+"""Fraction and message of a process."""
+Ended = tuple[int, VccAppError | None, str]
+"""Why a process ended: its rank, the error that people are to see, and a text for any."""
+
+
 def _fit_shared(fit: Fit, ranks: int, progress: Progress) -> None:
     with _start(fit, ranks) as (processes, reports):
-        done, messages, stopping = None, [], False
+        done: Done | None = None
+        messages: list[Ended] = []
+        stopping = False
         while processes[0].poll() is None and not any(process.poll() for process in processes):
             for report in _receive(reports, POLL_SECONDS):
-                done, messages = (report, messages) if len(report) == 2 else (done, [*messages, report])
+                if len(report) == 2:
+                    done = report
+                else:
+                    messages.append(report)
             try:
                 if not stopping:
                     progress(*(done or (0.0, f"Starting {ranks} processes")))
@@ -110,8 +121,7 @@ def _fit_shared(fit: Fit, ranks: int, progress: Progress) -> None:
                     raise
                 stopping = True
                 with contextlib.suppress(BrokenPipeError):
-                    processes[0].stdin.write(b"stop\n")
-                    processes[0].stdin.flush()
+                    _write(processes[0], b"stop\n")
         if stopping:
             raise Stopped
         messages += [report for report in _receive(reports, 0) if len(report) == 3]
@@ -138,8 +148,7 @@ def _start(fit: Fit, ranks: int) -> Iterator[tuple[list[subprocess.Popen[bytes]]
                     command = [sys.executable, "-m", "vccapp.training.rank", *words]
                     process = subprocess.Popen(command, stdin=subprocess.PIPE, env=env, pass_fds=[sender.fileno()])
                     processes.append(process)
-                    process.stdin.write(fit.model_dump_json().encode() + b"\n")
-                    process.stdin.flush()
+                    _write(process, fit.model_dump_json().encode() + b"\n")
             yield processes, reports
         finally:
             for process in processes:
@@ -147,10 +156,18 @@ def _start(fit: Fit, ranks: int) -> Iterator[tuple[list[subprocess.Popen[bytes]]
             for process in processes:
                 process.wait()
                 with contextlib.suppress(BrokenPipeError):
-                    process.stdin.close()
+                    if process.stdin is not None:
+                        process.stdin.close()
 
 
-def _receive(reports: Connection, seconds: float) -> Iterator[tuple]:
+def _write(process: subprocess.Popen[bytes], line: bytes) -> None:
+    """To its standard input."""
+    if process.stdin is not None:
+        process.stdin.write(line)
+        process.stdin.flush()
+
+
+def _receive(reports: Connection, seconds: float) -> Iterator[Done | Ended]:
     """What has been reported, waiting so long for the first; nothing once all have ended."""
     with contextlib.suppress(EOFError):
         while reports.poll(seconds):
@@ -158,7 +175,7 @@ def _receive(reports: Connection, seconds: float) -> Iterator[tuple]:
             seconds = 0
 
 
-def _failure(messages: list[tuple[int, VccAppError | None, str]], codes: list[int | None]) -> VccAppError:
+def _failure(messages: list[Ended], codes: list[int | None]) -> VccAppError:
     """The first cause: an expected error, else a death by a signal, else an unexpected error. Pure."""
     for _, error, _ in messages:
         if error is not None:

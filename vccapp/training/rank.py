@@ -15,7 +15,7 @@ from pathlib import Path
 
 from vccapp.errors import Stopped, VccAppError
 from vccapp.models.base import make_model
-from vccapp.progress import silent
+from vccapp.progress import Progress, silent
 from vccapp.stats.index import load_index
 from vccapp.training.fit import Fit, fit_rank
 
@@ -52,7 +52,7 @@ def main(rank: int, ranks: int, reports: Connection, meeting: Path) -> int:
     return 0
 
 
-def _fit(fit: Fit, rank: int, ranks: int, report, meeting: Path) -> None:  # noqa: ANN001
+def _fit(fit: Fit, rank: int, ranks: int, report: Progress, meeting: Path) -> None:
     import torch
 
     from vccapp.neural.fitting.device import choose_device

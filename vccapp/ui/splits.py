@@ -25,7 +25,9 @@ def split_form(record: Record, index: Index, *, expanded: bool) -> None:
         left, right = st.columns([3, 1])
         name = left.text_input("Name", "first", key="split_name", help="Letters, digits, '-' and '_'")
         seed = int(right.number_input("Seed", 0, 2**31 - 1, 0, key="split_seed", help="Same seed, same split"))
-        train = val = test = ()
+        train: list[str] = []
+        val: list[str] = []
+        test: list[str] = []
         folds, shares = 5, (0.64, 0.16, 0.20)
         if way == "ratio":
             left, right = st.columns(2)

@@ -92,7 +92,7 @@ def import_(
 
 def _format_score(score: "Score") -> str:
     fields = {"run": score.run, "part": score.part, "scorer": f"{score.scorer} {score.scorer_version}"}
-    fields |= score.settings | {f"{name} cells": n for name, n in score.n_cells.items()}
+    fields |= score.settings | {f"{name} cells": str(n) for name, n in score.n_cells.items()}
     rows = [
         {
             "metric": name,

@@ -142,7 +142,7 @@ class RowsByCell(Rows):
     def read_rows(self, rows: Sequence[int] | np.ndarray, *, max_values: int = SLAB_VALUES) -> csr_matrix:
         rows, order = self._wanted(rows)
         if len(rows) == 0:
-            return csr_matrix(np.zeros((0, self.shape[1]), np.float32))
+            return csr_matrix((0, self.shape[1])).astype(np.float32)
         parts = []
         with self._open() as x:
             for run in self._runs(rows, max_values):

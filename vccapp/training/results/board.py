@@ -73,7 +73,8 @@ def load_board(settings: Settings, *, dataset: str | None = None, runs: Sequence
     finished = [run for run in chosen if run.state == "finished"]
     known = {run.id: run for run in finished if dataset in (None, run.spec.dataset)}
     scores = read_scores(list(known.values()))
-    entries, values, marks, stored, unreadable = [], [], [], {}, [*chosen.unreadable, *scores.unreadable]
+    entries, values, marks, unreadable = [], [], [], [*chosen.unreadable, *scores.unreadable]
+    stored: dict[tuple[str, ...], pd.DataFrame] = {}
     for score in scores:
         if (run := known.get(score.run)) is None:  # the folder was copied from another run
             continue

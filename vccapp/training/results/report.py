@@ -32,7 +32,7 @@ from vccapp.evaluation.scorers.own import PSEUDOBULKS
 from vccapp.figures.report import Section, render_report
 from vccapp.figures.scores import difference_rows, leaderboard_dots, split_lines
 from vccapp.settings import Settings
-from vccapp.training.record import RunRecord, load_run
+from vccapp.training.record import Part, RunRecord, load_run
 from vccapp.training.results.board import Board, load_board
 from vccapp.training.results.entered import list_results
 from vccapp.training.results.leaderboard import check_metrics, list_metrics
@@ -48,7 +48,7 @@ def write_report(
     out: Path,
     settings: Settings,
     *,
-    part: str = "test",
+    part: Part = "test",
     scorer: str = PSEUDOBULKS,
     reference: str | None = None,
     metrics: Sequence[str] | None = None,
@@ -64,7 +64,7 @@ def make_report(
     runs: Sequence[str],
     settings: Settings,
     *,
-    part: str = "test",
+    part: Part = "test",
     scorer: str = PSEUDOBULKS,
     reference: str | None = None,
     metrics: Sequence[str] | None = None,
@@ -122,7 +122,7 @@ def make_report(
 def report_command(
     runs: Sequence[str],
     *,
-    part: str,
+    part: Part,
     scorer: str,
     reference: str | None,
     metrics: Sequence[str] | None = None,
@@ -217,7 +217,7 @@ def _origin(board: Board, records: list[RunRecord], data: list[Record]) -> Secti
     return Section("Data, splits and versions", tables=[sources, runs, table], folded=lists)
 
 
-def _commands(records: list[RunRecord], data: list[Record], last: list[str], *, part: str, scorer: str) -> Section:
+def _commands(records: list[RunRecord], data: list[Record], last: list[str], *, part: Part, scorer: str) -> Section:
     made = [["vccapp", "data", "index", *map(str, record.paths)] for record in data]
     made += [split_command(split) for split in {run.split.name: run.split for run in records}.values()]
     made += [run.spec.command() for run in records if run.spec.model != "imported"]

@@ -12,7 +12,7 @@ from vccapp.evaluation.comparison.prediction import Prediction
 from vccapp.stats.index import Index
 from vccapp.training.comparison import compare_runs
 from vccapp.ui.comparison.gene_choice import choose_genes
-from vccapp.ui.kit.forms import choose_one
+from vccapp.ui.kit.forms import choose_one, named
 from vccapp.ui.kit.loaders import cached
 from vccapp.ui.kit.runs import load_runs, run_label
 from vccapp.ui.kit.show import show_unreadable
@@ -95,7 +95,7 @@ def choose_comparison(record: Record, index: Index) -> Choice:
         list(names),
         key="cmp_shown",
         bind="query-params",
-        format_func=names.get,
+        format_func=named(names),
         help="What the views show that have room for one prediction.",
     )
     left, right = st.columns([2, 3])

@@ -37,7 +37,7 @@ def choose_genes(index: Index, perturbations: list[str]) -> tuple[tuple[str, ...
         if way in RANKED:
             number = _choose_number(index)
             chosen = rank_genes(index, perturbations, by=RANKED[way], number=number)
-            options = ("--by", RANKED[way], "--top", str(number))
+            options: tuple[str, ...] = ("--by", RANKED[way], "--top", str(number))
         else:
             chosen, options = (_name if way == NAMED else _choose_set)(index, perturbations)
         if chosen.unknown:

@@ -3,7 +3,7 @@
 import numpy as np
 import streamlit as st
 
-from vccapp.evaluation.comparison.agreement import view_agreement
+from vccapp.evaluation.comparison.agreement import Quantity, view_agreement
 from vccapp.evaluation.comparison.gene_values import FIRST_CELLS, MAX_BARS, MAX_CELLS, view_genes
 from vccapp.evaluation.comparison.heat_map import MAX_COLUMNS, view_heat_map
 from vccapp.figures.comparison import agreement as figures
@@ -13,7 +13,7 @@ from vccapp.ui.comparison.choice import Choice, first_choice
 from vccapp.ui.kit.forms import choose_one
 from vccapp.ui.kit.show import show_chart, show_table
 
-QUANTITIES = {"delta": "Deltas", "pseudobulk": "Pseudobulks"}
+QUANTITIES: dict[Quantity, str] = {"delta": "Deltas", "pseudobulk": "Pseudobulks"}
 AXES = {"delta": ("real_delta", "predicted_delta", "delta (log1p)"), "pseudobulk": ("real", "predicted", "mean log1p")}
 PER_ROW = 3
 

@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from vccapp.data.significance import FDR
-from vccapp.evaluation.comparison.confusion import view_confusion
+from vccapp.evaluation.comparison.confusion import Distance, view_confusion
 from vccapp.evaluation.comparison.difference import choose_pair, view_difference
 from vccapp.evaluation.comparison.overlap import view_overlap
 from vccapp.evaluation.comparison.scores import PANEL_GENES, Gallery, view_gallery, view_scores
@@ -15,10 +15,10 @@ from vccapp.evaluation.scoring.score import list_pseudobulk_metrics
 from vccapp.figures.comparison import agreement as figures
 from vccapp.figures.comparison import perturbations as panels
 from vccapp.ui.comparison.choice import Choice
-from vccapp.ui.kit.forms import choose_one
+from vccapp.ui.kit.forms import choose_one, named
 from vccapp.ui.kit.show import show_chart, show_table
 
-DISTANCES = {"l1": "L1 (2025)", "cosine": "Cosine (2026)"}
+DISTANCES: dict[Distance, str] = {"l1": "L1 (2025)", "cosine": "Cosine (2026)"}
 UNITS = {"l1": "L1 distance of deltas, own gene left out", "cosine": "cosine of deltas, the genes of all left out"}
 
 
@@ -178,7 +178,7 @@ def show_difference(chosen: Choice) -> list[str]:
     left, middle, right = st.columns(3)
     keys, defaults = list(names), [own.key for own in choose_pair(comparison)]
     first, second = (
-        place.selectbox(title, keys, index=keys.index(default), key=key, bind="query-params", format_func=names.get)
+        place.selectbox(title, keys, index=keys.index(default), key=key, bind="query-params", format_func=named(names))
         for place, title, default, key in zip(
             (left, middle), ("First", "Second"), defaults, ("cmp_first", "cmp_second"), strict=True
         )

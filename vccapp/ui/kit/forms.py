@@ -1,8 +1,8 @@
 """A form from a pydantic model: one widget a field, its help from the description, its limits from the constraints."""
 
 import types
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import streamlit as st
 from pydantic import BaseModel
@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
+Key = TypeVar("Key", bound=str)
 A_ROW = 3
 
 
@@ -29,20 +30,20 @@ def spec_form(spec: type[BaseModel], *, key: str, first: Sequence[str] = ()) -> 
 
 def choose_one(
     label: str,
-    options: Mapping[str, str] | Sequence[str],
+    options: Mapping[Key, str] | Sequence[Key],
     *,
     key: str,
-    default: str | None = None,
+    default: Key | None = None,
     place: "DeltaGenerator | None" = None,
     linked: bool = True,
     **more: Any,
-) -> str:
+) -> Key:
     """One of a few options, always one of them.
 
     options : by name, what they are called; names that are their own in a list. default : the first
     place : a column, say; linked : the choice stands in the page's address; more : of `st.segmented_control`
     """
-    called = options if isinstance(options, Mapping) else {name: name for name in options}
+    called: Mapping[Key, str] = options if isinstance(options, Mapping) else {name: name for name in options}
     return (st if place is None else place).segmented_control(
         label,
         list(called),
@@ -93,9 +94,14 @@ def plain_type(annotation: Any) -> Any:
     return annotation
 
 
+def named(labels: Mapping[Key, str]) -> Callable[[Key], str]:
+    """What a widget calls its options; one that is gone by its key."""
+    return lambda key: labels.get(key, str(key))
+
+
 def _widget(name: str, field: FieldInfo, key: str) -> Any:
     kind, label, default = plain_type(field.annotation), field_label(name), field.get_default(call_default_factory=True)
-    shared = {"key": key, "help": field.description, "bind": "query-params"}
+    shared: dict[str, Any] = {"key": key, "help": field.description, "bind": "query-params"}
     if get_origin(kind) is Literal:
         options = list(get_args(kind))
         return st.selectbox(label, options, index=options.index(default), **shared)

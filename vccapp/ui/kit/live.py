@@ -1,6 +1,6 @@
 """What changes while work goes on in the background: drawn again every two seconds, wherever it is shown."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from typing import TypeVar
 
 import streamlit as st
@@ -8,9 +8,10 @@ import streamlit as st
 REFRESH_SECONDS = 2.0
 
 T = TypeVar("T")
+Watched = str | tuple[str, ...]
 
 
-def draw_live(read: Callable[[], T], draw: Callable[[T], None], *, watch: Callable[[T], Hashable]) -> None:
+def draw_live(read: Callable[[], T], draw: Callable[[T], None], *, watch: Callable[[T], Watched]) -> None:
     """Read and draw, and again and again while there is something to watch.
 
     watch : what goes on, told from what was read; empty when nothing does. When it changes the whole page is drawn anew
@@ -23,8 +24,8 @@ def draw_live(read: Callable[[], T], draw: Callable[[T], None], *, watch: Callab
 def _draw(
     read: Callable[[], T],
     draw: Callable[[T], None],
-    watch: Callable[[T], Hashable],
-    watched: Hashable,
+    watch: Callable[[T], Watched],
+    watched: Watched,
     first: list[T],
 ) -> None:
     """first : what was just read, for the first time only."""

@@ -9,6 +9,7 @@ from vccapp.models.base import label_model
 from vccapp.records import Listing
 from vccapp.references import CEILING, FULL_NAMES
 from vccapp.training import RunRecord, list_runs
+from vccapp.training.record import Part
 from vccapp.ui.kit.loaders import current_settings
 from vccapp.ui.kit.show import show_unreadable
 
@@ -42,7 +43,7 @@ def choose_run(record: Record, *, key: str) -> RunRecord:
     return runs[chosen]
 
 
-def run_table(runs: list[RunRecord], *, part: str) -> pd.DataFrame:
+def run_table(runs: list[RunRecord], *, part: Part) -> pd.DataFrame:
     """One row a run: title, model, split, state and mean scores on a part."""
     scores = list_pseudobulk_metrics()
     rows = []
@@ -53,7 +54,7 @@ def run_table(runs: list[RunRecord], *, part: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["run", "title", "model", "split", "state", *scores])
 
 
-def score_table(run: RunRecord, *, part: str) -> pd.DataFrame:
+def score_table(run: RunRecord, *, part: Part) -> pd.DataFrame:
     """Mean scores of a run on a part, below those of the baselines and the ceiling: columns model, then the scores."""
     rows = [
         {"model": f"{OWN}: {_label(name)}" if name == run.spec.model else _label(name)} | scores

@@ -4,6 +4,7 @@ import streamlit as st
 
 from vccapp.data.workspace import Record, list_datasets
 from vccapp.jobs.store import Job
+from vccapp.ui.kit.forms import named
 from vccapp.ui.kit.jobs import ids_of, list_active, progress_text
 from vccapp.ui.kit.live import draw_live
 from vccapp.ui.kit.loaders import current_settings
@@ -49,9 +50,9 @@ def _choose(records: dict[str, Record]) -> Record | None:
             st.query_params["data"] = names[found]
         st.session_state["data"] = found
     chosen = st.selectbox(
-        "Dataset", list(names), index=None, key="data", bind="query-params", on_change=_keep, format_func=names.get
+        "Dataset", list(names), index=None, key="data", bind="query-params", on_change=_keep, format_func=named(names)
     )
-    record = records.get(chosen, records[next(iter(names))])  # none: Back to a view whose URL names no dataset
+    record = records.get(chosen or "", records[next(iter(names))])  # none: Back to a view whose URL names no dataset
     kind = ":orange-badge[:material/science: SIMULATED]" if record.simulated else ":green-badge[Measured cells]"
     st.caption(f"{kind} {record.schema.n_cells:,} cells x {record.schema.n_genes:,} genes")
     return record

@@ -18,7 +18,7 @@ from vccapp.training.results.board import PARTS, Board
 from vccapp.training.results.board import load_board as read_board
 from vccapp.training.results.entered import list_results
 from vccapp.training.results.leaderboard import RowChoice, Rows, choose_rows, scales_of
-from vccapp.ui.kit.forms import choose_one
+from vccapp.ui.kit.forms import choose_one, named
 from vccapp.ui.kit.loaders import cached, current_settings
 from vccapp.ui.kit.runs import load_runs
 from vccapp.ui.kit.show import show_chart, show_table, show_unreadable
@@ -118,7 +118,7 @@ def choose_board(record: Record) -> Chosen | None:
         index=groups.index(rows.default_reference),
         key="scores_reference",
         bind="query-params",
-        format_func=names.get,
+        format_func=named(names),
     )
     chosen = metrics or rows.metrics[:1]
     return Chosen(record, runs, rows, tuple(chosen), rows.drawn(chosen), reference)

@@ -8,6 +8,7 @@ from vccapp.data.workspace import Record
 from vccapp.evaluation.scorers.base import cell_scorers
 from vccapp.stats.index import Index
 from vccapp.tasks.score import ScoreRun
+from vccapp.training.record import Part
 from vccapp.training.results.score_run import count_cells
 from vccapp.ui.kit.frame import errors_told
 from vccapp.ui.kit.jobs import begin_job, show_jobs
@@ -15,7 +16,7 @@ from vccapp.ui.kit.loaders import current_settings
 from vccapp.ui.kit.runs import load_runs, run_label
 
 
-def show_official(record: Record, index: Index, *, part: str) -> str:
+def show_official(record: Record, index: Index, *, part: Part) -> str:
     """Run, scorer and cells, the memory that takes, and the button; returns the command that does the same."""
     runs = {run.id: run for run in load_runs(record)}
     st.caption(

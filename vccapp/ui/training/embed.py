@@ -1,6 +1,7 @@
 """Vectors of cells on a page: how they are made, what that takes, its start, and the curves of STATE's."""
 
 import shlex
+from typing import Any
 
 import streamlit as st
 
@@ -32,7 +33,7 @@ def show_embed(record: Record, index: Index) -> None:
     method = choose_one(
         "Method", {name: METHOD_LABELS[name] for name in METHODS}, key="embed_method", default="state", linked=False
     )
-    choices = {}
+    choices: dict[str, Any] = {}
     with errors_told():
         if method == "pca":
             choices["components"] = int(st.number_input("Components", 1, 500, 50, key="embed_components"))
