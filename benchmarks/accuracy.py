@@ -223,7 +223,7 @@ def run_case(case: Case, *, seeds: int, models: Sequence[str], peers: Path | Non
         labels = sorted(split.test)
         real, mean = real_profiles(case.index, labels), case.index.deltas(list(split.train)).mean(axis=0)
 
-        def scores(truth, guess, mean=mean) -> dict[str, float]:  # noqa: ANN001
+        def scores(truth, guess, mean=mean) -> dict[str, float]:
             frame = compute_metrics(truth, guess, METRICS)
             return frame[list(METRICS)].mean().to_dict() | {
                 "r_deviation": deviation_correlation(truth.deltas, guess.deltas, mean)

@@ -52,7 +52,7 @@ def lines(n: int) -> alt.TopLevelMixin:
 
 @pytest.mark.parametrize("figure", [dots, rows, lines])
 @pytest.mark.parametrize("n", [1, 20])
-def test_figure_has_title_and_axes_and_is_drawn(figure, n: int) -> None:  # noqa: ANN001
+def test_figure_has_title_and_axes_and_is_drawn(figure, n: int) -> None:
     chart = figure(n)
     spec = chart.to_dict()
     assert spec["title"]["text"] and spec["title"]["subtitle"]

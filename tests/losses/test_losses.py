@@ -219,7 +219,7 @@ def test_a_bank_of_one_ranks_nothing() -> None:
     assert LOSSES["rank"](predicted, target, Context(one, torch.tensor([1, 0, 1, 1]))).item() == 0
 
 
-def naive_scouter(predicted, target, controls, label, expressed, *, gamma, weight):  # noqa: ANN001, ANN202
+def naive_scouter(predicted, target, controls, label, expressed, *, gamma, weight):
     """Section C3 of the loss: a loop over conditions."""
     total = abs(target - predicted) ** (2 + gamma)
     total = total + weight * (np.sign(target - controls) - np.sign(predicted - controls)) ** 2

@@ -32,7 +32,7 @@ def split() -> Split:
     return split_from_lists(name="s", dataset="0" * 16, train=LABELS[:5], val=LABELS[5:6], test=LABELS[6:])
 
 
-def fit(index: Index, split: Split, **params) -> Model:  # noqa: ANN003
+def fit(index: Index, split: Split, **params) -> Model:
     return make_model("scouter", SMALL | params).fit(index, split, seed=3, device="cpu")
 
 
@@ -114,7 +114,7 @@ def test_targets_of_two_genes_are_a_sum(index: Index, split: Split) -> None:
 
 
 def test_the_estimate_grows_with_the_work(index: Index, split: Split) -> None:
-    def estimate(**params) -> tuple[float, int]:  # noqa: ANN003
+    def estimate(**params) -> tuple[float, int]:
         found = make_model("scouter", params).estimate(index, split)
         return found.seconds, found.memory_bytes
 

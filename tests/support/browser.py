@@ -111,7 +111,7 @@ def go(page: Page, title: str) -> None:
     settle(page)
 
 
-def heading(page: Page):  # noqa: ANN201 - a Locator
+def heading(page: Page):
     return page.get_by_test_id("stMain").locator("h1")
 
 
@@ -123,6 +123,6 @@ def settle(page: Page) -> None:
     )
 
 
-def charts(page: Page):  # noqa: ANN201 - a Locator
+def charts(page: Page):
     """The drawn charts of a page."""
     return page.get_by_test_id("stMain").locator(".vega-embed canvas, .vega-embed svg.marks")

@@ -103,7 +103,7 @@ def test_a_step_is_a_line_of_metrics(spec: RunSpec, settings: Settings, monkeypa
 
     learn = PerturbationMean.learn
 
-    def log_two_steps(self, index, split, fitting):  # noqa: ANN001, ANN202
+    def log_two_steps(self, index, split, fitting):
         learn(self, index, split, fitting)
         fitting.log({"step": 1, "loss": 0.5})
         fitting.log({"step": 2, "loss": fitting.seed})

@@ -17,7 +17,7 @@ import numpy as np
 from vccapp.data.schema import CONTROL, positions_of
 from vccapp.data.significance import FDR
 from vccapp.errors import SpecError
-from vccapp.stats.index import Index
+from vccapp.stats.index import Pseudobulks
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -123,7 +123,7 @@ def known(part: Part | None) -> Part:
     return part
 
 
-def real_profiles(index: Index, labels: Sequence[str]) -> Profiles:
+def real_profiles(index: Pseudobulks, labels: Sequence[str]) -> Profiles:
     """The cells of an index, with DE; the precision is that of the index, float32."""
     names = _sorted(labels)
     rows = index.rows(list(names))
@@ -139,7 +139,7 @@ def real_profiles(index: Index, labels: Sequence[str]) -> Profiles:
     )
 
 
-def predicted_profiles(index: Index, deltas: np.ndarray, labels: Sequence[str]) -> Profiles:
+def predicted_profiles(index: Pseudobulks, deltas: np.ndarray, labels: Sequence[str]) -> Profiles:
     """Predicted pseudobulks: the real control mean plus `deltas` (n, n_genes), rows in the order of `labels`.
 
     Raises SpecError for deltas of another shape.
@@ -157,7 +157,7 @@ def predicted_profiles(index: Index, deltas: np.ndarray, labels: Sequence[str]) 
     return Profiles(genes=index.genes["gene"].to_numpy(str), labels=names, means=means, control_mean=control)
 
 
-def half_profiles(index: Index, labels: Sequence[str]) -> tuple[Profiles, Profiles]:
+def half_profiles(index: Pseudobulks, labels: Sequence[str]) -> tuple[Profiles, Profiles]:
     """Two random halves of the real cells, each with its own half of the controls, as real and predicted.
 
     What one half says of the other is the noise ceiling at half of the depth: a lower bound of what could be reached.
@@ -191,7 +191,7 @@ def _sorted(labels: Sequence[str]) -> tuple[str, ...]:
     return names
 
 
-def _welch(index: Index, rows: list[int]) -> np.ndarray:
+def _welch(index: Pseudobulks, rows: list[int]) -> np.ndarray:
     """(n, n_genes) Welch's t of log1p values against the controls; 0 where neither varies."""
     [control] = index.rows([CONTROL])
     cells = index.perturbations["n_cells"].to_numpy(np.float64)

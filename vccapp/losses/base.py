@@ -25,7 +25,7 @@ from vccapp.data.schema import CONTROL, genes_of
 from vccapp.data.significance import FDR
 from vccapp.registry import Registry
 from vccapp.stats.halves import correct_spearman_brown, correlate_halves, half_deltas
-from vccapp.stats.index import Index
+from vccapp.stats.index import Pseudobulks
 
 Loss = Callable[[Tensor, Tensor, "Context"], Tensor]
 LOSSES = Registry[Loss]("loss", package="vccapp.losses")
@@ -135,7 +135,7 @@ class SumOverProcesses(torch.autograd.Function):
         return SumOverProcesses.forward(_, gradient)
 
 
-def read_tables(index: Index, labels: Sequence[str], genes: np.ndarray) -> Tables:
+def read_tables(index: Pseudobulks, labels: Sequence[str], genes: np.ndarray) -> Tables:
     """Of `labels`, the control first, over the genes at these positions."""
     rows = index.rows(list(labels))
 

@@ -15,7 +15,7 @@ from vccapp.errors import SpecError
 from vccapp.models.base import MODELS, Fitting, Model, targets
 from vccapp.models.parts.knockdown import mask_targets, measure_residual, set_targets
 from vccapp.models.saving import ModelState
-from vccapp.stats.index import Index
+from vccapp.stats.index import Pseudobulks
 
 
 @MODELS.register("additive")
@@ -32,7 +32,7 @@ class Additive(Model):
     mean_effect: np.ndarray  # (n_genes,) float32 of the singles, their own targets masked
     residual: float | None
 
-    def learn(self, index: Index, split: Split, fitting: Fitting) -> None:
+    def learn(self, index: Pseudobulks, split: Split, fitting: Fitting) -> None:
         self.singles = [label for label in split.train if len(targets(label)) == 1]
         if not self.singles:
             raise SpecError(

@@ -5,7 +5,7 @@ import numpy as np
 from vccapp.data.split import Split
 from vccapp.models.base import MODELS, Fitting, Model
 from vccapp.models.saving import ModelState
-from vccapp.stats.index import Index
+from vccapp.stats.index import Pseudobulks
 
 
 @MODELS.register("control_mean")
@@ -14,7 +14,7 @@ class ControlMean(Model):
     label = "Control mean"
     description = "Predicts no change: the mean of the control cells for every perturbation."
 
-    def learn(self, index: Index, split: Split, fitting: Fitting) -> None:
+    def learn(self, index: Pseudobulks, split: Split, fitting: Fitting) -> None:
         """Nothing but the control mean, which every model keeps."""
 
     def predict_deltas(self, perturbations: list[str]) -> np.ndarray:

@@ -13,7 +13,7 @@ from vccapp.models.base import MODELS, Fitting, ModelSpec
 from vccapp.models.parts.knockdown import MIN_CONTROL_MEAN, measure_residual, set_targets
 from vccapp.models.perturbation_mean import PerturbationMean
 from vccapp.models.saving import ModelState
-from vccapp.stats.index import Index
+from vccapp.stats.index import Pseudobulks
 
 
 @MODELS.register("knockdown_mean")
@@ -32,7 +32,7 @@ class KnockdownMean(PerturbationMean):
     spec: Spec
     residual: float  # share of control expression left on a target, 0 and up
 
-    def learn(self, index: Index, split: Split, fitting: Fitting) -> None:
+    def learn(self, index: Pseudobulks, split: Split, fitting: Fitting) -> None:
         super().learn(index, split, fitting)
         least = self.spec.min_control_mean
         residual = measure_residual(index, split.train, position=positions_of(self.genes), min_control_mean=least)

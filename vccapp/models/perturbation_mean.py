@@ -8,7 +8,7 @@ import numpy as np
 from vccapp.data.split import Split
 from vccapp.models.base import MODELS, Fitting, Model
 from vccapp.models.saving import ModelState
-from vccapp.stats.index import Index
+from vccapp.stats.index import Pseudobulks
 
 
 @MODELS.register("perturbation_mean")
@@ -19,7 +19,7 @@ class PerturbationMean(Model):
 
     mean_delta: np.ndarray  # (n_genes,) float32, log1p units
 
-    def learn(self, index: Index, split: Split, fitting: Fitting) -> None:
+    def learn(self, index: Pseudobulks, split: Split, fitting: Fitting) -> None:
         total = np.zeros(len(self.genes))
         for done, label in enumerate(split.train, start=1):
             total += index.delta(label)

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vccapp.stats.index import Index
+from vccapp.stats.index import Pseudobulks
 
 
 def half_deltas(
-    index: Index, labels: Sequence[str], genes: np.ndarray | slice = slice(None)
+    index: Pseudobulks, labels: Sequence[str], genes: np.ndarray | slice = slice(None)
 ) -> tuple[np.ndarray, np.ndarray]:
     """Deltas of two halves of the cells, each against its half of the controls: (labels, genes) float32, log1p units.
 

@@ -3,9 +3,10 @@
 `vccapp.stats.building.build` writes it; this module reads it and imports nothing heavy, so pages may use it.
 """
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,25 @@ META = (
     *("n_cells_without_umis", "seed", "seconds"),
 )
 """What index.json says."""
+
+
+class Pseudobulks(Protocol):
+    """What models and metrics read of an index that know perturbations by their means: no single cell."""
+
+    @property
+    def labels(self) -> list[str]: ...
+    @property
+    def genes(self) -> pd.DataFrame: ...
+    @property
+    def perturbations(self) -> pd.DataFrame: ...
+    @property
+    def control_mean(self) -> np.ndarray: ...
+    def array(self, name: str) -> np.ndarray: ...
+    def rows(self, labels: Sequence[str]) -> list[int]: ...
+    def means(self, labels: Sequence[str]) -> np.ndarray: ...
+    def mean(self, label: str) -> np.ndarray: ...
+    def deltas(self, labels: Sequence[str]) -> np.ndarray: ...
+    def delta(self, label: str) -> np.ndarray: ...
 
 
 class Index:
@@ -89,7 +109,7 @@ class Index:
         with undamaged(path, fix=INDEX.fix):
             return pd.read_parquet(path)
 
-    def rows(self, labels: list[str]) -> list[int]:
+    def rows(self, labels: Sequence[str]) -> list[int]:
         """Row numbers of perturbations. Raises SpecError naming those that are unknown."""
         unknown = [label for label in labels if label not in self._row]
         if unknown:
@@ -101,9 +121,9 @@ class Index:
             )
         return [self._row[label] for label in labels]
 
-    def means(self, labels: list[str]) -> np.ndarray:
+    def means(self, labels: Sequence[str]) -> np.ndarray:
         """(n, n_genes) float32 pseudobulks: mean log1p over the cells of each perturbation."""
-        return self.array("mean")[self.rows(list(labels))]
+        return self.array("mean")[self.rows(labels)]
 
     def mean(self, label: str) -> np.ndarray:
         return self.means([label])[0]
@@ -112,7 +132,7 @@ class Index:
     def control_mean(self) -> np.ndarray:
         return self.mean(CONTROL)
 
-    def deltas(self, labels: list[str]) -> np.ndarray:
+    def deltas(self, labels: Sequence[str]) -> np.ndarray:
         """(n, n_genes) float32 pseudobulk minus the controls', log1p units."""
         return self.means(labels) - self.control_mean
 

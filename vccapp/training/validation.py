@@ -7,14 +7,14 @@ import numpy as np
 from vccapp.data.split import Split
 from vccapp.evaluation.profiles import predicted_profiles, real_profiles
 from vccapp.evaluation.scoring.score import compute_metrics, summarise
-from vccapp.stats.index import Index
+from vccapp.stats.index import Pseudobulks
 
 VALIDATION_METRICS = ("pearson_delta", "pds", "mae", "nmse")
 """All of pseudobulks: those that need predicted cells would take minutes."""
 PREFIX = "val_"
 
 
-def make_validation(index: Index, split: Split) -> Callable[[np.ndarray], dict[str, float]] | None:
+def make_validation(index: Pseudobulks, split: Split) -> Callable[[np.ndarray], dict[str, float]] | None:
     """Deltas (n_val, n_genes) in the order of `split.val` -> {"val_pearson_delta": ...}; NaN where undefined.
 
     None when the split has no val part.

@@ -224,20 +224,20 @@ def test_embedding_of_many_sets_equals_the_dense_decomposition() -> None:
 
 
 @pytest.fixture(scope="module")
-def index(tmp_path_factory: pytest.TempPathFactory):  # noqa: ANN201
+def index(tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp("embeddings")
     make_counts(400, 60, seed=3).write_h5ad(folder / "toy.h5ad")
     build_index(open_dataset(folder / "toy.h5ad"), folder / "index")
     return load_index(folder / "index")
 
 
-def test_cell_values_are_those_of_each_gene(index) -> None:  # noqa: ANN001
+def test_cell_values_are_those_of_each_gene(index) -> None:
     cells = np.array([0, 3, 4, 250, 399])
     expected = np.stack([index.gene_values(gene)[cells] for gene in index.genes["gene"]])
     np.testing.assert_allclose(index.cell_values(cells), expected, rtol=1e-6)
 
 
-def test_expression_equals_a_decomposition_of_the_controls(index) -> None:  # noqa: ANN001
+def test_expression_equals_a_decomposition_of_the_controls(index) -> None:
     embedding = open_embedding("expression", index)
     controls = np.flatnonzero((index.cells["perturbation"] == CONTROL).to_numpy())
     values = np.stack([index.gene_values(gene)[controls] for gene in index.genes["gene"]]).astype(float)
@@ -249,7 +249,7 @@ def test_expression_equals_a_decomposition_of_the_controls(index) -> None:  # no
     np.testing.assert_allclose(embedding.matrix @ embedding.matrix.T, values @ values.T / len(controls), atol=1e-3)
 
 
-def test_sources_are_joined_and_wrong_ones_are_one_sentence(index, tmp_path: Path) -> None:  # noqa: ANN001
+def test_sources_are_joined_and_wrong_ones_are_one_sentence(index, tmp_path: Path) -> None:
     names = index.genes["gene"].tolist()
     np.savez(tmp_path / "own.npz", genes=np.array(names), embedding=np.eye(len(names)))
     both = open_embedding(f"expression + {tmp_path / 'own.npz'}", index)

@@ -123,5 +123,5 @@ def test_few_genes_give_a_band_too(tmp_path: Path) -> None:
     assert len(band) >= 2 and (band["spread"] > 0).all()
 
 
-def _split(labels: list[str]):  # noqa: ANN202 - a Split
+def _split(labels: list[str]):
     return make_split(labels, name="s", dataset="x", ratio=(0.5, 0, 0.5))

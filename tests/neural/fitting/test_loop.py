@@ -41,7 +41,7 @@ def validate(network: nn.Module) -> dict[str, float]:
 
 def fit(
     spec: LoopSpec, *, check=validate, loss=step_loss, lines=None, **fitting
-) -> tuple[nn.Module, list[dict], object]:  # noqa: ANN001, ANN003
+) -> tuple[nn.Module, list[dict], object]:
     network, lines = make_network(), [] if lines is None else lines
     result = run_loop(
         network,

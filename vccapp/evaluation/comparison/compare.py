@@ -7,13 +7,13 @@ import pandas as pd
 
 from vccapp.data.schema import positions_of
 from vccapp.errors import SpecError
-from vccapp.stats.index import Index
+from vccapp.stats.index import Pseudobulks
 
 COLUMNS = ("perturbation", "gene", "control", "real", "predicted", "real_delta", "predicted_delta")
 
 
 def compute_comparison(
-    index: Index, deltas: np.ndarray, *, perturbations: Sequence[str], genes: Sequence[str] | None = None
+    index: Pseudobulks, deltas: np.ndarray, *, perturbations: Sequence[str], genes: Sequence[str] | None = None
 ) -> pd.DataFrame:
     """One row a perturbation and gene, log1p units: columns `COLUMNS`.
 
@@ -48,7 +48,7 @@ def compute_comparison(
     return pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))
 
 
-def _check_shape(index: Index, deltas: np.ndarray, perturbations: Sequence[str]) -> None:
+def _check_shape(index: Pseudobulks, deltas: np.ndarray, perturbations: Sequence[str]) -> None:
     wanted = (len(perturbations), len(index.genes))
     if deltas.shape != wanted:
         raise SpecError(

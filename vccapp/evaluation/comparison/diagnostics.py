@@ -28,7 +28,7 @@ from vccapp.evaluation.quality import (
     measure_collapse,
     measure_folds,
 )
-from vccapp.stats.index import Index
+from vccapp.stats.index import Pseudobulks
 
 Status = Literal["ok", "warning", "problem", "skipped"]
 ORDER: dict[Status, int] = {"problem": 0, "warning": 1, "ok": 2, "skipped": 3}
@@ -108,7 +108,7 @@ def tabulate_diagnostics(findings: Mapping[str, Sequence[Finding]], shown: str) 
 
 
 def compute_diagnostics(
-    index: Index,
+    index: Pseudobulks,
     labels: Sequence[str],
     deltas: np.ndarray,
     *,

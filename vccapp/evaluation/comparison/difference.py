@@ -8,7 +8,7 @@ import pandas as pd
 
 from vccapp.evaluation.comparison.comparison import Comparison
 from vccapp.evaluation.comparison.prediction import Prediction
-from vccapp.stats.index import Index
+from vccapp.stats.index import Pseudobulks
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def choose_pair(comparison: Comparison) -> tuple[Prediction, Prediction]:
     return comparison.runs[0], comparison.runs[1] if len(comparison.runs) > 1 else comparison.floor
 
 
-def compare_genes(index: Index, first: Prediction, second: Prediction, *, labels: Sequence[str]) -> pd.DataFrame:
+def compare_genes(index: Pseudobulks, first: Prediction, second: Prediction, *, labels: Sequence[str]) -> pd.DataFrame:
     """gene, first_error, second_error, difference: mean |predicted - real delta| over `labels` (log1p), all genes.
 
     difference : first minus second; below zero where the first is closer. Largest |difference| first.

@@ -8,7 +8,7 @@ import numpy as np
 
 from vccapp.data.gene_sets import find_genes
 from vccapp.data.significance import FDR
-from vccapp.stats.index import Index
+from vccapp.stats.index import Pseudobulks
 
 Ranking = Literal["delta", "degs"]
 FIRST_GENES, MOST_GENES = 200, 2000
@@ -24,7 +24,7 @@ class ChosenGenes:
 
 
 def rank_genes(
-    index: Index, perturbations: Sequence[str], *, by: Ranking = "delta", number: int = FIRST_GENES
+    index: Pseudobulks, perturbations: Sequence[str], *, by: Ranking = "delta", number: int = FIRST_GENES
 ) -> ChosenGenes:
     """The first `number` genes by their largest |delta| in one of the perturbations, or by their smallest p.
 
@@ -34,18 +34,18 @@ def rank_genes(
     return ChosenGenes(tuple(index.genes["gene"].to_numpy()[ranked][:number].tolist()))
 
 
-def name_genes(index: Index, text: str) -> ChosenGenes:
+def name_genes(index: Pseudobulks, text: str) -> ChosenGenes:
     """The genes that a text names, see `vccapp.data.gene_sets.find_genes`; at most MOST_GENES."""
     found, unknown = find_genes(text, index.genes["gene"])
     return ChosenGenes(tuple(found[:MOST_GENES]), tuple(unknown))
 
 
-def _rank_by_delta(index: Index, perturbations: list[str]) -> np.ndarray:
+def _rank_by_delta(index: Pseudobulks, perturbations: list[str]) -> np.ndarray:
     largest = np.abs(index.deltas(perturbations)).max(axis=0)
     return np.argsort(-largest, kind="stable")
 
 
-def _rank_by_p(index: Index, perturbations: list[str]) -> np.ndarray:
+def _rank_by_p(index: Pseudobulks, perturbations: list[str]) -> np.ndarray:
     rows = index.rows(perturbations)
     p = np.nan_to_num(index.array("de/p_value")[rows].min(axis=0), nan=1.0)
     significant = np.asarray((index.array("de/fdr")[rows] < np.float32(FDR)).any(axis=0))

@@ -14,7 +14,7 @@ from vccapp.evaluation.comparison.comparison import Comparison
 from vccapp.evaluation.comparison.prediction import Prediction
 from vccapp.references import CEILING, CHANCE, FULL_NAMES
 from vccapp.stats.halves import half_deltas
-from vccapp.stats.index import Index
+from vccapp.stats.index import Pseudobulks
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def view_overlap(comparison: Comparison, shown: Prediction) -> OverlapView:
     return OverlapView(frame, means, own.drop(columns="source"), comparison.read_cell_scores(shown.key))
 
 
-def compute_overlap(index: Index, predictions: Sequence[Prediction], *, labels: Sequence[str]) -> pd.DataFrame:
+def compute_overlap(index: Pseudobulks, predictions: Sequence[Prediction], *, labels: Sequence[str]) -> pd.DataFrame:
     """perturbation, source, n_degs, shared, overlap, same_direction: one row a perturbation and source.
 
     n_degs k : real genes with FDR < 0.05. shared : how many of them are among the k genes of largest |predicted delta|.

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from vccapp.models.base import targets
-from vccapp.stats.index import Index
+from vccapp.stats.index import Pseudobulks
 
 MIN_CONTROL_MEAN = 0.05
 """log1p units; targets that the controls express less do not inform the residual."""
@@ -24,7 +24,7 @@ def target_positions(perturbation: str, position: Mapping[str, int]) -> list[int
 
 
 def measure_residual(
-    index: Index,
+    index: Pseudobulks,
     perturbations: Sequence[str],
     *,
     position: Mapping[str, int],

@@ -11,7 +11,7 @@ from typing import Self
 
 import numpy as np
 
-from vccapp.stats.index import Index
+from vccapp.stats.index import Pseudobulks
 
 PENALTIES = np.concatenate([np.geomspace(1e-4, 1e3, 22), [np.inf]])
 """Choices, in units of the mean eigenvalue; an infinite one gives the mean delta of the rest."""
@@ -26,7 +26,7 @@ class FullGenes:
         self._arrays = arrays  # known (n, modelled) centred, weights (n, rest), the two means; all float32
 
     @classmethod
-    def fit(cls, index: Index, perturbations: Sequence[str], modelled: np.ndarray) -> Self:
+    def fit(cls, index: Pseudobulks, perturbations: Sequence[str], modelled: np.ndarray) -> Self:
         """modelled : positions of genes, each once."""
         deltas = index.deltas(list(perturbations))
         rest = np.setdiff1d(np.arange(deltas.shape[1]), modelled)

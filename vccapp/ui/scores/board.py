@@ -110,8 +110,8 @@ def choose_board(record: Record) -> Chosen | None:
         format_func=label_metric,
         help="The first ranks the rows and is drawn below.",
     )
-    names = rows.names.sort_values()
-    groups = list(names.index)
+    names = rows.names.sort_values().to_dict()
+    groups = list(names)
     reference = right.selectbox(
         "Compared with",
         groups,
