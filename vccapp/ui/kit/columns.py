@@ -1,14 +1,12 @@
 """How the columns of the tables are called and formatted, said once for all pages."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import Any
 
 import streamlit as st
 
 from vccapp.data.significance import FDR
 from vccapp.evaluation.leaderboard.metric_names import AVERAGE, find_metric, label_metric
-
-if TYPE_CHECKING:
-    from streamlit.elements.lib.column_types import ColumnConfig
 
 BESIDE = ("baseline", "ceiling")
 _NUMBERS = {
@@ -70,7 +68,7 @@ _NUMBERS = {
 }
 
 
-def column_format(names: list[str]) -> "dict[str, ColumnConfig]":
+def column_format(names: list[str]) -> dict[str, Any]:
     """`column_config` for the columns of a frame that have a known meaning, those of metrics among them."""
     others = {name: st.column_config.Column(name.replace("_", " ").capitalize()) for name in names}
     metrics = {name: column for name in names if name not in _NUMBERS and (column := _metric_column(name)) is not None}
@@ -87,7 +85,7 @@ def column_format(names: list[str]) -> "dict[str, ColumnConfig]":
     return others | metrics | numbers | flags
 
 
-def _metric_column(name: str) -> "ColumnConfig | None":
+def _metric_column(name: str) -> Mapping[str, object] | None:
     """The column of a metric, of its spread over seeds (`<metric> sd`), of the size of its panel (`<metric> n`), or
     of what stands beside it (`<metric> baseline`, `<metric> ceiling`).
     """
