@@ -115,12 +115,12 @@ def test_targets_of_two_genes_are_a_sum(index: Index, split: Split) -> None:
 
 def test_the_estimate_grows_with_the_work(index: Index, split: Split) -> None:
     def estimate(**params) -> tuple[float, int]:
-        found = make_model("scouter", params).estimate(index, split)
+        found = make_model("scouter", params).estimate(index, split, memory_bytes=4 * 10**9)
         return found.seconds, found.memory_bytes
 
     small, long, wide = estimate(), estimate(epochs=400), estimate(width=20_000)
     assert long[0] > 5 * small[0] and long[1] == small[1] and wide[1] > small[1] and wide[0] > small[0]
-    assert "million weights" in make_model("scouter").estimate(index, split).text
+    assert "million weights" in make_model("scouter").estimate(index, split, memory_bytes=4 * 10**9).text
 
 
 def test_a_network_is_no_baseline(index: Index, split: Split) -> None:

@@ -240,6 +240,6 @@ def test_adaptation_starts_at_the_old_prediction(model: State, index: Index, spl
 
 
 def test_the_estimate_grows_with_the_work(index: Index, split: Split) -> None:
-    small = make_model("state", TINY).estimate(index, split)
-    large = make_model("state", TINY | {"preset": "sm", "steps": 3000}).estimate(index, split)
+    small = make_model("state", TINY).estimate(index, split, memory_bytes=4 * 10**9)
+    large = make_model("state", TINY | {"preset": "sm", "steps": 3000}).estimate(index, split, memory_bytes=4 * 10**9)
     assert large.seconds > 100 * small.seconds and large.memory_bytes > small.memory_bytes

@@ -36,7 +36,7 @@ from vccapp.tasks.resume import Resume
 from vccapp.tasks.score import ScoreRun
 from vccapp.tasks.train import Train
 from vccapp.training import RunSpec, check_run, load_run, train
-from vccapp.training.fit import count_ranks
+from vccapp.training.fit import count_ranks, estimate_fit
 
 LABELS = [f"GENE{i}" for i in range(8)]
 NAMED = Columns(perturbation="target_gene", guide="guide_id", batch="batch", control="non-targeting")
@@ -167,8 +167,9 @@ def test_needs_are_those_that_pages_tell(make: Callable[[str], Task], prepared: 
     index, network, build = make("index"), make("train shared"), make("build")
     assert index.needs(prepared).memory_bytes == plan_index(open_dataset(index.paths)).memory_bytes
     data, split, model = check_run(network.spec, prepared)
-    ranks = count_ranks(model, network.shared_by(prepared))
-    assert network.needs(prepared).memory_bytes == model.estimate(data, split).shared(ranks).memory_bytes
+    shared = network.shared_by(prepared)
+    estimate = estimate_fit(model, data, split, shared, ranks=count_ranks(model, shared))
+    assert network.needs(prepared).memory_bytes == estimate.memory_bytes
     assert network.needs(prepared).gpu and not make("train").needs(prepared).gpu
     assert build.needs(prepared).memory_bytes < prepared.memory_bytes
     few, many = make("score").model_copy(update={"max_cells": 2, "max_controls": 2}), make("score")

@@ -37,15 +37,16 @@ def start(
     """Train a model on a split."""
     from vccapp.tasks.train import Train
     from vccapp.training import check_run, load_run
-    from vccapp.training.fit import count_ranks
+    from vccapp.training.fit import count_ranks, estimate_fit
 
     settings = open_settings()
     params = parse_assignments(set_ or [])
     spec = _make_spec(model, split, params, seed=seed, title=title, settings=settings, devices=devices)
     task = Train.of(spec, devices=_parse_devices(devices))
-    index, opened, unfitted = check_run(spec, task.shared_by(settings))  # refuses here what the job would refuse
-    ranks = count_ranks(unfitted, task.shared_by(settings))
-    typer.echo(unfitted.estimate(index, opened).shared(ranks).describe(), err=True)
+    shared = task.shared_by(settings)
+    index, opened, unfitted = check_run(spec, shared)  # refuses here what the job would refuse
+    estimate = estimate_fit(unfitted, index, opened, shared, ranks=count_ranks(unfitted, shared))
+    typer.echo(estimate.describe(), err=True)
     result = run_job(settings, task, background=background, as_json=as_json)
     run = load_run(result.run, settings)
     show(run.model_dump(mode="json"), lambda: _format_run(run), as_json=as_json)
@@ -72,7 +73,7 @@ def grid(
     values = parse_values(parse_assignments(set_ or []))
     specs = Grid(spec=spec, values=values, seeds=parse_seeds(seeds)).specs()
     index = open_index(spec.dataset, settings)
-    typer.echo(estimate_grid(specs, index, load_split(split, settings)).describe(), err=True)
+    typer.echo(estimate_grid(specs, index, load_split(split, settings), settings).describe(), err=True)
     run_ids = start_grid([Train.of(spec, devices=_parse_devices(devices)) for spec in specs], settings)
     rows = [{"run": run_id, "title": spec.title} for run_id, spec in zip(run_ids, specs, strict=True)]
     show(rows, lambda: format_table(rows, ("run", "title")), as_json=as_json)

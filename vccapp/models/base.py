@@ -12,7 +12,7 @@ What is saved is `model.json` and `state.safetensors`, see `vccapp.models.saving
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self, Unpack
 
@@ -58,6 +58,14 @@ class Model(ABC):
     grid: ClassVar[dict[str, tuple[Any, ...]]] = {}
     """Values of parameters that are worth a try on each data set."""
 
+    is_network: ClassVar[bool] = False
+    """Whether it is trained step by step, on cells."""
+    may_be_baseline: ClassVar[bool] = True
+    """Whether a network may be trained on top of it."""
+    takes_embedding: ClassVar[bool] = False
+    """Whether its parameter `embedding` names a gene embedding, which a model made of it may choose for it."""
+    least_squares: ClassVar[Mapping[str, Any]] = {}
+    """Parameters that make its predictions those of least squares, where they are not by themselves."""
     first: ClassVar[tuple[str, ...]] = ()
     """Parameters that people choose by, of many; empty: all."""
 
@@ -83,8 +91,11 @@ class Model(ABC):
         self.learn(index, split, Fitting(**options))
         return self
 
-    def estimate(self, index: Index, split: Split) -> Estimate:
-        """What `fit` will take, told without torch. Here: a closed form on the pseudobulks."""
+    def estimate(self, index: Index, split: Split, *, memory_bytes: int) -> Estimate:
+        """What `fit` with so much memory to plan with will take, told without torch.
+
+        Here: a closed form on the pseudobulks.
+        """
         pseudobulks = (len(split.train) + 1) * len(index.genes) * 4
         return Estimate(seconds=1 + pseudobulks / 1e8, memory_bytes=PROGRAM_BYTES + 3 * pseudobulks)
 
@@ -144,6 +155,11 @@ class Model(ABC):
         with write_folder(folder) as beside:
             write_model(beside, record, state)
             self.write_files(beside)
+
+    def restore_member(self, member: "Model", state: ModelState) -> None:
+        """Restore an unfitted model that this one is made of, and that was fitted to the same data."""
+        member.genes, member.control_mean, member.trained_on = self.genes, self.control_mean, self.trained_on
+        member.restore(state)
 
     def write_files(self, folder: Path) -> None:  # noqa: B027 - optional
         """Write to a new folder what is too large for `state`; most models have nothing such."""

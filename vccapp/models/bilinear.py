@@ -29,6 +29,7 @@ class Bilinear(EmbeddedModel):
         "The linear baseline of Ahlmann-Eltze et al. 2025: gene and perturbation vectors from a principal component "
         "analysis of the training pseudobulks, joined by a ridge-fitted matrix."
     )
+    takes_embedding = False  # its own vectors, unless it is told otherwise
 
     class Spec(EmbeddingSpec):
         embedding: str = Field(

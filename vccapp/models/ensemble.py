@@ -32,6 +32,7 @@ class Ensemble(Model):
     name = "ensemble"
     label = "Ensemble"
     description = "A weighted sum of other models, with weights fitted on the validation part of the split."
+    takes_embedding = True
 
     class Spec(ModelSpec):
         members: str = Field(
@@ -96,8 +97,7 @@ class Ensemble(Model):
         self.members = [member for member in self._make_members() if member.name in state.meta["members"]]
         self.weights, self.residual = state.arrays["weights"], state.meta["residual"]
         for member in self.members:
-            member.genes, member.control_mean, member.trained_on = self.genes, self.control_mean, self.trained_on
-            member.restore(state.part(member.name))
+            self.restore_member(member, state.part(member.name))
 
     def _make_members(self) -> list[Model]:
         names = [name.strip() for name in self.spec.members.split("+")]
@@ -108,12 +108,8 @@ class Ensemble(Model):
                 fix=f"name 2 to {MAX_MEMBERS} different models joined by +, e.g. knockdown_mean + ridge, and "
                 "not the ensemble itself",
             )
-        members = []
-        for name in names:
-            field = MODELS[name].Spec.model_fields.get("embedding")
-            takes = field is not None and field.default == "default"
-            members.append(make_model(name, {"embedding": self.spec.embedding} if takes else {}))
-        return members
+        given = {"embedding": self.spec.embedding}
+        return [make_model(name, given if MODELS[name].takes_embedding else {}) for name in names]
 
 
 def fit_weights(square: np.ndarray, cross: np.ndarray) -> np.ndarray:

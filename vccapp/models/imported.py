@@ -61,6 +61,7 @@ class Imported(Model):
     description = "Cells predicted by another tool, imported from a file."
     Spec = ImportedSpec
     trainable = False
+    may_be_baseline = False
 
     spec: ImportedSpec
     labels: list[str]  # perturbations of the file, the control too where it has one

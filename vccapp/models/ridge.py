@@ -35,6 +35,7 @@ class Ridge(EmbeddedModel):
         "Genes with similar vectors have similar effects: (kernel) ridge regression from a gene embedding, shrunk "
         "towards the mean effect as leave-one-perturbation-out says."
     )
+    least_squares = {"strength": 1.0}
 
     class Spec(EmbeddingSpec):
         kernel: Literal["linear", "gaussian"] = Field(

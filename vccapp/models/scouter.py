@@ -23,15 +23,15 @@ from pydantic import Field, model_validator
 from vccapp.data.embeddings import open_embedding
 from vccapp.data.split import Split
 from vccapp.losses.expression import LossText, parse_loss, refuse_set_losses
-from vccapp.models.base import MODELS, PROGRAM_BYTES, Estimate, Fitting, Model, ModelSpec, targets
+from vccapp.models.base import MODELS, Fitting, Model, ModelSpec, targets
 from vccapp.models.parts.features import Features
-from vccapp.models.parts.residual import cross_fit, fit_share, make_baseline
+from vccapp.models.parts.residual import make_baseline
+from vccapp.models.parts.residual_network import PREPARING, ResidualNetwork, Work, draw_controls
 from vccapp.models.saving import ModelState
-from vccapp.neural.fitting.estimate import BYTES_A_WEIGHT, TORCH_BYTES, Precision, training_speed
-from vccapp.neural.fitting.full_genes import FullGenes
+from vccapp.neural.fitting.estimate import Precision
 from vccapp.neural.fitting.sampler import CONTROLS, Cells, Pairs, PairSampler, read_cells
 from vccapp.progress import part
-from vccapp.stats.cells.matrix import CellMatrix, choose_genes, matrix_bytes, open_cell_matrix
+from vccapp.stats.cells.matrix import choose_genes
 from vccapp.stats.index import Index
 
 if TYPE_CHECKING:
@@ -104,22 +104,19 @@ class ScouterSpec(ModelSpec):
 
 
 @MODELS.register("scouter")
-class Scouter(Model):
+class Scouter(ResidualNetwork):
     name = "scouter"
     label = "Scouter"
     description = "A network from control cells and gene vectors of the targets to perturbed cells."
     Spec = ScouterSpec
+    takes_embedding = True
     shared = True
     grid = {"direction": (0.01, 0.05, 0.5), "learning_rate": (0.001, 0.01)}  # the paper's
     first = ("genes", "embedding", "baseline", "epochs", "direction", "faithful")
 
     spec: ScouterSpec
-    modelled: np.ndarray  # positions of the genes of the network
-    controls: np.ndarray  # (n_controls, modelled) float16 log1p
     features: Features
-    network: "ScouterNet"  # in eval mode, on the CPU
-    rest: FullGenes
-    baseline: Model | None  # fitted
+    network: "ScouterNet"
 
     def learn(self, index: Index, split: Split, fitting: Fitting) -> None:
         import torch
@@ -131,14 +128,12 @@ class Scouter(Model):
         from vccapp.neural.scouter.task import ScouterTask
 
         spec, device = self.spec, choose_device(fitting.device)
-        preparing, training = part(fitting.progress, 0.0, 0.1), part(fitting.progress, 0.1, 1.0)
-        self.modelled = choose_genes(index, spec.genes)
-        matrix = open_cell_matrix(index, self.modelled, memory_bytes=fitting.memory_bytes // 3, progress=preparing)
+        matrix = self.open_cells(index, split, choose_genes(index, spec.genes), fitting)
         self.features = self._open_features(index)
-        self.rest = FullGenes.fit(index, split.train, self.modelled)
         cells = read_cells(index, (*split.train, *split.val))
-        self._keep_controls(matrix, cells, seed=fitting.seed)
-        base = self._fit_baseline(index, split, cells.labels, seed=fitting.seed)
+        kept = draw_controls(cells.of(CONTROLS), spec.n_controls, seed=fitting.seed)
+        self.controls = matrix.rows(kept).astype(np.float16)
+        deltas = self.fit_baseline(index, split, cells.labels, seed=fitting.seed)
         seen = dataclasses.replace(cells, label=np.where(cells.label > len(split.train), -1, cells.label))
         sampler = PairSampler(
             seen, batch_size=spec.batch_size, seed=fitting.seed, mapping=spec.mapping, fixed=spec.faithful
@@ -147,7 +142,7 @@ class Scouter(Model):
             sampler,
             read=matrix.rows,
             vectors=self._vectors(cells.labels),
-            base=base,
+            base=None if deltas is None else self.control_mean[self.modelled] + deltas,
             loss=self._make_loss(read_tables(index, cells.labels, self.modelled).to(device)),
             device=device,
             precision=self._precision,
@@ -155,19 +150,16 @@ class Scouter(Model):
             ranks=fitting.ranks,
         )
         torch.manual_seed(fitting.seed)
-        self.network = ScouterNet(self._shape(), residual=base is not None).to(device)
+        self.network = ScouterNet(self._shape(), residual=deltas is not None).to(device)
         run_loop(
             self.network,
             next_batch=task.batch,
             step_loss=task.step_loss,
             validate=self._validation(cells, split, task, fitting),
             spec=self._loop(sampler.steps_per_epoch, validated=bool(split.val), scored=fitting.validate is not None),
-            fitting=dataclasses.replace(fitting, progress=training),
+            fitting=dataclasses.replace(fitting, progress=part(fitting.progress, PREPARING, 1.0)),
         )
-        self.network.cpu()
-        if self.baseline is not None and fitting.validate is not None:
-            base, predicted = self.baseline.predict(split.val), self.predict(split.val)
-            self.network.scale_output(fit_share(index, split.val, base, predicted))
+        self.end_training(index, split, fitting)
 
     def predict_deltas(self, perturbations: list[str]) -> np.ndarray:
         import torch
@@ -177,19 +169,17 @@ class Scouter(Model):
         vectors = torch.from_numpy(self._vectors(perturbations)).to(device)
         with torch.inference_mode():
             output = self.network.mean_output(self.network.encoder(controls), vectors).cpu().numpy()
-        if self.baseline is None:
-            return self.rest.complete(output - self.control_mean[self.modelled])
-        shift = self.baseline.predict(perturbations)
-        return self.rest.complete(shift[:, self.modelled] + output, shift=shift)
+        shift = self.predict_baseline(perturbations)
+        if shift is None:
+            return self.other_genes.complete(output - self.control_mean[self.modelled])
+        return self.other_genes.complete(shift[:, self.modelled] + output, shift=shift)
 
     def coverage(self, perturbations: Sequence[str]) -> pd.DataFrame:
         """As the base class; n_known counts the targets that have a gene vector."""
         return super().coverage(perturbations).assign(n_known=self.features.count_known(perturbations))
 
-    def estimate(self, index: Index, split: Split) -> Estimate:
-        """Time of all epochs; an early end is not foreseen."""
-        spec, n_all = self.spec, len(index.genes)
-        n_genes = min(spec.genes or n_all, n_all)
+    def count_work(self, index: Index, split: Split) -> Work:
+        spec, n_genes = self.spec, min(self.spec.genes or len(index.genes), len(index.genes))
         sizes = index.perturbations.set_index("perturbation")["n_cells"]
         n_cells = int(sizes.loc[list(split.train)].sum())
         steps = self._count_steps(max(1, n_cells // min(spec.batch_size, max(n_cells, 1))))
@@ -197,37 +187,30 @@ class Scouter(Model):
         weights = 2 * n_genes * spec.width + spec.width * (spec.inner + vector) + spec.inner * spec.code
         # Forward and backward are three products of each weight, but the first layer's input needs no gradient.
         flops = 2 * spec.batch_size * (3 * weights - n_genes * spec.width) + 12 * weights
-        cells = matrix_bytes(index, n_genes)
-        memory = PROGRAM_BYTES + TORCH_BYTES + BYTES_A_WEIGHT * weights + 40 * spec.batch_size * n_genes * 4
-        memory += cells if cells <= 4e9 / 3 else 0
-        memory += 6 * (len(split.train) + len(split.val) + 1) * n_all * 4
-        seconds = steps * flops / training_speed(self._precision) + cells / 1e8
-        text = f"{weights / 1e6:.1f} million weights, at most {steps:,} steps of {spec.batch_size:,} cells"
-        return Estimate(seconds=seconds, memory_bytes=int(memory), text=text)
+        return Work(
+            n_genes=n_genes,
+            weights=weights,
+            operations=steps * flops,
+            step_bytes=40 * spec.batch_size * n_genes * 4,
+            precision=self._precision,
+            text=f"{weights / 1e6:.1f} million weights, at most {steps:,} steps of {spec.batch_size:,} cells",
+        )
 
-    def state(self) -> ModelState:
-        weights = {name: value.cpu().numpy() for name, value in self.network.state_dict().items()}
-        parts = {"network": ModelState(weights), "rest": ModelState(self.rest.arrays())}
-        parts |= {} if self.baseline is None else {"baseline": self.baseline.state()}
-        return ModelState({"controls": self.controls}) | self.features.state() | ModelState.of(parts)
+    def make_baseline(self) -> Model | None:
+        spec = self.spec
+        return None if spec.faithful or not spec.baseline else make_baseline(spec.baseline, embedding=spec.embedding)
 
-    def restore(self, state: ModelState) -> None:
-        import torch
-
+    def make_network(self, state: ModelState) -> "ScouterNet":
         from vccapp.neural.scouter.net import ScouterNet
 
-        self.controls, self.features = state.arrays["controls"], Features.restore(state)
-        self.rest = FullGenes.restore(state.part("rest").arrays)
-        self.modelled = self.rest.modelled
-        self.network = ScouterNet(self._shape(), residual=False).eval()
-        weights = state.part("network").arrays
-        self.network.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
-        make = self._baseline_maker()
-        self.baseline = make() if make else None
-        if self.baseline is not None:
-            for name in ("genes", "control_mean", "trained_on"):
-                setattr(self.baseline, name, getattr(self, name))
-            self.baseline.restore(state.part("baseline"))
+        return ScouterNet(self._shape(), residual=False)
+
+    def state(self) -> ModelState:
+        return super().state() | self.features.state()
+
+    def restore(self, state: ModelState) -> None:
+        self.features = Features.restore(state)
+        super().restore(state)
 
     @property
     def _precision(self) -> Precision:
@@ -257,31 +240,6 @@ class Scouter(Model):
             code=spec.code,
             generator=(spec.width,),
         )
-
-    def _baseline_maker(self) -> Callable[[], Model] | None:
-        """What makes an unfitted one; None where the network is not added to one."""
-        spec = self.spec
-        if spec.faithful or not spec.baseline:
-            return None
-        return partial(make_baseline, spec.baseline, embedding=spec.embedding)
-
-    def _fit_baseline(self, index: Index, split: Split, labels: Sequence[str], *, seed: int) -> np.ndarray | None:
-        """Fit it, and return what the network adds to for each label (labels, modelled): a pseudobulk, log1p."""
-        make = self._baseline_maker()
-        if make is None:
-            self.baseline = None
-            return None
-        self.baseline = make().fit(index, split, seed=seed)
-        shifts = np.zeros((len(labels), len(self.genes)), np.float32)
-        n_train = len(split.train)
-        shifts[1 : 1 + n_train] = cross_fit(make, index, split, seed=seed)
-        if split.val:
-            shifts[1 + n_train :] = self.baseline.predict(split.val)
-        return np.ascontiguousarray((self.control_mean + shifts)[:, self.modelled])
-
-    def _keep_controls(self, matrix: CellMatrix, cells: Cells, *, seed: int) -> None:
-        rows = np.random.default_rng((seed, 5)).permutation(cells.of(CONTROLS))[: self.spec.n_controls]
-        self.controls = matrix.rows(rows).astype(np.float16)
 
     def _make_loss(self, tables: "Tables") -> "PairLoss":
         from vccapp.losses.autofocus import autofocus

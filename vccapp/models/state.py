@@ -19,20 +19,19 @@ from vccapp.data.split import Split
 from vccapp.errors import SpecError
 from vccapp.losses.expression import PRESETS as LOSS_PRESETS
 from vccapp.losses.expression import LossText, describe_losses, parse_loss
-from vccapp.models.base import MODELS, PROGRAM_BYTES, Estimate, Fitting, Model
+from vccapp.models.base import MODELS, Fitting, Model
 from vccapp.models.parts.features import WIDTH, Features
 from vccapp.models.parts.label_rows import EmbeddedRows, TableRows
-from vccapp.models.parts.residual import cross_fit, fit_share, make_baseline
+from vccapp.models.parts.residual import make_baseline
+from vccapp.models.parts.residual_network import PREPARING, Work, draw_controls
 from vccapp.models.parts.set_transformer import N_CONTROLS, SetSpec, SetTransformer
 from vccapp.models.parts.state_start import open_start
-from vccapp.models.saving import ModelState
-from vccapp.neural.fitting.estimate import BYTES_A_WEIGHT, TORCH_BYTES, Precision, training_speed
-from vccapp.neural.fitting.full_genes import FullGenes
+from vccapp.neural.fitting.estimate import Precision
 from vccapp.neural.fitting.sampler import CONTROLS, Cells, SetSampler, read_cells
 from vccapp.neural.state.shape import PRESETS, StateShape, sets_at_once
 from vccapp.progress import part
 from vccapp.stats.cells.embedding import open_cell_embedding
-from vccapp.stats.cells.matrix import CellMatrix, choose_genes, matrix_bytes, open_cell_matrix
+from vccapp.stats.cells.matrix import CellMatrix, choose_genes
 from vccapp.stats.index import Index
 
 if TYPE_CHECKING:
@@ -114,12 +113,11 @@ class State(SetTransformer):
     label = "STATE (ST)"
     description = "Transformer over sets of cells, from controls and gene vectors of the targets to perturbed cells."
     Spec = StateSpec
+    takes_embedding = True
     shared = True
     first = ("preset", "genes", "embedding", "baseline", "steps", "loss", "inputs", "batch_encoder", "faithful")
 
     spec: StateSpec
-    baseline: Model | None  # fitted
-    rest: FullGenes
 
     def learn(self, index: Index, split: Split, fitting: Fitting) -> None:
         import torch
@@ -132,16 +130,12 @@ class State(SetTransformer):
         from vccapp.neural.state.task import SetTask
 
         spec, device = self.spec, choose_device(fitting.device)
-        preparing, training = part(fitting.progress, 0.0, 0.1), part(fitting.progress, 0.1, 1.0)
         start = open_start(Path(spec.start).expanduser()) if spec.start else None
         genes = choose_genes(index, spec.genes) if start is None else start.positions(self.genes)
         self.columns = self.predicted = genes
-        matrix = open_cell_matrix(index, self.predicted, memory_bytes=fitting.memory_bytes // 3, progress=preparing)
-        self.rest = FullGenes.fit(index, split.train, self.predicted)
+        matrix = self.open_cells(index, split, genes, fitting)
         cells = read_cells(index, split.train)
         self.rows = self._make_rows(index, split) if start is None else start.rows
-        residual = self._residual if start is None else start.network.shape.residual
-        shifts = self._fit_baseline(index, split, residual, seed=fitting.seed)
         inputs = self._open_inputs(index, matrix)
         self._keep_controls(inputs, matrix.rows, cells, seed=fitting.seed)
         torch.manual_seed(fitting.seed)
@@ -166,7 +160,7 @@ class State(SetTransformer):
             inputs=inputs,
             outputs=matrix.rows,
             features=self.rows.of(cells.labels, missing=spec.missing),
-            shifts=shifts,
+            shifts=self.fit_baseline(index, split, cells.labels, seed=fitting.seed),
             loss=self._make_loss(read_tables(index, cells.labels, self.predicted).to(device)),
             n_genes=len(self.predicted),
             device=device,
@@ -184,73 +178,37 @@ class State(SetTransformer):
             if validate is None
             else lambda network: validate(self._validation_deltas(network, split.val)),
             spec=self._loop(validated=validate is not None),
-            fitting=dataclasses.replace(fitting, progress=training),
+            fitting=dataclasses.replace(fitting, progress=part(fitting.progress, PREPARING, 1.0)),
         )
         merge_adapters(self.network)
-        self.network.cpu()
-        if self.baseline is not None and validate is not None:
-            base, predicted = self.baseline.predict(split.val), self.predict(split.val)
-            self.network.scale_output(fit_share(index, split.val, base, predicted))
+        self.end_training(index, split, fitting)
 
-    def shift(self, perturbations: Sequence[str]) -> np.ndarray | None:
-        return None if self.baseline is None else self.baseline.predict(perturbations)[:, self.predicted]
-
-    def complete(self, perturbations: Sequence[str], deltas: np.ndarray) -> np.ndarray:
-        return self.rest.complete(deltas, shift=None if self.baseline is None else self.baseline.predict(perturbations))
-
-    def state(self) -> ModelState:
-        baseline = ModelState() if self.baseline is None else self.baseline.state()
-        return super().state() | ModelState.of({"rest": ModelState(self.rest.arrays()), "baseline": baseline})
-
-    def restore(self, state: ModelState) -> None:
-        super().restore(state)
-        self.rest = FullGenes.restore(state.part("rest").arrays)
-        make = self._baseline_maker(self.network.shape.residual)
-        self.baseline = make() if make else None
-        if self.baseline is not None:
-            for name in ("genes", "control_mean", "trained_on"):
-                setattr(self.baseline, name, getattr(self, name))
-            self.baseline.restore(state.part("baseline"))
-
-    def estimate(self, index: Index, split: Split) -> Estimate:
-        """Time of all steps (an early end is not foreseen), without validations; memory at the peak."""
-        spec, n_all = self.spec, len(index.genes)
-        n_genes = min(spec.genes or n_all, n_all)
+    def count_work(self, index: Index, split: Split) -> Work:
+        spec, n_genes = self.spec, min(self.spec.genes or len(index.genes), len(index.genes))
         shape = self._shape(n_genes, n_features=WIDTH)
         cells, weights = spec.sets * spec.set_size, shape.count_weights()
         # Forward and backward are three products of each weight, but the inputs need no gradient.
         flops = 2 * (3 * weights - n_genes * shape.width)
         flops += 12 * spec.set_size * (shape.n_layers * shape.width + 2 * n_genes)
-        stored = matrix_bytes(index, n_genes)
         at_once = min(cells, spec.set_size * sets_at_once(spec.set_size, n_genes))
-        memory = PROGRAM_BYTES + TORCH_BYTES + BYTES_A_WEIGHT * weights + 4 * at_once * shape.count_kept()
-        memory += stored if stored <= 4e9 / 3 else 0
-        memory += 6 * (len(split.train) + len(split.val) + 1) * n_all * 4
-        seconds = spec.steps * cells * flops / training_speed(spec.precision) + stored / 1e8
-        text = f"{weights / 1e6:.1f} million weights, at most {spec.steps:,} steps of {cells:,} cells"
-        return Estimate(seconds=seconds, memory_bytes=int(memory), text=text)
+        return Work(
+            n_genes=n_genes,
+            weights=weights,
+            operations=spec.steps * cells * flops,
+            step_bytes=4 * at_once * shape.count_kept(),
+            precision=spec.precision,
+            text=f"{weights / 1e6:.1f} million weights, at most {spec.steps:,} steps of {cells:,} cells",
+        )
+
+    def make_baseline(self) -> Model | None:
+        spec = self.spec
+        if not spec.baseline or self.network.shape.residual == "hidden":
+            return None
+        return make_baseline(spec.baseline, embedding="default" if spec.embedding == ONE_HOT else spec.embedding)
 
     @property
     def _residual(self) -> Literal["hidden", "output"]:
         return "hidden" if self.spec.faithful else "output"
-
-    def _baseline_maker(self, residual: str) -> Callable[[], Model] | None:
-        """What makes an unfitted one; None for networks that cannot be added to one."""
-        spec = self.spec
-        if residual == "hidden" or not spec.baseline:
-            return None
-        embedding = "default" if spec.embedding == ONE_HOT else spec.embedding
-        return partial(make_baseline, spec.baseline, embedding=embedding)
-
-    def _fit_baseline(self, index: Index, split: Split, residual: str, *, seed: int) -> np.ndarray | None:
-        """Fit it, and return what is added for the control and each training perturbation: (labels, n_outputs)."""
-        make = self._baseline_maker(residual)
-        if make is None:
-            self.baseline = None
-            return None
-        self.baseline = make().fit(index, split, seed=seed)
-        shifts = cross_fit(make, index, split, seed=seed)[:, self.predicted]
-        return np.vstack([np.zeros_like(shifts[:1]), shifts])
 
     def _make_rows(self, index: Index, split: Split) -> EmbeddedRows | TableRows:
         if self.spec.embedding == ONE_HOT:
@@ -271,7 +229,7 @@ class State(SetTransformer):
         return lambda rows: np.asarray(embedded[rows], np.float32)
 
     def _keep_controls(self, inputs: "Rows", outputs: "Rows", cells: Cells, *, seed: int) -> None:
-        rows = np.random.default_rng((seed, 5)).permutation(cells.of(CONTROLS))[:N_CONTROLS]
+        rows = draw_controls(cells.of(CONTROLS), N_CONTROLS, seed=seed)
         self.controls = inputs(rows).astype(np.float16)
         self.control_values = self.controls if self.spec.inputs == GENES else outputs(rows).astype(np.float16)
         self.control_batches = cells.batch[rows].astype(np.int64)

@@ -5,20 +5,19 @@ controls that they started from; genes that it does not predict follow from thos
 same control cells in the same sets `transform` gives what `state tx infer` gives.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from pydantic import Field
 
-from vccapp.data.schema import CONTROL, positions_of
+from vccapp.data.schema import positions_of
 from vccapp.data.split import Split
-from vccapp.errors import DataError, SpecError
+from vccapp.errors import SpecError
 from vccapp.models.base import MODELS, Fitting
 from vccapp.models.parts.label_rows import TableRows
+from vccapp.models.parts.residual_network import Work, draw_controls
 from vccapp.models.parts.set_transformer import N_CONTROLS, SetSpec, SetTransformer
-from vccapp.models.saving import ModelState
-from vccapp.neural.fitting.full_genes import FullGenes
+from vccapp.neural.fitting.sampler import CONTROLS, read_cells
 from vccapp.stats.index import Index
 
 MIN_SHARE = 0.5
@@ -37,7 +36,6 @@ class StateCheckpoint(SetTransformer):
         folder: str = Field("", description="The folder that `vccapp model convert` wrote.")
 
     spec: Spec
-    rest: FullGenes
 
     def learn(self, index: Index, split: Split, fitting: Fitting) -> None:
         from vccapp.neural.state.official import open_official
@@ -68,45 +66,20 @@ class StateCheckpoint(SetTransformer):
         self.network, self.set_size = official.network, official.set_size
         self.rows = TableRows(official.perturbations, official.rows, control=official.control)
         self.columns = self.predicted = genes
-        self.rest = FullGenes.fit(index, split.train, genes[genes >= 0])
-        self.controls, batches = read_controls(index, genes, seed=fitting.seed, memory_bytes=fitting.memory_bytes)
+        self.baseline = self.make_baseline()
+        matrix = self.open_cells(index, split, genes[genes >= 0], fitting)
+        rows = draw_controls(read_cells(index, split.train).of(CONTROLS), N_CONTROLS, seed=fitting.seed)
+        self.controls = np.zeros((len(rows), len(genes)), np.float16)
+        self.controls[:, genes >= 0] = matrix.rows(rows)
         self.control_values = self.controls
         known = positions_of(official.batches)
+        batches = index.cells["batch"].astype(str).iloc[rows]
         self.control_batches = np.array([known.get(name, 0) for name in batches], np.int64)
 
-    def shift(self, perturbations: Sequence[str]) -> None:
+    def make_baseline(self) -> None:
         return None
 
-    def complete(self, perturbations: Sequence[str], deltas: np.ndarray) -> np.ndarray:
-        return self.rest.complete(deltas[:, self.predicted >= 0])
-
-    def state(self) -> ModelState:
-        return super().state() | ModelState.of({"rest": ModelState(self.rest.arrays())})
-
-    def restore(self, state: ModelState) -> None:
-        super().restore(state)
-        self.rest = FullGenes.restore(state.part("rest").arrays)
-
-
-def read_controls(
-    index: Index, genes: np.ndarray, *, seed: int, memory_bytes: int, n_cells: int = N_CONTROLS
-) -> tuple[np.ndarray, list[str]]:
-    """Up to `n_cells` control cells, drawn without replacement: (n, genes) float16 log1p, and the batch of each.
-
-    genes : positions among the data's, -1 for zeros
-    """
-    from vccapp.stats.cells.matrix import open_cell_matrix
-
-    cells = index.cells
-    rows = np.flatnonzero((cells["perturbation"] == CONTROL).to_numpy())
-    if not len(rows):
-        raise DataError(
-            "no_controls",
-            "The data have no control cells to start from",
-            fix="open data that have some",
+    def count_work(self, index: Index, split: Split) -> Work:
+        return Work(
+            n_genes=len(index.genes), weights=0, operations=0.0, step_bytes=0, precision="float32", text="no training"
         )
-    rows = np.random.default_rng((seed, 5)).permutation(rows)[:n_cells]
-    values = np.zeros((len(rows), len(genes)), np.float16)
-    matrix = open_cell_matrix(index, genes[genes >= 0], memory_bytes=memory_bytes // 3)
-    values[:, genes >= 0] = matrix.rows(rows)
-    return values, cells["batch"].astype(str).iloc[rows].tolist()

@@ -88,15 +88,15 @@ def estimate_needs(spec: "RunSpec", settings: Settings) -> Needs:
     from vccapp.data.split import load_split
     from vccapp.models.base import make_model
     from vccapp.stats.index import load_index
-    from vccapp.training.fit import count_ranks
+    from vccapp.training.fit import count_ranks, estimate_fit
 
     memory_bytes, gpu = settings.memory_bytes, False
     try:
         model = make_model(spec.model, spec.params)
         gpu = model.shared and settings.device != "cpu"
         index = load_index(settings.index_of(spec.dataset))
-        estimate = model.estimate(index, load_split(spec.split, settings))
-        memory_bytes = estimate.shared(count_ranks(model, settings)).memory_bytes
+        ranks = count_ranks(model, settings)
+        memory_bytes = estimate_fit(model, index, load_split(spec.split, settings), settings, ranks=ranks).memory_bytes
     except VccAppError:
         pass
     return Needs(memory_bytes=memory_bytes, gpu=gpu)

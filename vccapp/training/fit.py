@@ -21,7 +21,7 @@ from pydantic import BaseModel
 
 from vccapp.data.split import Split
 from vccapp.errors import JobError, ResourceError, Stopped, VccAppError
-from vccapp.models.base import Model, load_model
+from vccapp.models.base import Estimate, Model, load_model
 from vccapp.neural.fitting.fitting import forget
 from vccapp.places import IMPORT_ROOT
 from vccapp.progress import Progress
@@ -65,6 +65,11 @@ def count_ranks(model: Model, settings: Settings) -> int:
             fix=f"choose at most {there}, or VCCAPP_DEVICE=cpu",
         )
     return settings.devices
+
+
+def estimate_fit(model: Model, index: Index, split: Split, settings: Settings, *, ranks: int) -> Estimate:
+    """What a fit by so many processes takes, each of which plans with its part of the memory."""
+    return model.estimate(index, split, memory_bytes=settings.memory_bytes // ranks).shared(ranks)
 
 
 def fit_model(fit: Fit, model: Model, index: Index, *, ranks: int, progress: Progress) -> Model:

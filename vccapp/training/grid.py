@@ -1,7 +1,7 @@
 """A grid: every combination of some parameters' values and seeds, each an ordinary run.
 
 grid = Grid(spec=spec, values=parse_values({"learning_rate": "0.001,0.01", "direction": 0.05}), seeds=(0, 1))
-estimate = estimate_grid(grid.specs(), index, split)
+estimate = estimate_grid(grid.specs(), index, split, settings)
 """
 
 import itertools
@@ -15,7 +15,9 @@ from vccapp.commands import format_values, options, parse_value
 from vccapp.data.split import Split
 from vccapp.errors import SpecError
 from vccapp.models.base import Estimate, make_model
+from vccapp.settings import Settings
 from vccapp.stats.index import Index
+from vccapp.training.fit import estimate_fit
 from vccapp.training.record import RunSpec
 
 MAX_RUNS = 200
@@ -99,9 +101,9 @@ def expand_grid(spec: RunSpec, values: Mapping[str, Sequence[Any]], *, seeds: Se
     return specs
 
 
-def estimate_grid(specs: Sequence[RunSpec], index: Index, split: Split) -> Estimate:
+def estimate_grid(specs: Sequence[RunSpec], index: Index, split: Split, settings: Settings) -> Estimate:
     """What all take one after the other: seconds of all, memory of the largest. Raises SpecError as `make_model`."""
-    estimates = [make_model(spec.model, spec.params).estimate(index, split) for spec in specs]
+    estimates = [estimate_fit(make_model(spec.model, spec.params), index, split, settings, ranks=1) for spec in specs]
     seconds = sum(estimate.seconds for estimate in estimates)
     memory_bytes = max(estimate.memory_bytes for estimate in estimates)
     text = f"{len(specs):,} run{'s' * (len(specs) > 1)}, one after the other"

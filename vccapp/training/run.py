@@ -24,7 +24,7 @@ from vccapp.progress import Progress, part, silent
 from vccapp.references import FLOORS
 from vccapp.settings import Settings
 from vccapp.stats.index import Index, load_index
-from vccapp.training.fit import Fit, count_ranks, fit_model
+from vccapp.training.fit import Fit, count_ranks, estimate_fit, fit_model
 from vccapp.training.record import PREDICTION, Part, RunRecord, RunSpec, load_run, run_folder, write_run
 from vccapp.training.results.own_scores import (
     compute_all_scores,
@@ -56,7 +56,7 @@ def _check(spec: RunSpec, split: Split, settings: Settings) -> tuple[Index, Spli
             fix="choose one of its splits",
         )
     check_split(split, [label for label in index.labels if label != CONTROL])
-    needed = model.estimate(index, split).shared(count_ranks(model, settings)).memory_bytes
+    needed = estimate_fit(model, index, split, settings, ranks=count_ranks(model, settings)).memory_bytes
     if needed > settings.memory_bytes:
         raise ResourceError(
             "memory",

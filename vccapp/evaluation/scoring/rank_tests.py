@@ -27,10 +27,10 @@ class RankTests:
 
     def adjust(self, kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """p-values, and FDR over the genes `kept` (n_genes,) bool, without the control's row; NaN and 1 elsewhere."""
-        from vccapp.stats.building.de import benjamini_hochberg
+        from scipy.stats import false_discovery_control
 
         p_value = self._p_value[1:]
         fdr = np.ones_like(p_value)
-        for row in range(len(fdr)):
-            fdr[row, kept] = benjamini_hochberg(p_value[row, kept])
+        if kept.any():
+            fdr[:, kept] = false_discovery_control(p_value[:, kept], axis=1)
         return np.where(kept, p_value, np.nan), fdr

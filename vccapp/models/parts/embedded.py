@@ -15,6 +15,8 @@ class EmbeddedModel(EffectModel):
     """Deviations from the mean effect as a function of the targets' vectors."""
 
     Spec = EmbeddingSpec
+    takes_embedding = True
+
     spec: EmbeddingSpec
     features: Features
 

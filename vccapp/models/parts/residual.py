@@ -23,22 +23,22 @@ from vccapp.stats.index import Index
 
 FOLDS = 5
 MIN_PERTURBATIONS = 10
-NETWORKS = ("state", "state_checkpoint", "scouter")
 
 
 def make_baseline(name: str, *, embedding: str) -> Model:
-    """The unfitted model called `name`, which reads `embedding` if its own default is the one that ships with the app.
+    """The unfitted model called `name`, which reads `embedding` if it takes one.
 
-    Raises SpecError for a network, or an unknown name.
+    Raises SpecError for a model that cannot be one, such as a network, or an unknown name.
     """
-    if name in NETWORKS:
+    model = MODELS[name]
+    if not model.may_be_baseline:
         raise SpecError(
-            "network_as_baseline",
-            f"'{name}' cannot be the baseline of a network, as it is one",
+            "network_as_baseline" if model.is_network else "not_a_baseline",
+            f"'{name}' cannot be the baseline of a network" + (", as it is one" if model.is_network else ""),
+            found=name,
             fix="choose a closed-form model such as ridge",
         )
-    field = MODELS[name].Spec.model_fields.get("embedding")
-    return make_model(name, {"embedding": embedding} if field is not None and field.default == "default" else {})
+    return make_model(name, {"embedding": embedding} if model.takes_embedding else {})
 
 
 def cross_fit(make: Callable[[], Model], index: Index, split: Split, *, seed: int) -> np.ndarray:
@@ -48,18 +48,18 @@ def cross_fit(make: Callable[[], Model], index: Index, split: Split, *, seed: in
     """
     labels = np.array(split.train)
     if len(labels) < MIN_PERTURBATIONS:
-        return _plain(make()).fit(index, split, seed=seed).predict(split.train)
+        return _by_least_squares(make()).fit(index, split, seed=seed).predict(split.train)
     fold = np.random.default_rng((seed, 4)).permutation(len(labels)) % FOLDS
     deltas = np.empty((len(labels), len(index.genes)), np.float32)
     for i in range(FOLDS):
-        rest = split.model_copy(update={"train": tuple(labels[fold != i].tolist())})
-        deltas[fold == i] = _plain(make()).fit(index, rest, seed=seed).predict(labels[fold == i].tolist())
+        others = split.model_copy(update={"train": tuple(labels[fold != i].tolist())})
+        fitted = _by_least_squares(make()).fit(index, others, seed=seed)
+        deltas[fold == i] = fitted.predict(labels[fold == i].tolist())
     return deltas
 
 
-def _plain(model: Model) -> Model:
-    if "strength" in type(model).Spec.model_fields:
-        model.spec = model.spec.model_copy(update={"strength": 1.0})
+def _by_least_squares(model: Model) -> Model:
+    model.spec = model.spec.model_copy(update=model.least_squares)
     return model
 
 

@@ -4,7 +4,6 @@ A fitted model holds a sample of the data's controls, so it predicts deltas with
 controls that it is given.
 """
 
-from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Literal
@@ -14,8 +13,9 @@ import pandas as pd
 from pydantic import Field
 from scipy.sparse import csr_matrix
 
-from vccapp.models.base import Model, ModelSpec
+from vccapp.models.base import ModelSpec
 from vccapp.models.parts.label_rows import EmbeddedRows, TableRows, restore_rows
+from vccapp.models.parts.residual_network import ResidualNetwork
 from vccapp.models.saving import ModelState
 
 if TYPE_CHECKING:
@@ -43,30 +43,32 @@ class SetSpec(ModelSpec):
     )
 
 
-class SetTransformer(Model):
-    """Predicts sets of cells from sets of control cells. Subclasses learn, and say what is added to the network."""
+class SetTransformer(ResidualNetwork):
+    """Predicts sets of cells from sets of control cells. Subclasses learn, and say what the network is added to."""
 
     Spec = SetSpec
     spec: SetSpec
-    network: "StateNet"  # in eval mode
+    network: "StateNet"
     rows: EmbeddedRows | TableRows
     set_size: int
     columns: np.ndarray  # (n_inputs,) positions of the network's genes among the data's, -1 for those they lack
     predicted: np.ndarray  # (n_predicted,) likewise, of the genes that it predicts
-    controls: np.ndarray  # (at most N_CONTROLS, n_inputs) float16
     control_values: np.ndarray  # (the same, n_predicted) float16 log1p; `controls` where the inputs are these genes
     control_batches: np.ndarray  # of each, its position in the network's list of batches; int64
 
-    @abstractmethod
-    def shift(self, perturbations: Sequence[str]) -> np.ndarray | None:
-        """(n, n_outputs) float32 deltas that the network's own come on top of; None: nothing."""
+    def make_network(self, state: ModelState) -> "StateNet":
+        from vccapp.neural.state.net import StateNet
+        from vccapp.neural.state.shape import StateShape
 
-    @abstractmethod
-    def complete(self, perturbations: Sequence[str], deltas: np.ndarray) -> np.ndarray:
-        """(n, n_genes) from deltas (n, n_predicted)."""
+        return StateNet(StateShape(**state.meta["shape"]))
 
     def predict_deltas(self, perturbations: list[str]) -> np.ndarray:
         return self.complete(perturbations, self.network_deltas(perturbations))
+
+    def complete(self, perturbations: Sequence[str], deltas: np.ndarray) -> np.ndarray:
+        """(n, n_genes) from deltas (n, n_predicted)."""
+        shift = self.predict_baseline(perturbations)
+        return self.other_genes.complete(deltas[:, self.predicted >= 0], shift=shift)
 
     def network_deltas(
         self, perturbations: Sequence[str], *, network: "StateNet | None" = None, n_controls: int = N_CONTROLS
@@ -115,14 +117,14 @@ class SetTransformer(Model):
 
         device = next(network.parameters()).device
         features = self.rows.of(perturbations, missing=self.spec.missing)
-        shift = self.shift(perturbations)
+        shift = self.predict_baseline(perturbations)
         n = len(perturbations)
         with torch.inference_mode():
             cells = network(
                 torch.from_numpy(controls.astype(np.float32)).to(device).expand(n, -1, -1),
                 torch.from_numpy(features).to(device),
                 torch.from_numpy(batches).to(device).expand(n, -1),
-                shift=None if shift is None else torch.from_numpy(shift).to(device),
+                shift=None if shift is None else torch.from_numpy(shift[:, self.modelled]).to(device),
                 values=torch.from_numpy(values.astype(np.float32)).to(device),
             )
             return (cells if network.decoder is None else network.decoder(cells)).cpu().numpy()
@@ -149,25 +151,16 @@ class SetTransformer(Model):
         return super().coverage(perturbations).assign(n_known=self.rows.count_known(list(perturbations)))
 
     def state(self) -> ModelState:
-        weights = {name: value.cpu().numpy() for name, value in self.network.state_dict().items()}
-        names = ["columns", "predicted", "controls", "control_batches"]
+        names = ["columns", "predicted", "control_batches"]
         names += [] if self.control_values is self.controls else ["control_values"]
         meta = {"shape": asdict(self.network.shape), "set_size": self.set_size}
         own = ModelState({name: getattr(self, name) for name in names}, meta)
-        return own | ModelState.of({"network": ModelState(weights), "rows": self.rows.state()})
+        return super().state() | own | ModelState.of({"rows": self.rows.state()})
 
     def restore(self, state: ModelState) -> None:
-        import torch
-
-        from vccapp.neural.state.net import StateNet
-        from vccapp.neural.state.shape import StateShape
-
-        self.set_size = state.meta["set_size"]
-        self.network = StateNet(StateShape(**state.meta["shape"])).eval()
-        weights = state.part("network").arrays
-        self.network.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
-        self.rows = restore_rows(state.part("rows"))
-        for name in ("columns", "predicted", "controls", "control_batches"):
+        self.rows, self.set_size = restore_rows(state.part("rows")), state.meta["set_size"]
+        super().restore(state)
+        for name in ("columns", "predicted", "control_batches"):
             setattr(self, name, state.arrays[name])
         self.control_values = state.arrays.get("control_values", self.controls)
 

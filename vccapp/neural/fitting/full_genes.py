@@ -1,8 +1,8 @@
 """From the genes that a network models to all genes: a ridge map between deltas, learnt on the training perturbations.
 
-    delta_rest = mean_rest + (delta_modelled - mean_modelled) W,      W by ridge regression over perturbations
+    delta_other = mean_other + (delta_modelled - mean_modelled) W,    W by ridge regression over perturbations
 
-Effects of a perturbation move genes together, so the modelled ones tell of the rest. The penalty is the one that
+Effects of a perturbation move genes together, so the modelled ones tell of the others. The penalty is the one that
 predicts each training perturbation best from the others (closed form, see `vccapp.models.ridge`).
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 from vccapp.stats.index import Pseudobulks
 
 PENALTIES = np.concatenate([np.geomspace(1e-4, 1e3, 22), [np.inf]])
-"""Choices, in units of the mean eigenvalue; an infinite one gives the mean delta of the rest."""
+"""Choices, in units of the mean eigenvalue; an infinite one gives the mean delta of the others."""
 
 
 class FullGenes:
@@ -22,15 +22,15 @@ class FullGenes:
 
     def __init__(self, modelled: np.ndarray, n_genes: int, arrays: dict[str, np.ndarray]) -> None:
         self.modelled = modelled  # positions of the modelled genes
-        self.rest = np.setdiff1d(np.arange(n_genes), modelled)
-        self._arrays = arrays  # known (n, modelled) centred, weights (n, rest), the two means; all float32
+        self.others = np.setdiff1d(np.arange(n_genes), modelled)
+        self._arrays = arrays  # known (n, modelled) centred, weights (n, others), the two means; all float32
 
     @classmethod
     def fit(cls, index: Pseudobulks, perturbations: Sequence[str], modelled: np.ndarray) -> Self:
         """modelled : positions of genes, each once."""
         deltas = index.deltas(list(perturbations))
-        rest = np.setdiff1d(np.arange(deltas.shape[1]), modelled)
-        known, wanted = deltas[:, modelled], deltas[:, rest]
+        others = np.setdiff1d(np.arange(deltas.shape[1]), modelled)
+        known, wanted = deltas[:, modelled], deltas[:, others]
         means = known.mean(axis=0), wanted.mean(axis=0)
         known, wanted = known - means[0], wanted - means[1]
         values, vectors = np.linalg.eigh(known.astype(np.float64) @ known.T)
@@ -44,16 +44,16 @@ class FullGenes:
         """(n, n_genes) float32 from deltas (n, modelled).
 
         shift : (n, n_genes) deltas that another model predicts; then it is what these deltas say beyond it that is
-        carried over to the rest
+        carried over to the others
         """
         arrays = self._arrays
-        whole = np.empty((len(deltas), len(self.modelled) + len(self.rest)), np.float32)
+        whole = np.empty((len(deltas), len(self.modelled) + len(self.others)), np.float32)
         whole[:, self.modelled] = deltas
         if shift is None:
             start, beyond = arrays["rest_mean"], deltas - arrays["known_mean"]
         else:
-            start, beyond = shift[:, self.rest], deltas - shift[:, self.modelled]
-        whole[:, self.rest] = start + (beyond @ arrays["known"].T) @ arrays["weights"]
+            start, beyond = shift[:, self.others], deltas - shift[:, self.modelled]
+        whole[:, self.others] = start + (beyond @ arrays["known"].T) @ arrays["weights"]
         return whole
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -75,8 +75,8 @@ def _choose_penalty(values: np.ndarray, vectors: np.ndarray, wanted: np.ndarray)
     penalties = PENALTIES * max(float(values.mean()), 1e-12)
     for penalty in penalties:
         smoother = (vectors * (values / (values + penalty))) @ vectors.T
-        rest = np.eye(n) - smoother
-        left = np.einsum("ij,jk,ik->i", rest, gram, rest, optimize=True)
+        left_over = np.eye(n) - smoother
+        left = np.einsum("ij,jk,ik->i", left_over, gram, left_over, optimize=True)
         free = np.maximum(1 - np.diag(smoother) - 1 / n, 1e-9)
         errors.append((left / free**2).sum())
     return float(penalties[int(np.argmin(errors))])

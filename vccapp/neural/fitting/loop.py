@@ -34,10 +34,9 @@ from vccapp.errors import SpecError, Stopped
 from vccapp.neural.fitting.checkpoint import Checkpoint, Checkpoints, read_last
 from vccapp.neural.fitting.fitting import Fitting, forget
 from vccapp.neural.fitting.processes import average_terms, share_gradients, take_from_first
-from vccapp.neural.fitting.speed import Adam, keep_freed_memory
+from vccapp.neural.fitting.speed import Adam, gather_ahead, keep_freed_memory
 from vccapp.neural.fitting.tally import Best, Terms
 from vccapp.progress import silent
-from vccapp.stats.building.read_ahead import read_ahead
 
 Batch = TypeVar("Batch")
 Network = TypeVar("Network", bound=nn.Module)
@@ -130,7 +129,7 @@ def run_loop(
     checkpoints = Checkpoints(fitting.folder, step=step, seconds=spec.checkpoint_seconds)
     loss_text = ""
     network.train()
-    with contextlib.closing(read_ahead(map(next_batch, range(shares * step, shares * spec.steps)))) as batches:
+    with contextlib.closing(gather_ahead(next_batch, range(shares * step, shares * spec.steps))) as batches:
         while True:
             # Validate, before the first step too.
             due = validate_every and step % validate_every == 0 and validated != step

@@ -1,16 +1,24 @@
-"""Adam (Kingma & Ba, 2015) and AdamW (Loshchilov & Hutter, 2019) on torch's fused kernels.
+"""What is done for speed alone: nothing here changes a number by more than rounding, and each says what it gains.
 
-The same numbers as torch.optim's classes (tests/test_neural_adam.py), without what making one of those brings in:
-torch's compiler, a second and 70 MB of every training.
+Measured with torch 2.13 on one core of an AMD EPYC with AVX512-BF16, processor time, 20,000 cells x 2,000 genes: a step
+of Scouter takes 56 ms, of ST 300 ms (`xs`) and 1,490 ms (`sm`). What gains less than 3 % of a step or of a training is
+left to torch: clipping (`clip_grad_norm_`: 0.1 to 2 %), averaging (`AveragedModel`: 0.1 %), casts of the weights to
+bfloat16 once a step (0.5 to 1.4 %). Measure again with a new torch, and take out what is not worth its lines.
 """
 
 import contextlib
 import ctypes
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.optim.adam import adam
+
+from vccapp.stats.building.read_ahead import read_ahead
+
+Batch = TypeVar("Batch")
 
 BETAS = (0.9, 0.999)
 EPS = 1e-8
@@ -19,7 +27,12 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
 
 class Adam:
-    """decoupled : weight decay as AdamW's. It is for matrices only; biases and norms are left alone."""
+    """Adam (Kingma & Ba, 2015) and AdamW (Loshchilov & Hutter, 2019) on torch's fused kernels.
+
+    The same numbers as torch.optim's classes at the same speed, but making one of those brings in torch's compiler:
+    1.0 s and 71 MB of every training, 7 % of a default Scouter on the demo (15 s).
+
+    decoupled : weight decay as AdamW's. It is for matrices only; biases and norms are left alone."""
 
     def __init__(self, weights: Iterable[nn.Parameter], *, weight_decay: float = 0.0, decoupled: bool = False) -> None:
         self.weights = list(weights)
@@ -66,8 +79,31 @@ class Adam:
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep blocks of up to 32 MB that are freed: else each gradient is new pages, a tenth of a step."""
+    """Let glibc keep blocks of up to 32 MB that are freed, so that a step's gradients are not new pages each time.
+
+    Without it a step of Scouter takes 26 % more, of ST 5 %.
+    """
     with contextlib.suppress(OSError, AttributeError):
         libc = ctypes.CDLL(None)
         libc.mallopt(M_MMAP_THRESHOLD, 2**25)
         libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def gather_ahead(next_batch: Callable[[int], Batch], numbers: range) -> Iterator[Batch]:
+    """The batches of these numbers, each gathered on a thread while the one before it is learnt from.
+
+    Gathering takes as long as 6 % of a step of Scouter, and 8 % (`xs`) or 2 % (`sm`) of one of ST.
+    """
+    return read_ahead(map(next_batch, numbers))
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, *, causal: bool) -> Tensor:
+    """Attention without a mask, heads (..., cells, width).
+
+    In bfloat16 on a CPU torch's fused kernel is slow backwards: there its two products are four times as quick. With
+    the kernel a step of ST takes 13 to 17 % more.
+    """
+    if causal or not torch.is_autocast_enabled("cpu") or query.device.type != "cpu":
+        return functional.scaled_dot_product_attention(query, key, value, is_causal=causal)
+    weights = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
+    return weights.softmax(dim=-1) @ value

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vccapp.neural.layers import linear
+from vccapp.neural.fitting.speed import attend
 from vccapp.neural.state.shape import StateShape
 
 DECODER_WIDTHS = (1024, 1024, 512)
@@ -139,17 +140,6 @@ def perceptron(n_inputs: int, width: int, n_outputs: int, depth: int, *, dropout
         layers += [nn.Linear(n_inputs, width), nn.GELU(), nn.Dropout(dropout)]
         n_inputs = width
     return nn.Sequential(*layers, nn.Linear(n_inputs, n_outputs))
-
-
-def attend(query: Tensor, key: Tensor, value: Tensor, *, causal: bool) -> Tensor:
-    """Attention without a mask, heads (..., cells, width).
-
-    In bfloat16 on a CPU torch's fused kernel is slow backwards: there the two products are three times as quick.
-    """
-    if causal or not torch.is_autocast_enabled("cpu") or query.device.type != "cpu":
-        return functional.scaled_dot_product_attention(query, key, value, is_causal=causal)
-    weights = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
-    return weights.softmax(dim=-1) @ value
 
 
 def rotary(n: int, width: int, like: Tensor, *, base: float = 10_000.0) -> tuple[Tensor, Tensor]:

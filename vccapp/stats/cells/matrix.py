@@ -90,6 +90,11 @@ def matrix_bytes(index: Index, n_genes: int) -> int:
     return int(index.meta["n_cells"]) * n_genes * (1 if index.meta["value_space"] == "counts" else 4)
 
 
+def cells_memory(memory_bytes: int) -> int:
+    """Of the memory that a fit may plan with, what its cells may take: a third, as weights and gradients take more."""
+    return memory_bytes // 3
+
+
 def open_cell_matrix(index: Index, genes: np.ndarray, *, memory_bytes: int, progress: Progress = silent) -> CellMatrix:
     """The cells of an index over `genes` (positions), in at most `memory_bytes` of memory, else mapped from a file.
 

@@ -34,7 +34,7 @@ def show_grid(spec: RunSpec, index: Index, split: Split, *, devices: DeviceCount
     with errors_told():
         grid = Grid(spec=spec, values=parse_values(texts), seeds=parse_seeds(seeds))
         specs = grid.specs()
-        st.caption(estimate_grid(specs, index, split).describe())
+        st.caption(estimate_grid(specs, index, split, current_settings()).describe())
         if st.button(
             f"Start {len(specs):,} run{'s' * (len(specs) > 1)}", icon=":material/grid_on:", key=f"{key}_start"
         ):

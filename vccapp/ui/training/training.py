@@ -15,6 +15,7 @@ from vccapp.references import NAMES
 from vccapp.stats.index import Index
 from vccapp.tasks.resume import Resume
 from vccapp.training import RunRecord, load_run
+from vccapp.training.fit import estimate_fit
 from vccapp.training.metrics_log import read_metrics
 from vccapp.training.validation import PREFIX
 from vccapp.ui.kit.forms import field_label
@@ -52,7 +53,8 @@ def show_estimate(model: str, params: dict, index: Index, split: Split, *, devic
     """Time and memory that a training will take, and whether it is allowed; nothing where the parameters are wrong."""
     settings = current_settings()
     try:
-        estimate = make_model(model, params).estimate(index, split).shared(1 if devices == "auto" else devices)
+        ranks = 1 if devices == "auto" else devices
+        estimate = estimate_fit(make_model(model, params), index, split, settings, ranks=ranks)
     except VccAppError:
         return  # told when it is started
     st.caption(estimate.describe())

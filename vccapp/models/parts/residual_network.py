@@ -1,0 +1,149 @@
+"""A network on top of a closed-form model: what every such model shares, whatever its network is.
+
+    prediction = baseline + share * network            over the genes that the network models
+    the other genes                                    follow from those, see `vccapp.neural.fitting.full_genes`
+
+A subclass makes the network, its batches and its loss (`learn`, `make_network`) and says how much work they are
+(`count_work`). Baseline and its cross-fit, the controls that are kept, the share, the estimate, and what is saved of
+all that are here. A subclass whose network stands alone has no baseline.
+"""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vccapp.data.split import Split
+from vccapp.errors import DataError
+from vccapp.models.base import PROGRAM_BYTES, Estimate, Fitting, Model
+from vccapp.models.parts.residual import cross_fit, fit_share
+from vccapp.models.saving import ModelState
+from vccapp.neural.fitting.estimate import BYTES_A_WEIGHT, TORCH_BYTES, Precision, training_speed
+from vccapp.neural.fitting.full_genes import FullGenes
+from vccapp.progress import part
+from vccapp.stats.cells.matrix import CellMatrix, cells_memory, matrix_bytes, open_cell_matrix
+from vccapp.stats.index import Index
+
+if TYPE_CHECKING:
+    from torch import nn
+
+PREPARING = 0.1
+"""Of a fit's progress, before its loop."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a training computes: weights of the network, operations of all steps, bytes that a step keeps, in words."""
+
+    n_genes: int
+    weights: int
+    operations: float
+    step_bytes: int
+    precision: Precision
+    text: str
+
+
+class ResidualNetwork(Model):
+    """See the module's text."""
+
+    is_network = True
+    may_be_baseline = False
+
+    network: "nn.Module"  # in eval mode, on the CPU
+    controls: np.ndarray  # (cells, inputs) float16: what the network starts from
+    other_genes: FullGenes
+    baseline: Model | None  # fitted
+
+    @abstractmethod
+    def make_baseline(self) -> Model | None:
+        """Unfitted; None where the network's output stands alone."""
+
+    @abstractmethod
+    def make_network(self, state: ModelState) -> "nn.Module":
+        """One of the shape that a state tells, its weights not yet those; `controls` and `other_genes` are there."""
+
+    @abstractmethod
+    def count_work(self, index: Index, split: Split) -> Work:
+        """Told without torch."""
+
+    @property
+    def modelled(self) -> np.ndarray:
+        """Positions of the genes that the network predicts."""
+        return self.other_genes.modelled
+
+    def estimate(self, index: Index, split: Split, *, memory_bytes: int) -> Estimate:
+        """Time of all steps, without validations and an early end; memory at the peak, see benchmarks/estimates.py."""
+        work = self.count_work(index, split)
+        cells = matrix_bytes(index, work.n_genes)
+        memory = PROGRAM_BYTES + TORCH_BYTES + BYTES_A_WEIGHT * work.weights + work.step_bytes
+        memory += cells if cells <= cells_memory(memory_bytes) else 0
+        memory += 6 * (len(split.train) + len(split.val) + 1) * len(index.genes) * 4
+        seconds = work.operations / training_speed(work.precision) + cells / 1e8
+        return Estimate(seconds=seconds, memory_bytes=int(memory), text=work.text)
+
+    def open_cells(self, index: Index, split: Split, genes: np.ndarray, fitting: Fitting) -> CellMatrix:
+        """The cells over the genes (positions) that the network will model; the others will follow from those."""
+        self.other_genes = FullGenes.fit(index, split.train, genes)
+        progress, limit = part(fitting.progress, 0.0, PREPARING), cells_memory(fitting.memory_bytes)
+        return open_cell_matrix(index, genes, memory_bytes=limit, progress=progress)
+
+    def state(self) -> ModelState:
+        weights = {name: value.cpu().numpy() for name, value in self.network.state_dict().items()}
+        parts = {"network": ModelState(weights), "rest": ModelState(self.other_genes.arrays())}
+        parts |= {} if self.baseline is None else {"baseline": self.baseline.state()}
+        return ModelState({"controls": self.controls}) | ModelState.of(parts)
+
+    def restore(self, state: ModelState) -> None:
+        import torch
+
+        self.controls = state.arrays["controls"]
+        self.other_genes = FullGenes.restore(state.part("rest").arrays)
+        self.network = self.make_network(state).eval()
+        weights = state.part("network").arrays
+        self.network.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
+        self.baseline = self.make_baseline()
+        if self.baseline is not None:
+            self.restore_member(self.baseline, state.part("baseline"))
+
+    def fit_baseline(self, index: Index, split: Split, labels: Sequence[str], *, seed: int) -> np.ndarray | None:
+        """Fit it, and return the deltas (labels, modelled) that the network adds to; None without a baseline.
+
+        labels : the control, the training perturbations, which are cross-fitted, and maybe others
+        """
+        self.baseline = self.make_baseline()
+        if self.baseline is None:
+            return None
+        self.baseline.fit(index, split, seed=seed)
+        deltas = np.zeros((len(labels), len(self.genes)), np.float32)
+        known = 1 + len(split.train)
+        deltas[1:known] = cross_fit(self.make_baseline, index, split, seed=seed)
+        if len(labels) > known:
+            deltas[known:] = self.baseline.predict(labels[known:])
+        return np.ascontiguousarray(deltas[:, self.modelled])
+
+    def predict_baseline(self, perturbations: Sequence[str]) -> np.ndarray | None:
+        """(n, n_genes) deltas that the network's come on top of; None: nothing."""
+        return None if self.baseline is None else self.baseline.predict(perturbations)
+
+    def end_training(self, index: Index, split: Split, fitting: Fitting) -> None:
+        """Bring the network to the CPU, and keep as much of what it adds as held-out effects say is right."""
+        self.network.cpu()
+        if self.baseline is not None and fitting.validate is not None:
+            base, predicted = self.baseline.predict(split.val), self.predict(split.val)
+            self.network.scale_output(fit_share(index, split.val, base, predicted))
+
+
+def draw_controls(rows: np.ndarray, n: int, *, seed: int) -> np.ndarray:
+    """Up to `n` of the rows of control cells, without replacement: those that are kept with a model.
+
+    Raises DataError when there are none.
+    """
+    if not len(rows):
+        raise DataError(
+            "no_controls",
+            "The data have no control cells to start from",
+            fix="open data that have some",
+        )
+    return np.random.default_rng((seed, 5)).permutation(rows)[:n]
