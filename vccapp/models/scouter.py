@@ -196,9 +196,11 @@ class Scouter(ResidualNetwork):
             text=f"{weights / 1e6:.1f} million weights, at most {steps:,} steps of {spec.batch_size:,} cells",
         )
 
-    def make_baseline(self) -> Model | None:
+    def baseline_maker(self) -> Callable[[], Model] | None:
         spec = self.spec
-        return None if spec.faithful or not spec.baseline else make_baseline(spec.baseline, embedding=spec.embedding)
+        if spec.faithful or not spec.baseline:
+            return None
+        return partial(make_baseline, spec.baseline, embedding=spec.embedding)
 
     def make_network(self, state: ModelState) -> "ScouterNet":
         from vccapp.neural.scouter.net import ScouterNet

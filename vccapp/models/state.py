@@ -200,11 +200,12 @@ class State(SetTransformer):
             text=f"{weights / 1e6:.1f} million weights, at most {spec.steps:,} steps of {cells:,} cells",
         )
 
-    def make_baseline(self) -> Model | None:
+    def baseline_maker(self) -> Callable[[], Model] | None:
         spec = self.spec
         if not spec.baseline or self.network.shape.residual == "hidden":
             return None
-        return make_baseline(spec.baseline, embedding="default" if spec.embedding == ONE_HOT else spec.embedding)
+        embedding = "default" if spec.embedding == ONE_HOT else spec.embedding
+        return partial(make_baseline, spec.baseline, embedding=embedding)
 
     @property
     def _residual(self) -> Literal["hidden", "output"]:

@@ -5,6 +5,7 @@ controls that they started from; genes that it does not predict follow from thos
 same control cells in the same sets `transform` gives what `state tx infer` gives.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from pydantic import Field
 from vccapp.data.schema import positions_of
 from vccapp.data.split import Split
 from vccapp.errors import SpecError
-from vccapp.models.base import MODELS, Fitting
+from vccapp.models.base import MODELS, Fitting, Model
 from vccapp.models.parts.label_rows import TableRows
 from vccapp.models.parts.residual_network import Work, draw_controls
 from vccapp.models.parts.set_transformer import N_CONTROLS, SetSpec, SetTransformer
@@ -66,7 +67,7 @@ class StateCheckpoint(SetTransformer):
         self.network, self.set_size = official.network, official.set_size
         self.rows = TableRows(official.perturbations, official.rows, control=official.control)
         self.columns = self.predicted = genes
-        self.baseline = self.make_baseline()
+        self.baseline = None
         matrix = self.open_cells(index, split, genes[genes >= 0], fitting)
         rows = draw_controls(read_cells(index, split.train).of(CONTROLS), N_CONTROLS, seed=fitting.seed)
         self.controls = np.zeros((len(rows), len(genes)), np.float16)
@@ -76,7 +77,7 @@ class StateCheckpoint(SetTransformer):
         batches = index.cells["batch"].astype(str).iloc[rows]
         self.control_batches = np.array([known.get(name, 0) for name in batches], np.int64)
 
-    def make_baseline(self) -> None:
+    def baseline_maker(self) -> Callable[[], Model] | None:
         return None
 
     def count_work(self, index: Index, split: Split) -> Work:

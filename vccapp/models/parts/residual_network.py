@@ -9,7 +9,7 @@ all that are here. A subclass whose network stands alone has no baseline.
 """
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,8 @@ from vccapp.stats.cells.matrix import CellMatrix, cells_memory, matrix_bytes, op
 from vccapp.stats.index import Index
 
 if TYPE_CHECKING:
-    from torch import nn
+    from vccapp.neural.scouter.net import ScouterNet
+    from vccapp.neural.state.net import StateNet
 
 PREPARING = 0.1
 """Of a fit's progress, before its loop."""
@@ -51,17 +52,17 @@ class ResidualNetwork(Model):
     is_network = True
     may_be_baseline = False
 
-    network: "nn.Module"  # in eval mode, on the CPU
+    network: "ScouterNet | StateNet"  # in eval mode, on the CPU
     controls: np.ndarray  # (cells, inputs) float16: what the network starts from
     other_genes: FullGenes
     baseline: Model | None  # fitted
 
     @abstractmethod
-    def make_baseline(self) -> Model | None:
-        """Unfitted; None where the network's output stands alone."""
+    def baseline_maker(self) -> Callable[[], Model] | None:
+        """What makes an unfitted one; None where the network's output stands alone."""
 
     @abstractmethod
-    def make_network(self, state: ModelState) -> "nn.Module":
+    def make_network(self, state: ModelState) -> "ScouterNet | StateNet":
         """One of the shape that a state tells, its weights not yet those; `controls` and `other_genes` are there."""
 
     @abstractmethod
@@ -103,7 +104,8 @@ class ResidualNetwork(Model):
         self.network = self.make_network(state).eval()
         weights = state.part("network").arrays
         self.network.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
-        self.baseline = self.make_baseline()
+        make = self.baseline_maker()
+        self.baseline = make() if make else None
         if self.baseline is not None:
             self.restore_member(self.baseline, state.part("baseline"))
 
@@ -112,13 +114,13 @@ class ResidualNetwork(Model):
 
         labels : the control, the training perturbations, which are cross-fitted, and maybe others
         """
-        self.baseline = self.make_baseline()
-        if self.baseline is None:
+        make = self.baseline_maker()
+        self.baseline = make().fit(index, split, seed=seed) if make else None
+        if make is None or self.baseline is None:
             return None
-        self.baseline.fit(index, split, seed=seed)
         deltas = np.zeros((len(labels), len(self.genes)), np.float32)
         known = 1 + len(split.train)
-        deltas[1:known] = cross_fit(self.make_baseline, index, split, seed=seed)
+        deltas[1:known] = cross_fit(make, index, split, seed=seed)
         if len(labels) > known:
             deltas[known:] = self.baseline.predict(labels[known:])
         return np.ascontiguousarray(deltas[:, self.modelled])

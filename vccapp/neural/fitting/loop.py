@@ -104,7 +104,6 @@ def run_loop(
     Stopped pass after a checkpoint.
     """
     keep_freed_memory()
-    validate_every = spec.validate_every
     log_every = max(1, spec.steps // LOG_LINES)
 
     # The state: all that changes from step to step, and all that a checkpoint holds.
@@ -132,8 +131,7 @@ def run_loop(
     with contextlib.closing(gather_ahead(next_batch, range(shares * step, shares * spec.steps))) as batches:
         while True:
             # Validate, before the first step too.
-            due = validate_every and step % validate_every == 0 and validated != step
-            if validate is not None and due and (step or spec.validate_start):
+            if validate is not None and validated != step and _is_validated(spec, step):
                 if leads:
                     values = _validate(judged, validate, seed=_step_seed(fitting.seed, step))
                     fitting.log({"step": step} | values)
@@ -199,6 +197,10 @@ def learning_rate(spec: LoopSpec, step: int) -> float:
     elif spec.schedule == "exponential":
         rate *= spec.decay ** (step // spec.decay_every)
     return rate * min(1.0, (step + 1) / spec.warmup) if spec.warmup else rate
+
+
+def _is_validated(spec: LoopSpec, step: int) -> bool:
+    return spec.validate_every > 0 and step % spec.validate_every == 0 and (step > 0 or spec.validate_start)
 
 
 def _average(network: nn.Module, ema: float) -> AveragedModel:

@@ -8,7 +8,7 @@ bfloat16 once a step (0.5 to 1.4 %). Measure again with a new torch, and take ou
 
 import contextlib
 import ctypes
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import TypeVar
 
 import torch
@@ -89,7 +89,7 @@ def keep_freed_memory() -> None:
         libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def gather_ahead(next_batch: Callable[[int], Batch], numbers: range) -> Iterator[Batch]:
+def gather_ahead(next_batch: Callable[[int], Batch], numbers: range) -> Generator[Batch]:
     """The batches of these numbers, each gathered on a thread while the one before it is learnt from.
 
     Gathering takes as long as 6 % of a step of Scouter, and 8 % (`xs`) or 2 % (`sm`) of one of ST.

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vccapp.neural.layers import linear
 from vccapp.neural.fitting.speed import attend
+from vccapp.neural.layers import linear
 from vccapp.neural.state.shape import StateShape
 
 DECODER_WIDTHS = (1024, 1024, 512)
