@@ -1,5 +1,6 @@
 """The command line, as programs and people meet it: the whole path, its refusals, and how quickly it answers."""
 
+import io
 import json
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from bad_inputs import BAD_INPUTS
 from places import ROOT
+from rich.text import Text
 from toy import make_counts
 
 import vccapp
@@ -268,6 +270,20 @@ def test_tables_are_aligned() -> None:
         "bcd       -    -",
     ]
     assert format_table([], ("name",)) == "(none)"
+
+
+def test_a_table_in_a_terminal_is_no_wider_than_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"name": "[red] two words", "note": "a long note " * 5, "n": 1200}]
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr("sys.stdout", Terminal())
+    text = Text.from_ansi(format_table(rows, ("name", "note", "n"))).plain
+    assert max(map(len, text.splitlines())) <= 40 and len(text.splitlines()) > 3
+    assert "[red]" in text and "1,200" in text and text.count("note") == 6
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
 
 
 def test_progress_in_a_file_is_a_line_a_percent(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ import pytest
 from browser import CHROMIUM, open_browser
 
 from vccapp.figures import scores
-from vccapp.figures.report import LONG, Section, chart_svg, render_report, render_table
+from vccapp.figures.report import LONG, Section, chart_svg, make_table, render_report
 
 RNG = np.random.default_rng(0)
 EVIL = "<script>document.title = 'broken'</script>"
@@ -76,10 +76,12 @@ def test_better_and_worse_follow_the_direction_and_the_corrected_p(best: str) ->
 def test_a_table_shows_numbers_gaps_and_text() -> None:
     frame = pd.DataFrame({EVIL: ["a<b", "x" * (LONG + 1)], "value": [0.123456, np.nan], "n": [12345, 1]})
     frame["whole"] = pd.array([None, 3], dtype="Int64")
-    text = render_table(frame)
+    table = make_table(frame)
+    assert table.rows[0] == [("", "a<b"), ("number", "0.1235"), ("number", "12,345"), ("number", "–")]
+    assert table.rows[1] == [("long", "x" * (LONG + 1)), ("number", "–"), ("number", "1"), ("number", "3")]
+    text = render_report("t", "s", [Section("u", tables=[frame])])
     assert "<script" not in text and "a&lt;b" in text
-    assert ">0.1235<" in text and ">12,345<" in text and ">3<" in text
-    assert text.count(">–<") == 2 and text.count('class="long"') == 1
+    assert ">0.1235<" in text and text.count(">–<") == 2 and text.count('class="long"') == 1
 
 
 @pytest.mark.browser

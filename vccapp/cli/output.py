@@ -1,7 +1,8 @@
-"""What commands print: JSON for programs, aligned text for people."""
+"""What commands print: JSON for programs, tables for people."""
 
 import json
 import math
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -37,19 +38,30 @@ def format_unreadable(unreadable: Sequence["Unreadable"]) -> list[str]:
 
 
 def format_table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:
-    """Rows under their column names, numbers to the right; '(none)' when there are no rows."""
+    """Rows under their column names, numbers to the right; '(none)' when there are no rows.
+
+    In a terminal no wider than that; in a pipe plain text, a row a line.
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
     rows = list(rows)
     if not rows:
         return "(none)"
-    cells = [[format_value(row[column]) for column in columns] for row in rows]
-    widths = [max(len(row[i]) for row in [list(columns), *cells]) for i in range(len(columns))]
-    right = [all(isinstance(row[column], int | float | None) for row in rows) for column in columns]
-
-    def line(row: Sequence[str]) -> str:
-        aligned = zip(row, widths, right, strict=True)
-        return "  ".join(text.rjust(n) if to_right else text.ljust(n) for text, n, to_right in aligned).rstrip()
-
-    return "\n".join(map(line, [columns, *cells]))
+    for_people = sys.stdout.isatty()
+    style = box.SIMPLE_HEAD if for_people else None
+    table = Table(box=style, show_edge=False, pad_edge=False, padding=(0, 1) if for_people else (0, 2, 0, 0))
+    for column in columns:
+        right = all(isinstance(row[column], int | float | None) for row in rows)
+        table.add_column(column, justify="right" if right else "left", no_wrap=not for_people)
+    for row in rows:
+        table.add_row(*(format_value(row[column]) for column in columns))
+    width = None if for_people else 10**6
+    console = Console(width=width, force_terminal=for_people, markup=False, emoji=False, highlight=False)
+    with console.capture() as captured:
+        console.print(table)
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())
 
 
 def format_fields(fields: Mapping[str, Any]) -> str:
