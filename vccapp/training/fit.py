@@ -4,6 +4,12 @@
 
 Processes that share a fit are started here (`python -m vccapp.training.rank`). This one only watches: it hands progress
 on and a stop down, and ends them all once one has died, as the others would wait for it in the middle of a step.
+
+Why no launcher of a library: torchrun's agent and Lightning Fabric start processes and let them meet, which is the
+smallest part of this file (`_start`). What the rest is for, they have not: a refusal of one process that reaches the
+page as the error it is, progress up and a stop down, processes that end when the worker of their job is killed, and
+an exit that is told by its cause. torchrun would restart what died, where a run is resumed from its checkpoint by its
+owner, and wants a port, which a meeting in a file does not; Fabric would be one more dependency.
 """
 
 import contextlib

@@ -52,7 +52,10 @@ def take_from_first(number: int, *, like: Tensor) -> int:
 
 
 class SharedBatchNorm(nn.BatchNorm1d):
-    """In training the mean and variance of the cells (n, width) of all processes, which may have other n."""
+    """In training the mean and variance of the cells (n, width) of all processes, which may have other n.
+
+    As torch's SyncBatchNorm, which works on GPUs alone.
+    """
 
     num_batches_tracked: Tensor
     running_mean: Tensor

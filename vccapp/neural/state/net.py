@@ -4,7 +4,7 @@
     cells = network(controls, features)          # (sets, cells, 2000) and (sets, 128) -> (sets, cells, 2000)
 
 Source: Adduri et al., "Predicting cellular responses to perturbation across diverse contexts with STATE" (2025); the
-details as the package arc-state 0.11 computes them, equal to it on the same weights (tests/test_neural_state_net.py).
+details as the package arc-state 0.11 computes them, equal to it on the same weights (tests/neural/state/test_net.py).
 
     z = basal(x) + perturbation(u) [+ batch[b]]         the perturbation is encoded once a set
     h = transformer(z)                                  attention over the cells of the set, no positions
