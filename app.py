@@ -7,7 +7,7 @@ import streamlit as st
 
 from vccapp import ui
 
-app = st.App("app.py", routes=ui.ROUTES, lifespan=ui.lifespan, on_script_error=ui.tell_error)
+app = st.App("app.py", routes=ui.ROUTES, lifespan=ui.lifespan, on_script_error=ui.show_error)
 
 if __name__ == "__main__":
     ui.navigate()

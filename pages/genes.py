@@ -24,7 +24,7 @@ search = st.text_input(
     "Search genes",
     key="gene_search",
     bind="query-params",
-    placeholder="part of a name, e.g. MYC; then choose a row to see the gene below",
+    placeholder="Part of a name, e.g. MYC; choose a row to show the gene below",
     icon=":material/search:",
 )
 found = genes[genes["gene"].str.contains(search.strip(), case=False, regex=False)] if search.strip() else genes

@@ -1,4 +1,4 @@
-"""Jobs: what worked, works and waits in the background, with its log.
+"""Jobs: running, waiting and ended work, with its log.
 
 section: Submission
 icon: :material/work_history:
@@ -12,10 +12,10 @@ from vccapp import ui
 LIMIT = 50
 
 ui.open_page(__file__)
-st.caption("Jobs go on when this page is closed or the app is started anew.")
+st.caption("Jobs keep running when you close this page or restart the app.")
 jobs = ui.load_jobs(limit=LIMIT)
 if not jobs:
-    st.info("Nothing has run yet.")
+    st.info("No jobs yet.")
 ui.show_jobs(limit=LIMIT, key="jobs")
 if jobs:
     ui.show_csv_button(ui.job_table(jobs), name="jobs", key="jobs_table")

@@ -1,4 +1,4 @@
-"""Overview: what the dataset holds, and how many cells and how much depth each group has.
+"""Overview: what the dataset contains, with the cells and the depth of each group.
 
 section: Data
 icon: :material/dashboard:

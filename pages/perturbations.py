@@ -57,7 +57,7 @@ def show_all(*, rule: str, fdr: float, lfc: float) -> None:
         "pert_degs": (figures.deg_bars(table, rule=rule), f"Genes up and down by perturbation, {rule}.", table),
         "pert_knockdown": (
             figures.knockdown_strip(table, guides),
-            "Expression left on the target of each perturbation and guide, strongest knock-down first.",
+            "Remaining target expression of each perturbation and guide, strongest knock-down first.",
             guides,
         ),
     }
@@ -82,7 +82,7 @@ def show_one(*, rule: str, fdr: float, lfc: float) -> None:
         ("volcano", figures.volcano(de, label=label, rule=rule), "Volcano plot: log2 fold change against p", evidence),
         ("means", figures.mean_scatter(de, label=label), "Mean of each gene against controls, log axes", means),
         ("deltas", figures.delta_histogram(de["delta"].to_numpy(), label=label), "Distribution of deltas", means),
-        ("guides", figures.guide_bars(guides, label=label), "Expression left on the target by guide", guides),
+        ("guides", figures.guide_bars(guides, label=label), "Remaining target expression by guide", guides),
         ("top", figures.top_deltas(de, label=label), f"The {figures.TOP} largest deltas as bars", top),
     ]
     if not len(guides):

@@ -1,4 +1,4 @@
-"""Scores: runs beside each other, between floor and ceiling, and how surely they differ.
+"""Scores: runs between baseline and ceiling, and which differences are significant.
 
 section: Models
 icon: :material/leaderboard:
@@ -18,7 +18,10 @@ def show_page() -> None:
     commands = []
     chosen = ui.choose_board(record)
     if chosen is not None:
-        st.caption("Choose a row to open it in Compare. The ceiling is at half depth: one half of the cells each.")
+        st.caption(
+            "Choose a row to open it in Compare. The ceiling compares two halves of the cells, so it is measured "
+            "at half depth."
+        )
         ui.show_leaderboard(chosen)
         with st.container(horizontal=True, vertical_alignment="center"):
             ui.show_report_button(chosen)

@@ -1,4 +1,4 @@
-"""Similarity: which perturbations act alike, and how well each effect is measured.
+"""Similarity: which perturbations have similar effects, and how well each effect is measured.
 
 section: Data
 icon: :material/hub:
@@ -33,8 +33,8 @@ def show_page() -> None:
     sure = figures.reliability(found.reliability, chosen=label)
     charts = [
         ("heatmap", shown, f"Heat map of the correlations between {len(names)} perturbations.", pairs),
-        ("neighbours", near, f"The perturbations most and least like {label}.", close),
-        ("map", spread, "Pseudobulks on their first two principal components.", found.scores),
+        ("neighbours", near, f"The perturbations most and least similar to {label}.", close),
+        ("map", spread, "Pseudobulks on the first two principal components.", found.scores),
         ("reliability", sure, "Split-half reliability of each perturbation against its effect.", found.reliability),
     ]
     places = [*st.columns([3, 2]), *st.columns(2)]
@@ -45,7 +45,7 @@ def show_page() -> None:
 
 show_page()
 st.caption(
-    "Reliability: the cells of each perturbation, and the controls, were drawn into two halves. The correlation r of "
-    "the two deltas gives 2r / (1 + r) for all cells together (Spearman-Brown)."
+    "Reliability: the cells of each perturbation and the controls were split at random into two halves. The "
+    "correlation r of the two deltas gives 2r / (1 + r) for all cells together (Spearman-Brown)."
 )
 ui.reproduce(shlex.join(["vccapp", "data", "export", record.fingerprint, "tables"]))

@@ -18,7 +18,7 @@ ui.show_unreadable(known.unreadable)
 
 ui.split_form(record, index, expanded=not splits)
 if not splits:
-    st.info("No split of this dataset yet. The page *Train* offers the standard one: 64 / 16 / 20 %.")
+    st.info("This dataset has no split yet. The page *Train* offers the standard one: 64 / 16 / 20 %.")
     st.stop()
 split = splits[st.selectbox("Split", list(splits), key="split", bind="query-params")]
 members = ui.split_table(split, index)

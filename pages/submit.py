@@ -1,4 +1,4 @@
-"""Submit: plan the cells within the budget, generate and check them, and download the package.
+"""Submit: plan, generate and check the cells, and download the package.
 
 section: Submission
 icon: :material/package_2:

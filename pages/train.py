@@ -1,4 +1,4 @@
-"""Train: fit a model on a split in the background, follow it, and see its scores beside the baselines.
+"""Train: fit a model on a split, follow its progress, and see its scores next to the baselines.
 
 section: Models
 icon: :material/model_training:
@@ -29,7 +29,7 @@ ui.show_jobs(task=("train", "resume"), dataset=record.fingerprint, limit=3, key=
 runs = ui.load_runs(record, finished=False)
 ui.show_unreadable([*ui.load_splits(record).unreadable, *runs.unreadable])
 if not runs:
-    st.caption("No run on this dataset yet.")
+    st.caption("This dataset has no runs yet.")
     st.stop()
 ui.show_training(runs, key="train_curves")
 st.subheader("Runs", anchor=False)
@@ -42,7 +42,7 @@ ui.show_table(
     height=35 * min(len(runs), 8) + 40,
 )
 if finished := [run for run in runs if run.state == "finished"]:
-    st.caption(f"The newest finished run, {ui.run_label(finished[0])}, beside the baselines")
+    st.caption(f"The newest finished run, {ui.run_label(finished[0])}, with the baselines")
     ui.show_table(
         ui.score_table(finished[0], part=part),
         key="train_scores",

@@ -180,7 +180,7 @@ def names(archive: Settings) -> dict[str, str]:
 @pytest.fixture
 def here(archive: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """The archive as the workspace; pages say what they raise, as app.py has it."""
-    monkeypatch.setattr("streamlit.error_util.invoke_script_error_handler", lambda error, _: ui.tell_error(error))
+    monkeypatch.setattr("streamlit.error_util.invoke_script_error_handler", lambda error, _: ui.show_error(error))
     return use(archive, monkeypatch)
 
 

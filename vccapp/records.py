@@ -67,7 +67,7 @@ class Format:
                     "other_format",
                     f"{path} is a file of another kind ({name}, not {self.name})",
                     found=name,
-                    fix="give another",
+                    fix="use another file",
                 )
         if type(version) is not int or version < 1:
             raise self.damaged(path, f"its version is {version!r}")

@@ -44,7 +44,7 @@ class Registry(Generic[Item]):
             if name in self._items:
                 raise SpecError(
                     "name_taken",
-                    f"Two {self.kind}s are called '{name}'",
+                    f"Two {self.kind}s have the name '{name}'",
                     fix="rename one of them",
                 )
             self._items[name] = item

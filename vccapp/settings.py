@@ -90,4 +90,4 @@ def open_settings() -> Settings:
     except ValidationError as error:
         prefix = Settings.model_config["env_prefix"]
         problem = explain(error, name=lambda field: f"{prefix}{field.split('.')[0].upper()}")
-        raise SpecError("bad_setting", problem, fix="set it anew or unset it") from None
+        raise SpecError("bad_setting", problem, fix="change it or unset it") from None

@@ -97,9 +97,9 @@ def test_two_processes_share_a_run(home: Path, call: Call) -> None:
 
 def test_devices_that_make_no_sense_are_refused(call: Call) -> None:
     code, _, err = call(*words_of("state"), "--devices", "none")
-    assert code == 2 and "--devices is 'none'; give a number of processes from 1, or auto." in err
+    assert code == 2 and "--devices is 'none'; use a number from 1, or auto." in err
     code, _, err = call("train", "start", "ridge", "--split", "s", "--devices", "2")
-    assert code == 2 and "'ridge' is fitted by one process; leave out --devices." in err
+    assert code == 2 and "'ridge' uses a single process; leave out --devices." in err
 
 
 def test_a_grid_of_runs_trains_in_the_background(call: Call) -> None:

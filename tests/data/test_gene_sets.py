@@ -22,7 +22,7 @@ def test_sets_of_a_file_are_read_by_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "holds no gene set"),
+        (b"", "contains no gene set"),
         (b"ONE\tabout it\n", "Line 1"),
         (b"ONE\tabout\tMYC\nMYC, TP53\n", "Line 2"),
         (b"\tabout\tMYC\n", "Line 1"),

@@ -69,7 +69,9 @@ def test_better_and_worse_follow_the_direction_and_the_corrected_p(best: str) ->
     pairs = pd.DataFrame({"label": ["a"], "perturbation": ["MYC"], "difference": [0.1]})
     spec = scores.difference_rows(frame, pairs, best=best, reference="Mean", label="MAE").to_dict()
     [drawn] = [rows for rows in spec["datasets"].values() if "verdict" in rows[0]]
-    expected = ["better", "worse", "not told apart"] if best == "high" else ["worse", "better", "not told apart"]
+    expected = (
+        ["better", "worse", "not distinguishable"] if best == "high" else ["worse", "better", "not distinguishable"]
+    )
     assert [row["verdict"] for row in drawn] == expected
 
 

@@ -159,7 +159,7 @@ def test_work_that_does_not_listen_is_killed_after_the_grace(settings, start):
     time.sleep(0.3)
     assert reconcile(settings) == [] and is_alive(job)
     done = wait_for(settings, job, "stopped", seconds=5)
-    assert done.reason == "It did not stop by itself and was killed." and done.exit_code == -signal.SIGKILL
+    assert done.reason == "It did not stop in time and was killed." and done.exit_code == -signal.SIGKILL
     assert [p for p in psutil.process_iter(["environ"]) if (p.info["environ"] or {}).get(local.MARK) == job.id] == []
 
 

@@ -250,7 +250,7 @@ def test_an_index_that_does_not_fit_is_refused_before_it_starts(
     here: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = open_alone("data", data_path=str(sample_path()))
-    assert {"Time, about", "Memory", "Disk"} <= {metric.label for metric in page.metric}
+    assert {"Estimated time", "Memory", "Disk"} <= {metric.label for metric in page.metric}
     assert not page.button(key="data_index").disabled
     monkeypatch.setenv("VCCAPP_MEMORY_GB", "0.1")
     page = open_alone("data", data_path=str(sample_path()))
@@ -425,9 +425,9 @@ def test_an_unexpected_error_under_a_wrong_setting_is_one_sentence(
     monkeypatch.setenv("VCCAPP_MEMORY_GB", "abc")
 
     def page() -> None:
-        from vccapp.ui.kit.frame import tell_error
+        from vccapp.ui.kit.frame import show_error
 
-        tell_error(ZeroDivisionError("secret detail"))
+        show_error(ZeroDivisionError("secret detail"))
 
     shown = AppTest.from_function(page).run()
     assert not shown.exception
@@ -440,9 +440,9 @@ def test_unexpected_errors_are_one_sentence_with_the_log(settings: Settings, mon
     settings.home.mkdir(parents=True)
 
     def page() -> None:
-        from vccapp.ui.kit.frame import tell_error
+        from vccapp.ui.kit.frame import show_error
 
-        tell_error(ZeroDivisionError("secret detail"))
+        show_error(ZeroDivisionError("secret detail"))
 
     shown = AppTest.from_function(page).run()
     [error] = shown.error
@@ -457,9 +457,9 @@ def test_expected_errors_are_their_sentence_and_the_page_goes_on() -> None:
         import streamlit as st
 
         from vccapp.errors import DataError
-        from vccapp.ui.kit.frame import errors_told
+        from vccapp.ui.kit.frame import errors_shown
 
-        with errors_told():
+        with errors_shown():
             raise DataError("no_x", "no X")
         st.write("after")
 

@@ -131,7 +131,7 @@ def test_estimate_is_near(toy, settings, tmp_path):
     [
         ({"practice": False}, "30 genes, Virtual Cell Challenge 2025 asks for 18,080; .* or plan for practice"),
         ({"n_controls": 0}, "have 90; choose 1"),
-        ({"n_controls": 91}, "91 controls are wanted, the training data have 90"),
+        ({"n_controls": 91}, "91 controls were requested, but the training data have 90"),
         ({"id": "../outside"}, "cannot name a submission"),
         ({"challenge": CHALLENGE.model_copy(update={"max_cells": 91})}, "2 perturbations .* at most 89 controls"),
     ],

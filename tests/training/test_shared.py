@@ -132,7 +132,7 @@ def test_a_killed_process_ends_the_run_which_is_told_and_resumed(workspace: Sett
 
 
 def test_what_one_process_refuses_is_the_end(workspace: Settings) -> None:
-    with pytest.raises(SpecError, match="2 processes cannot share a step of 1 items"):
+    with pytest.raises(SpecError, match="2 processes cannot split a step of 1 items"):
         train(spec_of("state", workspace, sets=1), workspace, run_id="refused")
     assert load_run("refused", workspace).reason.startswith("2 processes cannot share")
 

@@ -19,13 +19,13 @@ class Challenge(BaseModel):
 
     name: str
     label: str
-    n_genes: int = Field(description="Genes a prediction has, in the order of the official gene list.")
-    max_cells: int = Field(description="Most cells a prediction may have, controls included.")
+    n_genes: int = Field(description="Number of genes, in the order of the official gene list.")
+    max_cells: int = Field(description="Maximum number of cells, controls included.")
     pert_col: str = Field(description="Column of obs that names the perturbation of each cell.")
-    control_label: str = Field(description="What that column calls a control cell.")
+    control_label: str = Field(description="Label of control cells in that column.")
     controls: Literal["required", "forbidden"]
     value_space: Literal["log1p", "counts"]
-    max_value: float = Field(description="Every value lies below this.")
+    max_value: float = Field(description="Upper limit of values (exclusive).")
     members: tuple[str, str] = Field(description="Members of the .vcc archive: the compressed h5ad, the watermark.")
     watermark: bytes = Field(description="Content of the second member.")
-    source: str = Field(description="Where these rules stand.")
+    source: str = Field(description="Source of these rules.")

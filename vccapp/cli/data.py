@@ -14,17 +14,19 @@ from vccapp.data.significance import FDR
 if TYPE_CHECKING:
     from vccapp.data.schema import Columns
 
-app = typer.Typer(help="Data: look at a file, index it, export from it, simulate one.", no_args_is_help=True)
+app = typer.Typer(help="Data: describe, index, export and simulate files.", no_args_is_help=True)
 
 DataPaths = Annotated[
     list[Path],
-    typer.Argument(help="An .h5ad file or a zarr store; several of the same genes are joined.", show_default=False),
+    typer.Argument(help="An .h5ad file or a zarr store; several with the same genes are joined.", show_default=False),
 ]
-DatasetName = Annotated[str, typer.Argument(help="Path, fingerprint or title of indexed data.", show_default=False)]
+DatasetName = Annotated[
+    str, typer.Argument(help="Path, fingerprint or title of an indexed dataset.", show_default=False)
+]
 PerturbationColumn = Annotated[str | None, typer.Option(help="obs column of perturbations.")]
 GuideColumn = Annotated[str | None, typer.Option(help="obs column of guides.")]
 BatchColumn = Annotated[str | None, typer.Option(help="obs column of batches.")]
-ControlLabel = Annotated[str | None, typer.Option(help="What the file calls its control cells.")]
+ControlLabel = Annotated[str | None, typer.Option(help="Label of control cells in the file.")]
 
 
 @app.command()
@@ -36,7 +38,7 @@ def describe(
     control_label: ControlLabel = None,
     as_json: Json = False,
 ) -> None:
-    """Show what a data file holds, and how that was told. Reads little and writes nothing."""
+    """Show what a data file contains and how this was detected. Reads little and writes nothing."""
     from vccapp.data.reading.opening import open_dataset
 
     dataset = open_dataset(paths, columns=_columns(perturbation_column, guide_column, batch_column, control_label))
@@ -56,7 +58,9 @@ def index(
     guide_column: GuideColumn = None,
     batch_column: BatchColumn = None,
     control_label: ControlLabel = None,
-    executor: Annotated[Literal["local", "ray"], typer.Option(help="On this machine, or on a Ray cluster.")] = "local",
+    executor: Annotated[
+        Literal["local", "ray"], typer.Option(help="Where to work: local (this machine) or ray (a cluster).")
+    ] = "local",
     ray_address: Annotated[str | None, typer.Option(help="HOST:PORT of the cluster, or auto.")] = None,
     background: Background = False,
     as_json: Json = False,
@@ -68,7 +72,7 @@ def index(
     if ray_address is not None and executor != "ray":
         raise SpecError(
             "ray_address_unused",
-            f"--ray-address {ray_address} is given, but the work stays on this machine",
+            f"--ray-address {ray_address} has no effect on this machine",
             fix="add --executor ray",
         )
 
@@ -117,7 +121,7 @@ def list_(as_json: Json = False) -> None:
 def preprocess(
     dataset: DatasetName,
     out: Annotated[Path, typer.Argument(help="The .h5ad file to write.", show_default=False)],
-    n_hvg: Annotated[int, typer.Option(min=1, help="Highly variable genes to choose.")] = 2000,
+    n_hvg: Annotated[int, typer.Option(min=1, help="Number of highly variable genes.")] = 2000,
     as_json: Json = False,
 ) -> None:
     """Write depth-normalised log1p cells with their highly variable genes (obsm X_hvg), as for training."""
@@ -144,8 +148,8 @@ def preprocess(
 def export(
     dataset: DatasetName,
     folder: Annotated[Path, typer.Argument(help="Folder for the CSVs.", show_default=False, file_okay=False)],
-    fdr: Annotated[float, typer.Option(min=0, max=1, help="DEGs are below this false discovery rate.")] = FDR,
-    min_abs_lfc: Annotated[float, typer.Option(min=0, help="DEGs have at least this absolute log2 fold change.")] = 0.0,
+    fdr: Annotated[float, typer.Option(min=0, max=1, help="Maximum false discovery rate of DEGs.")] = FDR,
+    min_abs_lfc: Annotated[float, typer.Option(min=0, help="Minimum absolute log2 fold change of DEGs.")] = 0.0,
     as_json: Json = False,
 ) -> None:
     """Write the tables of genes and DEG counts as CSVs."""
@@ -160,14 +164,16 @@ def export(
 @app.command()
 def simulate(
     out: Annotated[Path, typer.Argument(help="The .h5ad file to write.", show_default=False)],
-    cells: Annotated[int | None, typer.Option(help="Cells in all.")] = None,
-    genes: Annotated[Path | None, typer.Option(help="File of gene names, one a line.")] = None,
-    n_genes: Annotated[int | None, typer.Option(help="Genes, when no file names them.")] = None,
-    perturbations: Annotated[int | None, typer.Option(help="Perturbations of one gene.")] = None,
-    pairs: Annotated[int | None, typer.Option(help="Perturbations of two genes.")] = None,
-    counts: Annotated[Path | None, typer.Option(help="CSV of target_gene,n_cells: the cells to make.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same cells.")] = 0,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="Any other setting, NAME=VALUE; repeat.")] = None,
+    cells: Annotated[int | None, typer.Option(help="Total number of cells.")] = None,
+    genes: Annotated[Path | None, typer.Option(help="File of gene names, one per line.")] = None,
+    n_genes: Annotated[int | None, typer.Option(help="Number of genes, if no file names them.")] = None,
+    perturbations: Annotated[int | None, typer.Option(help="Number of single-gene perturbations.")] = None,
+    pairs: Annotated[int | None, typer.Option(help="Number of two-gene perturbations.")] = None,
+    counts: Annotated[
+        Path | None, typer.Option(help="CSV with target_gene and n_cells: the cells to simulate.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same cells.")] = 0,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="Another setting as NAME=VALUE; repeatable.")] = None,
     as_json: Json = False,
 ) -> None:
     """Simulate perturb-seq counts with known truth."""
@@ -179,8 +185,8 @@ def simulate(
     if counts is not None and (cells, perturbations, pairs) != (None, None, None):
         raise SpecError(
             "cells_given_twice",
-            f"{counts} says which perturbations to make and their cells",
-            fix="leave --cells, --perturbations, --pairs out",
+            f"{counts} already gives perturbations and cell numbers",
+            fix="leave out --cells, --perturbations and --pairs",
         )
     chosen = {
         "seed": seed,
@@ -201,7 +207,11 @@ def simulate(
     )
     end_progress()
     found = {"path": str(out), "spec": spec.model_dump(mode="json")}
-    show(found, lambda: f"Simulated cells are in {out}, their truth in {out.with_suffix('.truth')}.", as_json=as_json)
+    show(
+        found,
+        lambda: f"Wrote simulated cells to {out} and their truth to {out.with_suffix('.truth')}.",
+        as_json=as_json,
+    )
 
 
 def _columns(perturbation: str | None, guide: str | None, batch: str | None, control: str | None) -> "Columns":
@@ -222,6 +232,6 @@ def _read_counts(path: Path) -> dict[str, int]:
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise DataError(
             "not_pert_counts",
-            f"{path} is no table of cells per perturbation ({error!r})",
+            f"{path} is not a table of cells per perturbation ({error!r})",
             fix="it needs columns target_gene and n_cells",
         ) from None

@@ -8,7 +8,7 @@ from vccapp.cli.output import Json, show
 
 
 def glossary(
-    sought: Annotated[str, typer.Argument(help="Only terms that contain this.", metavar="WORD")] = "",
+    sought: Annotated[str, typer.Argument(help="Only terms that contain this word.", metavar="WORD")] = "",
     as_json: Json = False,
 ) -> None:
     """Explain the terms that the app uses."""

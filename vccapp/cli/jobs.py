@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from vccapp.jobs.store import Job
     from vccapp.settings import Settings
 
-app = typer.Typer(help="Jobs: what runs, waits and ran.", no_args_is_help=True)
+app = typer.Typer(help="Jobs: running, waiting and ended.", no_args_is_help=True)
 JobId = Annotated[str, typer.Argument(help="Id of the job, or 'latest'.")]
 
 
 @app.command("list")
 def list_(
     task: Annotated[str | None, typer.Option(help="Only jobs of this task, e.g. train.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest first.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number, newest first.")] = 20,
     as_json: Json = False,
 ) -> None:
     """List jobs, the newest first."""
@@ -80,8 +80,8 @@ def find_job(name: str, settings: "Settings") -> "Job":
     if not newest:
         raise JobError(
             "no_job",
-            "There is no job yet",
-            fix="start one, e.g. with `vccapp data demo`",
+            "There are no jobs yet",
+            fix="start one, for example with `vccapp data demo`",
         )
     return newest[0]
 

@@ -18,9 +18,9 @@ app = typer.Typer(help="Models: convert networks of other tools, embed cells.", 
 @app.command()
 def convert(
     checkpoint: Annotated[Path, typer.Argument(help="Folder of a run of arc-state, or one of its .ckpt files.")],
-    out: Annotated[Path, typer.Argument(help="Folder to write; the model state_checkpoint reads it.")],
+    out: Annotated[Path, typer.Argument(help="Output folder; the model state_checkpoint reads it.")],
     yes: Annotated[
-        bool, typer.Option("--yes", help="Run the conversion; without it, only say what would run.")
+        bool, typer.Option("--yes", help="Run the conversion; without this, only show what would run.")
     ] = False,
     trust: Annotated[bool, typer.Option("--trust", help="Read it as a full pickle, which may run any code.")] = False,
     as_json: Json = False,
@@ -37,10 +37,10 @@ def convert(
     words += ["--trust"] if trust else []
     command = shlex.join(words)
     if not yes:
-        how = "as full pickles, which may run any code in them" if trust else "admitting only tensors, numbers and text"
+        how = "as full pickles, which may run any code in them" if trust else "allowing only tensors, numbers and text"
         raise SpecError(
             "untrusted_checkpoint",
-            f"The files of {checkpoint} are pickles. To read them {how}, this would run: {command} Add --yes to do so",
+            f"The files of {checkpoint} are pickles. To read them {how}, this would run {command}. Add --yes to run it",
         )
     require_new(out)
     ended = subprocess.run(words, capture_output=True, text=True, check=False)
@@ -68,12 +68,14 @@ def embed(
     dataset: Annotated[str, typer.Argument(help="Path, fingerprint or title of an indexed dataset.")],
     method: Annotated[
         Literal["pca", "state", "obsm"],
-        typer.Option(help="pca; state: STATE's self-supervised embedding (SE); obsm: one that the file has."),
+        typer.Option(help="pca; state: STATE's self-supervised embedding (SE); obsm: one stored in the file."),
     ] = "pca",
     key: Annotated[str, typer.Option(help="Name of the array in obsm.")] = "X_state",
     components: Annotated[int, typer.Option(min=1, help="Principal components of pca.")] = 50,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="A parameter of state, NAME=VALUE; repeat.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same vectors.")] = 0,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="A parameter of state, NAME=VALUE; repeatable.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same vectors.")] = 0,
     background: Background = False,
     as_json: Json = False,
 ) -> None:

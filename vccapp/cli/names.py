@@ -35,14 +35,14 @@ def find_dataset(name: str, settings: "Settings") -> "Record":
         if found:
             raise SpecError(
                 "ambiguous_dataset",
-                f"'{name}' may be {' or '.join(r.fingerprint for r in found)}",
-                fix="name one by its fingerprint",
+                f"'{name}' matches {' or '.join(r.fingerprint for r in found)}",
+                fix="use the fingerprint",
             )
     known = ", ".join(f"{r.fingerprint} ({r.title})" for r in records) or "none yet: run `vccapp data index PATH`"
     raise SpecError(
         "unknown_dataset",
-        f"No dataset '{name}' is registered",
-        fix=f"registered are {known}",
+        f"There is no dataset '{name}'",
+        fix=f"known datasets: {known}",
     )
 
 
@@ -79,7 +79,7 @@ def find_finished_run(name: str, settings: "Settings") -> "RunRecord":
         found = f"the run {name} is {runs[0].state}" if runs and name != "latest" else "no run is finished"
         raise SpecError(
             "no_finished_run",
-            f"There is nothing to predict with: {found}",
+            f"No run can predict: {found}",
             fix="choose a finished run or train one (`vccapp train start`)",
         )
     return finished[0]

@@ -8,7 +8,7 @@ import typer
 from vccapp.cli.names import find_dataset, open_index, open_settings, parse_names
 from vccapp.cli.output import Json, format_fields, format_table, show, show_list
 
-app = typer.Typer(help="Splits: what to train on, what to judge by.", no_args_is_help=True)
+app = typer.Typer(help="Splits: what to train on and what to be judged on.", no_args_is_help=True)
 SplitName = Annotated[str, typer.Argument(help="Name or path of the split.", show_default=False)]
 PARTS = ("train", "val", "test")
 
@@ -20,10 +20,10 @@ def make(
     ratio: Annotated[
         tuple[float, float, float], typer.Option(help="Shares of training, validation and test perturbations.")
     ] = (0.64, 0.16, 0.20),
-    folds: Annotated[int | None, typer.Option(min=3, help="Make so many splits, each testing another fold.")] = None,
+    folds: Annotated[int | None, typer.Option(min=3, help="Make this many splits, each testing another fold.")] = None,
     val: Annotated[str | None, typer.Option(help="Validation perturbations, 'A,B,C'.")] = None,
-    test: Annotated[str | None, typer.Option(help="Test perturbations; the rest is for training.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same split.")] = 0,
+    test: Annotated[str | None, typer.Option(help="Test perturbations; all others are for training.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same split.")] = 0,
     as_json: Json = False,
 ) -> None:
     """Split the perturbations of an indexed dataset: by ratio, into folds, or by lists."""
@@ -38,8 +38,8 @@ def make(
     if listed and folds is not None:
         raise SpecError(
             "folds_and_lists",
-            "Folds and lists were both asked for",
-            fix="give --folds, or --val and --test",
+            "Folds and lists cannot be combined",
+            fix="use --folds, or --val and --test",
         )
     if folds is not None:
         splits = make_folds(labels, name=name, dataset=fingerprint, k=folds, seed=seed)

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Submissions: plan, build and check.", no_args_is_help=True)
 ChallengeName = Annotated[str, typer.Option(help="Name of the challenge.")]
-GeneList = Annotated[Path | None, typer.Option(help="The challenge's gene list; without it, the genes of the data.")]
+GeneList = Annotated[Path | None, typer.Option(help="The challenge's gene list; default: the genes of the dataset.")]
 Counts = Annotated[Path | None, typer.Option(help="The challenge's pert_counts CSV: target_gene, n_cells.")]
-Practice = Annotated[bool, typer.Option("--practice", help="Let data with other genes than the challenge's pass.")]
+Practice = Annotated[bool, typer.Option("--practice", help="Practice: allow other genes than the challenge's.")]
 
 
 @app.command()
@@ -26,11 +26,11 @@ def plan(
     ] = "latest",
     counts: Counts = None,
     challenge: ChallengeName = "vcc2025",
-    controls: Annotated[int | None, typer.Option(help="Control cells to copy; all of them without it.")] = None,
+    controls: Annotated[int | None, typer.Option(help="Number of control cells to copy; default: all.")] = None,
     genes: GeneList = None,
     practice: Practice = False,
-    seed: Annotated[int, typer.Option(min=0, help="Draws the control cells.")] = 0,
-    name: Annotated[str | None, typer.Option(help="Id of the submission; made up without it.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed for drawing control cells.")] = 0,
+    name: Annotated[str | None, typer.Option(help="Id of the submission; generated if not given.")] = None,
     as_json: Json = False,
 ) -> None:
     """Decide the cells of a submission and what building it takes; without --counts, for the run's test part."""
@@ -109,7 +109,7 @@ def list_(as_json: Json = False) -> None:
 
 @app.command()
 def check(
-    file: Annotated[Path, typer.Argument(help="An .h5ad or .vcc, made here or elsewhere.", show_default=False)],
+    file: Annotated[Path, typer.Argument(help="An .h5ad or .vcc file, made here or elsewhere.", show_default=False)],
     challenge: ChallengeName = "vcc2025",
     genes: GeneList = None,
     counts: Counts = None,

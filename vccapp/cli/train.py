@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from vccapp.tasks.train import DeviceCount
     from vccapp.training import RunRecord, RunSpec
 
-app = typer.Typer(help="Training: start, watch and stop runs.", no_args_is_help=True)
+app = typer.Typer(help="Training: start, watch, stop and resume runs.", no_args_is_help=True)
 Devices = Annotated[
-    str | None, typer.Option(help="Processes that share the fit, one a GPU or a part of the cores; auto: all GPUs.")
+    str | None, typer.Option(help="Number of processes, one per GPU or share of the cores; auto: all GPUs.")
 ]
 RunId = Annotated[str, typer.Argument(help="Id of the run, or 'latest'.")]
 
@@ -26,10 +26,10 @@ RunId = Annotated[str, typer.Argument(help="Id of the run, or 'latest'.")]
 @app.command()
 def start(
     model: Annotated[str, typer.Argument(help="Name of the model; see `vccapp train models`.", show_default=False)],
-    split: Annotated[str, typer.Option(help="Name or path of the split, which also names the data.")],
-    set_: Annotated[list[str] | None, typer.Option("--set", help="A model parameter, NAME=VALUE; repeat.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same run.")] = 0,
-    title: Annotated[str, typer.Option(help="A name for people.")] = "",
+    split: Annotated[str, typer.Option(help="Name or path of the split, which also determines the dataset.")],
+    set_: Annotated[list[str] | None, typer.Option("--set", help="A model parameter, NAME=VALUE; repeatable.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same run.")] = 0,
+    title: Annotated[str, typer.Option(help="A title, shown in lists.")] = "",
     devices: Devices = None,
     background: Background = False,
     as_json: Json = False,
@@ -55,10 +55,10 @@ def start(
 @app.command()
 def grid(
     model: Annotated[str, typer.Argument(help="Name of the model; see `vccapp train models`.", show_default=False)],
-    split: Annotated[str, typer.Option(help="Name or path of the split, which also names the data.")],
-    set_: Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE,VALUE,...; repeat.")] = None,
+    split: Annotated[str, typer.Option(help="Name or path of the split, which also determines the dataset.")],
+    set_: Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE,VALUE,...; repeatable.")] = None,
     seeds: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "0",
-    title: Annotated[str, typer.Option(help="What each title begins with; the rest says what differs.")] = "",
+    title: Annotated[str, typer.Option(help="Beginning of each title; the end says what differs.")] = "",
     devices: Devices = None,
     as_json: Json = False,
 ) -> None:
@@ -83,7 +83,7 @@ def grid(
 def resume(
     run: RunId = "latest", devices: Devices = None, background: Background = False, as_json: Json = False
 ) -> None:
-    """Go on with a run that was stopped, killed or failed, from its last checkpoint; by as many processes as before."""
+    """Resume a run that was stopped, killed or failed, from its last checkpoint; by as many processes as before."""
     from vccapp.tasks.resume import Resume
     from vccapp.training import load_run
 
@@ -126,7 +126,7 @@ def status(run: RunId = "latest", as_json: Json = False) -> None:
 @app.command()
 def logs(
     run: RunId = "latest",
-    lines: Annotated[int, typer.Option(min=1, help="At most so many, the last.")] = 100,
+    lines: Annotated[int, typer.Option(min=1, help="Maximum number of lines, from the end.")] = 100,
     as_json: Json = False,
 ) -> None:
     """Show the end of a run's log."""
@@ -207,12 +207,12 @@ def _make_spec(
         raise SpecError(
             "not_trainable",
             f"'{model}' is not trained",
-            fix="`vccapp eval import` makes a run of predictions made elsewhere",
+            fix="`vccapp eval import` turns predictions made elsewhere into a run",
         )
     if devices not in (None, "1") and not MODELS[model].shared:
         raise SpecError(
             "one_process_only",
-            f"'{model}' is fitted by one process",
+            f"'{model}' uses a single process",
             fix="leave out --devices",
         )
     return RunSpec(
@@ -237,7 +237,7 @@ def _parse_devices(devices: str | None) -> "DeviceCount":
         raise SpecError(
             "bad_devices",
             f"--devices is '{devices}'",
-            fix="give a number of processes from 1, or auto",
+            fix="use a number from 1, or auto",
         )
     return int(devices)
 
@@ -250,7 +250,7 @@ def _find_job(run: str, settings: "Settings") -> "Job":
     if job is None:
         raise JobError(
             "no_job_of_run",
-            f"The run '{run}' was not trained by a job of this workspace, so there is none to stop and no log",
+            f"The run '{run}' was not trained by a job of this workspace, so it has no log and cannot be stopped",
         )
     return job
 

@@ -53,7 +53,7 @@ def require_new(target: Path, *, suffix: str = "", what: str = "") -> None:
     if target.exists():
         raise SpecError(
             "output_exists",
-            f"{target} exists already and is not overwritten",
+            f"{target} already exists and is not overwritten",
             fix="choose another name or delete it",
         )
 

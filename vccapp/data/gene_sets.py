@@ -30,7 +30,7 @@ def read_gmt(path: Path) -> dict[str, tuple[str, ...]]:
         raise DataError(
             "not_text",
             f"{path.name} cannot be read as text",
-            fix="give a .gmt file, one set a line, divided by tabs",
+            fix="use a .gmt file: one set per line, tab-separated",
         ) from None
     sets: dict[str, tuple[str, ...]] = {}
     for number, line in enumerate(lines, 1):
@@ -39,16 +39,16 @@ def read_gmt(path: Path) -> dict[str, tuple[str, ...]]:
         if line.strip() and (not name or not genes):
             raise DataError(
                 "not_a_gene_set",
-                f"Line {number} of {path.name} is no gene set",
-                fix="it needs a name, a description and genes, by tabs",
+                f"Line {number} of {path.name} is not a gene set",
+                fix="it needs a name, a description and genes, tab-separated",
             )
         if genes:
             sets[name] = genes
     if not sets:
         raise DataError(
             "no_gene_set",
-            f"{path.name} holds no gene set",
-            fix="give a .gmt file, one set a line, divided by tabs",
+            f"{path.name} contains no gene set",
+            fix="use a .gmt file: one set per line, tab-separated",
         )
     return sets
 

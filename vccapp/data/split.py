@@ -23,7 +23,7 @@ from vccapp.settings import Settings
 from vccapp.wording import name_some
 
 PARTS = ("train", "val", "test")
-SPLIT = Format("split", fix="make the split again")
+SPLIT = Format("split", fix="create the split again")
 
 
 class Split(BaseModel):
@@ -45,7 +45,7 @@ class Split(BaseModel):
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}", name):
             raise SpecError(
                 "bad_name",
-                f"'{name}' cannot name a split",
+                f"'{name}' is not a valid name of a split",
                 fix="use up to 80 letters, digits, '.', '_' and '-'",
             )
         return name
@@ -69,7 +69,7 @@ def make_split(
         shown = ", ".join(f"{share:g}" for share in ratio)
         raise SpecError(
             "bad_ratio",
-            f"The shares ({shown}) must be train, val and test, none negative, some train, and sum to 1",
+            f"The shares ({shown}) must be train, val and test: none negative, train above 0, and a sum of 1",
         )
     groups = _shuffled_groups(perturbations, seed)
     sizes = _round_shares(shares, sum(map(len, groups)))
@@ -123,14 +123,14 @@ def check_split(split: Split, perturbations: Sequence[str]) -> None:
         raise SpecError(
             "empty_train",
             f"The split '{split.name}' leaves no perturbation to train on",
-            fix="move some to train",
+            fix="move some perturbations to train",
         )
     listed = [label for part in PARTS for label in getattr(split, part)]
     unknown = sorted(set(listed) - set(perturbations) | {CONTROL} & set(listed))
     if unknown:
         raise SpecError(
             "unknown_perturbation",
-            f"The split '{split.name}' names {name_some(map(repr, unknown))}, no perturbation of the data",
+            f"The split '{split.name}' names {name_some(map(repr, unknown))}, which the dataset does not have",
             fix="correct or remove it",
         )
     twice = sorted({label for label in listed if listed.count(label) > 1}) if len(set(listed)) < len(listed) else []
@@ -138,7 +138,7 @@ def check_split(split: Split, perturbations: Sequence[str]) -> None:
         raise SpecError(
             "repeated_perturbation",
             f"The split '{split.name}' lists {name_some(map(repr, twice))} more than once",
-            fix="keep each in one part",
+            fix="list each in one part only",
         )
     home: dict[str, tuple[str, str]] = {}
     for part in PARTS:
@@ -150,7 +150,7 @@ def check_split(split: Split, perturbations: Sequence[str]) -> None:
                         "leaking_split",
                         f"The split '{split.name}' has the gene {gene} in two parts, '{other}' in {where} and "
                         f"'{label}' in {part}",
-                        fix="put them into one",
+                        fix="put both into the same part",
                     )
 
 
@@ -160,7 +160,7 @@ def write_split(split: Split, settings: Settings) -> Path:
     if path.exists() and load_split(split.name, settings) != split:
         raise SpecError(
             "split_exists",
-            f"A different split called '{split.name}' exists already and runs may refer to it",
+            f"A different split called '{split.name}' already exists and runs may refer to it",
             fix="choose another name",
         )
     write_json(path, SPLIT.stamp(split.model_dump(mode="json")))
@@ -176,7 +176,7 @@ def load_split(name_or_path: str | Path, settings: Settings) -> Split:
         raise DataError(
             "unknown_split",
             f"There is no split '{name_or_path}' (there are: {known})",
-            fix="choose one of them or make it",
+            fix="choose one of them or create it",
         )
     return _read(path)
 
@@ -224,13 +224,13 @@ def from_toml(text: str, *, perturbations: Sequence[str], name: str, dataset: st
     except tomllib.TOMLDecodeError as error:
         raise SpecError(
             "not_toml",
-            f"The text is not TOML ({error})",
+            f"The text is not valid TOML ({error})",
             fix="correct it",
         ) from None
     if not isinstance(tables, dict) or not tables:
         raise SpecError(
             "no_fewshot",
-            'The TOML has no [fewshot."dataset.context"] table, so it splits no perturbations',
+            'The TOML has no [fewshot."dataset.context"] table, so it does not split perturbations',
             fix="add val and test lists",
         )
     if context is None and len(tables) == 1:
@@ -321,7 +321,7 @@ def _read_list(table: Any, part: str, context: str) -> list[str]:
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
         raise SpecError(
             "not_a_list",
-            f"The TOML's {part} of '{context}' is no list of labels",
+            f"The TOML's {part} of '{context}' is not a list of labels",
             fix=f'write {part} = ["A", "B"]',
         )
     return values

@@ -85,7 +85,7 @@ def open_registered(fingerprint: str, settings: Settings) -> "Dataset":
     if not re.fullmatch(r"[0-9a-f]{16}", fingerprint) or not (folder / "dataset.json").is_file():
         raise DataError(
             "unknown_dataset",
-            f"The workspace knows no dataset '{fingerprint}'",
+            f"The workspace has no dataset '{fingerprint}'",
             fix="open its file first",
         )
     record = _record(folder)
@@ -93,8 +93,8 @@ def open_registered(fingerprint: str, settings: Settings) -> "Dataset":
         if not path.exists():
             raise DataError(
                 "data_gone",
-                f"{path.name}: it is gone from {path.parent}",
-                fix="put it back, or open it at its new place",
+                f"{path.name}: it is no longer in {path.parent}",
+                fix="put it back, or open it in its new place",
             )
     saved, state = read_record(folder / "dataset.json", DATASET), [file_state(path) for path in record.paths]
     dataset = open_dataset(record.paths, columns=record.columns)
@@ -157,8 +157,8 @@ def check_allowed(path: Path | str, settings: Settings) -> Path:
         roots = ", ".join(map(str, settings.data_roots))
         raise DataError(
             "outside_roots",
-            f"{path} lies outside of the data folders ({roots})",
-            fix="move it there or name its folder in VCCAPP_DATA_ROOTS",
+            f"{path} is outside the data folders ({roots})",
+            fix="move it there or add its folder to VCCAPP_DATA_ROOTS",
         )
     return resolved
 

@@ -177,7 +177,7 @@ def _sorted(labels: Sequence[str]) -> tuple[str, ...]:
         raise SpecError(
             "bad_perturbations",
             f"Perturbations to score are {', '.join(names[:5])} ...",
-            fix=f"name each once, and not the control {CONTROL}",
+            fix=f"give each once, and not the control {CONTROL}",
         )
     return names
 

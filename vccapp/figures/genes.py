@@ -27,7 +27,7 @@ def means_histogram(genes: pd.DataFrame, *, unit: str) -> alt.Chart:
     counts = counts.assign(start=10 ** counts["start"], end=10 ** counts["end"])
     x = alt.X("start:Q", scale=alt.Scale(type="log"), title=f"mean over all cells ({unit})", axis=alt.Axis(tickCount=6))
     bars = histogram_bars(counts, x, y=alt.Y("n:Q", title="genes"), format=".3g", noun="genes")
-    subtitle = f"{seen.sum():,} genes are seen in some cell, {(~seen).sum():,} in none"
+    subtitle = f"{seen.sum():,} genes are detected in some cell, {(~seen).sum():,} in none"
     return finish(bars, "Distribution of gene means", subtitle, height=360)
 
 
@@ -131,7 +131,7 @@ def expression_curves(frame: pd.DataFrame, *, gene: str, control: str | None = N
         .mark_line(strokeWidth=2)
         .encode(
             x=alt.X("value:Q", title=f"expression of {gene} (log1p)"),
-            y=alt.Y("share:Q", title="cells with at least as much", axis=alt.Axis(format="%")),
+            y=alt.Y("share:Q", title="share of cells with at least this value", axis=alt.Axis(format="%")),
             color=alt.Color("group:N", sort=order, legend=legend()),
             strokeDash=alt.StrokeDash("group:N", scale=alt.Scale(domain=order, range=dashes), legend=legend()),
             tooltip=[

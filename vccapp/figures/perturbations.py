@@ -173,7 +173,7 @@ def knockdown_strip(frame: pd.DataFrame, guides: pd.DataFrame) -> alt.LayerChart
         axis=names_axis(len(order)) if few else alt.Axis(tickMinStep=1),
         scale=alt.Undefined if few else alt.Scale(nice=False),
     )
-    y = alt.Y("knockdown:Q", title="expression left on the target", axis=alt.Axis(format="%"))
+    y = alt.Y("knockdown:Q", title="remaining target expression", axis=alt.Axis(format="%"))
     left_over = alt.Tooltip("knockdown:Q", title="left", format=".1%")
     points = (
         alt.Chart(known)
@@ -196,7 +196,7 @@ def knockdown_strip(frame: pd.DataFrame, guides: pd.DataFrame) -> alt.LayerChart
     )
     line = alt.Chart(pd.DataFrame({"y": [1.0]})).mark_rule(color=NEUTRAL, strokeDash=[5, 4]).encode(y=alt.Y("y:Q"))
     strong = int((known["knockdown"] < STRONG).sum())
-    found = f"{strong:,} of {len(known):,} targets keep less than {STRONG:.0%}; ticks: guides; dashed: no knock-down"
+    found = f"{strong:,} of {len(known):,} targets have less than {STRONG:.0%}; ticks: guides; dashed: no knock-down"
     return finish(line + fine + points, "On-target knock-down", found, renderer="canvas")
 
 
@@ -212,9 +212,9 @@ def guide_bars(guides: pd.DataFrame, *, label: str) -> alt.LayerChart:
         .mark_bar(color=ACCENT, height={"band": 0.6})
         .encode(
             y=alt.Y("guide:N", title=None),
-            x=alt.X("knockdown:Q", title="expression left on the target", axis=alt.Axis(format="%")),
+            x=alt.X("knockdown:Q", title="remaining target expression", axis=alt.Axis(format="%")),
             tooltip=tips,
         )
     )
     line = alt.Chart(pd.DataFrame({"x": [1.0]})).mark_rule(color=NEUTRAL, strokeDash=[5, 4]).encode(x=alt.X("x:Q"))
-    return finish(bars + line, f"{label}: knock-down by guide", "dashed: as in the controls")
+    return finish(bars + line, f"{label}: knock-down by guide", "dashed: level of the controls")

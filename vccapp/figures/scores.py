@@ -18,8 +18,8 @@ DASHES = {
 }
 """Of the lines of floors and ceiling."""
 MARKS = alt.Legend(title=None, orient="bottom", columns=3, offset=4, padding=0, symbolSize=400)
-VERDICTS = alt.Scale(domain=["better", "worse", "not told apart"], range=[ACCENT, UP, NEUTRAL])
-VERDICT_SHAPES = alt.Scale(domain=["better", "worse", "not told apart"], range=["circle", "diamond", "square"])
+VERDICTS = alt.Scale(domain=["better", "worse", "not distinguishable"], range=[ACCENT, UP, NEUTRAL])
+VERDICT_SHAPES = alt.Scale(domain=["better", "worse", "not distinguishable"], range=["circle", "diamond", "square"])
 LEVEL = 0.05
 
 
@@ -79,7 +79,7 @@ def difference_rows(
     order = differences["label"].tolist()
     up = differences["difference"] > 0 if best == "high" else differences["difference"] < 0
     sure = differences["p_holm"] < LEVEL
-    shown = differences.assign(verdict=np.select([sure & up, sure], ["better", "worse"], "not told apart"))
+    shown = differences.assign(verdict=np.select([sure & up, sure], ["better", "worse"], "not distinguishable"))
     y, title = _rows(order), f"difference in {label}"
     x = alt.X("difference:Q", title=title)
     few = thin(pairs, limit=2000)
@@ -115,7 +115,7 @@ def difference_rows(
             ],
         ),
     ]
-    found = f"bar: 95 % interval; ticks: perturbations; told apart: p (Holm) < {LEVEL:g}"
+    found = f"bar: 95 % interval; ticks: perturbations; significant: p (Holm) < {LEVEL:g}"
     return finish(
         alt.LayerChart(layer=layers),
         f"{label}: difference from {reference}",
@@ -159,7 +159,7 @@ def split_lines(means: pd.DataFrame, *, label: str) -> alt.LayerChart:
     return finish(
         bars + points,
         f"{label} on each split",
-        "other perturbations on each: compare models within a split",
+        "splits hold different perturbations, so compare models within a split",
         height=400,
     )
 

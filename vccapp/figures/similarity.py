@@ -29,7 +29,7 @@ def similarity_heatmap(correlation: np.ndarray, labels: list[str]) -> go.Figure:
         colorbar={"title": {"text": "r"}, "thickness": 12, "outlinewidth": 0},
     )
     axis = {"showticklabels": named, "tickfont": {"size": 9}, "showgrid": False, "zeroline": False, "ticks": ""}
-    quiet = {"text": "correlation of deltas; alike next to each other", "font": {"size": 12, "color": QUIET}}
+    quiet = {"text": "correlation of deltas; similar ones are next to each other", "font": {"size": 12, "color": QUIET}}
     return go.Figure(heat).update_layout(
         title={"text": f"Similarity of {len(labels):,} perturbations", "font": {"size": 14}, "subtitle": quiet}
         | AT_TOP,

@@ -32,5 +32,5 @@ def part_balance(frame: pd.DataFrame, *, value: str, label: str) -> alt.Chart:
             color=alt.Color("part:N", sort=PARTS, legend=None),
         )
     )
-    found = "a point a perturbation, a bar the median: parts should look alike"
+    found = "points: perturbations; bars: medians; parts should look similar"
     return finish(points + medians, f"{label} in each part", found, height=260)

@@ -73,7 +73,7 @@ def shown(frame: pd.DataFrame, points: pd.DataFrame, noun: str) -> str:
     """How much of a frame a thinned chart shows."""
     if len(points) == len(frame):
         return f"{len(frame):,} {noun}"
-    return f"{len(points):,} of {len(frame):,} {noun}, the strongest all among them"
+    return f"{len(points):,} of {len(frame):,} {noun}, including all of the strongest"
 
 
 def diagonal(low: float, high: float) -> alt.Chart:

@@ -18,4 +18,4 @@ def budget_bars(frame: pd.DataFrame, *, alpha: float) -> alt.Chart:
     base = alt.Chart(frame)
     wanted = base.mark_tick(thickness=2, color=UP).encode(x=x, y=alt.Y("wanted:Q", title="cells"), tooltip=tips)
     given = base.mark_bar(color=ACCENT).encode(x=x, y=alt.Y("given:Q"), tooltip=tips)
-    return finish(given + wanted, "Cells per perturbation", f"bars: planned; ticks: asked for; scaled by {alpha:.4f}")
+    return finish(given + wanted, "Cells per perturbation", f"bars: planned; ticks: requested; scaled by {alpha:.4f}")

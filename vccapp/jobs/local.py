@@ -33,7 +33,7 @@ COMMAND = (sys.executable, "-m", "vccapp.jobs.worker")
 MARK = "VCCAPP_JOB"
 # What a task prints is in the log at once, and so is the place of a crash below Python.
 LIVE_LOG = {"PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"}
-AGAIN = "Finished results are kept; start it again."
+AGAIN = "Finished results are kept. Start it again."
 # A queued job gets its process within milliseconds; one without after this time lost the app that was starting it.
 START_SECONDS = 30.0
 # `psutil` adds the boot time in whole seconds, which may be read on either side of a second.
@@ -86,7 +86,7 @@ def reconcile(settings: Settings) -> list[Job]:
             if not gone:
                 continue
             stopping = job.state == "stopping"
-            cause, reason = ("", "It did not stop by itself and was killed.") if stopping else _loss(job, code)
+            cause, reason = ("", "It did not stop in time and was killed.") if stopping else _loss(job, code)
             outcome = {"exit_code": code, "error_code": cause, "reason": reason}
             state: State = "stopped" if stopping else "lost"
             if store.move(job.id, state, only_from=job.state, ended=time.time(), **outcome):
@@ -203,5 +203,5 @@ def _loss(job: Job, code: int | None) -> tuple[str, str]:
         name = signal.Signals(-code).name
         return "crashed", f"The worker crashed (signal {-code}, {name}); see the log. {AGAIN}"
     if code is not None:
-        return "exited", f"The worker ended with exit code {code} and said no more; see the log. {AGAIN}"
-    return "killed", f"The worker ended without a word (killed, perhaps for lack of memory). {AGAIN}"
+        return "exited", f"The worker ended with exit code {code} without a message; see the log. {AGAIN}"
+    return "killed", f"The worker ended without a message; it was killed, perhaps because memory ran out. {AGAIN}"

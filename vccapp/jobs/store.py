@@ -179,7 +179,7 @@ class JobStore:
             raise JobError(
                 "unknown_job",
                 f"There is no job '{job_id}' in {self.settings.jobs_db}",
-                fix="list the jobs to see their ids",
+                fix="see `vccapp jobs list` for the ids",
             )
         return _job(rows[0])
 
@@ -238,7 +238,7 @@ class JobStore:
             raise JobError(
                 "bad_job_id",
                 f"'{job_id}' is not a job id",
-                fix="list the jobs to see their ids",
+                fix="see `vccapp jobs list` for the ids",
             )
         return self.settings.jobs / job_id / "log.txt"
 
@@ -278,7 +278,7 @@ class JobStore:
                 raise JobError(
                     "newer_job_store",
                     f"{self.settings.jobs_db} was written by a newer version of this app (store version "
-                    f"{version}, this app knows {len(MIGRATIONS)})",
+                    f"{version}, this app reads up to {len(MIGRATIONS)})",
                     fix="update the app or choose another workspace (VCCAPP_HOME)",
                 )
             for statement in MIGRATIONS[version:]:
@@ -305,7 +305,8 @@ class JobStore:
             raise JobError(
                 "job_store",
                 f"The job store {self.settings.jobs_db} cannot be used ({error})",
-                fix="check that its folder is writable and its disk not full, or move the file away to begin a new one",
+                fix="check that its folder is writable and the disk is not full, or move the file away to start a "
+                "new one",
             ) from error
 
 

@@ -45,8 +45,7 @@ def parse_loss(text: str) -> dict[str, float]:
                 "loss_syntax",
                 f"The loss '{text}' cannot be read at '{term.strip()}'",
                 found=text,
-                fix="write losses joined by +, each alone or as weight*name with a weight above 0, such as "
-                + PRESETS["C3"],
+                fix="join losses by +, each as name or weight*name with a weight above 0, such as " + PRESETS["C3"],
             )
         name = found[2]
         if name not in PRESETS and name not in describe_losses():
@@ -77,7 +76,7 @@ def refuse_set_losses(weights: Mapping[str, float]) -> None:
     if wrong := [name for name in weights if LOSSES[name] in SET_LOSSES]:
         raise SpecError(
             "loss_of_sets",
-            f"The loss {wrong[0]} compares sets of cells, and this network learns from single ones",
+            f"The loss {wrong[0]} compares sets of cells, but this network learns from single cells",
             found=wrong,
             fix=f"choose of {', '.join(name for name, loss in LOSSES.items() if loss not in SET_LOSSES)}",
         )

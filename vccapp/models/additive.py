@@ -23,8 +23,8 @@ class Additive(Model):
     name = "additive"
     label = "Additive"
     description = (
-        "For two genes A+B: the sum of the measured effects of A and of B. A gene that training has not silenced alone "
-        "counts with the mean effect."
+        "For two genes A+B: the sum of the measured effects of A and of B. Genes that training has not "
+        "silenced alone get the mean effect."
     )
 
     singles: list[str]
@@ -37,9 +37,9 @@ class Additive(Model):
         if not self.singles:
             raise SpecError(
                 "no_single_gene",
-                f"None of the {len(split.train)} training perturbations is of a single gene, so there is "
+                f"None of the {len(split.train)} training perturbations targets a single gene, so there is "
                 "nothing to add up",
-                fix="move some to train or choose another model",
+                fix="move some perturbations to train or choose another model",
             )
         position = positions_of(self.genes)
         self.effects = np.asarray(index.deltas(self.singles), np.float32)

@@ -52,7 +52,7 @@ def anchor_cells(controls: csr_matrix, wanted: np.ndarray) -> Anchored:
             "cells_not_scalable",
             f"Cells cannot be scaled: there are {n_cells:,} control cells of {n_genes:,} genes, and wanted "
             f"means of shape {wanted.shape}, {np.count_nonzero(~np.isfinite(wanted)):,} of them not finite",
-            fix="give control cells and one finite mean a gene",
+            fix="give control cells and one finite mean per gene",
         )
     totals = np.maximum(wanted, 0) * n_cells
     sums = _sum_by_gene(controls.indices, controls.data, n_genes)

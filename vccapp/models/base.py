@@ -214,8 +214,8 @@ def load_model(folder: Path, *, genes: Sequence[str] | None = None) -> Model:
         raise DataError(
             "model_genes",
             f"The model in {folder} predicts {len(record['genes']):,} genes that differ from the "
-            f"{len(genes):,} of the data, or are in another order",
-            fix="train a model on these data",
+            f"{len(genes):,} of the dataset or are in another order",
+            fix="train a model on this dataset",
         )
     model = make_model(record["name"], record["spec"])
     model.genes = np.array(record["genes"], dtype=str)

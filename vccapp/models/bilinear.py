@@ -37,8 +37,16 @@ class Bilinear(EmbeddedModel):
             description="Vectors of the perturbed genes: self (from the training pseudobulks, as in the paper), or a "
             "gene embedding: default, expression, a path, or several joined by +.",
         )
-        rank: int = Field(10, ge=1, le=200, description="Principal components of the pseudobulks (the paper: 10).")
-        ridge: float = Field(0.1, gt=0, description="Added to both diagonals (the paper: 0.1).")
+        rank: int = Field(
+            10,
+            ge=1,
+            le=200,
+            title="Components",
+            description="Principal components of the pseudobulks (10 in the paper).",
+        )
+        ridge: float = Field(
+            0.1, gt=0, title="Ridge penalty", description="Added to both diagonals (0.1 in the paper)."
+        )
 
     spec: Spec
     scores: np.ndarray  # (n_genes, k) float32: A

@@ -38,7 +38,7 @@ class Ensemble(Model):
         members: str = Field(
             "knockdown_mean + ridge + knn + bilinear", description=f"2 to {MAX_MEMBERS} models, joined by +."
         )
-        embedding: str = Field("default", description="Gene embedding of the members whose own default it is.")
+        embedding: str = Field("default", description="Gene embedding of the members that use the default one.")
 
     spec: Spec
     members: list[Model]  # those that could learn
@@ -50,7 +50,7 @@ class Ensemble(Model):
             raise SpecError(
                 "no_validation_part",
                 f"The split '{split.name}' has no validation part to fit the weights on",
-                fix="choose or make another",
+                fix="choose or create another split",
             )
         self.members, made, reasons = [], self._make_members(), []
         for done, member in enumerate(made):
@@ -105,8 +105,8 @@ class Ensemble(Model):
             raise SpecError(
                 "bad_members",
                 f"The members are '{self.spec.members}'",
-                fix=f"name 2 to {MAX_MEMBERS} different models joined by +, e.g. knockdown_mean + ridge, and "
-                "not the ensemble itself",
+                fix=f"choose 2 to {MAX_MEMBERS} different models joined by +, e.g. knockdown_mean + ridge, but not "
+                "the ensemble itself",
             )
         given = {"embedding": self.spec.embedding}
         return [make_model(name, given if MODELS[name].takes_embedding else {}) for name in names]

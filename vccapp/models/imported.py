@@ -30,10 +30,14 @@ CELLS = "cells.h5ad"
 
 
 class ImportedSpec(ModelSpec):
-    file: str = Field(description="The h5ad of predicted cells.")
-    perturbation: str | None = Field(None, description="Its obs column of perturbations; empty: found by itself.")
-    control: str | None = Field(None, description="Its label of control cells; empty: found by itself.")
-    matrix: str | None = Field(None, description="Where the prediction is: X, layers/NAME or obsm/NAME.")
+    file: str = Field(title="File of predicted cells", description="An h5ad file with predicted cells.")
+    perturbation: str | None = Field(
+        None, title="Perturbation column", description="obs column of perturbations; detected if empty."
+    )
+    control: str | None = Field(None, title="Control label", description="Label of control cells; detected if empty.")
+    matrix: str | None = Field(
+        None, title="Matrix", description="Matrix with the prediction: X, layers/NAME or obsm/NAME."
+    )
 
 
 def open_for(spec: ImportedSpec, index: Index) -> Predicted:
@@ -48,8 +52,8 @@ def open_for(spec: ImportedSpec, index: Index) -> Predicted:
     if predicted.space == "counts" and index.meta["value_space"] != "counts":
         raise DataError(
             "needs_log1p",
-            f"{predicted.path.name}: it holds counts, but the data hold log1p values of a scale that is not known",
-            fix="write log1p values on the data's scale",
+            f"{predicted.path.name}: it holds counts, but the dataset holds log1p values of unknown scale",
+            fix="store log1p values on the dataset's scale",
         )
     return predicted
 
@@ -168,7 +172,7 @@ class Imported(Model):
             raise SpecError(
                 "perturbation_not_imported",
                 f"The imported file {Path(self.spec.file).name} has no cells of {', '.join(unknown[:5])}",
-                fix="choose perturbations that it has, or import a file with them",
+                fix="choose perturbations that it contains, or import a file that has them",
             )
 
 

@@ -26,13 +26,16 @@ class NearestNeighbours(EmbeddedModel):
     name = "knn"
     label = "Nearest genes"
     description = (
-        "Averages the effects of the training perturbations whose genes have the most similar vectors, shrunk towards "
-        "the mean effect as leave-one-perturbation-out says."
+        "Averages the effects of the training perturbations whose genes have the most similar vectors, shrunk "
+        "towards the mean effect as far as leave-one-perturbation-out suggests."
     )
 
     class Spec(EmbeddingSpec):
         temperature: float = Field(
-            0.1, gt=0, description="Of the weights of neighbours, in units of cosine: small favours the nearest."
+            0.1,
+            gt=0,
+            title="Bandwidth",
+            description="Width of the neighbour weights, in units of cosine; small values favour the nearest genes.",
         )
 
     spec: Spec

@@ -20,13 +20,17 @@ from vccapp.stats.index import Pseudobulks
 class KnockdownMean(PerturbationMean):
     name = "knockdown_mean"
     label = "Knock-down mean"
-    description = "Perturbation mean, with each target gene set to the median share that a knock-down leaves of it."
+    description = (
+        "Perturbation mean, with each target gene set to the median share of expression that a knock-down leaves."
+    )
 
     class Spec(ModelSpec):
         min_control_mean: float = Field(
             MIN_CONTROL_MEAN,
             ge=0,
-            description="Targets whose control mean (log1p) is below this do not inform the residual level.",
+            title="Minimum control mean",
+            description="Targets with a control mean (log1p) below this are not used to estimate the "
+            "remaining expression.",
         )
 
     spec: Spec

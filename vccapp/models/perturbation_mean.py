@@ -15,7 +15,9 @@ from vccapp.stats.index import Pseudobulks
 class PerturbationMean(Model):
     name = "perturbation_mean"
     label = "Perturbation mean"
-    description = "Predicts the mean effect of the training perturbations, each with equal weight, for all of them."
+    description = (
+        "Predicts the same effect for every perturbation: the mean over the training perturbations, equally weighted."
+    )
 
     mean_delta: np.ndarray  # (n_genes,) float32, log1p units
 

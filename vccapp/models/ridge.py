@@ -32,21 +32,25 @@ class Ridge(EmbeddedModel):
     name = "ridge"
     label = "Ridge on gene vectors"
     description = (
-        "Genes with similar vectors have similar effects: (kernel) ridge regression from a gene embedding, shrunk "
-        "towards the mean effect as leave-one-perturbation-out says."
+        "Genes with similar vectors have similar effects: (kernel) ridge regression from a gene embedding, "
+        "shrunk towards the mean effect as far as leave-one-perturbation-out suggests."
     )
     least_squares = {"strength": 1.0}
 
     class Spec(EmbeddingSpec):
         kernel: Literal["linear", "gaussian"] = Field(
-            "gaussian", description="gaussian: kernel ridge, as wide as the median distance; linear: ridge regression."
+            "gaussian",
+            title="Kernel",
+            description="gaussian: kernel ridge regression with the median distance as width; linear: "
+            "ridge regression.",
         )
         strength: float | None = Field(
             None,
             gt=0,
             le=10,
-            description="Factor on what is predicted beyond the mean effect. 1: least squared error; more is easier to "
-            "tell apart (PDS). Empty: what leave-one-perturbation-out finds best for PDS and MAE together.",
+            description="Factor on what is predicted beyond the mean effect. 1 gives the least squared error; larger "
+            "values make perturbations easier to tell apart (PDS). If empty, leave-one-perturbation-out "
+            "chooses the best for PDS and MAE together.",
         )
 
     spec: Spec

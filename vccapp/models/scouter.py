@@ -47,47 +47,98 @@ N_VALIDATED = 4096
 
 
 class ScouterSpec(ModelSpec):
-    genes: int = Field(2000, ge=0, description="Most variable genes to model, the rest follows from them; 0: all.")
+    genes: int = Field(
+        2000,
+        ge=0,
+        title="Genes modelled",
+        description="Number of highly variable genes in the network; the others are derived from them. 0 = all genes.",
+    )
     embedding: str = Field(
         "default",
-        description="What it knows of a gene: default (ships with the app), expression (from the controls), the path "
-        "of a file (GenePT pickle, .pt, npz, parquet, csv, .gmt), or several joined by +.",
+        title="Gene embedding",
+        description="Source of the gene vectors: default (ships with the app), expression (from the "
+        "controls), the path of a file (GenePT pickle, .pt, npz, parquet, csv, .gmt), or "
+        "several joined by +.",
     )
     missing: Literal["mean", "error"] = Field(
-        "mean", description="A target without a vector: mean takes that of a mean gene, error stops."
+        "mean",
+        title="Genes without a vector",
+        description="Targets without a vector: mean uses an average gene, error stops.",
     )
-    baseline: str = Field("ridge", description="Model whose prediction the network adds to; empty: none.")
-    epochs: int = Field(40, ge=1, description="Times that every perturbed cell is seen, at most.")
-    steps: int = Field(0, ge=0, description="Steps at most; 0: as many as the epochs take.")
-    batch_size: int = Field(256, ge=2, description="Pairs of a perturbed and a control cell a step.")
-    learning_rate: float = Field(1e-3, gt=0, description="Of Adam, in the first epoch.")
-    decay: float = Field(0.9, gt=0, le=1, description="Factor of the learning rate after each epoch.")
+    baseline: str = Field(
+        "ridge",
+        title="Baseline model",
+        description="Closed-form model whose prediction the network corrects; none if empty.",
+    )
+    epochs: int = Field(
+        40, ge=1, title="Maximum epochs", description="How often every perturbed cell is used for training, at most."
+    )
+    steps: int = Field(0, ge=0, title="Maximum steps", description="0 = as many as the epochs take.")
+    batch_size: int = Field(
+        256, ge=2, title="Batch size", description="Pairs of a perturbed and a control cell per step."
+    )
+    learning_rate: float = Field(1e-3, gt=0, title="Learning rate", description="Rate of Adam in the first epoch.")
+    decay: float = Field(
+        0.9,
+        gt=0,
+        le=1,
+        title="Learning-rate decay",
+        description="Factor applied to the learning rate after each epoch.",
+    )
     loss: LossText = Field(
         "autofocus",
+        title="Loss",
         description="An expression of losses of single cells, such as autofocus + 0.1*pseudobulk_mae; the direction "
         "loss is added.",
     )
-    gamma: float = Field(0.0, ge=0, description="Errors count to the power of 2 + gamma (autofocus).")
-    direction: float = Field(0.01, ge=0, description="Weight of the direction loss (the paper's lambda: 0.01 to 0.5).")
-    patience: int = Field(5, ge=0, description="Epochs without a better metric before the end; 0: no early end.")
-    min_improvement: float = Field(0.001, ge=0, description="What counts as better.")
-    metric: Literal["val_pearson_delta", "val_pds", "val_mae", "val_loss"] = Field(
-        "val_pearson_delta", description="What decides which weights are kept; val_loss is that of held-out cells."
+    gamma: float = Field(0.0, ge=0, title="Autofocus exponent", description="Errors are raised to the power 2 + gamma.")
+    direction: float = Field(
+        0.01, ge=0, title="Direction loss weight", description="Lambda in the paper (0.01 to 0.5)."
     )
-    mapping: Literal["random", "batch"] = Field("random", description="The control of a cell: any, or of its batch.")
-    n_controls: int = Field(300, ge=1, description="Control cells that a prediction is the mean over.")
-    width: int = Field(2048, ge=1, description="Of the widest layers.")
-    inner: int = Field(512, ge=1, description="Of the compressor's second layer.")
-    code: int = Field(64, ge=1, description="Numbers that a control cell is compressed to.")
+    patience: int = Field(
+        5,
+        ge=0,
+        title="Early-stopping patience",
+        description="Epochs without improvement before training stops; 0 = off.",
+    )
+    min_improvement: float = Field(
+        0.001,
+        ge=0,
+        title="Minimum improvement",
+        description="Smallest change of the metric that counts as an improvement.",
+    )
+    metric: Literal["val_pearson_delta", "val_pds", "val_mae", "val_loss"] = Field(
+        "val_pearson_delta",
+        title="Early-stopping metric",
+        description="Metric that selects the best weights; val_loss is the loss on held-out cells.",
+    )
+    mapping: Literal["random", "batch"] = Field(
+        "random",
+        title="Control pairing",
+        description="Which control is paired with a cell: a random one, or one from the same batch.",
+    )
+    n_controls: int = Field(
+        300,
+        ge=1,
+        title="Control cells averaged",
+        description="Number of control cells over which a prediction is averaged.",
+    )
+    width: int = Field(2048, ge=1, title="Hidden width", description="Width of the widest layers.")
+    inner: int = Field(512, ge=1, title="Encoder width", description="Width of the encoder's second layer.")
+    code: int = Field(
+        64, ge=1, title="Bottleneck size", description="Number of values to which a control cell is compressed."
+    )
     precision: Precision = Field(
         "auto",
-        description="Of the network's products in training: auto is bfloat16 on GPUs and on CPUs that have it (AMX, "
-        "AVX512-BF16), but not for faithful. Predictions are made in float32.",
+        title="Precision",
+        description="Number format in training: auto uses bfloat16 on GPUs and on CPUs that have it (AMX, "
+        "AVX512-BF16), except in faithful mode. Predictions use float32.",
     )
     faithful: bool = Field(
         False,
-        description="As the original trains: no baseline, fixed pairs, a direction loss without gradient, "
-        "val_loss for the early end, last weights.",
+        title="Train like the original",
+        description="Train exactly like the original: no baseline, fixed pairs, a direction loss without "
+        "gradient, early stopping on val_loss, last weights.",
     )
 
     @model_validator(mode="after")
@@ -107,7 +158,7 @@ class ScouterSpec(ModelSpec):
 class Scouter(ResidualNetwork):
     name = "scouter"
     label = "Scouter"
-    description = "A network from control cells and gene vectors of the targets to perturbed cells."
+    description = "A network that predicts perturbed cells from control cells and the gene vectors of the targets."
     Spec = ScouterSpec
     takes_embedding = True
     shared = True

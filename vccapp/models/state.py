@@ -50,60 +50,98 @@ EMA = 0.99
 
 class StateSpec(SetSpec):
     preset: Literal["xs", "sm", "base"] = Field(
-        "xs", description="Size: xs for CPUs (256 wide, 2 layers), sm and base as the original's state_sm and state."
+        "xs",
+        title="Size",
+        description="Size: xs for CPUs (256 wide, 2 layers), sm and base as the original's state_sm and state.",
     )
-    genes: int = Field(2000, ge=0, description="Most variable genes to model; 0: all.")
+    genes: int = Field(
+        2000, ge=0, title="Genes modelled", description="Number of highly variable genes in the network; 0 = all genes."
+    )
     inputs: str = Field(
         "genes",
-        description="What it sees of a control cell: genes, or the name of a cell embedding (`vccapp model embed`), "
-        "X_state or X_pca. The genes are predicted either way.",
+        title="Network input",
+        description="Input of the network: genes, or a cell embedding made by `vccapp model embed`, such as X_state or "
+        "X_pca. Genes are predicted in either case.",
     )
     embedding: str = Field(
         "default",
-        description="What it knows of a perturbation: default (the gene embedding that ships with the app), "
-        "expression, the path of a file (also STATE's .pt of features), several joined by +, or one-hot (training "
-        "targets only).",
+        title="Gene embedding",
+        description="Features of a perturbation: default (the gene embedding that ships with the app), expression, the "
+        "path of a file (also STATE's .pt of features), several joined by +, or one-hot (training targets "
+        "only).",
     )
-    set_size: int = Field(128, ge=2, description="Cells a set.")
-    sets: int = Field(16, ge=1, description="Sets a step.")
-    steps: int = Field(1000, ge=1, description="Training steps at most.")
-    learning_rate: float = Field(3e-4, gt=0, description="Of AdamW, after a warm-up of a tenth of the steps.")
-    weight_decay: float = Field(0.01, ge=0, description="Of AdamW.")
+    set_size: int = Field(
+        128, ge=2, title="Cells per set", description="Number of cells that the network sees together."
+    )
+    sets: int = Field(16, ge=1, title="Sets per step", description="Number of sets in a training step.")
+    steps: int = Field(1000, ge=1, title="Maximum steps", description="Number of training steps, at most.")
+    learning_rate: float = Field(
+        3e-4,
+        gt=0,
+        title="Learning rate",
+        description="Peak rate of AdamW, reached after a warm-up of 10 % of the steps.",
+    )
+    weight_decay: float = Field(0.01, ge=0, title="Weight decay", description="Weight decay of AdamW.")
     loss: LossText = Field(
         "C2",
         examples=list(LOSS_PRESETS),
-        description="C1: energy distance; C2: + error of the pseudobulk; C3: + DE genes; C4: + rank among effects. Or "
-        f"an expression, such as energy + 0.5*mmd, of {', '.join(describe_losses())}.",
+        title="Loss",
+        description="C1: energy distance; C2: C1 and the error of the pseudobulk; C3: C2 and DE genes; C4: C3 and the "
+        f"rank among effects. Or an expression, such as energy + 0.5*mmd, of {', '.join(describe_losses())}.",
     )
-    mapping: Literal["random", "batch"] = Field("random", description="Controls of a set: any, or of the cells' batch.")
-    controls_as_items: bool = Field(True, description="Sets of controls are learnt from too.")
-    baseline: str = Field("ridge", description="Model whose prediction the network adds to; empty: none.")
-    batch_encoder: bool = Field(False, description="The network is told the batch of the cells.")
-    dropout: float = Field(0.1, ge=0, lt=1, description="In the encoders and the head.")
-    validate_every: int = Field(100, ge=1, description="Steps between validations on the split's val part.")
-    patience: int = Field(8, ge=0, description="Validations without a better metric before the end; 0: no early end.")
+    mapping: Literal["random", "batch"] = Field(
+        "random",
+        title="Control pairing",
+        description="Which controls are paired with a set: random ones, or ones from the same batch.",
+    )
+    controls_as_items: bool = Field(True, title="Train on controls", description="Also train on sets of control cells.")
+    baseline: str = Field(
+        "ridge",
+        title="Baseline model",
+        description="Closed-form model whose prediction the network corrects; none if empty.",
+    )
+    batch_encoder: bool = Field(
+        False, title="Batch encoder", description="Give the network the batch of the cells as an input."
+    )
+    dropout: float = Field(0.1, ge=0, lt=1, title="Dropout", description="Dropout in the encoders and the head.")
+    validate_every: int = Field(
+        100,
+        ge=1,
+        title="Validation interval",
+        description="Steps between validations on the validation part of the split.",
+    )
+    patience: int = Field(
+        8,
+        ge=0,
+        title="Early-stopping patience",
+        description="Validations without improvement before training stops; 0 = off.",
+    )
     metric: Literal["val_pearson_delta", "val_pds", "val_mae"] = Field(
-        "val_pearson_delta", description="What decides which weights are kept."
+        "val_pearson_delta", title="Early-stopping metric", description="Metric that selects the best weights."
     )
     precision: Precision = Field(
         "auto",
-        description="Of the network's products in training: auto is bfloat16 on GPUs and on CPUs that have it (AMX, "
-        "AVX512-BF16), which are two to four times as quick with it. Predictions are made in float32.",
+        title="Precision",
+        description="Number format in training: auto uses bfloat16 on GPUs and on CPUs that have it (AMX, "
+        "AVX512-BF16), which makes training two to four times faster. Predictions use float32.",
     )
     start: str = Field(
         "",
-        description="Folder of a fitted `state` model or a converted checkpoint to go on from; its sizes, genes and "
+        title="Start from",
+        description="Folder of a fitted `state` model or a converted checkpoint to start from; its sizes, genes and "
         "features replace those above.",
     )
     adapt: Literal["all", "background", "lora"] = Field(
         "lora",
-        description="What of it is trained: background (batches and biases), lora (that, and a change of low rank to "
-        "attention), or all.",
+        title="Trained weights",
+        description="Weights that are trained: background (batches and biases), lora (also a low-rank change of "
+        "attention) or all.",
     )
     faithful: bool = Field(
         False,
-        description="As the original: hidden residual, biased energy distance alone, no baseline, Adam at a constant "
-        "rate, last weights.",
+        title="Train like the original",
+        description="Train exactly like the original: hidden residual, only the biased energy distance, "
+        "no baseline, Adam at a constant rate, last weights.",
     )
 
 
@@ -111,7 +149,9 @@ class StateSpec(SetSpec):
 class State(SetTransformer):
     name = "state"
     label = "STATE (ST)"
-    description = "Transformer over sets of cells, from controls and gene vectors of the targets to perturbed cells."
+    description = (
+        "A transformer that predicts sets of perturbed cells from control cells and the gene vectors of the targets."
+    )
     Spec = StateSpec
     takes_embedding = True
     shared = True
@@ -223,8 +263,8 @@ class State(SetTransformer):
         if self.spec.cells == "network":
             raise SpecError(
                 "cells_need_genes",
-                f"A network that sees {self.spec.inputs} cannot make cells of genes alone",
-                fix="choose cells = anchored",
+                f"A network with the input {self.spec.inputs} cannot generate cells of genes",
+                fix="set cells = anchored",
             )
         embedded = open_cell_embedding(index, self.spec.inputs)
         return lambda rows: np.asarray(embedded[rows], np.float32)

@@ -31,7 +31,7 @@ EXPRESSION = ("X_hvg", None)
 class StateCheckpoint(SetTransformer):
     name = "state_checkpoint"
     label = "STATE, official weights"
-    description = "A state transition network that arc-state trained, converted by `vccapp model convert`."
+    description = "A state transition network trained by arc-state and converted by `vccapp model convert`."
 
     class Spec(SetSpec):
         folder: str = Field("", description="The folder that `vccapp model convert` wrote.")
@@ -45,14 +45,14 @@ class StateCheckpoint(SetTransformer):
             raise SpecError(
                 "checkpoint_missing",
                 "The folder of the converted checkpoint is missing",
-                fix="make one (vccapp model convert RUN OUT), name it",
+                fix="create one with `vccapp model convert RUN OUT` and give its path",
             )
         official = open_official(Path(self.spec.folder).expanduser())
         if official.inputs not in EXPRESSION:
             raise SpecError(
                 "needs_expression",
-                f"The network takes {official.inputs}, cell embeddings that the data lack",
-                fix="use one of expression",
+                f"The network takes {official.inputs}, a cell embedding that the dataset lacks",
+                fix="use a network of gene expression",
             )
         position = positions_of(self.genes.tolist())
         genes = np.array([position.get(gene, -1) for gene in official.genes])
@@ -60,8 +60,8 @@ class StateCheckpoint(SetTransformer):
         if found < MIN_SHARE * len(genes):
             raise SpecError(
                 "genes_lacking",
-                f"The data have {found:,} of the network's {len(genes):,} genes, too few to run it",
-                fix="use a network of these genes",
+                f"The dataset has {found:,} of the network's {len(genes):,} genes, which is too few to run it",
+                fix="use a network trained on these genes",
             )
         fitting.log({"step": 0, "genes_found": found, "genes": len(genes)})
         self.network, self.set_size = official.network, official.set_size

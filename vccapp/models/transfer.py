@@ -33,18 +33,17 @@ class Transfer(EffectModel):
     name = "transfer"
     label = "Transfer from other screens"
     description = (
-        "Takes the effects of the same perturbations from other indexed data, weighted by their reliability, with "
-        "one amplitude fitted on the training perturbations."
+        "Uses the effects of the same perturbations in other indexed datasets, weighted by reliability and "
+        "scaled by one amplitude that is fitted on the training perturbations."
     )
 
     class Spec(ModelSpec):
         sources: str | None = Field(
             None,
-            description="Fingerprints of other data of the workspace that have an index, or paths of index folders, "
-            "separated by commas.",
+            description="Fingerprints of other indexed datasets, or paths of index folders, separated by commas.",
         )
         amplitude: float | None = Field(
-            None, ge=0, description="Factor on the other screens' effects; empty: fitted on shared perturbations."
+            None, ge=0, description="Factor on the effects from other screens; fitted on shared perturbations if empty."
         )
 
     spec: Spec
@@ -58,7 +57,7 @@ class Transfer(EffectModel):
         if not sources:
             raise SpecError(
                 "no_source",
-                "Transfer needs other data: give sources, the fingerprint of another data set that has an index",
+                "Transfer needs another dataset: set sources to the fingerprint of an indexed one",
             )
         self.known = sorted({label for source in sources for label in source.labels if label != CONTROL})
         self.deviations = _combine(sources, self.known, self.genes)
@@ -73,7 +72,8 @@ class Transfer(EffectModel):
     def lack(self, labels: Sequence[str], used: Sequence[str]) -> SpecError:
         return SpecError(
             "nothing_to_learn",
-            f"The sources have {len(used)} of the {len(labels)} training perturbations, too few to fit an amplitude",
+            f"The sources have {len(used)} of the {len(labels)} training perturbations, which is too few to "
+            "fit an amplitude",
             found=len(used),
             fix="choose other sources",
         )
@@ -120,7 +120,7 @@ def open_source(text: str, datasets: Path) -> Index:
     raise SpecError(
         "unknown_source",
         f"There is no index of '{name}'",
-        fix="give the fingerprint of data that have one, or the path of an index folder",
+        fix="use the fingerprint of an indexed dataset, or the path of an index folder",
     )
 
 
@@ -136,8 +136,8 @@ def _combine(sources: Sequence[Index], known: Sequence[str], genes: np.ndarray) 
         if not shared:
             raise SpecError(
                 "no_common_gene",
-                f"The source {source.folder} shares no gene with the data",
-                fix="give data with the same gene names",
+                f"The source {source.folder} shares no gene with the dataset",
+                fix="use a dataset with the same gene names",
             )
         here, there = map(np.array, zip(*shared, strict=True))
         effects = mask_targets(source.deltas(labels), labels, position=own)[:, there]

@@ -116,7 +116,7 @@ class Index:
             some, missing = ", ".join(self.labels[1:4]), ", ".join(unknown[:5])
             raise SpecError(
                 "unknown_perturbation",
-                f"The data have no perturbation {missing}",
+                f"The dataset has no perturbation {missing}",
                 fix=f"there are {len(self.labels) - 1}, e.g. {some}",
             )
         return [self._row[label] for label in labels]
@@ -168,7 +168,7 @@ class Index:
             some = ", ".join(self.genes["gene"][:3])
             raise SpecError(
                 "unknown_gene",
-                f"The data have no gene {gene}",
+                f"The dataset has no gene {gene}",
                 fix=f"there are {len(self.genes):,}, e.g. {some}",
             )
         values = self._store.read(self.gene_position[gene])[0]
@@ -204,8 +204,8 @@ def load_index(folder: Path) -> Index:
     if not (folder / "index.json").exists():
         raise SpecError(
             "no_index",
-            f"The data {folder.parent.name} have no index yet",
-            fix="build it first (vccapp data index PATH)",
+            f"The dataset {folder.parent.name} has no index yet",
+            fix="build it first with `vccapp data index PATH`",
         )
     return Index(folder)
 

@@ -32,14 +32,14 @@ def read_pert_counts(path: Path | str) -> pd.DataFrame:
         raise DataError(
             "file_missing",
             f"{path} does not exist",
-            fix="give the challenge's pert_counts CSV",
+            fix="use the challenge's pert_counts CSV",
         ) from None
     except (OSError, ValueError) as error:  # pandas' parser and decoding errors are ValueErrors
         reason = str(error).strip().splitlines()[0]
         raise DataError(
             "table_unreadable",
             f"{path} cannot be read as CSV ({reason})",
-            fix="give the challenge's pert_counts CSV",
+            fix="use the challenge's pert_counts CSV",
         ) from None
     table.columns = table.columns.str.strip()
     missing = [c for c in COLUMNS if c not in table]
@@ -71,13 +71,13 @@ def read_pert_counts(path: Path | str) -> pd.DataFrame:
     is_control = table["target_gene"] == CONTROL
     notes: tuple[str, ...] = ()
     if is_control.any():
-        notes = (f"{path.name}: the row '{CONTROL}' is left out, controls are copied from the training data.",)
+        notes = (f"{path.name}: the row '{CONTROL}' is ignored; controls are copied from the training data.",)
     table = table[~is_control].reset_index(drop=True)
     if table.empty:
         raise DataError(
             "no_perturbation",
             f"{path} names no perturbation",
-            fix="give the challenge's pert_counts CSV",
+            fix="use the challenge's pert_counts CSV",
         )
     table.attrs["notes"] = notes
     return table
@@ -91,7 +91,7 @@ def observed_counts(perturbations: pd.DataFrame, labels: Iterable[str]) -> pd.Da
     if unknown:
         raise SpecError(
             "unknown_perturbation",
-            f"The data have no perturbation {name_some(unknown)}",
+            f"The dataset has no perturbation {name_some(unknown)}",
             fix="take the cell numbers from a pert_counts CSV instead",
         )
     return pd.DataFrame({"target_gene": labels, "n_cells": [int(n_cells[label]) for label in labels]})
@@ -105,21 +105,21 @@ def scale_cells(wanted: Mapping[str, int], *, n_controls: int, max_cells: int) -
     if not wanted:
         raise SpecError(
             "no_perturbation",
-            "No perturbation is wanted",
+            "No perturbation was chosen",
             fix="name at least one",
         )
     none = [label for label, n in wanted.items() if n < 1]
     if none:
         raise SpecError(
             "no_cells_wanted",
-            f"{name_some(none)} want no cells",
-            fix="every perturbation needs at least one, or leave it out",
+            f"{name_some(none)} get no cells",
+            fix="give each at least one cell, or leave it out",
         )
     places = max_cells - n_controls
     if places < len(wanted):
         raise SpecError(
             "over_budget",
-            f"{len(wanted):,} perturbations need a cell each, but {n_controls:,} controls leave "
+            f"{len(wanted):,} perturbations need at least one cell each, but {n_controls:,} controls leave "
             f"{max(places, 0):,} of {max_cells:,} places",
             fix=f"choose at most {max(max_cells - len(wanted), 0):,} controls",
         )

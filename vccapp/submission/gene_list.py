@@ -30,13 +30,13 @@ def read_gene_list(path: Path | str) -> GeneList:
         raise DataError(
             "file_missing",
             f"{path} does not exist",
-            fix="give the challenge's gene_names.csv",
+            fix="use the challenge's gene_names.csv",
         ) from None
     except (OSError, ValueError):
         raise DataError(
             "not_text",
             f"{path} cannot be read as text",
-            fix="give the challenge's gene_names.csv",
+            fix="use the challenge's gene_names.csv",
         ) from None
     names = [line.split(",")[0].strip().strip('"') for line in lines if line.strip()]
     header = names[0] if names and names[0].lower() in HEADERS else None
@@ -46,7 +46,7 @@ def read_gene_list(path: Path | str) -> GeneList:
         raise DataError(
             "gene_list",
             f"{path} has {found}",
-            fix="give the challenge's gene_names.csv",
+            fix="use the challenge's gene_names.csv",
         )
     if len(set(genes)) < len(genes):
         twice = next(g for i, g in enumerate(genes) if g in genes[:i])

@@ -27,8 +27,8 @@ def generate(
     if plan.dataset != index.meta["fingerprint"] or plan.dataset != dataset.fingerprint:
         raise SpecError(
             "data_changed",
-            f"The plan is of the data {plan.dataset}, those open are {dataset.fingerprint}",
-            fix="plan the submission again",
+            f"The plan is for the dataset {plan.dataset}, but the open one is {dataset.fingerprint}",
+            fix="create the plan again",
         )
     challenge = CHALLENGES[plan.challenge]
     training_genes = index.genes["gene"].tolist()
@@ -41,5 +41,5 @@ def generate(
             name = challenge.control_label if label == CONTROL else label
             writer.append(order_genes(cells.block, columns), name)
             done += cells.block.shape[0]
-            progress(done / total, f"{done:,} of {total:,} cells; made {label}")
-        progress(1.0, f"{total:,} cells are made")
+            progress(done / total, f"{done:,} of {total:,} cells, finished {label}")
+        progress(1.0, f"{total:,} cells generated")

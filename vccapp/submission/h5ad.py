@@ -62,7 +62,9 @@ def open_cells(path: Path, pert_col: str) -> Cells:
     with reading(path):
         check_path(path, suffixes=())
         if path.suffix == ".zarr":
-            raise DataError("not_hdf5", "it is zarr, a submission is an .h5ad", fix="write it with write_h5ad")
+            raise DataError(
+                "not_hdf5", "it is a zarr store, but a submission is an .h5ad file", fix="write it with write_h5ad"
+            )
         obs, var = read_tables(path)
         if pert_col not in obs:
             raise CheckError(

@@ -119,12 +119,12 @@ def _read_h5ad(path: Path, challenge: Challenge, *, progress: Progress, folder: 
         raise CheckError(
             "file_missing",
             f"{path} does not exist",
-            fix="give a .vcc file",
+            fix="use a .vcc file",
         ) from None
     except tarfile.TarError as error:
         raise CheckError(
             "not_tar",
-            f"{path.name} is not an uncompressed tar archive, or is cut short ({error})",
+            f"{path.name} is not a complete, uncompressed tar archive ({error})",
             fix="package it again",
         ) from None
     except zstandard.ZstdError as error:

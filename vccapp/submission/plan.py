@@ -26,7 +26,7 @@ from vccapp.submission.budget import scale_cells
 from vccapp.submission.gene_list import find_columns, read_gene_list
 from vccapp.training.cells import BLOCK_VALUES
 
-PLAN = Format("plan", fix="plan the submission again")
+PLAN = Format("plan", fix="create the plan again")
 BLOCK_BYTES = 26
 VALUE_BYTES = 8  # float32 value, int32 column
 CELL_BYTES = 60  # row pointer, label code, name in the HDF5 heap
@@ -120,13 +120,13 @@ def make_plan(
     if controls.empty:
         raise SpecError(
             "no_controls",
-            "The training data have no control cells, which a submission must copy",
-            fix="open data with controls",
+            "The training data have no control cells to copy into the submission",
+            fix="use data with control cells",
         )
     if n_controls is not None and not 1 <= n_controls <= len(controls):
         raise SpecError(
             "bad_control_count",
-            f"{n_controls:,} controls are wanted, the training data have {len(controls):,}",
+            f"{n_controls:,} controls were requested, but the training data have {len(controls):,}",
             fix="choose 1 to that many",
         )
     notes = tuple(counts.attrs.get("notes", ()))
@@ -138,8 +138,8 @@ def make_plan(
     if n_genes != challenge.n_genes and not practice:
         raise SpecError(
             "gene_count",
-            f"The prediction would have {n_genes:,} genes, {challenge.label} asks for {challenge.n_genes:,}",
-            fix="open the challenge's training file, or plan for practice",
+            f"The prediction would have {n_genes:,} genes, but {challenge.label} asks for {challenge.n_genes:,}",
+            fix="use the challenge's training file, or mark the plan as practice",
         )
     wanted = {str(label): int(n) for label, n in zip(counts["target_gene"], counts["n_cells"], strict=True)}
     n_controls = len(controls) if n_controls is None else n_controls
@@ -197,7 +197,7 @@ def check_id(id: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", id):
         raise SpecError(
             "bad_name",
-            f"'{id[:100]}' cannot name a submission",
+            f"'{id[:100]}' is not a valid name of a submission",
             fix="use letters, digits, '-', '_' and '.', at most 100",
         )
     return id

@@ -58,7 +58,7 @@ class Task(BaseModel, ABC, Generic[R]):
     name: ClassVar[str]
     Result: ClassVar[type[Result]]
 
-    dataset: str = Field("", description="Fingerprint of the data it is about; empty: not known before.")
+    dataset: str = Field("", description="Fingerprint of the dataset; empty if not known in advance.")
 
     @property
     @abstractmethod

@@ -22,7 +22,7 @@ class Build(Task[Built]):
     name = "build"
     Result = Built
 
-    plan: str = Field(description="The id of a written plan.")
+    plan: str = Field(description="Id of the plan.")
 
     @property
     def title(self) -> str:

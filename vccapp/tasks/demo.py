@@ -16,7 +16,7 @@ class Demo(Task[Indexed]):
 
     @property
     def title(self) -> str:
-        return "Make the demo"
+        return "Create the demo"
 
     def command(self) -> list[str]:
         return ["vccapp", "data", "demo"]

@@ -16,7 +16,7 @@ from vccapp.tasks.base import TASKS, Needs, Result, Task
 if TYPE_CHECKING:
     from vccapp.stats.index import Index
 
-ASKED = Format("begun embedding")
+ASKED = Format("unfinished embedding")
 """What an unfinished training was begun for."""
 LABELS = {"pca": "PCA", "state": "STATE (SE)", "obsm": "obsm of the file"}
 
@@ -37,7 +37,7 @@ class Embed(Task[Embedded]):
     key: str = Field("X_state", description="Name of the array, for obsm.")
     components: int = Field(50, ge=1, description="Principal components, for pca.")
     params: dict[str, Any] = Field({}, description="Parameters that differ from the defaults, for state.")
-    seed: int = Field(0, ge=0, description="Same seed, same vectors.")
+    seed: int = Field(0, ge=0, description="Random seed; the same seed gives the same vectors.")
 
     @property
     def title(self) -> str:

@@ -24,11 +24,13 @@ class Import(Task[ImportedRun]):
     name = "import"
     Result = ImportedRun
 
-    path: AbsolutePath = Field(description="An h5ad of predicted cells.")
-    split: str | None = Field(None, description="The split it is judged on; without it, all that the file has.")
-    run_title: str = Field("", description="A name of the run, for people.")
-    perturbation: str | None = Field(None, description="The obs column of perturbations.")
-    control: str | None = Field(None, description="The label of control cells.")
+    path: AbsolutePath = Field(description="An h5ad file with predicted cells.")
+    split: str | None = Field(
+        None, description="Split on which it is scored; by default, all perturbations in the file."
+    )
+    run_title: str = Field("", description="Title of the run, shown in lists.")
+    perturbation: str | None = Field(None, description="obs column of perturbations.")
+    control: str | None = Field(None, description="Label of control cells.")
     matrix: str | None = Field(None, description="X, layers/NAME or obsm/NAME.")
 
     @property

@@ -27,10 +27,12 @@ class Index(Task[Indexed]):
     name = "index"
     Result = Indexed
 
-    paths: tuple[AbsolutePath, ...] = Field(min_length=1, description="Files of the same genes.")
-    columns: Columns = Field(Columns(), description="Those chosen by hand.")
-    executor: Literal["local", "ray"] = Field("local", description="On this machine, or on a Ray cluster.")
-    ray_address: str | None = Field(None, description="Of the cluster; that of the settings without it.")
+    paths: tuple[AbsolutePath, ...] = Field(min_length=1, description="Data files with the same genes.")
+    columns: Columns = Field(Columns(), description="Columns chosen by the user.")
+    executor: Literal["local", "ray"] = Field(
+        "local", description="Where to work: local (this machine) or ray (a cluster)."
+    )
+    ray_address: str | None = Field(None, description="Address of the cluster; by default that of the settings.")
 
     @property
     def title(self) -> str:

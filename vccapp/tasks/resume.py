@@ -14,8 +14,8 @@ class Resume(Task[Trained]):
     name = "resume"
     Result = Trained
 
-    run_id: str = Field(description="The id of the run.")
-    devices: DeviceCount = Field(None, description="Processes that share the fit; as many as before without it.")
+    run_id: str = Field(description="Id of the run.")
+    devices: DeviceCount = Field(None, description="Number of processes; by default as before.")
 
     @property
     def title(self) -> str:

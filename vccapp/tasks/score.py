@@ -24,13 +24,13 @@ class ScoreRun(Task[Scored]):
     name = "score"
     Result = Scored
 
-    run_id: str = Field(description="The id of the run.")
-    part: Literal["val", "test"] = Field("test", description="Held-out part of its split.")
+    run_id: str = Field(description="Id of the run.")
+    part: Literal["val", "test"] = Field("test", description="Held-out part of the split.")
     scorer: str = Field("cell-eval", description="Name of the scorer.")
     season: Literal["2025", "2026"] = Field("2025", description="Metrics of our own computation.")
-    max_cells: int | None = Field(None, ge=2, description="At most so many cells of each perturbation.")
-    max_controls: int | None = Field(None, ge=2, description="At most so many control cells.")
-    seed: int = Field(0, ge=0, description="Of the cells drawn.")
+    max_cells: int | None = Field(None, ge=2, description="Maximum number of cells per perturbation.")
+    max_controls: int | None = Field(None, ge=2, description="Maximum number of control cells.")
+    seed: int = Field(0, ge=0, description="Random seed for drawing cells.")
     keep: AbsolutePath | None = Field(None, description="Folder for the official scorer's own tables and log.")
 
     @property

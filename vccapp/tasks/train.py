@@ -33,10 +33,10 @@ class Train(Task[Trained]):
     model: str = Field(description="Name of the model.")
     params: dict[str, Any] = Field({}, description="Hyperparameters that differ from the defaults.")
     split: str = Field(description="Name of the split, or its absolute path.")
-    seed: int = Field(0, ge=0, description="Same seed, same run.")
-    run_title: str = Field("", description="A name of the run, for people.")
-    devices: DeviceCount = Field(None, description="Processes that share the fit; those of the settings without it.")
-    run_id: str = Field("", description="The id of the run; generated when it is started.")
+    seed: int = Field(0, ge=0, description="Random seed; the same seed gives the same run.")
+    run_title: str = Field("", description="Title of the run, shown in lists.")
+    devices: DeviceCount = Field(None, description="Number of processes; by default that of the settings.")
+    run_id: str = Field("", description="Id of the run; generated at the start.")
 
     @classmethod
     def of(cls, spec: "RunSpec", *, devices: DeviceCount = None) -> Self:

@@ -32,7 +32,7 @@ def open_comparison(run_ids: Sequence[str], settings: Settings, *, part: Part = 
     """Raises SpecError for unknown or unfinished runs, runs on different data, or runs that share no perturbation."""
     runs = [load_run(run_id, settings) for run_id in run_ids]
     if len({run.spec.dataset for run in runs}) > 1:
-        raise SpecError("other_data", "The runs are of different data", fix="compare runs on one dataset")
+        raise SpecError("other_data", "The runs are on different datasets", fix="compare runs on the same dataset")
     index = load_index(settings.index_of(runs[0].spec.dataset))
     comparison = compare_runs(index, runs, part=part)
     if not comparison.labels:

@@ -38,7 +38,7 @@ from vccapp.training.validation import make_validation
 
 POLL_SECONDS = 0.2
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-RESUME = "resume the run: it goes on from its last checkpoint"
+RESUME = "resume the run, which continues from its last checkpoint"
 
 
 class Fit(BaseModel):
@@ -67,7 +67,7 @@ def count_ranks(model: Model, settings: Settings) -> int:
     if on_gpus and settings.devices > there:
         raise ResourceError(
             "too_many_devices",
-            f"{settings.devices} devices were asked for, and torch finds {there} GPU(s) here",
+            f"{settings.devices} devices were requested, but torch finds {there} GPU(s)",
             fix=f"choose at most {there}, or VCCAPP_DEVICE=cpu",
         )
     return settings.devices

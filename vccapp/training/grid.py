@@ -73,7 +73,7 @@ def parse_seeds(text: str) -> list[int]:
         raise SpecError(
             "bad_seed",
             f"{wrong[0]!r} is not a seed",
-            fix="give whole numbers from 0, separated by commas",
+            fix="use whole numbers from 0, separated by commas",
         )
     return seeds
 
@@ -88,8 +88,8 @@ def expand_grid(spec: RunSpec, values: Mapping[str, Sequence[Any]], *, seeds: Se
     if n_runs > MAX_RUNS:
         raise SpecError(
             "too_many_runs",
-            f"This grid has {n_runs:,} runs, at most {MAX_RUNS} are started at once",
-            fix="give fewer values or seeds",
+            f"This grid has {n_runs:,} runs, but at most {MAX_RUNS} can be started at once",
+            fix="use fewer values or seeds",
         )
     several = [name for name, choices in axes.items() if len(choices) > 1]
     specs = []

@@ -63,7 +63,9 @@ def import_prediction(
     missing = [label for label in (*judged.val, *judged.test) if label not in set(predicted.labels.categories)]
     notes = predicted.notes
     if missing:
-        notes += (f"{len(missing):,} held-out perturbations are not in the file and not judged: {name_some(missing)}.",)
+        notes += (
+            f"{len(missing):,} held-out perturbations are not in the file and are not scored: {name_some(missing)}.",
+        )
     return run_id, notes
 
 
@@ -100,14 +102,14 @@ def _split_of_file(predicted: Predicted, index: Index, dataset: str) -> Split:
     if not test:
         raise DataError(
             "unknown_perturbation",
-            f"{predicted.path.name}: none of its perturbations is in the data, so it cannot be judged",
-            fix="name a split of data that have them",
+            f"{predicted.path.name}: none of its perturbations is in the dataset, so it cannot be scored",
+            fix="choose a split of a dataset that has them",
         )
     if not train:
         raise DataError(
             "needs_split",
-            f"{predicted.path.name}: it has cells of all {len(test):,} perturbations of the data",
-            fix="name the split whose held-out part it is to be judged on (--split)",
+            f"{predicted.path.name}: it has cells of all {len(test):,} perturbations of the dataset",
+            fix="choose the split on whose held-out part it is scored (--split)",
         )
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", predicted.path.stem).strip("-._")[:50] or "file"
     digest = hashlib.sha256("\n".join([dataset, *test]).encode()).hexdigest()[:6]

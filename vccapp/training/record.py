@@ -50,8 +50,8 @@ class RunSpec(BaseModel):
     params: dict[str, Any] = Field(default_factory=dict, description="Hyperparameters that differ from the defaults.")
     dataset: str = Field(description="Fingerprint of the data.")
     split: str = Field(description="Name or path of the split.")
-    seed: int = Field(0, ge=0, description="Same seed, same run.")
-    title: str = Field("", description="A name for people.")
+    seed: int = Field(0, ge=0, description="Random seed; the same seed gives the same run.")
+    title: str = Field("", description="A title, shown in lists.")
 
     def command(self) -> list[str]:
         """`vccapp train start` of this run, word by word."""
@@ -81,7 +81,7 @@ class RunRecord(BaseModel):
     created: datetime
     ended: datetime | None = None
     vccapp: str
-    devices: int = Field(1, description="Processes that share the fit.")
+    devices: int = Field(1, description="Number of processes that trained it.")
     metrics: dict[Part, dict[str, dict[str, float | None]]] = {}
     folder: Path = Field(Path(), exclude=True)
 
@@ -92,7 +92,7 @@ class RunRecord(BaseModel):
             raise SpecError(
                 "nothing_predicted",
                 f"The run {self.id} predicts no perturbation of the {part} part",
-                fix="choose the other part",
+                fix="choose another part",
             )
         return labels, deltas
 
@@ -129,7 +129,7 @@ def load_run(run_id: str, settings: Settings) -> RunRecord:
         raise SpecError(
             "unknown_run",
             f"There is no run '{run_id}' in {settings.checkpoints}",
-            fix="`vccapp train list` shows those there are",
+            fix="list the runs with `vccapp train list`",
         )
     record = read_record(folder / "run.json", RUN, RunRecord.model_validate)
     interrupted = record.state == "running" and not is_locked(folder / "lock")
@@ -155,6 +155,6 @@ def run_folder(run_id: str, settings: Settings) -> Path:
         raise SpecError(
             "bad_run_id",
             f"'{run_id}' is not a run id",
-            fix="it is made of letters, digits, '_', '-' and '.'",
+            fix="use letters, digits, '_', '-' and '.'",
         )
     return settings.checkpoints / run_id

@@ -52,7 +52,7 @@ def _check(spec: RunSpec, split: Split, settings: Settings) -> tuple[Index, Spli
     if split.dataset != spec.dataset:
         raise SpecError(
             "data_changed",
-            f"The split '{split.name}' is of the data {split.dataset}, not of {spec.dataset}",
+            f"The split '{split.name}' belongs to the dataset {split.dataset}, not to {spec.dataset}",
             fix="choose one of its splits",
         )
     check_split(split, [label for label in index.labels if label != CONTROL])
@@ -60,8 +60,8 @@ def _check(spec: RunSpec, split: Split, settings: Settings) -> tuple[Index, Spli
     if needed > settings.memory_bytes:
         raise ResourceError(
             "memory",
-            f"Training {model.label} needs about {needed / 1e9:.1f} GB of memory, {settings.memory_gb:.1f} GB "
-            "are allowed",
+            f"Training {model.label} needs about {needed / 1e9:.1f} GB of memory, but {settings.memory_gb:.1f} "
+            "GB are allowed",
             fix="choose fewer genes, a smaller batch or fewer devices, or raise VCCAPP_MEMORY_GB",
         )
     return index, split, model
@@ -80,7 +80,7 @@ def train(spec: RunSpec, settings: Settings, *, run_id: str, progress: Progress 
     except FileExistsError:
         raise SpecError(
             "run_exists",
-            f"There is a run '{run_id}' already in {settings.checkpoints}",
+            f"There is already a run '{run_id}' in {settings.checkpoints}",
             fix="choose another id",
         ) from None
     with _locked(folder):
@@ -148,7 +148,7 @@ def _work(record: RunRecord, folder: Path, index: Index, model: Model, settings:
 def _locked(folder: Path) -> contextlib.AbstractContextManager[None]:
     """Hold the run's lock. Raises SpecError when another process does."""
     problem = f"The run {folder.name} is being trained by another process"
-    return hold_lock(folder / "lock", busy=SpecError("run_busy", problem, fix="wait for its end or stop it"))
+    return hold_lock(folder / "lock", busy=SpecError("run_busy", problem, fix="wait until it ends or stop it"))
 
 
 @contextlib.contextmanager

@@ -41,7 +41,7 @@ from .kit.frame import (
     navigate as navigate,
     open_page as open_page,
     page_link as page_link,
-    tell_error as tell_error,
+    show_error as show_error,
 )
 from .kit.jobs import (
     job_table as job_table,

@@ -48,13 +48,13 @@ def name_gene(genes: pd.DataFrame) -> str | None:
         names.iloc[genes["abs_delta"].to_numpy().argmax()],
         key="gene",
         bind="query-params",
-        help="Type a name, or search above and choose a row. At first the gene that perturbed cells change most.",
+        help="Enter a name, or search above and choose a row. Default: the gene that changes most.",
     ).strip()
     found, _ = find_genes(text, names)
     if found:
         return found[0]
     near = get_close_matches(text.upper(), names, n=5)
-    st.info(f"There is no gene '{text}' in these data." + (f" Near: {', '.join(near)}." if near else ""))
+    st.info(f"The dataset has no gene '{text}'." + (f" Near: {', '.join(near)}." if near else ""))
     return None
 
 
@@ -82,7 +82,7 @@ def choose_gene_groups(index: Index, gene: str, *, by: str) -> GeneGroups:
         key="gene_perturbations",
         bind="query-params",
         max_selections=MOST,
-        help="The perturbation of the gene itself is always shown, if there is one.",
+        help="The perturbation of this gene is always shown if there is one.",
     )
     chosen = list(dict.fromkeys([CONTROL, *([gene] if gene in names else []), *added]))
     return GeneGroups(values, cells["perturbation"], chosen, CONTROL)

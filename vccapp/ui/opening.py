@@ -14,7 +14,7 @@ from vccapp.data.workspace import check_allowed, list_data_files
 from vccapp.errors import DataError
 from vccapp.stats.building.plan import IndexPlan
 from vccapp.tasks.index import Index
-from vccapp.ui.kit.frame import errors_told
+from vccapp.ui.kit.frame import errors_shown
 from vccapp.ui.kit.jobs import begin_job, show_jobs
 from vccapp.ui.kit.loaders import cached, current_settings
 from vccapp.ui.kit.tables import show_schema
@@ -43,8 +43,8 @@ def choose_path() -> str:
         index=None,
         key="data_listed",
         on_change=_use_listed,
-        placeholder="choose an .h5ad file or zarr store",
-        help=f"Below {roots}. Other folders: set VCCAPP_DATA_ROOTS.",
+        placeholder="Choose an .h5ad file or a zarr store",
+        help=f"In {roots}. To add folders, set VCCAPP_DATA_ROOTS.",
     )
     right.button(
         "The real sample",
@@ -54,7 +54,7 @@ def choose_path() -> str:
         width="stretch",
         help="600 H1 cells x 1,000 genes of the 2025 challenge's training data, raw counts, CC0",
     )
-    return st.text_input("Path", key="data_path", bind="query-params", placeholder="or type a path").strip()
+    return st.text_input("Path", key="data_path", bind="query-params", placeholder="Or type a path").strip()
 
 
 def show_file(path: str) -> list[str]:
@@ -62,7 +62,7 @@ def show_file(path: str) -> list[str]:
     if not path:
         return ["vccapp data describe PATH", "vccapp data index PATH"]
     commands = data_commands([path], Columns())
-    with errors_told():
+    with errors_shown():
         columns = _choose_columns(path, key="data")
         commands = data_commands([path], columns)
         opened = load_opened(_allowed(path), columns)
@@ -113,10 +113,10 @@ def show_plan(opened: Opened) -> bool:
     """What the index will take; where it cannot be made, why. Whether it can."""
     plan, settings = opened.plan, current_settings()
     with st.container(horizontal=True, key="plan"):
-        st.metric("Time, about", duration_text(plan.seconds), help="On this machine, within a factor of two")
-        st.metric("Memory", bytes_text(plan.memory_bytes), help=f"Allowed: {bytes_text(settings.memory_bytes)}")
+        st.metric("Estimated time", duration_text(plan.seconds), help="On this machine, to within a factor of two")
+        st.metric("Memory", bytes_text(plan.memory_bytes), help=f"Limit: {bytes_text(settings.memory_bytes)}")
         st.metric("Disk", bytes_text(plan.disk_bytes), help=f"In {settings.datasets}")
-    with errors_told():
+    with errors_shown():
         if opened.unusable:
             raise opened.unusable
         folder = settings.datasets / "index"
@@ -129,7 +129,7 @@ def _choose_columns(path: str, *, key: str) -> Columns:
     """Choices among a file's columns, and its control label; what is left empty is found by name and content."""
     options = load_columns(_allowed(path))
     with st.expander("Columns and control label", icon=":material/tune:"):
-        st.caption("Empty: found by name and content, as the report below says.")
+        st.caption("Detected from names and content if empty; see the report below.")
         places = st.columns(4)
         chosen = {
             name: place.selectbox(
@@ -138,7 +138,7 @@ def _choose_columns(path: str, *, key: str) -> Columns:
                 index=None,
                 key=f"{key}_{name}",
                 bind="query-params",
-                placeholder="found by itself",
+                placeholder="detected",
                 accept_new_options=True,
             )
             for place, (name, label) in zip(places, FIELDS.items(), strict=False)

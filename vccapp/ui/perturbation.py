@@ -42,4 +42,6 @@ def show_perturbation_numbers(own: pd.Series, *, rule: str) -> None:
         st.metric("Down", f"{own['down']:,.0f}")
         st.metric("Effect size", f"{own['effect']:.2f}", help="Length (L2) of the delta over all genes, log1p units")
         left_over = "not measured" if pd.isna(own["knockdown"]) else f"{own['knockdown']:.0%}"
-        st.metric("Left on the target", left_over, help="Expression of the perturbed gene relative to the controls")
+        st.metric(
+            "Remaining target expression", left_over, help="Expression of the target gene relative to the controls"
+        )

@@ -11,7 +11,7 @@ from vccapp.data.split import Split, check_split, make_folds, make_split, split_
 from vccapp.data.workspace import Record
 from vccapp.stats.index import Index
 from vccapp.ui.kit.forms import choose_one
-from vccapp.ui.kit.frame import errors_told
+from vccapp.ui.kit.frame import errors_shown
 from vccapp.ui.kit.loaders import current_settings
 
 WAYS = {"ratio": "By shares", "kfold": "Folds", "lists": "Lists"}
@@ -20,11 +20,13 @@ WAYS = {"ratio": "By shares", "kfold": "Folds", "lists": "Lists"}
 def split_form(record: Record, index: Index, *, expanded: bool) -> None:
     """Make a split by shares, in folds, or of lists."""
     labels = _perturbations(index)
-    with st.expander("Make a split", icon=":material/add:", expanded=expanded):
+    with st.expander("Create a split", icon=":material/add:", expanded=expanded):
         way = choose_one("How", WAYS, key="split_way", default="ratio")
         left, right = st.columns([3, 1])
         name = left.text_input("Name", "first", key="split_name", help="Letters, digits, '-' and '_'")
-        seed = int(right.number_input("Seed", 0, 2**31 - 1, 0, key="split_seed", help="Same seed, same split"))
+        seed = int(
+            right.number_input("Seed", 0, 2**31 - 1, 0, key="split_seed", help="The same seed gives the same split")
+        )
         train: list[str] = []
         val: list[str] = []
         test: list[str] = []
@@ -34,7 +36,7 @@ def split_form(record: Record, index: Index, *, expanded: bool) -> None:
             tested = left.slider("Test", 0.0, 0.5, 0.20, 0.01, key="split_test", format="percent")
             validated = right.slider("Validation", 0.0, 0.4, 0.16, 0.01, key="split_val", format="percent")
             shares = (1 - tested - validated, validated, tested)
-            st.caption(f"{shares[0]:.0%} of the {len(labels)} perturbations to train on.")
+            st.caption(f"{shares[0]:.0%} of the {len(labels)} perturbations are for training.")
         elif way == "kfold":
             folds = int(
                 st.number_input(
@@ -46,8 +48,8 @@ def split_form(record: Record, index: Index, *, expanded: bool) -> None:
             val = st.multiselect("Validation", labels, key="split_val_list")
             train = [label for label in labels if label not in {*test, *val}]
             st.caption(f"The other {len(train)} perturbations are for training.")
-        if st.button("Make the split", type="primary", key="split_make"):
-            with errors_told():
+        if st.button("Create the split", type="primary", key="split_make"):
+            with errors_shown():
                 if way == "ratio":
                     made = [make_split(labels, name=name, dataset=record.fingerprint, ratio=shares, seed=seed)]
                 elif way == "kfold":
@@ -64,10 +66,10 @@ def split_form(record: Record, index: Index, *, expanded: bool) -> None:
 
 def show_split_check(split: Split, index: Index) -> None:
     """Whether a split is one of these data, and leaks nothing."""
-    with errors_told():
+    with errors_shown():
         check_split(split, _perturbations(index))
         st.caption(
-            "Checked: no gene is in two parts; perturbations of two genes follow their genes. Controls are in all."
+            "Checked: no gene is in two parts. Two-gene perturbations go with their genes. Controls are in all parts."
         )
 
 
@@ -80,7 +82,7 @@ def show_toml_button(split: Split, record: Record) -> None:
         mime="application/toml",
         icon=":material/download:",
         on_click="ignore",
-        help="The split as STATE and cell-load read it",
+        help="The split in the format of STATE and cell-load",
     )
 
 

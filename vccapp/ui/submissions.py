@@ -20,7 +20,7 @@ from vccapp.tasks.build import Build
 from vccapp.training import RunRecord
 from vccapp.ui.kit.files import file_url
 from vccapp.ui.kit.forms import choose_one
-from vccapp.ui.kit.frame import errors_told
+from vccapp.ui.kit.frame import errors_shown
 from vccapp.ui.kit.jobs import begin_job, show_jobs
 from vccapp.ui.kit.loaders import current_settings
 from vccapp.ui.kit.runs import choose_run
@@ -82,7 +82,7 @@ def choose_submission(record: Record, index: Index) -> SubmissionChoice:
             format_func=lambda name: CHALLENGES[name].label,
         )
     ]
-    source = choose_one("Cells wanted per perturbation", SOURCES, key="sub_source", default="heldout")
+    source = choose_one("Source of the cell numbers", SOURCES, key="sub_source", default="heldout")
     upload = path = None
     if source == "upload":
         upload = st.file_uploader("pert_counts.csv", type="csv", key="sub_upload", max_upload_size=5)
@@ -104,14 +104,14 @@ def choose_submission(record: Record, index: Index) -> SubmissionChoice:
         "Gene list",
         key="sub_genes",
         bind="query-params",
-        placeholder="path; empty: the genes of the training file, in order",
+        placeholder="Path; if empty, the genes of the training file in order",
     )
-    name = last.text_input("Name", key="sub_name", placeholder="made up when empty").strip()
+    name = last.text_input("Name", key="sub_name", placeholder="Generated if empty").strip()
     practice = right.toggle(
         "Practice",
         value=len(index.genes) != challenge.n_genes,
         key="sub_practice",
-        help=f"Lets other genes than the challenge's {challenge.n_genes:,} through; the package is marked as practice.",
+        help=f"Allows other genes than the challenge's {challenge.n_genes:,}; the package is marked as practice.",
     )
     return SubmissionChoice(
         run=run,
@@ -128,7 +128,7 @@ def choose_submission(record: Record, index: Index) -> SubmissionChoice:
 
 def load_plan(choice: SubmissionChoice, index: Index) -> Plan | None:
     """The plan of what is chosen; None while the cells wanted are not given, or where a refusal was said."""
-    with errors_told():
+    with errors_shown():
         counts = load_wanted(choice.source, run=choice.run, index=index, upload=choice.upload, path=choice.path)
         if counts is not None:
             return make_plan(
@@ -150,10 +150,10 @@ def show_plan_numbers(plan: Plan, challenge: Challenge) -> None:
     estimate = plan.estimate
     with st.container(horizontal=True, key="numbers"):
         st.metric("Perturbations", f"{len(plan.cells):,}")
-        st.metric("Cells", f"{estimate.n_cells:,}", help=f"At most {challenge.max_cells:,}, controls included")
-        st.metric("Of the budget", f"{estimate.n_cells / challenge.max_cells:.1%}")
-        st.metric("Scaled by", f"{plan.alpha:.4f}", help="Planned cells over wanted cells")
-        st.metric("Package, about", bytes_text(estimate.vcc_bytes))
+        st.metric("Cells", f"{estimate.n_cells:,}", help=f"Limit: {challenge.max_cells:,}, controls included")
+        st.metric("Budget used", f"{estimate.n_cells / challenge.max_cells:.1%}")
+        st.metric("Scaled by", f"{plan.alpha:.4f}", help="Planned cells divided by requested cells")
+        st.metric("Package size", bytes_text(estimate.vcc_bytes))
         st.metric("Disk needed", bytes_text(estimate.disk_bytes))
     for note in plan.notes:
         st.caption(note)
@@ -162,7 +162,7 @@ def show_plan_numbers(plan: Plan, challenge: Challenge) -> None:
 def show_build_button(plan: Plan) -> None:
     """The button that builds the submission, and its latest jobs."""
     if st.button("Build the submission", type="primary", icon=":material/package_2:", key="sub_build"):
-        with errors_told():
+        with errors_shown():
             write_plan(plan, current_settings())
             begin_job(Build(dataset=plan.dataset, plan=plan.id))
             st.rerun()

@@ -68,8 +68,8 @@ def test_from_a_file_made_elsewhere_to_scores(home: Path, call: Call, monkeypatc
     assert code == 2 and "makes the cells dense" in err.splitlines()[-1]
     code, out, err = call("eval", "import", ASSETS / "state_infer.h5ad", "--dataset", data)
     assert (code, out) == (2, "") and err == (
-        "Error: state_infer.h5ad: it has X and obsm/X_hvg, one of them the prediction and one its input; say which "
-        "(--matrix).\n"
+        "Error: state_infer.h5ad: it has both X and obsm/X_hvg, and only one of them is the prediction; say "
+        "which (--matrix).\n"
     )
     code, _, err = call("eval", "import", home / "none.h5ad", "--dataset", data)
     assert code == 2 and "none.h5ad: it does not exist" in err

@@ -133,7 +133,7 @@ def test_an_npz_of_objects_is_refused(tmp_path: Path) -> None:
         ("a.csv", b"gene\nA\n", "columns are no vectors"),
         ("a.npz", b"PK\x03\x04 cut", "cannot be read as npz"),
         ("a.pt", b"\x80\x02 no tensors", "plain tensors"),
-        ("a.gmt", b"\n", "holds no gene set"),
+        ("a.gmt", b"\n", "contains no gene set"),
         ("a.xlsx", b"binary", "no gene embedding that is known"),
     ],
 )
@@ -256,7 +256,7 @@ def test_sources_are_joined_and_wrong_ones_are_one_sentence(index, tmp_path: Pat
     assert both.width == open_embedding("expression", index).width + len(names)
     with pytest.raises(SpecError, match="none are given"):
         open_embedding("expression")
-    with pytest.raises(SpecError, match="names no gene embedding"):
+    with pytest.raises(SpecError, match="is not a gene embedding"):
         open_embedding("default +")
     with pytest.raises(DataError, match="no gene embedding .*nowhere"):
         open_embedding("nowhere")

@@ -67,7 +67,7 @@ def test_notes_say_what_was_joined(tmp_path: Path) -> None:
     notes = open_dataset(paths).schema.notes
     assert "3 files are joined" in notes[0]
     assert all(str(path) in notes[0] for path in paths)
-    assert "The genes of part1.h5ad are put in the order of part0.h5ad." in notes
+    assert "The genes of part1.h5ad are reordered to match part0.h5ad." in notes
     assert any(note.startswith("part2.h5ad: X is stored by gene") for note in notes)
 
 

@@ -71,7 +71,7 @@ def test_missing_and_extra_genes_are_reported(opened) -> None:
     np.testing.assert_array_equal(cells_of(found), expected)
     notes = " ".join(found.notes)
     assert "3 of the data's 12 genes are missing (GENE9, GENE10, GENE11)" in notes
-    assert "2 genes are not in the data and are left out (OTHER1, OTHER2)" in notes
+    assert "2 genes are not in the dataset and are left out (OTHER1, OTHER2)" in notes
 
 
 @pytest.mark.parametrize("way", ["symbols beside ids", "versions", "no names"])

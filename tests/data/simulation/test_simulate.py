@@ -243,9 +243,9 @@ def test_share_out_is_whole_and_proportional(total: int, weights: list[float]) -
         ({"perturbations": {"A": 0}}, "'A' is given 0 cells"),
         ({"perturbations": {CONTROL: 9}}, "No perturbation is given"),
         ({"perturbations": {}}, "No perturbation is given"),
-        ({"perturbations": {"A+A": 9}}, "'A+A' is no perturbation label"),
-        ({"perturbations": {"A+B+C": 9}}, "'A+B+C' is no perturbation label"),
-        ({"perturbations": {"A+": 9}}, "'A+' is no perturbation label"),
+        ({"perturbations": {"A+A": 9}}, "'A+A' is not a perturbation label"),
+        ({"perturbations": {"A+B+C": 9}}, "'A+B+C' is not a perturbation label"),
+        ({"perturbations": {"A+": 9}}, "'A+' is not a perturbation label"),
     ],
 )
 def test_bad_choices_are_one_sentence(choices: dict, sentence: str) -> None:

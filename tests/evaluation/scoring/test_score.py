@@ -165,5 +165,5 @@ def test_what_cannot_be_scored_is_refused(index: ToyIndex) -> None:
     with pytest.raises(SpecError, match="120 real ones"):
         compute_metrics(real_profiles(ToyIndex(LABELS, GENES[::-1]), LABELS), predicted)
     for labels in (["A", "A"], ["A", "non-targeting"]):
-        with pytest.raises(SpecError, match="name each once"):
+        with pytest.raises(SpecError, match="give each once"):
             real_profiles(index, labels)

@@ -67,7 +67,7 @@ def test_every_reference_has_a_colour_of_its_own_kind() -> None:
         "real",
     ]
     assert set(names) == set(sources.REFERENCES) == set(sources.MARKS)
-    beside = ["baseline: control mean", "baseline: perturbation mean", "ceiling: half against half", "chance"]
+    beside = ["Baseline: control mean", "Baseline: perturbation mean", "Ceiling: half against half", "chance"]
     assert len({sources.MARKS[name] for name in beside}) == len(beside)
     scale = sources.colours(["mine", *names, "other"])
     assert scale.domain == ["mine", *names, "other"]
@@ -157,5 +157,5 @@ def test_taken_for_counts_predictions() -> None:
     frame = pd.DataFrame({"perturbation": ["A", "B", "C"], "nearest": ["A", "A", "B"]})
     chart = compare_perturbations.taken_for(frame)
     rows = {row["nearest"]: (row["n"], row["kind"]) for row in data_of(chart)}
-    assert rows == {"A": (2, "also its own prediction"), "B": (1, "only those of others")}
+    assert rows == {"A": (2, "including its own prediction"), "B": (1, "only predictions of others")}
     assert chart.to_dict()["title"]["subtitle"].startswith("1 of 3")

@@ -270,7 +270,7 @@ def test_a_cluster_too_small_is_refused(cluster: tuple[str, set[str]]) -> None:
 
 @needs_ray
 def test_no_cluster_is_said_at_once() -> None:
-    with pytest.raises(JobError, match="No Ray cluster is to be had at 127.0.0.1:1 "):
+    with pytest.raises(JobError, match="No Ray cluster is reachable at 127.0.0.1:1 "):
         open_executor("ray", address="127.0.0.1:1", paths=(), memory_bytes=GB)
     with pytest.raises(SpecError, match="HOST:PORT"):
         open_executor("ray", address="somewhere", paths=(), memory_bytes=GB)

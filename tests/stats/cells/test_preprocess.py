@@ -117,7 +117,7 @@ def test_refusals(toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     (tmp_path / "there.h5ad").write_text("mine")
     with pytest.raises(SpecError, match="not overwritten"):
         write_preprocessed(dataset, index, tmp_path / "there.h5ad")
-    with pytest.raises(SpecError, match="end its name in .h5ad"):
+    with pytest.raises(SpecError, match="let its name end in .h5ad"):
         write_preprocessed(dataset, index, tmp_path / "out.csv")
     make_counts(seed=1).write_h5ad(tmp_path / "other.h5ad")
     with pytest.raises(DataError, match="vccapp data index"):

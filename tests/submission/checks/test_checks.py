@@ -75,7 +75,7 @@ def put(value):
         ("log_values", {k: np.round(v) for k, v in make_cells().items()}, "failed", "rounded log values"),
         ("log_values", {k: np.round(20 * np.expm1(v)) for k, v in make_cells().items()}, "failed", "counts"),
         ("controls", {k: v for k, v in make_cells().items() if k != CONTROL}, "failed", "No cell is labelled"),
-        ("controls", changed(CONTROL, lambda x: x[:50]), "failed", "50 controls, the plan says 60"),
+        ("controls", changed(CONTROL, lambda x: x[:50]), "failed", "50 controls; the plan says 60"),
         ("perturbations", {k: v for k, v in make_cells().items() if k != "G2"}, "failed", r"1 are missing \(G2\)"),
         ("perturbations", make_cells() | {"G9": np.ones((2, N_GENES))}, "failed", r"1 are not asked for \(G9\)"),
         ("perturbations", changed("G2", lambda x: x[:39]), "failed", "G2 has 39 cells, the plan says 40"),

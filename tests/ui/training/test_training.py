@@ -64,7 +64,7 @@ def test_every_term_and_every_score_has_its_curve(workspace: Settings, monkeypat
     page = open_page(workspace, monkeypatch)
     titles = [chart["title"]["text"] for chart in charts_of(page)]
     assert titles[:3] == ["Pearson of deltas", "PDS (L1)", "MAE"]
-    assert titles[-4:] == ["Loss of held-out cells", "Loss", "Autofocus (squared error of cells)", "Direction"]
+    assert titles[-4:] == ["Loss on held-out cells", "Loss", "Autofocus (squared error of cells)", "Direction"]
     mae = charts_of(page)[2]
     assert mae["layer"][1]["encoding"]["strokeDash"]["scale"]["domain"] == [
         "control mean",
@@ -161,7 +161,7 @@ def test_a_grid_is_counted_and_started(workspace: Settings, monkeypatch: pytest.
     assert any("6 runs, one after the other." in caption.value for caption in page.caption)
     page.text_input(key="grid_scouter_seeds").set_value("0, x").run()
     assert [error.value for error in page.error] == [
-        "'x' is not a seed; give whole numbers from 0, separated by commas."
+        "'x' is not a seed; use whole numbers from 0, separated by commas."
     ]
     page.text_input(key="grid_scouter_seeds").set_value("0, 1").run()
     page.button(key="grid_scouter_start").click().run()

@@ -4,7 +4,7 @@ import typer
 
 from vccapp.cli.eval import closely, compare, diagnose, entered, files, perturbations, predictions, report
 
-app = typer.Typer(help="Evaluation: predicted against real.", no_args_is_help=True)
+app = typer.Typer(help="Evaluation: compare predicted with real.", no_args_is_help=True)
 for command in (
     closely.agreement,
     closely.genes,

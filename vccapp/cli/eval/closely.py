@@ -36,7 +36,7 @@ def agreement(
     genes: Genes = None,
     gmt: Gmt = None,
     gene_set: GeneSet = None,
-    values: Annotated[Literal["delta", "pseudobulk"], typer.Option(help="What the band is of.")] = "delta",
+    values: Annotated[Literal["delta", "pseudobulk"], typer.Option(help="What the band shows.")] = "delta",
     csv: Csv = None,
     table: Table = None,
     as_json: Json = False,
@@ -55,14 +55,16 @@ def agreement(
 def genes(
     run: RunIds = None,
     part: Part = "test",
-    perturbation: Annotated[str | None, typer.Option(help="The one to show; the first without it.")] = None,
+    perturbation: Annotated[str | None, typer.Option(help="The prediction to show; default: the first.")] = None,
     perturbations: Perturbations = None,
     by: By = "delta",
     top: Top = None,
     genes: Genes = None,
     gmt: Gmt = None,
     gene_set: GeneSet = None,
-    cells_of: Annotated[str | None, typer.Option(help="Genes whose cells to show, 'A,B'; the first 4.")] = None,
+    cells_of: Annotated[
+        str | None, typer.Option(help="Genes whose cells to show, 'A,B'; default: the first 4.")
+    ] = None,
     csv: Csv = None,
     table: Table = None,
     as_json: Json = False,

@@ -12,7 +12,7 @@ from vccapp.cli.output import Json, format_table, show
 def compare(
     run: Annotated[str, typer.Option(help="Id of the run, or 'latest' for the newest finished one.")] = "latest",
     part: Annotated[Literal["val", "test"], typer.Option(help="Held-out part of the split.")] = "test",
-    perturbations: Annotated[str | None, typer.Option(help="Only these of the part, 'A,B,C'.")] = None,
+    perturbations: Annotated[str | None, typer.Option(help="Only these perturbations, 'A,B,C'.")] = None,
     genes: Annotated[str | None, typer.Option(help="Also compare these genes one by one, 'A,B,C'.")] = None,
     as_json: Json = False,
 ) -> None:

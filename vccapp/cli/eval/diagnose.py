@@ -17,7 +17,7 @@ def diagnose(
     run: RunIds = None,
     part: Part = "test",
     pseudobulks: Annotated[
-        bool, typer.Option("--pseudobulks", help="Make no cells; look at several runs and at the baselines.")
+        bool, typer.Option("--pseudobulks", help="Use pseudobulks only, for several runs and the baselines.")
     ] = False,
     shown: Shown = None,
     csv: Csv = None,
@@ -34,7 +34,9 @@ def diagnose(
         view, about = view_diagnostics(comparison, own), about_comparison(comparison, shown=own.key)
     else:
         if len(run or []) > 1 or shown is not None:
-            raise SpecError("one_run", "Cells are made of one run", fix="name one run, or add --pseudobulks")
+            raise SpecError(
+                "one_run", "Cells can be generated for one run only", fix="name one run, or add --pseudobulks"
+            )
         settings = open_settings()
         record = find_finished_run(run[0] if run else "latest", settings)
         view = tabulate_diagnostics({record.id: diagnose_run(record.id, part, settings)}, record.id)

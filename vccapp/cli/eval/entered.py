@@ -19,14 +19,14 @@ ResultId = Annotated[str, typer.Argument(help="Id of the result.", show_default=
 @app.command()
 def add(
     season: Annotated[Literal["2025", "2026"], typer.Option(help="Season of the challenge.", show_default=False)],
-    score: Annotated[list[str], typer.Option(help="NAME=NUMBER as the leaderboard shows it; repeat.")],
-    day: Annotated[str | None, typer.Option("--date", help="YYYY-MM-DD; today without it.")] = None,
-    phase: Annotated[Literal["validation", "final"], typer.Option(help="Which cells it was judged on.")] = "validation",
+    score: Annotated[list[str], typer.Option(help="NAME=NUMBER as on the leaderboard; repeatable.")],
+    day: Annotated[str | None, typer.Option("--date", help="YYYY-MM-DD; default: today.")] = None,
+    phase: Annotated[Literal["validation", "final"], typer.Option(help="Phase of the challenge.")] = "validation",
     scale: Annotated[Literal["raw", "scaled"], typer.Option(help="scaled: 0 baseline, 1 replicate.")] = "raw",
-    note: Annotated[str, typer.Option(help="Anything worth knowing.")] = "",
+    note: Annotated[str, typer.Option(help="A note.")] = "",
     run: Annotated[str | None, typer.Option(help="Id of the run that made the prediction.")] = None,
     submission: Annotated[str | None, typer.Option(help="Id of the submission.")] = None,
-    result_id: Annotated[str | None, typer.Option("--id", help="Change the result of this id.")] = None,
+    result_id: Annotated[str | None, typer.Option("--id", help="Change the result with this id.")] = None,
     as_json: Json = False,
 ) -> None:
     """Enter the result of an official submission, or change one."""
@@ -66,7 +66,7 @@ def list_(as_json: Json = False) -> None:
 
 @app.command()
 def remove(result: ResultId, as_json: Json = False) -> None:
-    """Forget an entered result."""
+    """Delete an entered result."""
     from vccapp.training.results.entered import delete_result
 
     delete_result(result, open_settings())

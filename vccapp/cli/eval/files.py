@@ -15,9 +15,11 @@ def metrics(
     predicted: Annotated[Path, typer.Argument(help="Predicted cells of the same perturbations, with controls.")],
     season: Annotated[Literal["2025", "2026"], typer.Option(help="Whose metrics; 2026 needs counts.")] = "2025",
     energy_cells: Annotated[
-        int, typer.Option(min=0, help="Cells of each perturbation to draw for the energy distance; 0 leaves it out.")
+        int, typer.Option(min=0, help="Cells per perturbation for the energy distance; 0 = leave it out.")
     ] = 0,
-    output: Annotated[Path | None, typer.Option(help="Also write the scores of each perturbation as CSV here.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Also write the scores of each perturbation to this CSV file.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Score a file of predicted cells against one of real cells, each perturbation (own computation, DE included)."""

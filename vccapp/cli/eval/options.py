@@ -23,17 +23,18 @@ MAX_PRINTED = 40
 
 RunIds = Annotated[
     list[str] | None,
-    typer.Option("--run", help="Id of a run; repeat to compare several. Default: the newest one."),
+    typer.Option("--run", help="Id of a run; repeatable. Default: the newest."),
 ]
 Part = Annotated[Literal["val", "test"], typer.Option(help="Held-out part of the split.")]
 Shown = Annotated[
-    str | None, typer.Option(help="What is shown in detail: a run, control_mean or perturbation_mean; the first run.")
+    str | None,
+    typer.Option(help="Prediction shown in detail: a run, control_mean or perturbation_mean. Default: the first run."),
 ]
-Metric = Annotated[str, typer.Option(help="One of the metrics that need no predicted cells.")]
-Perturbations = Annotated[str | None, typer.Option(help="'A,B,C'; without it the four with the largest real effect.")]
+Metric = Annotated[str, typer.Option(help="A metric that needs no predicted cells.")]
+Perturbations = Annotated[str | None, typer.Option(help="'A,B,C'; default: the four with the largest real effect.")]
 By = Annotated[Literal["delta", "degs"], typer.Option(help="Genes with the largest delta, or the clearest DEGs.")]
 Top = Annotated[int | None, typer.Option(min=1, help="Number of these genes. Default: 200.")]
-Genes = Annotated[str | None, typer.Option(help="Names of genes instead: 'MYC, TP53'; * is a wildcard.")]
+Genes = Annotated[str | None, typer.Option(help="Gene names instead: 'MYC, TP53'; * is a wildcard.")]
 Gmt = Annotated[str | None, typer.Option(help="A .gmt file: a path, or its name in the workspace.")]
 GeneSet = Annotated[str | None, typer.Option(help="Genes of this set of the .gmt file instead.")]
 Csv = Annotated[str | None, typer.Option("--csv", help="Also write one table as CSV; '-' prints it alone.")]
@@ -88,10 +89,10 @@ def choose_genes(
     else:
         chosen = name_genes(comparison.index, genes)
         if chosen.unknown and chosen.genes:
-            typer.echo(f"{len(chosen.unknown)} not among the genes: {name_some(chosen.unknown)}", err=True)
+            typer.echo(f"{len(chosen.unknown)} not among the dataset's genes: {name_some(chosen.unknown)}", err=True)
     if not chosen.genes:
         names = name_some(comparison.index.genes["gene"], 3)
-        raise SpecError("no_gene", "No gene of the data is chosen", fix=f"name some, e.g. {names}")
+        raise SpecError("no_gene", "No gene of the dataset is chosen", fix=f"give some, e.g. {names}")
     return list(chosen.genes)
 
 
@@ -157,7 +158,9 @@ def _genes_of_set(gmt: str | None, name: str | None, settings: "Settings") -> st
 
     kept = {path.name: path for path in list_gmt(settings)}
     if gmt is None:
-        raise SpecError("no_gmt", "A gene set needs its file", fix=f"name it with --gmt: {', '.join(kept) or 'a path'}")
+        raise SpecError(
+            "no_gmt", "A gene set needs a .gmt file", fix=f"give it with --gmt: {', '.join(kept) or 'a path'}"
+        )
     sets = read_gmt(kept.get(gmt, Path(gmt)))
     if name not in sets:
         some = ", ".join(list(sets)[:5])

@@ -99,8 +99,10 @@ def overlap(
 def difference(
     run: RunIds = None,
     part: Part = "test",
-    first: Annotated[str | None, typer.Option(help="Key of a prediction; the first run without it.")] = None,
-    second: Annotated[str | None, typer.Option(help="Key of another; the second run, or perturbation_mean.")] = None,
+    first: Annotated[str | None, typer.Option(help="Key of a prediction; default: the first run.")] = None,
+    second: Annotated[
+        str | None, typer.Option(help="Key of another; default: the second run, or perturbation_mean.")
+    ] = None,
     metric: Metric = FIRST_METRIC,
     csv: Csv = None,
     table: Table = None,

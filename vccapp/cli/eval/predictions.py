@@ -26,9 +26,9 @@ def official(
         ),
     ] = "cell-eval",
     season: Annotated[Literal["2025", "2026"], typer.Option(help="Metrics of the scorer vccapp.")] = "2025",
-    max_cells: Annotated[int | None, typer.Option(min=2, help="At most so many cells of each perturbation.")] = None,
-    max_controls: Annotated[int | None, typer.Option(min=2, help="At most so many control cells.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the cells drawn.")] = 0,
+    max_cells: Annotated[int | None, typer.Option(min=2, help="Maximum number of cells per perturbation.")] = None,
+    max_controls: Annotated[int | None, typer.Option(min=2, help="Maximum number of control cells.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed for drawing cells.")] = 0,
     keep: Annotated[Path | None, typer.Option(help="Copy the official scorer's own tables and log here.")] = None,
     background: Background = False,
     as_json: Json = False,
@@ -58,14 +58,16 @@ def official(
 
 def import_(
     file: Annotated[Path, typer.Argument(help="An h5ad of predicted cells: counts or log1p values.")],
-    dataset: Annotated[str, typer.Option(help="The data predicted: path, fingerprint or title.")],
-    split: Annotated[str | None, typer.Option(help="The split it is judged on; empty: all that the file has.")] = None,
-    title: Annotated[str, typer.Option(help="A name for people.")] = "",
-    perturbation_column: Annotated[
-        str | None, typer.Option(help="The obs column of perturbations; empty: found.")
+    dataset: Annotated[str, typer.Option(help="The predicted dataset: path, fingerprint or title.")],
+    split: Annotated[
+        str | None, typer.Option(help="Split on which it is scored; default: all perturbations in the file.")
     ] = None,
-    control_label: Annotated[str | None, typer.Option(help="The label of control cells; empty: found.")] = None,
-    matrix: Annotated[str | None, typer.Option(help="X, layers/NAME or obsm/NAME; empty: X.")] = None,
+    title: Annotated[str, typer.Option(help="A title, shown in lists.")] = "",
+    perturbation_column: Annotated[
+        str | None, typer.Option(help="The obs column of perturbations; default: detected.")
+    ] = None,
+    control_label: Annotated[str | None, typer.Option(help="Label of control cells; default: detected.")] = None,
+    matrix: Annotated[str | None, typer.Option(help="X, layers/NAME or obsm/NAME; default: X.")] = None,
     background: Background = False,
     as_json: Json = False,
 ) -> None:

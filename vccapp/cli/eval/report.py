@@ -16,20 +16,24 @@ if TYPE_CHECKING:
 
     from vccapp.training.results.leaderboard import Rows
 
-Dataset = Annotated[str | None, typer.Option(help="Only runs on this data: path, fingerprint or title.")]
+Dataset = Annotated[str | None, typer.Option(help="Only runs on this dataset: path, fingerprint or title.")]
 Scorer = Annotated[
     str,
     typer.Option(help="Whose scores: pseudobulks or vccapp (ours, of cells), cell-eval, cell-eval2, or a plug-in's."),
 ]
-Metrics = Annotated[list[str] | None, typer.Option(help="Metrics to show, the first ranks; repeat. All without it.")]
+Metrics = Annotated[
+    list[str] | None, typer.Option(help="Metrics to show, ranked by the first; repeatable. Default: all.")
+]
 Reference = Annotated[
     str | None,
     typer.Option(help="Id of the run to compare with. Default: the perturbation mean on the newest run's split."),
 ]
-RowsOf = Annotated[Literal["models", "runs"], typer.Option("--rows", help="A row a model, over its seeds, or a run.")]
-Models = Annotated[list[str] | None, typer.Option(help="Only runs of this model; repeat.")]
-Splits = Annotated[list[str] | None, typer.Option(help="Only runs on this split; repeat.")]
-Search = Annotated[str, typer.Option(help="Only runs whose title, parameters or id hold these words.")]
+RowsOf = Annotated[
+    Literal["models", "runs"], typer.Option("--rows", help="One row per model (over its seeds) or per run.")
+]
+Models = Annotated[list[str] | None, typer.Option(help="Only runs of this model; repeatable.")]
+Splits = Annotated[list[str] | None, typer.Option(help="Only runs on this split; repeatable.")]
+Search = Annotated[str, typer.Option(help="Only runs whose title, parameters or id contain these words.")]
 TESTS = ("label", "n", "difference", "low", "high", "p", "p_holm")
 
 
@@ -55,7 +59,7 @@ def leaderboard(
         Literal["raw", "scaled", "clipped"],
         typer.Option(help="scaled: 0 at the perturbation mean (official: its baseline), 1 at the ceiling (its best)."),
     ] = "raw",
-    scaled: Annotated[bool, typer.Option("--scaled", help="The same as --scale scaled.")] = False,
+    scaled: Annotated[bool, typer.Option("--scaled", help="Same as --scale scaled.")] = False,
     csv: Csv = None,
     table: Table = None,
     as_json: Json = False,

@@ -30,8 +30,8 @@ def open_embedding(source: str | Path, index: Cells | None = None) -> Embedding:
     if not all(names):
         raise SpecError(
             "unknown_embedding",
-            f"'{source}' names no gene embedding",
-            fix="give default, expression, a path, or several joined by +",
+            f"'{source}' is not a gene embedding",
+            fix="use default, expression, a path, or several joined by +",
         )
     return join([_open_one(name, index) for name in names])
 
@@ -42,7 +42,7 @@ def read_embedding(path: Path) -> Embedding:
         raise DataError(
             "file_missing",
             f"There is no gene embedding {path}",
-            fix="give default, expression or the path of a file",
+            fix="use default, expression or the path of a file",
         )
     with path.open("rb") as file:
         head = file.read(8)
@@ -54,8 +54,8 @@ def read_embedding(path: Path) -> Embedding:
     known = "; ".join(reader.label for reader in readers)
     raise DataError(
         "not_an_embedding",
-        f"{path.name} is no gene embedding that is known ({known})",
-        fix="convert it to one of these",
+        f"{path.name} is not a known kind of gene embedding ({known})",
+        fix="convert it to one of these formats",
     )
 
 
@@ -66,8 +66,8 @@ def _open_one(name: str, index: Cells | None) -> Embedding:
         if index is None:
             raise SpecError(
                 "expression_needs_data",
-                "The embedding 'expression' is made from the data, and none are given",
-                fix="choose default or a file",
+                "The embedding 'expression' is computed from a dataset, and none was given",
+                fix="use default or a file",
             )
         return embed_expression(index)
     return read_embedding(Path(name).expanduser())

@@ -42,7 +42,7 @@ class Embedding:
         if len(shape) != 2 or shape[0] != len(self.genes) or 0 in shape:
             raise DataError(
                 "embedding_shape",
-                f"{self.name}: {len(self.genes):,} genes and values of shape {shape} make no gene embedding",
+                f"{self.name}: {len(self.genes):,} genes and values of shape {shape} do not form a gene embedding",
             )
         if len(set(self.genes)) < len(self.genes):
             [twice] = pd.Series(self.genes)[pd.Series(self.genes).duplicated()].head(1)
@@ -145,8 +145,8 @@ def join(parts: Sequence[Embedding]) -> Embedding:
     if not rows:
         raise DataError(
             "no_common_gene",
-            f"{name}: no gene is in all of these embeddings",
-            fix="they may use different names, join others",
+            f"{name}: these embeddings have no gene in common",
+            fix="check that they name genes alike, or join others",
         )
     blocks = []
     for part, at in zip(parts, zip(*rows, strict=True), strict=True):

@@ -39,7 +39,7 @@ def embed_expression(index: Cells, *, width: int = WIDTH, seed: int = 0) -> Embe
     if len(controls) < 3:
         raise DataError(
             "no_controls",
-            f"Co-expression needs control cells, the data have {len(controls)}",
+            f"Co-expression needs more control cells than the dataset's {len(controls)}",
             fix="choose another embedding",
         )
     if len(controls) > MAX_CELLS:

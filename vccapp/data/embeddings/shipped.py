@@ -20,8 +20,8 @@ def load_shipped() -> Embedding:
     if not SHIPPED.is_file():
         raise DataError(
             "asset_missing",
-            f"{SHIPPED} is missing from this copy of the project",
-            fix="fetch the project again",
+            f"{SHIPPED} is missing from this installation",
+            fix="install vccapp again",
         )
     genes, matrix = Table().read(SHIPPED)
     return Embedding(tuple(genes), matrix, "default", PROVENANCE)

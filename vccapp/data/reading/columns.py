@@ -134,8 +134,8 @@ def _find_perturbation(obs: pd.DataFrame, control: str | None, others: Sequence[
     named = _named(obs, PERTURBATION_NAMES)
     fitting = [column for column in named if fits(column)]
     if fitting:
-        more = f" ({name_some(fitting[1:])} would do too)" if len(fitting) > 1 else ""
-        notes.append(f"Perturbations are read from the obs column '{fitting[0]}', found by its name{more}.")
+        more = f" ({name_some(fitting[1:])} would also fit)" if len(fitting) > 1 else ""
+        notes.append(f"Perturbations are read from the obs column '{fitting[0]}', detected by its name{more}.")
         return fitting[0]
     wanted = (
         "no control label such as non-targeting, NT, control or ctrl" if control is None else f"no label '{control}'"
@@ -149,12 +149,14 @@ def _find_perturbation(obs: pd.DataFrame, control: str | None, others: Sequence[
         )
     by_content = [column for column in obs.columns if column not in others and fits(column)]
     if len(by_content) == 1:
-        notes.append(f"Perturbations are read from the obs column '{by_content[0]}', found by the control label in it.")
+        notes.append(
+            f"Perturbations are read from the obs column '{by_content[0]}', detected by the control label in it."
+        )
         return by_content[0]
     if by_content:
         raise DataError(
             "ambiguous_column",
-            f"several obs columns could hold the perturbations ({name_some(by_content)})",
+            f"several obs columns may hold the perturbations ({name_some(by_content)})",
             found=by_content,
             fix="choose one of them",
         )
@@ -193,8 +195,8 @@ def _check_missing(labels: pd.Series, column: str) -> None:
     if n_missing:
         raise DataError(
             "missing_labels",
-            f"{n_missing:,} of {len(labels):,} cells have no label in '{column}'",
-            fix="drop them or give them a label",
+            f"{n_missing:,} of {len(labels):,} cells have no label in the obs column '{column}'",
+            fix="remove them or label them",
         )
 
 
@@ -234,13 +236,14 @@ def _map_labels(labels: pd.Series, column: str, control: str | None, notes: list
     others = [f"'{x}' ({cells[x]:,} cells)" for x in cells.index if x != control and is_control_like(x)]
     if others:
         notes.append(
-            f"'{control}' ({cells[control]:,} cells) is taken as the control; also control-like, kept as perturbations "
-            f"and not merged: {name_some(others)}."
+            f"'{control}' ({cells[control]:,} cells) is used as the control; these look like controls too and "
+            f"are kept as perturbations: {name_some(others)}."
         )
     if halves:
         example = next(iter(halves))
         notes.append(
-            f"{len(halves):,} labels of a gene and a control are read as the gene: '{example}' as '{halves[example]}'."
+            f"{len(halves):,} labels that join a gene and a control are read as the gene: '{example}' as "
+            f"'{halves[example]}'."
         )
     _note_pairs(cells.index, notes)
     return labels.map(lambda label: mapping.get(label, label)), control
@@ -253,23 +256,23 @@ def _control_rank(label: str) -> int:
 def _note_pairs(labels: Sequence[str], notes: list[str]) -> None:
     pairs = [x for x in labels if len([part for part in x.split("+") if plain(part) not in CONTROL_LABELS]) > 1]
     if pairs:
-        notes.append(f"{len(pairs):,} perturbations are of two or more genes, such as '{pairs[0]}'.")
+        notes.append(f"{len(pairs):,} perturbations target two or more genes, such as '{pairs[0]}'.")
     known = set(labels)
     odd = [x for x in labels if len(parts := re.split(r"[_|,;/&]", x)) == 2 and set(parts) <= known]
     if odd:
         notes.append(
-            f"{len(odd):,} labels such as '{odd[0]}' look like two genes but are taken as one; only 'A+B' is two genes."
+            f"{len(odd):,} labels such as '{odd[0]}' look like two genes but are read as one; write two genes as 'A+B'."
         )
 
 
 def _side_column(obs: pd.DataFrame, role: str, column: str | None, *, chosen: bool, notes: list[str]) -> pd.Categorical:
     if column is None:
-        notes.append(f"No {role} column was found in obs; all cells count as one {role}.")
+        notes.append(f"No {role} column was found in obs; all cells are treated as one {role}.")
         return pd.Categorical(["all"] * len(obs))
     labels = _labels(obs, column)
     n_missing = int(labels.isna().sum())
     if not chosen:
-        notes.append(f"The {role} is read from the obs column '{column}', found by its name.")
+        notes.append(f"The {role} is read from the obs column '{column}', detected by its name.")
     if n_missing:
         notes.append(f"{n_missing:,} cells have no {role} in '{column}' and are shown as '{MISSING}'.")
     return _categorical(labels.fillna(MISSING))
@@ -291,14 +294,14 @@ def find_genes(var: pd.DataFrame) -> tuple[np.ndarray, GeneKind, list[str]]:
         raise DataError(
             "unnamed_genes",
             f"{empty:,} of {len(genes):,} genes have no name in the var index",
-            fix="name or drop them",
+            fix="name or remove them",
         )
     index = pd.Index(genes)
     if not index.is_unique:
         twice = list(index[index.duplicated()].unique())
         raise DataError(
             "repeated_genes",
-            f"{len(twice):,} gene names occur more than once ({name_some(twice)})",
+            f"{len(twice):,} gene names are repeated ({name_some(twice)})",
             fix="make the names of var unique",
         )
     kind: GeneKind = "unknown"
@@ -315,6 +318,6 @@ def find_genes(var: pd.DataFrame) -> tuple[np.ndarray, GeneKind, list[str]]:
     notes = []
     if kind == "ensembl" and symbols:
         notes.append(
-            f"Genes are named by Ensembl ids; symbols stand in the var column '{symbols[0]}' and are not used."
+            f"Genes are named by Ensembl ids; the var column '{symbols[0]}' holds symbols, which are not used."
         )
     return genes, kind, notes

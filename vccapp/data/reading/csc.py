@@ -212,7 +212,7 @@ class Buckets:
         for first, last in self.parts[:, bucket : bucket + 2].tolist():
             view = out[place : place + last - first].data.cast("B")
             if os.preadv(self.file.fileno(), [view], first * self.record.itemsize) != len(view):
-                msg = "the temporary copy of X is cut short"
+                msg = "the temporary copy of X is incomplete"
                 raise EOFError(msg)
             place += last - first
         return out

@@ -99,7 +99,7 @@ class Dataset(ABC):
             raise DataError(
                 "scaled_values",
                 f"{self.path.name}: X holds scaled values",
-                fix="statistics need counts or log1p values: write those to X",
+                fix="statistics need counts or log1p values; store those in X",
             )
 
     def iter_rows(

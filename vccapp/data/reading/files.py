@@ -29,14 +29,14 @@ def reading(path: Path) -> Iterator[None]:
     except PermissionError:
         raise DataError(
             "permission",
-            f"{path.name}: it may not be read by this user",
+            f"{path.name}: you are not allowed to read it",
             fix="change its permissions",
         ) from None
     except Exception as error:
         reason = f"{type(error).__name__}: {reason_text(error)}"
         raise DataError(
             "file_damaged",
-            f"{path.name}: it cannot be read, so it may be damaged or cut short ({reason})",
+            f"{path.name}: it cannot be read, so it may be damaged or incomplete ({reason})",
             fix="copy it again",
         ) from error
 
@@ -46,10 +46,10 @@ def check_path(path: Path, *, suffixes: Sequence[str] = SUFFIXES) -> None:
     if not os.path.lexists(path):
         raise DataError("file_missing", f"it does not exist in {path.parent}", fix="check the path")
     if not path.exists():
-        raise DataError("broken_link", "it is a link to a file that does not exist", fix="mend the link")
+        raise DataError("broken_link", "it is a broken link", fix="repair the link")
     if suffixes and path.suffix not in suffixes:
         raise DataError(
-            "suffix", f"its name ends in none of {', '.join(suffixes)}", fix="convert it to .h5ad and open that"
+            "suffix", f"its name does not end in {', '.join(suffixes)}", fix="convert it to .h5ad and open that"
         )
     if path.suffix == ".zarr":
         if not path.is_dir():
@@ -59,9 +59,7 @@ def check_path(path: Path, *, suffixes: Sequence[str] = SUFFIXES) -> None:
     elif path.stat().st_size == 0:
         raise DataError("empty_file", "it is empty (0 bytes)", fix="copy or write it again")
     elif os.access(path, os.R_OK) and not _is_hdf5(path):
-        raise DataError(
-            "not_hdf5", "it is not an HDF5 file, whatever its name says", fix="choose an .h5ad written by anndata"
-        )
+        raise DataError("not_hdf5", "it is not an HDF5 file despite its name", fix="choose an .h5ad written by anndata")
 
 
 def _is_hdf5(path: Path) -> bool:

@@ -113,8 +113,8 @@ def _check_parts(parts: Sequence[Dataset]) -> list[str]:
     if len({part.path.resolve() for part in parts}) < len(parts):
         raise DataError(
             "file_given_twice",
-            f"{name_some([part.path.name for part in parts])}: a file was given twice",
-            fix="name each once",
+            f"{name_some([part.path.name for part in parts])}: the same file was given twice",
+            fix="give each once",
         )
     notes = [f"{len(parts)} files are joined: {', '.join(str(part.path) for part in parts)}."]
     for part in parts[1:]:
@@ -123,7 +123,7 @@ def _check_parts(parts: Sequence[Dataset]) -> list[str]:
                 "mixed_value_spaces",
                 f"{part.path.name} holds {part.schema.value_space} values, {first.path.name} "
                 f"{first.schema.value_space}",
-                fix="join files of one value space",
+                fix="join files with the same kind of values",
             )
         lacking, further = set(first.genes) - set(part.genes), set(part.genes) - set(first.genes)
         if lacking or further:
@@ -131,10 +131,10 @@ def _check_parts(parts: Sequence[Dataset]) -> list[str]:
                 "genes_differ",
                 f"{part.path.name} lacks {len(lacking):,} genes of {first.path.name} ({name_some(sorted(lacking))}) "
                 f"and has {len(further):,} others ({name_some(sorted(further))})",
-                fix="join files of the same genes",
+                fix="join files with the same genes",
             )
         if not np.array_equal(part.genes, first.genes):
-            notes.append(f"The genes of {part.path.name} are put in the order of {first.path.name}.")
+            notes.append(f"The genes of {part.path.name} are reordered to match {first.path.name}.")
     return notes
 
 

@@ -12,7 +12,7 @@ from vccapp.data.reading.files import check_path, open_store, reading
 from vccapp.data.reading.joined import JoinedDataset
 from vccapp.data.reading.matrix import open_rows
 from vccapp.data.reading.tables import check_shape, read_tables, require_tables
-from vccapp.data.reading.values import tell_values
+from vccapp.data.reading.values import detect_values
 from vccapp.data.schema import CONTROL, Columns, Schema
 
 
@@ -36,7 +36,7 @@ def open_dataset(path: Path | str | Sequence[Path | str], *, columns: Columns | 
         check_shape(rows, obs, var)
         cells = find_cells(obs, columns)
         genes, gene_kind, gene_notes = find_genes(var)
-        space, evidence = tell_values(rows.sample(), rows.shape[1])
+        space, evidence = detect_values(rows.sample(), rows.shape[1])
         simulated = _is_simulated(path)
     counts = cells.table["perturbation"].value_counts()
     notes = [*cells.notes, *gene_notes, _note_targets(counts.index.drop(CONTROL), genes)]
@@ -93,9 +93,9 @@ def _is_simulated(path: Path) -> bool:
 
 def _note_csc(scratch_bytes: int) -> str:
     if scratch_bytes == 0:
-        return "X is stored by gene (CSC): it is turned around in memory to be read cell by cell."
+        return "X is stored by gene (CSC); it is transposed in memory to be read by cell."
     where = f"a temporary copy of {scratch_bytes / 1e9:.1f} GB in {tempfile.gettempdir()}"
-    return f"X is stored by gene (CSC): to read all cells takes {where}, removed afterwards; CSR is faster."
+    return f"X is stored by gene (CSC); reading all cells takes {where}, removed afterwards. CSR is faster."
 
 
 def _note_targets(labels: Sequence[str], genes: np.ndarray) -> str:

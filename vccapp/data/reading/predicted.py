@@ -23,7 +23,7 @@ from vccapp.data.reading.files import check_path, open_store, reading
 from vccapp.data.reading.matrix import open_rows
 from vccapp.data.reading.rows import SLAB_VALUES, WHOLE_SAMPLE, Rows
 from vccapp.data.reading.tables import check_shape, read_tables
-from vccapp.data.reading.values import tell_values
+from vccapp.data.reading.values import detect_values
 from vccapp.data.schema import CONTROL, Columns, ValueSpace, positions_of
 from vccapp.errors import DataError
 from vccapp.wording import name_some
@@ -102,7 +102,7 @@ def open_predicted(
         labels = _find_labels(obs, columns, known=known, genes=genes, notes=notes)
         names = _names_of(var, matrix, width)
         position = _find_genes(names, var if len(var) == width else var.iloc[:0], genes, notes)
-        space = _tell_space(rows, notes)
+        space = _detect_space(rows, notes)
     present = np.zeros(len(genes), bool)
     present[position[position >= 0]] = True
     return Predicted(rows, space, labels, position, len(genes), present, tuple(notes))
@@ -139,14 +139,14 @@ def _choose_matrix(store: Any, wanted: str | None) -> str:
     if "X" in there and "obsm/X_hvg" in there:
         raise DataError(
             "ambiguous_matrix",
-            "it has X and obsm/X_hvg, one of them the prediction and one its input",
+            "it has both X and obsm/X_hvg, and only one of them is the prediction",
             fix="say which (--matrix)",
         )
     if "X" not in there:
         raise DataError(
             "no_matrix",
             "it has no X",
-            fix=f"name the matrix that holds the prediction, one of {name_some(there)} (--matrix)",
+            fix=f"choose the matrix that holds the prediction with --matrix: {name_some(there)} (--matrix)",
         )
     return "X"
 
@@ -199,13 +199,13 @@ def _find_labels(
         notes.append(f"Perturbations are read from the obs column '{chosen}', which names the data's perturbations.")
     changed = [f"'{name}' as '{label}'" for name, label in names.items() if name != label]
     if changed:
-        notes.append(f"{len(changed):,} labels are read as the data's: {name_some(changed, 3)}.")
+        notes.append(f"{len(changed):,} labels were matched to the dataset's: {name_some(changed, 3)}.")
     if CONTROL not in names.values():
-        notes.append("The file has no control cells: it is held against the data's own controls.")
+        notes.append("The file has no control cells, so it is compared with the dataset's own controls.")
     strange = sorted(set(names.values()) - labels - {CONTROL})
     if strange:
         notes.append(
-            f"{len(strange):,} perturbations are not in the data and cannot be compared: {name_some(strange)}."
+            f"{len(strange):,} perturbations are not in the dataset and cannot be compared: {name_some(strange)}."
         )
     return pd.Categorical(text.astype(str).map(names))
 
@@ -233,13 +233,13 @@ def _find_genes(names: list[str], var: pd.DataFrame, genes: Sequence[str], notes
     at, order = found[way], np.arange(len(names))
     if (at < 0).all():
         if len(names) == len(genes) and names == list(map(str, order)):
-            notes.append("The genes have no names in the file; they are taken to be the data's, in the data's order.")
+            notes.append("The file does not name its genes; they are assumed to be the dataset's, in the same order.")
             return order
         raise DataError(
             "no_known_genes",
             f"none of its {len(names):,} genes ({name_some(names, 3)}) is among the data's {len(genes):,} "
             f"({name_some(genes, 3)})",
-            fix="name the genes in var as the data do",
+            fix="name the genes in var as in the dataset",
         )
     twice = [names[i] for i in np.flatnonzero(at >= 0) if (at == at[i]).sum() > 1] if _repeats(at) else []
     if twice:
@@ -255,13 +255,13 @@ def _find_genes(names: list[str], var: pd.DataFrame, genes: Sequence[str], notes
     extra = [name for name, i in zip(names, at, strict=True) if i < 0]
     if absent:
         notes.append(
-            f"{len(absent):,} of the data's {len(genes):,} genes are missing ({name_some(absent)}): they are put to "
-            "the control mean, and in cells to the values of real control cells."
+            f"{len(absent):,} of the dataset's {len(genes):,} genes are missing ({name_some(absent)}): they "
+            "get the control mean, and in cells the values of real control cells."
         )
     if extra:
-        notes.append(f"{len(extra):,} genes are not in the data and are left out ({name_some(extra)}).")
+        notes.append(f"{len(extra):,} genes are not in the dataset and are left out ({name_some(extra)}).")
     if not absent and not extra and not np.array_equal(at, order):
-        notes.append("Genes stand in another order than in the data; they are put into the data's.")
+        notes.append("Genes are in another order than in the dataset and were reordered.")
     return at
 
 
@@ -270,7 +270,7 @@ def _repeats(at: np.ndarray) -> bool:
     return len(np.unique(known)) < len(known)
 
 
-def _tell_space(rows: Rows, notes: list[str]) -> ValueSpace:
+def _detect_space(rows: Rows, notes: list[str]) -> ValueSpace:
     """counts or log1p. Small negative values, which networks without a last ReLU give, are allowed and noted."""
     negative = total = 0.0
     low, blocks, seen = 0.0, [], 0
@@ -291,9 +291,9 @@ def _tell_space(rows: Rows, notes: list[str]) -> ValueSpace:
             "not_a_prediction",
             f"{rows.matrix} has values from {low:.3g}, {negative / total:.0%} of their sum negative: scaled values "
             "or differences from the control",
-            fix="write predicted log1p values or counts",
+            fix="store predicted log1p values or counts",
         )
-    space, evidence = tell_values(blocks, rows.shape[1])
+    space, evidence = detect_values(blocks, rows.shape[1])
     notes.append(f"Values are {space}: {evidence}.")
     if negative:
         notes.append(f"Negative values (down to {low:.3g}, {negative / total:.2%} of the sum) are set to zero.")

@@ -26,7 +26,7 @@ def read_tables(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     if not (isinstance(obs, pd.DataFrame) and isinstance(var, pd.DataFrame)):
         raise DataError(
             "tables_unreadable",
-            "its obs or var is no table that this anndata knows",
+            "its obs or var is not a table that this version of anndata reads",
             fix="save it again with anndata 0.8 or later",
         )
     return obs, var
@@ -43,7 +43,7 @@ def require_tables(obs: pd.DataFrame, var: pd.DataFrame) -> None:
     if len(obs.columns) == 0:
         raise DataError(
             "no_columns",
-            "obs has no columns, so no cell's perturbation is known",
+            "obs has no columns, so perturbations are unknown",
             fix="add a column such as target_gene",
         )
 

@@ -16,7 +16,7 @@ MAX_LOG1P = 15.0  # exp(15) is 3.3 million: no cell holds so many UMIs of one ge
 UNDERDISPERSED = 0.5
 
 
-def tell_values(sample: Iterable[tuple[int, int, csr_matrix | csc_matrix]], n_genes: int) -> tuple[ValueSpace, str]:
+def detect_values(sample: Iterable[tuple[int, int, csr_matrix | csc_matrix]], n_genes: int) -> tuple[ValueSpace, str]:
     """The value space and the evidence for it.
 
     sample : (first cell, first gene, block of cells x genes). Raises DataError for values that cannot be used.
@@ -42,10 +42,10 @@ def tell_values(sample: Iterable[tuple[int, int, csr_matrix | csc_matrix]], n_ge
     if n == 0:
         raise DataError(
             "all_zero",
-            "X holds no value other than zero",
-            fix="write the counts to X",
+            "X contains only zeros",
+            fix="store the counts in X",
         )
-    found = f"{n:,} non-zero values looked at, from {low:.4g} to {high:.4g}"
+    found = f"{n:,} non-zero values sampled, from {low:.4g} to {high:.4g}"
     if n_whole == n:
         _check_counts(low, high, found, seen, total, squares)
         return "counts", f"whole numbers, none negative ({found})"
@@ -61,7 +61,7 @@ def tell_values(sample: Iterable[tuple[int, int, csr_matrix | csc_matrix]], n_ge
         raise DataError(
             "unlogged_values",
             f"X holds {_name_unlogged(n_whole / n, cell_totals)} ({found})",
-            fix="take log1p of it, or write raw counts to X",
+            fix="apply log1p, or store raw counts in X",
         )
     return "log1p", f"fractions, none negative, below {MAX_LOG1P:g} ({found})"
 
@@ -74,7 +74,7 @@ def _check_finite(block: csr_matrix | csc_matrix, first_cell: int) -> None:
         raise DataError(
             "not_finite",
             f"X holds {what} (first seen in the cell of row {cell:,})",
-            fix="replace them or drop these cells",
+            fix="replace them or remove these cells",
         )
 
 
@@ -85,7 +85,7 @@ def _check_counts(
         raise DataError(
             "negative_values",
             f"X holds negative whole numbers ({found}), which cannot be counts",
-            fix="repair X or write raw counts to it",
+            fix="repair X or store raw counts in it",
         )
     if high >= MAX_LOG1P:
         return
@@ -95,8 +95,8 @@ def _check_counts(
     if judged.sum() >= 10 and np.median(variance[judged] / mean[judged]) < UNDERDISPERSED:
         raise DataError(
             "rounded_logs",
-            f"X looks like rounded log values, not counts: they vary less than counts can ({found})",
-            fix="write raw counts",
+            f"X looks like rounded log values, not counts: they vary less than counts do ({found})",
+            fix="store raw counts",
         )
 
 

@@ -1,6 +1,6 @@
 """The built-in demo: simulated cells with real gene symbols, made on first use, and beside it a small real sample.
 
-Making the demo takes seconds. It is registered as simulated, so every page that shows it says so.
+Creating the demo takes seconds. It is registered as simulated, so every page that shows it says so.
 Provenance and licences of both: assets/README.md.
 """
 
@@ -61,7 +61,7 @@ def _asset(name: str) -> Path:
     if not path.is_file():
         raise DataError(
             "asset_missing",
-            f"{path} is missing from this copy of the project",
-            fix="fetch the project again",
+            f"{path} is missing from this installation",
+            fix="install vccapp again",
         )
     return path

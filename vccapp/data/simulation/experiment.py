@@ -35,13 +35,13 @@ class SimulationSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    seed: int = Field(0, ge=0, le=2**63 - 1, description="Same seed, same cells.")
-    n_cells: int | None = Field(None, ge=2, description="Cells in all; empty: 3,600.")
-    n_genes: int = Field(2000, ge=2, description="Genes, when no gene names are given.")
-    n_perturbations: int = Field(30, ge=1, description="Perturbations of one gene each.")
-    n_pairs: int = Field(0, ge=0, description="Perturbations of two genes, labelled 'A+B'.")
+    seed: int = Field(0, ge=0, le=2**63 - 1, description="Random seed; the same seed gives the same cells.")
+    n_cells: int | None = Field(None, ge=2, description="Total number of cells; 3,600 if empty.")
+    n_genes: int = Field(2000, ge=2, description="Number of genes if no gene names are given.")
+    n_perturbations: int = Field(30, ge=1, description="Number of single-gene perturbations.")
+    n_pairs: int = Field(0, ge=0, description="Number of two-gene perturbations, labelled 'A+B'.")
     perturbations: dict[str, int] | None = Field(
-        None, description=f"Cells of each perturbation by label; '{CONTROL}' sets the control cells."
+        None, description=f"Cells per perturbation by label; '{CONTROL}' sets the control cells."
     )
     control_fraction: float = Field(0.22, gt=0, lt=1, description="Share of control cells.")
     n_batches: int = Field(3, ge=1, description="Batches, each with its own depth and gene effects.")
@@ -116,20 +116,20 @@ def _check_counts(counts: Mapping[str, int]) -> None:
     if low is not None:
         raise SpecError(
             "too_few_cells",
-            f"Perturbation '{low}' is given {counts[low]} cells",
+            f"Perturbation '{low}' has {counts[low]} cells",
             fix="every perturbation needs at least 1",
         )
     if not any(label != CONTROL for label in counts):
         raise SpecError(
             "no_perturbation",
-            f"No perturbation is given besides '{CONTROL}'",
+            f"No perturbation is given other than '{CONTROL}'",
             fix="name at least one gene to perturb",
         )
     odd = next((label for label in counts if not _is_label(label)), None)
     if odd is not None:
         raise SpecError(
             "bad_label",
-            f"'{odd}' is no perturbation label",
+            f"'{odd}' is not a perturbation label",
             fix="write a gene 'A', or two different genes 'A+B'",
         )
 
@@ -222,7 +222,7 @@ def find_targets(labels: Sequence[str], genes: Sequence[str]) -> np.ndarray:
         raise SpecError(
             "repeated_genes",
             f"Gene '{twice}' is given more than once",
-            fix="give every gene one name of its own",
+            fix="give every gene a unique name",
         )
     if len(labels) * len(genes) > MAX_EFFECT_VALUES:
         raise ResourceError(

@@ -28,7 +28,7 @@ def compute_comparison(
     if unknown:
         raise SpecError(
             "unknown_gene",
-            f"The data have no gene {', '.join(unknown[:5])}",
+            f"The dataset has no gene {', '.join(unknown[:5])}",
             fix=f"there are {len(names):,}, e.g. {', '.join(names[:3])}",
         )
     at = [position[gene] for gene in kept]

@@ -61,7 +61,7 @@ class Comparison:
         known = {prediction.key: prediction for prediction in self.predictions}
         if key not in known:
             raise SpecError(
-                "not_compared", f"'{key}' is not among what is compared", fix=f"choose {' or '.join(known)}"
+                "not_compared", f"'{key}' is not part of this comparison", fix=f"choose {' or '.join(known)}"
             )
         return known[key]
 

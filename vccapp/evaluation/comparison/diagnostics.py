@@ -145,16 +145,18 @@ def compute_diagnostics(
 def find_real_cells(real: np.ndarray, predicted: np.ndarray) -> Finding:
     """real, predicted : (n, n_genes) deltas, here and below."""
     furthest = float(np.abs(predicted - real).max()) if real.size else np.inf
-    label = "Predicted, not copied"
+    label = "Not a copy of the real data"
     if furthest > SAME:
-        return Finding("real_cells", label, "ok", furthest, f"Pseudobulks differ from the real ones by {furthest:.2g}.")
+        return Finding(
+            "real_cells", label, "ok", furthest, f"Predicted and real pseudobulks differ by up to {furthest:.2g}."
+        )
     return Finding(
         "real_cells",
         label,
         "problem",
         furthest,
         f"The predicted pseudobulks are the real ones (largest difference {furthest:.1g}).",
-        "The file holds the real cells, or the model was trained on them; take the matrix with the prediction.",
+        "The file contains the real cells, or the model was trained on them; use the matrix with the prediction.",
     )
 
 
@@ -172,8 +174,8 @@ def find_mode_collapse(real: np.ndarray, predicted: np.ndarray, control: np.ndar
     if status == "ok":
         return Finding(name, label, status, own.specific, message)
     advice = (
-        "Discrimination scores will be at chance. Look whether the model sees the perturbation at all (its embedding, "
-        "its learning rate, the weight of the loss on deltas); mean baselines do this by design."
+        "Discrimination scores will be at chance. Check that the model uses the perturbation (embedding, "
+        "learning rate, weight of the loss on deltas). Mean baselines do this by design."
     )
     if own.effect <= NO_EFFECT:
         message = "No perturbation has any effect: the prediction is the control mean."
@@ -184,14 +186,14 @@ def find_amplitude(real: np.ndarray, predicted: np.ndarray) -> Finding:
     """The factor on all deltas that brings them nearest to the real ones (least squares)."""
     label, length = "Amplitude", float((predicted**2).sum())
     if not length or not (real**2).sum():
-        return Finding("amplitude", label, "skipped", None, "There is no effect to measure an amplitude of.")
+        return Finding("amplitude", label, "skipped", None, "There is no effect whose amplitude could be measured.")
     product = float((real * predicted).sum())
     factor, agreement = product / length, product / np.sqrt(length * (real**2).sum())
     if agreement < ENOUGH:
         message = f"The deltas hardly agree with the real ones (cosine {agreement:.2f}), so no factor helps."
-        return Finding("amplitude", label, "warning", factor, message, "Mend the direction of the effects first.")
+        return Finding("amplitude", label, "warning", factor, message, "Improve the direction of the effects first.")
     before, after = (float(((real - scale * predicted) ** 2).sum() / (real**2).sum()) for scale in (1.0, factor))
-    message = f"The deltas times {factor:.2f} would be nearest; the squared error goes from {before:.2f} to {after:.2f}"
+    message = f"Deltas times {factor:.2f} would be closest; the squared error changes from {before:.2f} to {after:.2f}"
     message += " of that of predicting no change."
     status = AMPLITUDE.judge(max(factor, 1 / factor))
     too = "small" if factor > 1 else "large"
@@ -216,10 +218,10 @@ def find_target(
         return Finding(name, label, "skipped", None, "No target is silenced in the real cells.")
     missed = silenced & (left[1] >= SILENCED)
     status = judge_targets(left[1][silenced])
-    message = f"{missed.sum():,} of {silenced.sum():,} silenced targets are not silenced in the prediction; "
+    message = f"{missed.sum():,} of {silenced.sum():,} targets silenced in the real cells are not in the prediction; "
     message += f"median left {np.median(left[1][silenced]):.0%}, really {np.median(left[0][silenced]):.0%}."
     names = [labels[i] for i in targets.rows[missed][:5]]
-    advice = f"Set the target itself to its expected rest after predicting, e.g. {', '.join(names)}."
+    advice = f"After predicting, set each target to its expected remaining expression, e.g. {', '.join(names)}."
     value = float(missed.sum() / silenced.sum())
     return Finding(name, label, status, value, message, advice if status != "ok" else "")
 
@@ -233,7 +235,7 @@ def find_library_size(totals: np.ndarray, control_total: float) -> Finding:
     status, ratio = judge_library(measure_folds(ratios)), float(np.median(ratios))
     message = f"Predicted cells sum to {ratio:.2f} times the controls' {control_total:,.0f} (expm1 of the values), "
     message += f"single perturbations to {ratios.min():.2f} to {ratios.max():.2f} times."
-    advice = "The prediction is on another scale: normalise the training cells to the data's own target sum, natural "
+    advice = "The prediction is on a different scale: normalise the training cells to the dataset's target sum, apply natural "
     advice += "log1p, and predict again."
     return Finding(name, label, status, ratio, message, advice if status != "ok" else "")
 
@@ -248,7 +250,7 @@ def find_lost_variance(real: np.ndarray, predicted: np.ndarray) -> Finding:
     status: Status = VARIANCE.judge(ratio)
     if ratio > 1 / VARIANCE.problem:
         status = "warning"
-    advice = "Cells too much alike make false DEGs by the thousand: make them from real control cells, or sample from "
+    advice = "Cells that are too similar give thousands of false DEGs: use real control cells, or sample from "
     advice += "the model's distribution instead of its mean."
     return Finding("variance", label, status, ratio, message, advice if status != "ok" else "")
 
@@ -257,18 +259,18 @@ def find_identical_cells(n_profiles: np.ndarray, n_cells: np.ndarray, *, labels:
     """n_profiles, n_cells : (n,) different cells, and cells, of each perturbation."""
     name, label = "identical_cells", LABELS["identical_cells"]
     if not (n_cells > 1).any():
-        return Finding(name, label, "skipped", None, "No perturbation has two cells to compare.")
+        return Finding(name, label, "skipped", None, "No perturbation has two cells or more.")
     shares = n_profiles / n_cells
     worst, status = int(shares.argmin()), judge_profiles(n_profiles, n_cells)
     message = f"{n_profiles.sum() / n_cells.sum():.0%} of the cells differ, fewest in {labels[worst]}: "
     message += f"{n_profiles[worst]:,} of {n_cells[worst]:,}."
-    advice = "Make every cell from a control cell of its own: without variance nearly every gene tests as differential."
+    advice = "Generate each cell from a different control: without variance nearly every gene tests as a DEG."
     return Finding(name, label, status, float(shares.min()), message, advice if status != "ok" else "")
 
 
 def find_double_log(predicted: np.ndarray, control: np.ndarray) -> Finding:
     """Whether predicted pseudobulks look like log1p of log1p values."""
-    label, mean = "Logarithm taken once", (predicted + control).mean(axis=0)
+    label, mean = "Log applied once", (predicted + control).mean(axis=0)
     twice = np.log1p(control)
     far, near = np.linalg.norm(mean - control), np.linalg.norm(mean - twice)
     value = float(near / far) if far else np.inf
@@ -278,8 +280,8 @@ def find_double_log(predicted: np.ndarray, control: np.ndarray) -> Finding:
             label,
             "problem",
             value,
-            "Predicted pseudobulks are nearer to log1p of the controls' values than to these: log1p was taken twice.",
-            "Take log1p once; feed log1p values to a tool that does not take it, or counts to one that does.",
+            "Predicted pseudobulks are nearer to log1p of the controls' values than to these: log1p was applied twice.",
+            "Apply log1p once: give log1p values to a tool that does not apply it, or counts to one that does.",
         )
     return Finding("double_log", label, "ok", value, "Values are on the scale of the controls' log1p values.")
 
@@ -291,14 +293,16 @@ def find_wrong_control(
 
     file_control : (n_genes,) mean of the prediction's own controls
     """
-    label, typical = "Same controls", float(np.median(np.linalg.norm(real, axis=1)))
+    label, typical = "Matching controls", float(np.median(np.linalg.norm(real, axis=1)))
     if not typical:
         return Finding("wrong_control", label, "skipped", None, "No real perturbation has an effect.")
     shift = predicted.mean(axis=0) - real.mean(axis=0)
     value = float(np.linalg.norm(shift) / typical)
-    message = f"All perturbations share a shift of {value:.1f} typical effects that the real ones do not have."
-    advice = "The prediction may start from other controls (another batch, cell line or normalisation): predict from "
-    advice += "the data's own control cells."
+    message = f"All predictions share a shift of {value:.1f} typical effects that the real ones do not have."
+    advice = (
+        "The prediction may start from different controls (another batch, cell line or normalisation): predict from "
+    )
+    advice += "the dataset's own control cells."
     if file_control is not None:
         off = float(np.linalg.norm(file_control - control) / typical)
         message += f" The file's own controls are {off:.1f} typical effects from the data's."

@@ -29,7 +29,7 @@ COMPARABLE = {
 """What rows must share to be compared, and what is said where they do not. `panel` names the set of perturbations."""
 FLOOR, CEILING = NAMES[PERTURBATION_MEAN], NAMES[references.CEILING]
 """What is 0 and 1 when scores are scaled."""
-RUN, MARK, ENTERED = "run", "floor or ceiling", "entered by hand"
+RUN, MARK, ENTERED = "run", "reference", "entered by hand"
 NOT_COMPARABLE = "not comparable: "
 
 
@@ -80,14 +80,14 @@ def explain_differences(entries: pd.DataFrame, reference: str) -> pd.Series:
     return groups.apply(explain, axis=1)
 
 
-def tell_differences(differing: pd.Series, reference: str) -> str:
+def describe_differences(differing: pd.Series, reference: str) -> str:
     """One sentence on the rows that cannot be compared with the one called `reference`; empty where there are none."""
     counts = differing[differing != ""].value_counts()
     if counts.empty:
         return ""
     n, reasons = counts.sum(), "; ".join(f"{why} ({count:,})" for why, count in counts.items())
     rows = "1 row is" if n == 1 else f"{n:,} rows are"
-    return f"{rows} not comparable with {reference}, so neither ranked nor tested: {reasons}."
+    return f"{rows} not comparable with {reference} and are neither ranked nor tested: {reasons}."
 
 
 def name_groups(entries: pd.DataFrame) -> pd.Series:

@@ -11,7 +11,7 @@ from vccapp.evaluation.profiles import Profiles
     label="PDS (cosine, of mean log1p)",
     best="high",
     range="0 to 1, 0.5 by chance",
-    source="as pds_cosine of 2026, on deltas of mean log1p instead of pooled counts",
+    source="like pds_cosine of 2026, but on deltas of mean log1p instead of pooled counts",
 )
 def pds_cosine_means(real: Profiles, predicted: Profiles) -> np.ndarray:
     return rank_by_cosine(real, real.deltas, predicted.deltas)

@@ -21,7 +21,7 @@ BLOCK_CELLS = 256
     label="Energy distance of cells",
     unit="log1p",
     best="low",
-    range="0 upward, about",
+    range="0 or more, approximately",
     source="Székely & Rizzo, doi:10.1016/j.jspi.2013.03.018; unbiased",
     needs="cells",
 )

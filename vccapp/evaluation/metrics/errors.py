@@ -10,7 +10,7 @@ from vccapp.evaluation.profiles import Profiles
     "nmse",
     label="Normalised MSE",
     best="low",
-    range="0 upward, 1 is no change predicted",
+    range="0 or more; 1 = no change predicted",
     source="MSE of deltas over the mean squared real delta, all genes",
 )
 def nmse(real: Profiles, predicted: Profiles) -> np.ndarray:

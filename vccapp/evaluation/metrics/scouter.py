@@ -31,7 +31,7 @@ def scouter_pcc_error(real: Profiles, predicted: Profiles) -> np.ndarray:
 @metric_on_top(
     "scouter_nmse",
     label="Normalised MSE, top 20 DEGs",
-    range="0 upward, 1 is no change predicted",
+    range="0 or more; 1 = no change predicted",
 )
 def scouter_nmse(real: Profiles, predicted: Profiles) -> np.ndarray:
     """Mean squared error over that of predicting the control."""

@@ -59,7 +59,7 @@ def pds(real: Profiles, predicted: Profiles) -> np.ndarray:
     return out
 
 
-@metric_2025("mae", label="MAE", unit="log1p", best="low", range="0 upward", official="mae")
+@metric_2025("mae", label="MAE", unit="log1p", best="low", range="0 or more", official="mae")
 def mae(real: Profiles, predicted: Profiles) -> np.ndarray:
     """Mean over genes of |predicted - real mean log1p|."""
     return np.abs(predicted.means - real.means).mean(axis=1)

@@ -33,7 +33,7 @@ def pds_cosine(real: Profiles, predicted: Profiles) -> np.ndarray:
 
 @metric_2026(
     "mse_capped",
-    label="MSE, noise taken off",
+    label="MSE, noise subtracted",
     best="low",
     range="0 is perfect, 1 is predicting the control",
     official="expr_mse_unbiased_capped_norm",

@@ -110,7 +110,7 @@ def find_scorer(name: str) -> CellScorer:
     if not issubclass(kind, CellScorer):
         raise SpecError(
             "not_of_cells",
-            f"The scores of {name} are stored at the end of every training, and not made of cells",
+            f"The scores of {name} are stored at the end of every training and do not use cells",
             fix=f"choose one of {', '.join(cell_scorers())}",
         )
     scorer = kind()
@@ -160,12 +160,12 @@ def refuse_memory(
     else:
         few_controls = min(n_controls, fitting // 2)
         advice = (
-            f"take at most {few:,} cells of each perturbation and {few_controls:,} controls (--max-cells {few} "
+            f"use at most {few:,} cells per perturbation and {few_controls:,} controls (--max-cells {few} "
             f"--max-controls {few_controls}), or raise VCCAPP_MEMORY_GB"
         )
     raise ResourceError(
         "memory",
-        f"{scorer.name} makes the cells dense: {n_cells:,} cells x {n_genes:,} genes on either side need "
-        f"about {needed / 1e9:.1f} GB of memory, {memory_bytes / 1e9:.1f} GB are allowed",
+        f"{scorer.name} makes the cells dense: {n_cells:,} cells x {n_genes:,} genes on each side need about "
+        f"{needed / 1e9:.1f} GB of memory, but {memory_bytes / 1e9:.1f} GB are allowed",
         fix=advice,
     )

@@ -15,14 +15,14 @@ class OwnOfPseudobulks(Scorer):
     """What every training stores at its end."""
 
     name = PSEUDOBULKS
-    label = "own, of pseudobulks"
+    label = "ours, on pseudobulks"
     official = False
 
 
 @SCORERS.register("vccapp")
 class OwnOfCells(CellScorer):
     name = "vccapp"
-    label = "own, of cells"
+    label = "ours, on cells"
     official = False
 
     def space(self, season: Season) -> Space:

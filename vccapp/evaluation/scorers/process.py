@@ -109,8 +109,8 @@ def find_command(name: str) -> Path:
     if not command.exists():
         raise SpecError(
             "scorer_missing",
-            f"The command {name} is not installed beside {sys.executable}",
-            fix="install vccapp again, which brings it",
+            f"The command {name} is not installed next to {sys.executable}",
+            fix="reinstall vccapp, which includes it",
         )
     return command
 
@@ -123,7 +123,7 @@ def installed_version(name: str) -> str:
         raise SpecError(
             "scorer_missing",
             f"The package {name} is not installed",
-            fix="install vccapp again, which brings it",
+            fix="reinstall vccapp, which includes it",
         ) from None
 
 

@@ -193,7 +193,7 @@ def _look_through(dataset: Dataset, groups: np.ndarray) -> tuple[np.ndarray, flo
             raise DataError(
                 "bad_values",
                 f"{dataset.path.name} has {WRONG[wrong[row]]} in the cell of row {start + row:,}",
-                fix="repair or drop such cells and score again",
+                fix="repair or remove such cells and score again",
             )
         rows = slice(start, start + block.shape[0])
         totals[rows] = found

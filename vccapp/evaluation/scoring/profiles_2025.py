@@ -49,6 +49,6 @@ def _median_total(cells: Cells) -> float:
         raise DataError(
             "no_counts",
             f"Most cells of {cells.dataset.path.name} have no counts, so they have no common scale",
-            fix="drop empty cells",
+            fix="remove empty cells",
         )
     return median

@@ -25,12 +25,12 @@ def compute_metrics(real: Profiles, predicted: Profiles, names: Sequence[str] | 
         raise SpecError(
             "perturbations_differ",
             f"Only one of the two has {', '.join(differing[:5])}",
-            fix="score the perturbations that both have",
+            fix="score only the perturbations that both have",
         )
     if not np.array_equal(real.genes, predicted.genes):
         raise SpecError(
             "genes_differ",
-            f"The {len(predicted.genes):,} predicted genes are not the {len(real.genes):,} real ones in their order",
+            f"The {len(predicted.genes):,} predicted genes are not the {len(real.genes):,} real ones in the same order",
             fix="align them first",
         )
     metrics = [METRICS[name] for name in names] if names is not None else [m for _, m in METRICS.items()]
@@ -40,7 +40,7 @@ def compute_metrics(real: Profiles, predicted: Profiles, names: Sequence[str] | 
         raise SpecError(
             "metric_needs_cells",
             f"The metric {missing.name} needs {missing.needs}, which these profiles do not have",
-            fix="score files of cells to get it",
+            fix="score files of cells instead",
         )
     table = real.de or real.pooled
     degs = np.full(len(real.labels), np.nan) if table is None else table.significant.sum(axis=1)

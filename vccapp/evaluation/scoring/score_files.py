@@ -43,7 +43,7 @@ def score_files(
 
     def look(dataset: Dataset, done: float) -> Cells:
         cells = open_cells(dataset)
-        progress(done, f"{dataset.path.name} looked through")
+        progress(done, f"{dataset.path.name} read")
         return cells
 
     opened = look(real, 0.1), look(predicted, 0.2)
@@ -69,7 +69,7 @@ def _check(real: Cells, predicted: Cells, *, season: str) -> None:
     if not np.array_equal(real.dataset.genes, predicted.dataset.genes):
         raise DataError(
             "genes_differ",
-            f"{names[1]} does not have the genes of {names[0]} in their order",
+            f"{names[1]} does not have the genes of {names[0]} in the same order",
             fix="align it to them and score again",
         )
     differing = sorted(set(real.labels) ^ set(predicted.labels))

@@ -88,7 +88,7 @@ def heat_map(real: np.ndarray, predicted: np.ndarray, *, labels: list[str], gene
             col=column,
         )
     quiet = {
-        "text": "delta (log1p); genes that go together next to each other",
+        "text": "delta (log1p); similar genes are next to each other",
         "font": {"size": 12, "color": QUIET},
     }
     figure.update_xaxes(

@@ -68,9 +68,12 @@ def confusion(ranks: np.ndarray, labels: list[str], *, name: str, unit: str) -> 
         colorbar={"title": {"text": "place"}, "thickness": 12, "outlinewidth": 0},
     )
     axis = {"showticklabels": named, "tickfont": {"size": 9}, "showgrid": False, "zeroline": False, "ticks": ""}
-    quiet = {"text": f"by {unit}; place 1: the nearest; alike next to each other", "font": {"size": 12, "color": QUIET}}
+    quiet = {
+        "text": f"by {unit}; rank 1 = closest; similar ones are next to each other",
+        "font": {"size": 12, "color": QUIET},
+    }
     return go.Figure(heat).update_layout(
-        title={"text": f"{name}: who is mistaken for whom", "font": {"size": 14}, "subtitle": quiet} | AT_TOP,
+        title={"text": f"{name}: confusion", "font": {"size": 14}, "subtitle": quiet} | AT_TOP,
         xaxis=axis | {"title": "real"},
         yaxis=axis | {"autorange": "reversed", "title": "predicted"},
         height=540,
@@ -79,17 +82,17 @@ def confusion(ranks: np.ndarray, labels: list[str], *, name: str, unit: str) -> 
 
 
 def taken_for(frame: pd.DataFrame) -> alt.Chart:
-    """Real perturbations that most predictions lie nearest to. frame: perturbation, nearest."""
+    """Real perturbations that are closest to most predictions. frame: perturbation, nearest."""
     counts = frame["nearest"].value_counts().head(MOST_TAKEN).rename_axis("nearest").reset_index(name="n")
     own = set(frame.loc[frame["nearest"] == frame["perturbation"], "nearest"])
-    kinds = ["also its own prediction", "only those of others"]
+    kinds = ["including its own prediction", "only predictions of others"]
     counts["kind"] = np.where(counts["nearest"].isin(own), *kinds)
     chart = (
         alt.Chart(counts)
         .mark_bar()
         .encode(
             x=alt.X("nearest:N", sort=counts["nearest"].tolist(), axis=names_axis(len(counts))),
-            y=alt.Y("n:Q", title="predictions nearest to it", axis=alt.Axis(tickMinStep=1)),
+            y=alt.Y("n:Q", title="predictions closest to it", axis=alt.Axis(tickMinStep=1)),
             color=alt.Color(
                 "kind:N",
                 scale=alt.Scale(domain=kinds, range=[ACCENT, UP]),
@@ -99,4 +102,6 @@ def taken_for(frame: pd.DataFrame) -> alt.Chart:
         )
     )
     right = int((frame["nearest"] == frame["perturbation"]).sum())
-    return finish(chart, "Taken for", f"{right} of {len(frame)} predictions lie nearest to their own", height=420)
+    return finish(
+        chart, "Closest real perturbation", f"{right} of {len(frame)} predictions are closest to their own", height=420
+    )

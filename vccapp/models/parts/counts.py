@@ -71,7 +71,7 @@ def thin_cells(
             raise SpecError(
                 "needs_counts",
                 "The control cells hold fractions, so there are no counts to thin",
-                fix="open data of counts",
+                fix="use a dataset of counts",
             )
         # What a cell has after its genes fall and rise is `grown` times its depth; `fit` brings it to what is wanted.
         fit = scale / grown if grown > 0 else 0.0

@@ -66,7 +66,7 @@ class EffectModel(Model):
             "nothing_to_learn",
             f"{self.label} can learn from {len(used)} of the {len(labels)} training perturbations",
             found=len(used),
-            fix="it needs more",
+            fix="move more perturbations to train, or choose another model",
         )
 
     @abstractmethod

@@ -34,9 +34,9 @@ class EmbeddedModel(EffectModel):
         return SpecError(
             "nothing_to_learn",
             f"The embedding {self.spec.embedding} has vectors for {len(used)} of the {len(labels)} training "
-            "perturbations, too few to learn from",
+            "perturbations, which is too few to learn from",
             found=len(used),
-            fix="choose an embedding that knows their genes",
+            fix="choose an embedding that covers their genes",
         )
 
     def state(self) -> ModelState:

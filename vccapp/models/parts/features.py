@@ -25,12 +25,14 @@ class EmbeddingSpec(ModelSpec):
 
     embedding: str = Field(
         "default",
+        title="Gene embedding",
         description="default (ships with the app), expression (from the controls), the path of a file (GenePT pickle, "
         ".pt, npz, parquet, csv, .gmt), or several joined by +.",
     )
     missing: Literal["mean", "error"] = Field(
         "mean",
-        description="A perturbation without a vector: mean predicts the mean effect for it, error stops.",
+        title="Genes without a vector",
+        description="Perturbations without a vector: mean predicts the mean effect, error stops.",
     )
 
 

@@ -66,8 +66,8 @@ class TableRows:
         if missing == "error" and lacking:
             raise SpecError(
                 "never_seen",
-                f"The model has no row for {', '.join(lacking[:5])} ({len(lacking):,} perturbations), as it "
-                "never saw them",
+                f"The model has no row for {', '.join(lacking[:5])} ({len(lacking):,} perturbations), because "
+                "it was not trained on them",
                 fix="use a gene embedding, or missing = mean",
             )
         out = np.zeros((len(labels), self.matrix.shape[1]), np.float32)

@@ -145,7 +145,7 @@ def draw_controls(rows: np.ndarray, n: int, *, seed: int) -> np.ndarray:
     if not len(rows):
         raise DataError(
             "no_controls",
-            "The data have no control cells to start from",
-            fix="open data that have some",
+            "The dataset has no control cells to start from",
+            fix="use a dataset with control cells",
         )
     return np.random.default_rng((seed, 5)).permutation(rows)[:n]

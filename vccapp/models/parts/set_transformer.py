@@ -34,12 +34,14 @@ class SetSpec(ModelSpec):
 
     missing: Literal["mean", "error"] = Field(
         "mean",
-        description="A perturbation without a row of features: mean predicts that of a mean gene for it, error stops.",
+        title="Genes without a vector",
+        description="Perturbations without features: mean uses an average gene, error stops.",
     )
     cells: Literal["anchored", "network"] = Field(
         "anchored",
-        description="Cells for a submission: anchored scales real control cells to the predicted means; network gives "
-        "the network's own values (0 to 14) for the genes that it models.",
+        title="Submitted cells",
+        description="How submitted cells are made: anchored scales real control cells to the predicted means; network "
+        "uses the network's own values (0 to 14) for the genes that it models.",
     )
 
 

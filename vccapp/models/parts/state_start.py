@@ -31,9 +31,9 @@ class Start:
         if lacking:
             raise SpecError(
                 "genes_lacking",
-                f"The data lack {len(lacking):,} of the {len(self.genes):,} genes of the network to start "
+                f"The dataset lacks {len(lacking):,} of the {len(self.genes):,} genes of the network to start "
                 f"from, e.g. {lacking[0]}",
-                fix="start from one of these genes",
+                fix="start from a network with these genes",
             )
         return np.array([position[gene] for gene in self.genes])
 
@@ -50,7 +50,7 @@ def open_start(folder: Path) -> Start:
     if not isinstance(model, SetTransformer) or len(model.columns) != model.network.shape.n_inputs:
         raise SpecError(
             "not_a_network",
-            f"{folder} holds no ST network of genes to start from",
-            fix="give the model folder of a finished `state` run",
+            f"{folder} does not hold an ST network to start from",
+            fix="use the model folder of a finished `state` run",
         )
     return Start(model.network, tuple(model.genes[model.predicted].tolist()), model.rows)

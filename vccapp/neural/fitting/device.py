@@ -13,8 +13,8 @@ def choose_device(device: str) -> torch.device:
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise SpecError(
             "no_gpu",
-            f"The device '{device}' is not there: this machine has no CUDA GPU that torch can use",
-            fix="choose cpu",
+            f"The device '{device}' is not available: torch finds no CUDA GPU on this machine",
+            fix="use cpu",
         )
     return torch.device(device)
 

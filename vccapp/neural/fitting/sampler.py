@@ -66,7 +66,7 @@ def take_share(step: Drawn, rank: int, ranks: int) -> Drawn:
     if ranks > len(step.label):
         raise SpecError(
             "too_many_devices",
-            f"{ranks} processes cannot share a step of {len(step.label)} items",
+            f"{ranks} processes cannot split a step of {len(step.label)} items",
             fix="choose fewer devices or more items",
         )
     own = slice(rank, None, ranks)
@@ -95,8 +95,8 @@ class _Sampler:
         if not len(self._controls):
             raise SpecError(
                 "no_controls",
-                "The data have no control cells to start from",
-                fix="open data that have some",
+                "The dataset has no control cells to start from",
+                fix="use a dataset with control cells",
             )
         own = [self._controls[cells.batch[self._controls] == batch] for batch in range(cells.n_batches)]
         self._of_batch = [rows if len(rows) else self._controls for rows in own]

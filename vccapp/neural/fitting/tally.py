@@ -28,7 +28,7 @@ class Terms:
             if not math.isfinite(value):
                 raise SpecError(
                     "loss_not_finite",
-                    f"The training ended at step {step:,}: its loss term '{name}' is {value}, no number to learn from",
+                    f"The training ended at step {step:,}: its loss term '{name}' is {value}, which is not a number",
                     found=value,
                     fix="lower the learning rate, or the weight of that term",
                 )

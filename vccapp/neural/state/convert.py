@@ -40,8 +40,8 @@ def convert(run: Path, out: Path, *, trusted: bool = False) -> dict[str, Any]:
     if not isinstance(settings, dict) or not isinstance(weights, dict):
         raise DataError(
             "not_a_checkpoint",
-            f"{checkpoint.name} holds no hyper_parameters and state_dict",
-            fix="give a checkpoint that arc-state wrote",
+            f"{checkpoint.name} does not hold hyper_parameters and state_dict",
+            fix="use a checkpoint written by arc-state",
         )
     shape = read_shape(settings, weights)
     perturbations = _read_map(folder / "pert_onehot_map.pt", trusted=trusted)
@@ -61,7 +61,7 @@ def convert(run: Path, out: Path, *, trusted: bool = False) -> dict[str, Any]:
     if rows.shape[1] != shape.n_features:
         raise DataError(
             "checkpoint_mismatch",
-            f"The perturbations have {rows.shape[1]:,} values each, the network takes {shape.n_features:,}",
+            f"The perturbations have {rows.shape[1]:,} values each, but the network expects {shape.n_features:,}",
         )
     tensors = {f"network.{name}": value.float() for name, value in convert_weights(weights, shape).items()}
     with write_folder(out) as beside:
@@ -80,7 +80,7 @@ def find_checkpoint(run: Path) -> Path:
     raise DataError(
         "checkpoint_missing",
         f"There is no checkpoint at {run}",
-        fix="give the folder of a run of arc-state or one of its .ckpt files",
+        fix="use the folder of an arc-state run or one of its .ckpt files",
     )
 
 
@@ -89,7 +89,7 @@ def _read_map(path: Path, *, trusted: bool) -> dict[str, Any]:
         raise DataError(
             "file_missing",
             f"{path.name} is not in {path.parent}",
-            fix="give the whole folder that arc-state wrote",
+            fix="use the whole folder that arc-state wrote",
         )
     return {str(name): row for name, row in _load(path, trusted=trusted).items()}
 
@@ -104,7 +104,7 @@ def _load(path: Path, *, trusted: bool) -> Any:
             return torch.load(path, map_location="cpu", weights_only=not trusted)
     except Exception as error:
         reason = reason_text(error)
-        hint = "" if trusted else " If you trust its maker, --trust reads it all the same and runs what is in it."
+        hint = "" if trusted else " If you trust its author, --trust loads it anyway, which may run code in it."
         raise DataError(
             "checkpoint_unreadable",
             f"{path.name} cannot be read ({type(error).__name__}: {reason}).{hint}",

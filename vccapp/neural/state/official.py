@@ -45,7 +45,7 @@ def read_shape(hyperparameters: Mapping[str, Any], weights: Mapping[str, Tensor]
         raise DataError(
             "unknown_backbone",
             f"The checkpoint's backbone is {kind}",
-            fix="only llama is read. Use a checkpoint of another configuration",
+            fix="use a checkpoint with a llama backbone",
         )
     parts = {name.rpartition(".")[0] for name in weights}
     depths = {old: len(_linear_layers(old, weights)) for old in WHOLE}
@@ -55,15 +55,15 @@ def read_shape(hyperparameters: Mapping[str, Any], weights: Mapping[str, Tensor]
         what = f"holds {', '.join(extra[:3])}, which are not read" if extra else f"lacks {', '.join(missing)}"
         raise DataError(
             "unknown_network",
-            f"The checkpoint is of no ST network that is known: it {what}",
-            fix="use one without extra heads or adapters",
+            f"The checkpoint is not a known ST network: it {what}",
+            fix="use a checkpoint without extra heads or adapters",
         )
     first, last = _linear_layers("basal_encoder", weights)[0], _linear_layers("project_out", weights)[-1]
     decoded = _linear_layers("gene_decoder.decoder", weights)
     if decoded and tuple(w.shape[0] for w in decoded[:-1]) != DECODER_WIDTHS:
         raise DataError(
             "unknown_decoder",
-            f"The checkpoint's gene decoder is not of {DECODER_WIDTHS} hidden values, the only one that is read",
+            f"The checkpoint's gene decoder does not have {DECODER_WIDTHS} hidden values, the only supported widths",
         )
     n_layers = len(
         {match[1] for name in weights if (match := re.match(r"transformer_backbone\.layers\.(\d+)\.", name))}

@@ -50,12 +50,18 @@ class StateEmbeddingSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    preset: Literal["xs", "sm", "base", "paper"] = Field("xs", description="Size: xs and sm are for CPUs.")
-    genes: int = Field(2000, ge=0, description="Most variable genes to read, as far as they have vectors; 0: all.")
-    embedding: str = Field("default", description="Gene vectors: default, a path, or several joined by +.")
+    preset: Literal["xs", "sm", "base", "paper"] = Field(
+        "xs", title="Size", description="Size: xs and sm are for CPUs."
+    )
+    genes: int = Field(
+        2000, ge=0, description="Number of highly variable genes to use, of those with vectors; 0 = all."
+    )
+    embedding: str = Field(
+        "default", title="Gene embedding", description="Gene vectors: default, a path, or several joined by +."
+    )
     steps: int = Field(1000, ge=1, description="Training steps.")
-    batch_size: int = Field(64, ge=2, description="Cells a step.")
-    learning_rate: float = Field(1e-3, gt=0, description="Of AdamW, at its highest.")
+    batch_size: int = Field(64, ge=2, title="Batch size", description="Cells per step.")
+    learning_rate: float = Field(1e-3, gt=0, title="Learning rate", description="Peak rate of AdamW.")
 
 
 def estimate_state_embedding(index: Index, spec: StateEmbeddingSpec, *, memory_bytes: int) -> Estimate:
@@ -86,6 +92,6 @@ def check_state_embedding(index: Index, params: Mapping[str, Any], *, memory_byt
             "memory",
             f"The state embedding needs about {bytes_text(estimate.memory_bytes)} of memory, "
             f"{bytes_text(memory_bytes)} are allowed",
-            fix="take fewer cells a step or a smaller preset, or raise VCCAPP_MEMORY_GB",
+            fix="use fewer cells per step or a smaller preset, or raise VCCAPP_MEMORY_GB",
         )
     return estimate

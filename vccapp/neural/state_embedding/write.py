@@ -168,7 +168,7 @@ def _open_task(index: Index, spec: StateEmbeddingSpec, fitting: Fitting) -> Embe
     if len(genes) < MIN_GENES:
         raise SpecError(
             "too_few_vectors",
-            f"{embedding.name} has vectors of {len(genes):,} of the chosen genes, {MIN_GENES} are needed",
+            f"{embedding.name} has vectors of {len(genes):,} of the chosen genes, but {MIN_GENES} are needed",
             fix="choose another gene embedding, or all genes",
         )
     vectors = torch.from_numpy(embedding.rows(names[genes].tolist()))

@@ -1,4 +1,4 @@
-"""Building the index of a dataset: totals, one streaming pass, differential expression. Needs no more than it says.
+"""Building the index of a dataset: totals, one streaming pass, differential expression. Uses the memory stated.
 
 Runs as the job `index` (`vccapp data index FILE`). What it writes is read by `vccapp.stats.index`. The work is done in
 a hidden folder beside the index, stage by stage, so an index that was stopped or killed goes on where it was; the
@@ -120,7 +120,7 @@ def _working(folder: Path, key: dict) -> Iterator[tuple[Path, Path]]:
     work = folder.with_name(f".{folder.name}.building")
     stages, index = work / "stages", work / "index"
     work.mkdir(parents=True, exist_ok=True)
-    problem = f"Another job builds the index {folder} at this moment"
+    problem = f"Another job is building the index {folder}"
     with hold_lock(work / "lock", busy=JobError("index_busy", problem, fix="wait for it or stop it")):
         if not holds_json(work / "key.json", key):
             shutil.rmtree(index, ignore_errors=True)
@@ -164,7 +164,7 @@ def _total_cells(dataset: Dataset, cells: tuple[int, int], progress: Progress) -
             raise DataError(
                 "bad_values",
                 f"{dataset.path.name} has {WRONG[wrong[row]]} in the cell of row {start + row:,}",
-                fix="repair or drop such cells and index again",
+                fix="repair or remove such cells and index again",
             )
         progress((stop - first) / (last - first), f"totals, cell {stop:,} of {dataset.n_cells:,}")
     return totals

@@ -37,7 +37,7 @@ class IndexPlan:
         if self.memory_bytes > memory_bytes:
             raise ResourceError(
                 "memory",
-                f"The index of {name} needs about {self.memory_bytes / 1e9:.1f} GB of memory, "
+                f"The index of {name} needs about {self.memory_bytes / 1e9:.1f} GB of memory, but "
                 f"{memory_bytes / 1e9:.1f} GB are allowed",
                 fix="raise VCCAPP_MEMORY_GB",
             )

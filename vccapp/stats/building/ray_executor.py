@@ -53,7 +53,7 @@ class RayExecutor:
                 "no_ray_slot",
                 f"None of the {len(resources)} machines of the Ray cluster at {address} has a CPU and "
                 f"{memory_bytes / 1e9:.1f} GB for a task",
-                fix="add a larger one (see `ray status`)",
+                fix="add a larger machine (see `ray status`)",
             )
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         self._board: ray.actor.ActorClass = ray.remote(num_cpus=0)(Board).options(scheduling_strategy=here)
@@ -115,7 +115,7 @@ def _call(carried: bytes, number: int, task: Any, board: Any, paths: Sequence[Pa
         raise DataError(
             "not_on_machine",
             f"{missing[0]} is not on {socket.gethostname()}, a machine of the Ray cluster",
-            fix="keep data and VCCAPP_HOME on a file system that all of them mount at the same place",
+            fix="keep data and VCCAPP_HOME on a file system that all machines mount at the same path",
         )
     reported = 0.0
 
@@ -139,7 +139,7 @@ def _fetch(reference: Any) -> Any:
         raise JobError(
             "ray_lost",
             f"The Ray cluster lost a task ({reason})",
-            fix="look at `ray status`, then start it again: it goes on",
+            fix="check `ray status`, then start it again; it continues where it stopped",
         ) from error
 
 
@@ -155,8 +155,8 @@ def _connect(address: str) -> None:
         if not (colon and host and port.isdecimal()):
             raise SpecError(
                 "bad_ray_address",
-                f"'{address}' is no address of a Ray cluster",
-                fix="write HOST:PORT, as `ray start` prints it, or auto",
+                f"'{address}' is not the address of a Ray cluster",
+                fix="use HOST:PORT, as printed by `ray start`, or auto",
             )
     terminate = signal.getsignal(signal.SIGTERM)
     try:
@@ -173,8 +173,8 @@ def _connect(address: str) -> None:
         reason = reason_text(error)
         raise JobError(
             "no_ray_cluster",
-            f"No Ray cluster is to be had at {address} ({reason})",
-            fix="on one of its machines name the address that `ray start --head` printed",
+            f"No Ray cluster is reachable at {address} ({reason})",
+            fix="use the address that `ray start --head` printed",
         ) from error
     finally:
         # Ray takes SIGTERM for itself; a job is stopped by it.

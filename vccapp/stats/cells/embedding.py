@@ -36,7 +36,7 @@ def open_cell_embedding(index: Index, name: str) -> np.ndarray:
         known = ", ".join(about["name"] for about in list_cell_embeddings(index)) or "none"
         raise SpecError(
             "no_cell_embedding",
-            f"The data have no cell embedding '{name}' (there are: {known})",
+            f"The dataset has no cell embedding '{name}' (there are: {known})",
             fix="make it with `vccapp model embed`",
         )
     width = _read(folder / RECORD)["width"]
@@ -116,8 +116,8 @@ def import_cell_embedding(dataset: Dataset, index: Index, key: str, *, progress:
                     if not np.isfinite(block).all():
                         raise DataError(
                             "not_numbers",
-                            f"obsm['{key}'] of {path.name} has values that are no numbers",
-                            fix="mend them first",
+                            f"obsm['{key}'] of {path.name} has values that are not numbers",
+                            fix="repair them first",
                         )
                     yield start + first, block
                     progress((start + first) / dataset.n_cells, f"Reading obsm['{key}']")
@@ -148,7 +148,7 @@ def write_pca(
     for first, block in iter_rows(matrix):
         total += block.sum(axis=0, dtype=np.float64)
         products += block.T @ block
-        progress(0.7 * first / n_cells, "Summing products of genes")
+        progress(0.7 * first / n_cells, "Summing gene products")
     mean = total / n_cells
     values, vectors = np.linalg.eigh(products / n_cells - np.outer(mean, mean))
     vectors = vectors[:, ::-1][:, :n_components]

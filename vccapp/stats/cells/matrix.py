@@ -79,7 +79,7 @@ def choose_genes(index: Index, n_genes: int) -> np.ndarray:
     if not len(chosen):
         raise SpecError(
             "no_hvg",
-            "The data have no highly variable genes, as no gene varies",
+            "The dataset has no highly variable genes, because no gene varies",
             fix="train on all genes (0)",
         )
     return chosen

@@ -31,9 +31,11 @@ class CellsPerPerturbation(Check):
         if off:
             worst = max(off, key=off.__getitem__)
             return self.warning(
-                f"{len(off):,} of {len(advised):,} perturbations have other numbers of cells than pert_counts "
-                f"advises{scaled}; furthest off is {worst}: {found[worst]:,} instead of {advised[worst]:,}.",
-                "Follow pert_counts: more cells find more genes differentially expressed, fewer find less.",
+                f"{len(off):,} of {len(advised):,} perturbations differ from the cell numbers that pert_counts "
+                f"advises{scaled}; the largest difference is {worst}: {found[worst]:,} instead of "
+                f"{advised[worst]:,}.",
+                "Follow pert_counts: with more cells more genes test as differentially expressed, with fewer "
+                "cells fewer.",
             )
         low, high = min(found.values()), max(found.values())
         return self.ok(f"Perturbations have {low:,} to {high:,} cells, as pert_counts advises{scaled}.")

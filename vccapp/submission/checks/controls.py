@@ -21,11 +21,11 @@ class Controls(Check):
         if n == 0:
             return self.failed(
                 f"No cell is labelled '{challenge.control_label}'; labels are {name_some(self.context.labels)}.",
-                f"Copy the training data's control cells in, labelled '{challenge.control_label}'.",
+                f"Add the training data's control cells, labelled '{challenge.control_label}'.",
             )
         planned = (self.context.cells or {}).get(challenge.control_label, n)
         if n != planned:
-            return self.failed(f"There are {n:,} controls, the plan says {planned:,}.", "Generate the cells again.")
+            return self.failed(f"There are {n:,} controls; the plan says {planned:,}.", "Generate the cells again.")
         if n < FEW:
             return self.warning(
                 f"There are only {n:,} control cells; effects and tests against them are noisy.",

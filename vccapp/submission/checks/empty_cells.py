@@ -20,11 +20,11 @@ class EmptyCells(Check):
     def finish(self) -> CheckResult:
         n, codes = int(self.empty.sum()), self.context.file.labels.codes
         if n == 0:
-            return self.ok("Every cell has values.")
+            return self.ok("Every cell has non-zero values.")
         full = np.bincount(codes[~self.empty & (codes >= 0)], minlength=len(self.context.labels))
         lost = [label for i, label in enumerate(self.context.labels) if self.context.n_cells[i] and not full[i]]
         if lost:
             return self.failed(
                 f"All cells of {name_some(lost)} are empty.", "Generate them again; zero expression cannot be scored."
             )
-        return self.warning(f"{n:,} cells have no value at all.", "Leave cells without UMIs out of the controls.")
+        return self.warning(f"{n:,} cells contain only zeros.", "Leave cells without UMIs out of the controls.")

@@ -17,7 +17,7 @@ class Genes(Check):
         if twice:
             return self.failed(
                 f"{len(twice):,} gene names occur more than once, e.g. {name_some(twice)}.",
-                "Keep one column per gene; for Ensembl versions or suffixes map back to the official names.",
+                "Keep one column per gene; map Ensembl versions or suffixes back to the official names.",
             )
         if expected is not None and list(expected) != found:
             return self._differs(found, list(expected))
@@ -31,8 +31,8 @@ class Genes(Check):
             )
         if expected is None:
             return self.warning(
-                f"There are {n:,} genes, as there should be; their names were not compared.",
-                "Give the challenge's gene_names.csv to compare names and order.",
+                f"There are {n:,} genes, as required; their names were not compared.",
+                "Provide the challenge's gene_names.csv to compare names and order.",
             )
         return self.ok(f"The {n:,} genes are the official ones in the official order.")
 
@@ -41,12 +41,12 @@ class Genes(Check):
         if not missing and not extra:
             first = next(i for i, (a, b) in enumerate(zip(found, expected, strict=True)) if a != b)
             return self.failed(
-                f"The genes are in another order: column {first} is {found[first]}, should be {expected[first]}.",
+                f"The genes are in a different order: column {first} is {found[first]}, expected {expected[first]}.",
                 "Put the columns into the order of gene_names.csv.",
             )
         parts = [f"lack {len(missing):,} ({name_some(sorted(missing), 3)})"] if missing else []
         parts += [f"have {len(extra):,} others ({name_some(sorted(extra), 3)})"] if extra else []
         return self.failed(
             f"The {len(found):,} genes {' and '.join(parts)} than the {len(expected):,} of the gene list.",
-            "Use exactly the genes of gene_names.csv; set those your model lacks to the control values.",
+            "Use exactly the genes of gene_names.csv; set genes that your model lacks to the control values.",
         )

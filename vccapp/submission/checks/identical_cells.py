@@ -29,5 +29,5 @@ class IdenticalCells(Check):
         kind = f"; of {tiled:,} all cells are one profile repeated" if tiled else ""
         return self.warning(
             f"Of {len(few):,} labels less than {DISTINCT:.0%} of the cells differ ({name_some(few)}){kind}.",
-            "Use cells that vary like real ones: without variance nearly every gene tests as differential.",
+            "Use cells that vary like real ones: without variance nearly every gene tests as differentially expressed.",
         )

@@ -23,7 +23,7 @@ class LibrarySize(Check):
         real = 0.0 if control is None else float(np.median(self.totals[codes == control]))
         which = self.context.perturbations()
         if real == 0 or not len(which):
-            return self.skipped("There are no controls with values, or no perturbations, to compare.")
+            return self.skipped("There are no non-empty controls or no perturbations to compare.")
         ratios = np.array([np.median(self.totals[codes == i]) for i in which]) / real
         found = f"{ratios.min():.2f} to {ratios.max():.2f} times the controls' {real:,.0f}"
         folds = measure_folds(ratios)

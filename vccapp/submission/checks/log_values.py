@@ -37,5 +37,5 @@ class LogValues(Check):
             f"they look like {'counts' if counts else 'rounded log values'}.",
             "Normalise each cell to the median total and take log1p."
             if counts
-            else "Do not round: the official packager would take them for counts and take the logarithm again.",
+            else "Do not round: the official packager would treat them as counts and apply the logarithm again.",
         )

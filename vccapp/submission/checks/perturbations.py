@@ -20,17 +20,17 @@ class Perturbations(Check):
         expected = context.cells if context.cells is not None else context.wanted
         if expected is None:
             return self.warning(
-                f"There are {len(found):,} perturbations; which there should be is not known.",
-                "Give the challenge's pert_counts CSV to compare them.",
+                f"There are {len(found):,} perturbations; the expected ones are unknown.",
+                "Provide the challenge's pert_counts CSV to compare them.",
             )
         expected = {label: n for label, n in expected.items() if label != context.challenge.control_label}
         missing, extra = [p for p in expected if p not in found], [p for p in found if p not in expected]
         if missing or extra:
             parts = [f"{len(missing):,} are missing ({name_some(missing)})"] if missing else []
-            parts += [f"{len(extra):,} are not asked for ({name_some(extra)})"] if extra else []
+            parts += [f"{len(extra):,} are unexpected ({name_some(extra)})"] if extra else []
             return self.failed(
                 f"Of {len(expected):,} perturbations {' and '.join(parts)}.",
-                "Submit exactly the perturbations that the challenge lists, spelt as it does.",
+                "Submit exactly the perturbations that the challenge lists, with the same spelling.",
             )
         other = [p for p, n in found.items() if n != expected[p]] if context.cells is not None else []
         if other:
@@ -39,4 +39,4 @@ class Perturbations(Check):
                 f"{len(other) - 1:,} others differ.",
                 "Generate the cells again from the plan.",
             )
-        return self.ok(f"All {len(expected):,} perturbations are there, and no other.")
+        return self.ok(f"All {len(expected):,} perturbations are there, and no others.")

@@ -46,7 +46,9 @@ class EnteredResult(BaseModel):
     id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,63}$")
     date: date
     season: Literal["2025", "2026"]
-    phase: Literal["validation", "final"] = Field("validation", description="The two are judged on other cells.")
+    phase: Literal["validation", "final"] = Field(
+        "validation", description="The two phases are judged on different cells."
+    )
     scale: Literal["raw", "scaled"] = Field("raw", description="scaled: 0 the baseline, 1 a replicate.")
     scores: dict[str, float]
     note: str = Field("", max_length=500)
@@ -57,7 +59,7 @@ class EnteredResult(BaseModel):
     @classmethod
     def _scores_are_numbers(cls, scores: dict[str, float]) -> dict[str, float]:
         if not scores or not all(map(math.isfinite, scores.values())):
-            msg = "at least one score is needed, each a finite number"
+            msg = "give at least one score, each a finite number"
             raise ValueError(msg)
         return scores
 
@@ -124,7 +126,7 @@ def _path(result_id: str, settings: Settings) -> Path:
         raise SpecError(
             "bad_result_id",
             f"'{result_id}' is not the id of a result",
-            fix="it is made of letters, digits and '-'",
+            fix="use letters, digits and '-'",
         )
     return _folder(settings) / f"{result_id}.json"
 

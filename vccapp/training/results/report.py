@@ -21,11 +21,11 @@ from vccapp.errors import SpecError
 from vccapp.evaluation.leaderboard.metric_names import best_of, label_metric
 from vccapp.evaluation.leaderboard.metric_view import view_metric
 from vccapp.evaluation.leaderboard.ranking import (
+    describe_differences,
     explain_differences,
     group_seeds,
     name_groups,
     tabulate,
-    tell_differences,
 )
 from vccapp.evaluation.scorers.base import is_official, label_scorer
 from vccapp.evaluation.scorers.own import PSEUDOBULKS
@@ -81,14 +81,14 @@ def make_report(
         raise SpecError(
             "no_scores",
             f"No run has scores of {scorer} on its {part} part",
-            fix="train one first (vccapp train start)",
+            fix="train one first with `vccapp train start`",
         )
     missing = [run for run in (*runs, *([reference] if reference else [])) if run not in known]
     if missing:
         raise SpecError(
             "not_scored",
             f"{scorer} has not scored the {part} part of {', '.join(missing[:3])}",
-            fix="leave it out, choose another part or scorer, or score it first (vccapp eval official)",
+            fix="leave it out, choose another part or scorer, or score it first with `vccapp eval official`",
         )
     board = replace(board, entries=group_seeds(board.entries))
     groups = board.entries.set_index("run")["group"]
@@ -144,14 +144,14 @@ def _leaderboard(board: Board, metrics: list[str], *, reference: str, scorer: st
     if scorer == PSEUDOBULKS:
         tables.append(tabulate(*frames, metrics=ends, reference=reference, scaled=True))
         text += (
-            "Own computation on predicted pseudobulks, no official score. The second table is scaled: 0 is the mean of "
-            "the training perturbations, 1 one half of the real cells against the "
-            "other, so at half their depth; where that is not better than 0, nothing is scaled. "
+            "Our own computation on predicted pseudobulks, not an official score. The second table is scaled: "
+            "0 is the mean of the training perturbations, 1 one half of the real cells against the other, so "
+            "at half their depth; where that is not better than 0, nothing is scaled. "
         )
     elif is_official(scorer):
-        text += "As the official scorer gave them, run whole. "
-    text += "PDS depends on n, the number of perturbations that are told apart."
-    warning = tell_differences(why, names[reference])
+        text += "As computed by the official scorer. "
+    text += "PDS depends on n, the number of perturbations compared."
+    warning = describe_differences(why, names[reference])
     return Section(
         "Leaderboard", text, warnings=[warning] if warning else [], tables=[_headed(table, metrics) for table in tables]
     )
@@ -185,7 +185,7 @@ def _entered(settings: Settings, runs: Sequence[str]) -> list[Section]:
     ]
     if not rows:
         return []
-    text = "What a challenge's leaderboard said of submissions of these runs; typed in, not computed here."
+    text = "Scores of submissions of these runs on the official leaderboard; entered by hand, not computed here."
     return [Section("Official results, entered by hand", text, tables=[pd.DataFrame(rows)])]
 
 
@@ -223,8 +223,8 @@ def _commands(records: list[RunRecord], data: list[Record], last: list[str], *, 
     made += [run.spec.command() for run in records if run.spec.model != "imported"]
     if scorer != PSEUDOBULKS:
         made += [official_command(run.id, part=part, scorer=scorer) for run in records]
-    text = "Training again gives runs new ids; the report is of the ids above. Imported predictions have no training."
-    return Section("How to make this again", text, commands=[shlex.join(words) for words in (*made, last)])
+    text = "Training again creates runs with new ids. Imported predictions were not trained here."
+    return Section("How to reproduce this", text, commands=[shlex.join(words) for words in (*made, last)])
 
 
 def _headed(table: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:

@@ -91,7 +91,7 @@ def score_run(
     if space == "counts" and index.meta["value_space"] != "counts":
         raise SpecError(
             "needs_counts",
-            f"{scorer} of {chosen.season or season} scores counts, but the data hold log1p values",
+            f"{scorer} of {chosen.season or season} scores counts, but the dataset holds log1p values",
             fix="index a file of counts, or score 2025",
         )
     model = load_model(run.folder / "model", genes=index.genes["gene"].tolist())

@@ -78,7 +78,7 @@ def load_score(run: RunRecord, scorer: str, part: Part) -> tuple[Score, pd.DataF
         raise SpecError(
             "no_score",
             f"The run {run.id} has no score of {scorer} on its {part} part",
-            fix=f"`{shlex.join(official_command(run.id, part=part, scorer=scorer))}` makes it",
+            fix=f"`{shlex.join(official_command(run.id, part=part, scorer=scorer))}` creates it",
         )
     score = _read(path)
     with undamaged(path.with_suffix(".parquet"), fix=SCORE.fix):

@@ -56,7 +56,9 @@ def has_runs(record: Record) -> bool:
         return True
     from vccapp.ui.kit.frame import page_link
 
-    st.info(f"There is no finished run on {record.title} yet. Train a model first; the mean takes seconds.")
+    st.info(
+        f"There is no finished run on {record.title} yet. Train a model first; the mean baseline trains in seconds."
+    )
     page_link("train", "Go to Train")
     return False
 
@@ -78,7 +80,7 @@ def choose_comparison(record: Record, index: Index) -> Choice:
         bind="query-params",
         max_selections=MAX_RUNS,
         format_func=lambda run_id: run_label(known[run_id]),
-        help="Predictions made elsewhere are runs too, once they are imported. Baselines and the ceiling always show.",
+        help="Imported predictions are runs too. Baselines and the ceiling are always shown.",
     )
     part = choose_one("Part", list(PARTS), key="cmp_part", default="test", place=middle)
     if not chosen:
@@ -91,23 +93,22 @@ def choose_comparison(record: Record, index: Index) -> Choice:
         st.stop()
     names = {own.key: own.name for own in comparison.predictions}
     shown = right.selectbox(
-        "In detail",
+        "Shown in detail",
         list(names),
         key="cmp_shown",
         bind="query-params",
         format_func=named(names),
-        help="What the views show that have room for one prediction.",
+        help="Used by views that show one prediction.",
     )
     left, right = st.columns([2, 3])
     picked = left.multiselect(
-        "Perturbations looked at closely",
+        "Perturbations in detail",
         list(labels),
         default=first_choice("cmp_perturbations", labels, comparison.strongest()),
         key="cmp_perturbations",
         bind="query-params",
         max_selections=MAX_SHOWN,
-        help=f"At first the {FIRST_PERTURBATIONS} with the largest real effect. Scores and the like are of all "
-        f"{len(labels)}.",
+        help=f"The {FIRST_PERTURBATIONS} with the largest real effect are preselected. Scores cover all {len(labels)}.",
     )
     if not picked:
         st.info("Choose at least one perturbation.")

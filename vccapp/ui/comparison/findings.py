@@ -11,8 +11,8 @@ from vccapp.ui.kit.show import show_table
 SIGNS = {
     "problem": (":red[:material/error:]", "problem"),
     "warning": (":orange[:material/warning:]", "warning"),
-    "ok": (":green[:material/check_circle:]", "in order"),
-    "skipped": (":gray[:material/remove:]", "not looked at"),
+    "ok": (":green[:material/check_circle:]", "ok"),
+    "skipped": (":gray[:material/remove:]", "not checked"),
 }
 
 
@@ -29,8 +29,8 @@ def show_findings(chosen: Choice) -> list[str]:
     if chosen.shown.kind == "run":
         words = ["vccapp", "eval", "diagnose", "--run", chosen.shown.key, "--part", chosen.comparison.part]
         commands.append(shlex.join(words))
-        st.caption(f"From pseudobulks alone. `{commands[-1]}` looks at some predicted cells as well.")
-    st.subheader("Beside the others", anchor=False)
+        st.caption(f"Based on pseudobulks. `{commands[-1]}` also checks some predicted cells.")
+    st.subheader("All predictions", anchor=False)
     table = view.by_source.replace({status: word for status, (_, word) in SIGNS.items()})
     show_table(table, key="cmp_findings", text="Diagnostics of every run and baseline", name="diagnostics", height=300)
     return commands

@@ -12,7 +12,7 @@ from vccapp.evaluation.comparison.gene_choice import (
     rank_genes,
 )
 from vccapp.stats.index import Index
-from vccapp.ui.kit.frame import errors_told
+from vccapp.ui.kit.frame import errors_shown
 from vccapp.ui.kit.loaders import cached, current_settings
 from vccapp.wording import name_some
 
@@ -41,9 +41,9 @@ def choose_genes(index: Index, perturbations: list[str]) -> tuple[tuple[str, ...
         else:
             chosen, options = (_name if way == NAMED else _choose_set)(index, perturbations)
         if chosen.unknown:
-            st.caption(f":orange[{len(chosen.unknown)} not among the genes: {name_some(chosen.unknown)}]")
+            st.caption(f":orange[{len(chosen.unknown)} not among the dataset's genes: {name_some(chosen.unknown)}]")
     if not chosen.genes:
-        st.info("No gene is chosen: name some, choose a set, or take the largest deltas.")
+        st.info("No gene is chosen: enter names, choose a set, or use the largest deltas.")
         st.stop()
     return chosen.genes, options
 
@@ -58,20 +58,22 @@ def _name(index: Index, perturbations: list[str]) -> tuple[ChosenGenes, tuple[st
         "Names",
         key="cmp_genes",
         bind="query-params",
-        placeholder="paste a list: MYC, TP53 ... or search: HLA-*",
-        help="Divided by commas or blanks; * stands for any letters.",
+        placeholder="Paste a list (MYC, TP53) or search (HLA-*)",
+        help="Separate with commas or spaces; * is a wildcard.",
     )
     if not (text or "").strip():
-        st.caption(f"None is named yet: the {UNNAMED} of largest delta.")
+        st.caption(f"No genes entered; showing the {UNNAMED} with the largest delta.")
         return rank_genes(index, perturbations, number=UNNAMED), ("--by", "delta", "--top", str(UNNAMED))
     return name_genes(index, text), ("--genes", text)
 
 
 def _choose_set(index: Index, perturbations: list[str]) -> tuple[ChosenGenes, tuple[str, ...]]:
     with st.popover("Add a .gmt file", icon=":material/upload:"):
-        given = st.file_uploader("A set a line, by tabs: name, description, genes", type="gmt", key="cmp_upload")
+        given = st.file_uploader(
+            "One set per line, tab-separated: name, description, genes", type="gmt", key="cmp_upload"
+        )
         if given is not None:
-            with errors_told():
+            with errors_shown():
                 st.session_state["cmp_gmt"] = keep_gmt(given.name, given.getvalue(), current_settings()).name
     files = {path.name: path for path in list_gmt(current_settings())}
     if not files:

@@ -96,8 +96,8 @@ def show_genes(chosen: Choice) -> list[str]:
                 )
     if picked:
         st.caption(
-            "Predicted cells are made as a submission makes them: control cells (a sample of 4,000 at most), each gene "
-            "scaled until its mean is the predicted one. Those of imported predictions are the file's own."
+            "Predicted cells are generated as in a submission: control cells (a sample of at most 4,000) with "
+            "each gene scaled to its predicted mean. Imported predictions keep the cells of the file."
         )
     return [chosen.command("genes", "--perturbation", label, "--cells-of", ",".join(picked), closely=True)]
 
@@ -106,7 +106,10 @@ def show_heat_map(chosen: Choice) -> list[str]:
     """Deltas of perturbations and genes, real beside predicted."""
     every = chosen.comparison.labels
     wide = st.toggle(
-        f"All {len(every)} perturbations", key="cmp_wide", bind="query-params", help="Else those chosen above"
+        f"All {len(every)} perturbations",
+        key="cmp_wide",
+        bind="query-params",
+        help="Otherwise the perturbations chosen above",
     )
     labels = every if wide else chosen.perturbations
     view = view_heat_map(chosen.comparison, chosen.shown, perturbations=labels, genes=chosen.genes)

@@ -19,7 +19,10 @@ from vccapp.ui.kit.forms import choose_one, named
 from vccapp.ui.kit.show import show_chart, show_table
 
 DISTANCES: dict[Distance, str] = {"l1": "L1 (2025)", "cosine": "Cosine (2026)"}
-UNITS = {"l1": "L1 distance of deltas, own gene left out", "cosine": "cosine of deltas, the genes of all left out"}
+UNITS = {
+    "l1": "L1 distance of deltas, without the own target",
+    "cosine": "cosine distance of deltas, without all targets",
+}
 
 
 def show_scores(chosen: Choice) -> list[str]:
@@ -35,14 +38,12 @@ def show_scores(chosen: Choice) -> list[str]:
             view.means, key="cmp_means", text="Mean scores of runs, baselines and ceiling", name="scores", height=300
         )
         st.caption(
-            f"Means over {len(labels)} perturbation{'s' * (len(labels) > 1)}; our own computation, not an official "
-            "score. PDS depends on how many are compared. The ceiling, one half of the cells against the other, is at "
-            "half depth."
+            f"Means over {len(labels)} perturbation{'s' * (len(labels) > 1)}; our own computation, not an "
+            "official score. PDS depends on the number of perturbations compared. The ceiling compares one "
+            "half of the cells with the other, so it is measured at half depth."
         )
         if view.means.drop(columns="source").isna().all(axis=None):
-            st.caption(
-                ":orange[The runs were judged on different perturbations: their means cannot stand side by side.]"
-            )
+            st.caption(":orange[The runs were scored on different perturbations, so their means are not comparable.]")
     show_chart(
         figures.by_perturbation(
             view.by_source,
@@ -100,14 +101,14 @@ def show_confusion(chosen: Choice) -> list[str]:
     with st.spinner("Measuring distances"):
         view = view_confusion(chosen.comparison, chosen.shown, distance=distance)
     means = "; ".join(f"{name} {value:.3f}" for name, value in view.means.itertuples(index=False))
-    st.caption(f"Mean PDS over {len(view.labels)} perturbations: {means}. By chance about 0.5, at best 1.")
+    st.caption(f"Mean PDS over {len(view.labels)} perturbations: {means}. Chance is about 0.5, the best is 1.")
     by_label = view.table.sort_index()
     left, right = st.columns([3, 2])
     with left:
         show_chart(
             panels.confusion(view.places, view.labels, name=chosen.shown.name, unit=UNITS[distance]),
             key="cmp_confusion",
-            text=f"Heat map: how near each real perturbation lies to each prediction of {chosen.shown.name}.",
+            text=f"Heat map: how close each real perturbation is to each prediction of {chosen.shown.name}.",
             data=view.matrix,
             name="compare_confusion",
         )
@@ -115,14 +116,14 @@ def show_confusion(chosen: Choice) -> list[str]:
         show_chart(
             panels.taken_for(by_label),
             key="cmp_taken",
-            text="Real perturbations that most predictions lie nearest to.",
+            text="Real perturbations that are closest to most predictions.",
             data=by_label,
             name="compare_taken_for",
         )
     show_table(
         view.table,
         key="cmp_places",
-        text="Place of each perturbation's own real effect, and the nearest one",
+        text="Rank of each perturbation's own real effect, and the closest one",
         name="pds_places",
         height=300,
     )
@@ -143,7 +144,7 @@ def show_degs(chosen: Choice) -> list[str]:
             value="overlap",
             label="share of the real DEGs found",
             title="Top-|delta| overlap with the real DEGs",
-            note="sorted by number of DEGs; a perturbation without DEGs, or a constant prediction, has none",
+            note="sorted by number of DEGs; empty for perturbations without DEGs and constant predictions",
             order=view.by_perturbation["perturbation"].tolist(),
         ),
         key="cmp_overlap",
@@ -164,11 +165,14 @@ def _show_cell_scores(chosen: Choice, scores: pd.DataFrame | None) -> None:
     if scores is not None:
         show_table(scores, key="cmp_cell_scores", text="Scores of predicted cells by perturbation", name="cell_scores")
     elif shown.kind == "run":
-        st.info("Its cells were not scored yet. This makes them, tests every gene, and keeps DES and the like:")
+        st.info(
+            "Its cells have not been scored yet. This command generates them, tests every gene and stores DES and "
+            "other scores:"
+        )
         words = ["vccapp", "eval", "official", "--scorer", "vccapp", "--run", shown.key]
         st.code(shlex.join([*words, "--part", chosen.comparison.part]), language="bash", wrap_lines=True)
     else:
-        st.info("Only cells of runs are scored; choose one under In detail.")
+        st.info("Only cells of runs can be scored; choose a run under Shown in detail.")
 
 
 def show_difference(chosen: Choice) -> list[str]:

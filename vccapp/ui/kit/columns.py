@@ -16,11 +16,15 @@ _NUMBERS = {
     "mean": ("Mean", "%.4g", "Mean over all cells, in the file's own units"),
     "max": ("Max", "%.4g", "Largest value in any cell, in the file's own units"),
     "min": ("Min", "%.4g", "Smallest value in any cell, in the file's own units"),
-    "nonzero_fraction": ("Non-zero", "percent", "Share of all cells in which the gene is seen"),
-    "ctrl_nonzero_fraction": ("Non-zero in controls", "percent", "Share of control cells in which the gene is seen"),
+    "nonzero_fraction": ("Non-zero", "percent", "Share of all cells in which the gene is detected"),
+    "ctrl_nonzero_fraction": (
+        "Non-zero in controls",
+        "percent",
+        "Share of control cells in which the gene is detected",
+    ),
     "ctrl_mean": ("Control mean", "%.4g", "Mean over the control cells, in the file's own units"),
     "pert_mean": ("Perturbed mean", "%.4g", "Mean over all perturbed cells, in the file's own units"),
-    "delta": ("Delta", "%.4g", "Perturbed minus control, in the units of the two"),
+    "delta": ("Delta", "%.4g", "Perturbed minus control, in the same units"),
     "abs_delta": ("|Delta|", "%.4g", "Size of the delta"),
     "n_cells": ("Cells", "localized", "Number of cells"),
     "umis_median": ("UMIs per cell", "localized", "Median over the cells"),
@@ -28,7 +32,11 @@ _NUMBERS = {
     "degs": ("DEGs", "localized", "Differentially expressed genes against the controls (Wilcoxon)"),
     "up": ("Up", "localized", "DEGs that go up"),
     "down": ("Down", "localized", "DEGs that go down"),
-    "knockdown": ("Target left", "percent", "Expression left on the perturbed gene, relative to the controls"),
+    "knockdown": (
+        "Remaining target expression",
+        "percent",
+        "Remaining expression of the target gene, relative to the controls",
+    ),
     "effect": ("Effect size", "%.3f", "Length (L2) of the delta over all genes, log1p units"),
     "control": ("Control", "%.4f", "Mean log1p over the control cells"),
     "real": ("Real", "%.4f", "Mean log1p over the real perturbed cells"),
@@ -42,28 +50,28 @@ _NUMBERS = {
     "highly_variable": ("Highly variable", "", "Among the 2,000 genes with the highest normalised dispersion"),
     "means": ("HVG mean", "%.4f", "log1p of the mean of depth-normalised values"),
     "dispersions": ("Dispersion", "%.3f", "Logarithm of variance over mean of depth-normalised values"),
-    "dispersions_norm": ("Normalised dispersion", "%.3f", "Standardised among genes of like mean"),
-    "half_correlation": ("Halves' correlation", "%.3f", "Of the deltas of two random halves of the cells"),
+    "dispersions_norm": ("Normalised dispersion", "%.3f", "Standardised among genes of similar mean"),
+    "half_correlation": ("Halves' correlation", "%.3f", "Correlation of the deltas of two random halves of the cells"),
     "reliability": ("Reliability", "%.3f", "Spearman-Brown of the halves' correlation"),
-    "seeds": ("Seeds", "localized", "Runs that differ in the seed alone; mean and spread are over them"),
+    "seeds": ("Seeds", "localized", "Number of runs that differ only in the seed"),
     "shared": (
         "Shared",
         "localized",
-        "Of the k real DEGs, how many are among the k genes of largest predicted |delta|",
+        "Real DEGs among the k genes of largest predicted |delta|, where k is the number of real DEGs",
     ),
     "overlap": ("Overlap", "%.4f", "Shared genes over real DEGs"),
-    "same_direction": ("Same direction", "%.4f", "Share of the shared genes that go the same way"),
-    "place": ("Place", "localized", "Of its own real effect by nearness to the prediction; 1: the nearest"),
+    "same_direction": ("Same direction", "%.4f", "Share of these genes that change in the same direction"),
+    "place": ("Place", "localized", "Rank of the true perturbation by distance (1 = closest)"),
     "n_perturbations": ("n", "localized", "Perturbations scored"),
-    "n": ("n", "localized", "Perturbations that both rows have"),
+    "n": ("n", "localized", "Perturbations that both have"),
     "rank": ("Rank", "localized", "By the first metric, among the rows that can be compared"),
     "difference": ("Difference", "%+.4f", "Mean over perturbations, minus that of the reference"),
     "low": ("Low", "%+.4f", "2.5 % of the bootstrap of the mean difference"),
     "high": ("High", "%+.4f", "97.5 % of the bootstrap of the mean difference"),
     "p": ("p", "%.4g", "Two-sided, signs of the paired differences flipped"),
     "p_holm": ("p (Holm)", "%.4g", "Corrected for the number of rows"),
-    "overall": ("Overall", "%.4f", "Of the challenge's leaderboard, as entered"),
-    "wanted": ("Wanted", "localized", "Cells that pert_counts.csv asks for"),
+    "overall": ("Overall", "%.4f", "Official score, as entered"),
+    "wanted": ("Wanted", "localized", "Cells requested by pert_counts.csv"),
     "given": ("Planned", "localized", "Cells after scaling to the cap"),
 }
 
@@ -99,5 +107,5 @@ def _metric_column(name: str) -> Mapping[str, object] | None:
     if kind == "sd":
         return st.column_config.NumberColumn(f"± {label}", format="%.4f", help="Standard deviation over seeds")
     label = f"{label}: {kind}" if kind in BESIDE else label
-    meaning = f"{metric.best} is good; {metric.range}; {metric.source}" if metric else "Mean of the scaled scores"
+    meaning = f"{metric.best} is better; {metric.range}; {metric.source}" if metric else "Mean of the scaled scores"
     return st.column_config.NumberColumn(label, format="%.4f", help=meaning)

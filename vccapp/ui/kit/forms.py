@@ -100,8 +100,9 @@ def named(labels: Mapping[Key, str]) -> Callable[[Key], str]:
 
 
 def _widget(name: str, field: FieldInfo, key: str) -> Any:
-    kind, label, default = plain_type(field.annotation), field_label(name), field.get_default(call_default_factory=True)
-    shared: dict[str, Any] = {"key": key, "help": field.description, "bind": "query-params"}
+    kind, default = plain_type(field.annotation), field.get_default(call_default_factory=True)
+    label = field.title or field_label(name)
+    shared: dict[str, Any] = {"key": key, "help": f"{field.description or label} (`{name}`)", "bind": "query-params"}
     if get_origin(kind) is Literal:
         options = list(get_args(kind))
         return st.selectbox(label, options, index=options.index(default), **shared)

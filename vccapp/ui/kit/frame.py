@@ -121,15 +121,15 @@ def page_link(name: str, label: str, **params: str) -> None:
 
 
 @contextlib.contextmanager
-def errors_told() -> Iterator[None]:
+def errors_shown() -> Iterator[None]:
     """Say an expected error where it happened, and let the rest of the page go on."""
     try:
         yield
     except VccAppError as error:
-        tell_error(error)
+        show_error(error)
 
 
-def tell_error(error: Exception) -> bool:
+def show_error(error: Exception) -> bool:
     """Show one sentence for any error; what nobody expected is also written to the workspace's app.log.
 
     Returns True: the error has been shown.
@@ -141,12 +141,11 @@ def tell_error(error: Exception) -> bool:
     try:
         log = current_settings().home / "app.log"
     except VccAppError as wrong:  # without settings nothing else can be well
-        return tell_error(wrong)
+        return show_error(wrong)
     with contextlib.suppress(OSError), log.open("a") as file:
         file.write("".join(traceback.format_exception(error)) + "\n")
     st.error(
-        f"Something went wrong that the app did not expect ({type(error).__name__}). Reload the page; if it stays, "
-        f"{log} says what happened.",
+        f"Something unexpected went wrong ({type(error).__name__}). Reload the page; if it happens again, see {log}.",
         icon=":material/error:",
     )
     return True
@@ -176,5 +175,5 @@ def _require_settings() -> None:
     try:
         current_settings()
     except VccAppError as error:
-        tell_error(error)
+        show_error(error)
         st.stop()

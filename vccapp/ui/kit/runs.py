@@ -36,7 +36,9 @@ def choose_run(record: Record, *, key: str) -> RunRecord:
     if not runs:
         from vccapp.ui.kit.frame import page_link
 
-        st.info(f"There is no finished run on {record.title} yet. Train a model first; the mean takes seconds.")
+        st.info(
+            f"There is no finished run on {record.title} yet. Train a model first; the mean baseline trains in seconds."
+        )
         page_link("train", "Go to Train")
         st.stop()
     chosen = st.selectbox("Run", list(runs), key=key, bind="query-params", format_func=lambda id: run_label(runs[id]))

@@ -94,5 +94,5 @@ def show_unreadable(unreadable: Sequence[Unreadable]) -> None:
 def reproduce(*commands: str) -> None:
     """The commands that do what the page shows, at the page's end."""
     with st.expander("Reproduce", icon=":material/terminal:"):
-        st.caption("The same on the command line; add `--json` for a program to read.")
+        st.caption("The same on the command line; add `--json` for machine-readable output.")
         st.code("\n".join(commands), language="bash", wrap_lines=True)

@@ -41,7 +41,7 @@ def need_index() -> tuple[Record, Index]:
     """The chosen dataset and its index. Where it has none yet, offer to build it, and end the page."""
     record = need_dataset()
     if not has_index(record.index_folder):
-        _tell_unreadable(record)
+        _show_unreadable(record)
         show_missing_index(record, current_settings())
         st.stop()
     return record, load_index(record.index_folder)
@@ -54,12 +54,12 @@ def show_start(settings: Settings) -> None:
     show_unreadable(list_datasets(settings).unreadable)
     job = jobs[0] if jobs else None
     if job is not None and job.active:
-        _show_making(job, "Making the demo", "Simulated cells, so that every page has something to show. About 10 s.")
+        _show_making(job, "Creating the demo", "Simulated cells that fill every page. This takes about 10 s.")
         return
     if job is not None:
         show_failure(job)
-    st.info("This workspace has no dataset yet. Open your own file on the page *Data files*, or make the demo.")
-    if st.button("Make the demo", type="primary", icon=":material/science:"):
+    st.info("This workspace has no dataset yet. Open your own file on the page *Data files*, or create the demo.")
+    if st.button("Create the demo", type="primary", icon=":material/science:"):
         begin_job(Demo())
         st.rerun()
 
@@ -72,17 +72,21 @@ def show_missing_index(record: Record, settings: Settings) -> None:
         jobs = [job for job in store.find(task=task.name, limit=50) if job.params["paths"] == paths]
     active = [job for job in list_active() if job in jobs or job.task == Demo.name]
     if active:
-        _show_making(active[0], f"Computing the statistics of {record.title}", "One pass over the cells, then the DE.")
+        _show_making(
+            active[0],
+            f"Computing the statistics of {record.title}",
+            "One pass over the cells, then differential expression.",
+        )
         return
     if jobs and jobs[0].state != "succeeded":
         show_failure(jobs[0])
-    st.info(f"The statistics of {record.title} are not computed yet. They are needed once; then every page is instant.")
+    st.info(f"The statistics of {record.title} have not been computed yet. This is needed once.")
     if st.button("Compute the statistics", type="primary", icon=":material/play_arrow:", key="start_index"):
         begin_job(task)
         st.rerun()
 
 
-def _tell_unreadable(record: Record) -> None:
+def _show_unreadable(record: Record) -> None:
     """Why an index that is there cannot be used: it is damaged, or of a newer version. It can be computed anew."""
     if record.has_index:
         try:

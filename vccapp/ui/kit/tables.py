@@ -27,7 +27,7 @@ def schema_table(schema: Schema) -> pd.DataFrame:
         "Perturbations": f"{schema.n_perturbations:,} without the control",
         "Guide column": schema.guide_column or "none",
         "Batch column": schema.batch_column or "none",
-        "Gene names": ids.get(schema.gene_id_kind, "of an unknown kind"),
+        "Gene names": ids.get(schema.gene_id_kind, "of unknown kind"),
     }
     return pd.DataFrame({"what": list(rows), "found": list(rows.values())})
 
@@ -46,13 +46,13 @@ def summary_numbers(index: Index) -> pd.DataFrame:
         "Mean of the gene means": f"{genes['mean'].mean():.4g}",
         "Mean of the gene maxima": f"{genes['max'].mean():.4g}",
         "Mean of the gene minima": f"{genes['min'].mean():.4g}",
-        "Genes never seen": _share(genes["nonzero_fraction"].to_numpy() == 0),
-        "Genes never seen in controls": _share(genes["ctrl_nonzero_fraction"].to_numpy() == 0),
+        "Undetected genes": _share(genes["nonzero_fraction"].to_numpy() == 0),
+        "Genes undetected in controls": _share(genes["ctrl_nonzero_fraction"].to_numpy() == 0),
         "Cells without UMIs": f"{index.meta['n_cells_without_umis']:,}",
         "Cells per perturbation": _range(perturbations["n_cells"]),
         "Largest perturbation": f"{uneven.largest}, {uneven.share:.1%} of the perturbed cells",
         "Largest over smallest": f"{uneven.ratio:,.1f} times the cells",
-        "Unevenness (Gini)": f"{uneven.gini:.2f}; 0: all perturbations have as many cells",
+        "Unevenness (Gini)": f"{uneven.gini:.2f}; 0 = all perturbations have equally many cells",
         "DEGs per perturbation": _range(perturbations["degs"]),
     }
     return pd.DataFrame({"what": list(rows), "value": list(rows.values())})

@@ -10,7 +10,7 @@ import streamlit as st
 from vccapp.data.workspace import Record
 from vccapp.evaluation.leaderboard.metric_names import best_of, label_metric
 from vccapp.evaluation.leaderboard.metric_view import MetricView
-from vccapp.evaluation.leaderboard.ranking import tell_differences
+from vccapp.evaluation.leaderboard.ranking import describe_differences
 from vccapp.evaluation.scorers.base import label_scorer, order_scorers
 from vccapp.figures import scores as figures
 from vccapp.training import RunRecord
@@ -66,7 +66,9 @@ def choose_board(record: Record) -> Chosen | None:
     results = list_results(current_settings())
     show_unreadable([*listed.unreadable, *every.unreadable, *results.unreadable])
     if every.entries.empty:
-        st.info(f"No run on {record.title} is scored yet. Train a model first; the mean takes seconds.")
+        st.info(
+            f"No run on {record.title} has been scored yet. Train a model first; the mean baseline trains in seconds."
+        )
         return None
     first, second, third, fourth = st.columns([1, 2, 1, 2])
     part = choose_one("Part", PARTS, key="scores_part", place=first)
@@ -92,13 +94,13 @@ def choose_board(record: Record) -> Chosen | None:
         )
         for place, title, name in ((first, "Models", "model"), (second, "Splits", "split"))
     )
-    text = third.text_input("Search", key="scores_search", bind="query-params", placeholder="title, parameters, id")
+    text = third.text_input("Search", key="scores_search", bind="query-params", placeholder="Title, parameters or id")
     choice = RowChoice(
         part=part, scorer=scorer, scale=scale, per=per, models=models, splits=splits, text=(text or "").strip()
     )
     rows = choose_rows(every, choice)
     if rows.entries.empty:
-        st.info(f"No run is left that {label_scorer(scorer)} has scored on the {part} part; choose fewer filters.")
+        st.info(f"No run matches that {label_scorer(scorer)} has scored on the {part} part; remove some filters.")
         return None
     left, right = st.columns([2, 1])
     metrics = left.multiselect(
@@ -108,7 +110,7 @@ def choose_board(record: Record) -> Chosen | None:
         key=f"scores_metrics_{scorer}_{scale}",
         bind="query-params",
         format_func=label_metric,
-        help="The first ranks the rows and is drawn below.",
+        help="Rows are ranked by the first, which is drawn below.",
     )
     names = rows.names.sort_values().to_dict()
     groups = list(names)
@@ -127,13 +129,13 @@ def choose_board(record: Record) -> Chosen | None:
 def show_leaderboard(chosen: Chosen) -> pd.DataFrame:
     """The table of all rows, and what cannot be compared. The newest run of a row chosen is noted as `scores_open`."""
     rows = chosen.rows
-    if warning := tell_differences(rows.explain(chosen.reference), rows.names[chosen.reference]):
+    if warning := describe_differences(rows.explain(chosen.reference), rows.names[chosen.reference]):
         st.warning(warning, icon=":material/rule:")
     table = rows.table(chosen.metrics, chosen.reference, results=list_results(current_settings()))
     show_table(
         table.drop(columns="group"),
         key="scores_table",
-        text="Leaderboard: rows of runs, floors, ceiling and entered results; columns of metrics",
+        text="Leaderboard: runs, baselines, ceiling and entered results by metric",
         name="leaderboard",
         choose=("run", "scores_open"),
     )
@@ -152,7 +154,7 @@ def show_metric(chosen: Chosen) -> None:
         show_chart(
             figures.leaderboard_dots(view.groups, view.runs, view.marks, label=label, note=note),
             key="scores_dots",
-            text=f"{label} of {len(view.groups)} rows, with spread over seeds, floors and ceiling.",
+            text=f"{label} of {len(view.groups)} rows, with spread over seeds, baselines and ceiling.",
             data=view.groups,
             name=f"scores_{metric}",
         )
@@ -167,7 +169,7 @@ def show_metric(chosen: Chosen) -> None:
                 name=f"differences_{metric}",
             )
         else:
-            st.info("Nothing to test: another row with scores of the same perturbations is needed.")
+            st.info("Nothing to test: this needs another row with scores of the same perturbations.")
     if view.splits["split"].nunique() > 1:
         show_chart(
             figures.split_lines(view.splits, label=label),
@@ -185,8 +187,8 @@ def show_metric(chosen: Chosen) -> None:
             height=250,
         )
         st.caption(
-            "Paired over perturbations, each the mean over its seeds. low, high: 95 % bootstrap of the mean; p: signs "
-            "of the differences flipped; p (Holm): over the rows shown."
+            "Paired over perturbations, each the mean over its seeds. low, high: 95 % bootstrap of the mean; "
+            "p: sign-flip permutation test; p (Holm): corrected for the rows shown."
         )
 
 

@@ -16,7 +16,7 @@ from vccapp.training.results.entered import (
     make_result_id,
     write_result,
 )
-from vccapp.ui.kit.frame import errors_told
+from vccapp.ui.kit.frame import errors_shown
 from vccapp.ui.kit.loaders import current_settings
 from vccapp.ui.kit.runs import load_runs, run_label
 from vccapp.ui.kit.show import show_table
@@ -27,7 +27,7 @@ NEW = "new"
 def show_entered(record: Record) -> None:
     """The entered results, and the form that adds, changes or deletes one."""
     results = {result.id: result for result in list_results(current_settings())}
-    st.caption("What a challenge's leaderboard said. These numbers are not computed here and stay marked so.")
+    st.caption("Scores from the official leaderboard. They are not computed here and are always marked as such.")
     if results:
         show_table(
             result_table(list(results.values())),
@@ -40,20 +40,20 @@ def show_entered(record: Record) -> None:
         "Result",
         [NEW, *results],
         key="entered_which",
-        format_func=lambda name: "A new result" if name == NEW else _title(results[name]),
+        format_func=lambda name: "New result" if name == NEW else _title(results[name]),
     )
     own = results.get(chosen)
     key = f"entered_{chosen}_{len(results)}"  # after one is saved the form is empty again
     fields = _form(own, record, key=key)
     save, delete, _ = st.columns([1, 1, 4])
     if save.button("Save", type="primary", icon=":material/save:", key=f"{key}_save", width="stretch"):
-        with errors_told():
+        with errors_shown():
             result = make_result(id=own.id if own else make_result_id(date.today()), **fields)
             write_result(result, current_settings())
             st.rerun()
     if own is not None:
         with delete.popover("Delete", icon=":material/delete:", width="stretch"):
-            st.markdown(f"Delete **{_title(own)}** for good?")
+            st.markdown(f"Delete **{_title(own)}** permanently?")
             st.button("Yes, delete it", key=f"{key}_delete", on_click=delete_result, args=(own.id, current_settings()))
 
 
@@ -78,8 +78,8 @@ def _form(own: EnteredResult | None, record: Record, *, key: str) -> dict:
     columns = st.columns(4)
     day = columns[0].date_input("Date", own.date if own else "today", key=f"{key}_date")
     season = choose(columns[1], "season", list(JUDGED), "Season of the challenge")
-    phase = choose(columns[2], "phase", ["validation", "final"], "The two are judged on other cells")
-    scale = choose(columns[3], "scale", ["raw", "scaled"], "scaled: 0 is the baseline, 1 a replicate")
+    phase = choose(columns[2], "phase", ["validation", "final"], "The two phases are judged on different cells")
+    scale = choose(columns[3], "scale", ["raw", "scaled"], "scaled: 0 = baseline, 1 = replicate")
     places = st.columns(4) + st.columns(4)
     scores = {
         name: place.number_input(

@@ -7,20 +7,20 @@ import streamlit as st
 from vccapp.data.workspace import Record, check_allowed, list_data_files
 from vccapp.jobs.store import JobStore
 from vccapp.tasks.import_ import Import
-from vccapp.ui.kit.frame import errors_told
+from vccapp.ui.kit.frame import errors_shown
 from vccapp.ui.kit.jobs import begin_job, show_jobs
 from vccapp.ui.kit.loaders import current_settings, load_splits
 from vccapp.ui.kit.show import reproduce
 
-WHOLE_FILE = "all that the file has"
+WHOLE_FILE = "all perturbations in the file"
 
 
 def import_form(record: Record, *, key: str = "import") -> None:
     """Choose a file and start its import in the background; what was noticed about it is shown when it is done."""
     settings = current_settings()
     st.caption(
-        "An h5ad of predicted cells made by STATE, Scouter, GEARS, CPA or anything else: counts or log1p values. It "
-        "becomes a run, to be compared, scored and submitted like one trained here."
+        "An h5ad file with cells predicted by STATE, Scouter, GEARS, CPA or any other tool, as counts or "
+        "log1p values. It becomes a run that can be compared, scored and submitted like any other."
     )
     left, right = st.columns([3, 2])
     path = left.selectbox(
@@ -28,19 +28,19 @@ def import_form(record: Record, *, key: str = "import") -> None:
         [str(path) for path in list_data_files(settings)],
         index=None,
         key=f"{key}_path",
-        placeholder="choose or type a path",
+        placeholder="Choose Or type a path",
         accept_new_options=True,
     )
-    title = right.text_input("Title", key=f"{key}_title", placeholder="the file's name")
+    title = right.text_input("Title", key=f"{key}_title", placeholder="The file's name")
     splits = [split.name for split in load_splits(record)]
     split = right.selectbox(
-        "Judged on the held-out part of",
+        "Evaluate on split",
         [WHOLE_FILE, *splits],
         key=f"{key}_split",
-        help="Without a split, one is made that holds out every perturbation of the file.",
+        help="Without a split, one is created that holds out every perturbation in the file.",
     )
-    with left.expander("How the file is read", icon=":material/tune:"):
-        st.caption("Empty: found by itself.")
+    with left.expander("Reading the file", icon=":material/tune:"):
+        st.caption("Detected if empty.")
         first, second, third = st.columns(3)
         fields = {
             "perturbation": first.text_input("Perturbation column", key=f"{key}_column"),
@@ -52,7 +52,7 @@ def import_form(record: Record, *, key: str = "import") -> None:
         chosen["split"] = split
     task = Import(dataset=record.fingerprint, path=path or "FILE", run_title=title, **chosen)
     if st.button("Import", icon=":material/upload_file:", key=f"{key}_start", disabled=not path):
-        with errors_told():
+        with errors_shown():
             check_allowed(task.path, settings)
             task.check(settings)
             begin_job(task)

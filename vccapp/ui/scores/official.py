@@ -10,7 +10,7 @@ from vccapp.stats.index import Index
 from vccapp.tasks.score import ScoreRun
 from vccapp.training.record import Part
 from vccapp.training.results.score_run import count_cells
-from vccapp.ui.kit.frame import errors_told
+from vccapp.ui.kit.frame import errors_shown
 from vccapp.ui.kit.jobs import begin_job, show_jobs
 from vccapp.ui.kit.loaders import current_settings
 from vccapp.ui.kit.runs import load_runs, run_label
@@ -20,8 +20,8 @@ def show_official(record: Record, index: Index, *, part: Part) -> str:
     """Run, scorer and cells, the memory that takes, and the button; returns the command that does the same."""
     runs = {run.id: run for run in load_runs(record)}
     st.caption(
-        "The official scorers look at cells, so each run's are generated first. They make them dense: memory grows "
-        "with the number of cells."
+        "The official scorers need cells, so the run's cells are generated first. The scorers hold them as "
+        "dense matrices, so memory grows with the number of cells."
     )
     left, right = st.columns(2)
     name = left.selectbox(
@@ -39,10 +39,10 @@ def show_official(record: Record, index: Index, *, part: Part) -> str:
     largest = max(cells, default=1)
     left, right = st.columns(2)
     most = int(
-        left.number_input("Cells of a perturbation, at most", 2, max(largest, 2), max(largest, 2), key="official_cells")
+        left.number_input("Maximum cells per perturbation", 2, max(largest, 2), max(largest, 2), key="official_cells")
     )
     controls = int(
-        right.number_input("Control cells, at most", 2, max(n_controls, 2), max(n_controls, 2), key="official_controls")
+        right.number_input("Maximum control cells", 2, max(n_controls, 2), max(n_controls, 2), key="official_controls")
     )
     limits = {"max_cells": most} if most < largest else {}
     limits |= {"max_controls": controls} if controls < n_controls else {}
@@ -51,14 +51,14 @@ def show_official(record: Record, index: Index, *, part: Part) -> str:
     settings = current_settings()
     needed, allowed = task.needs(settings).memory_bytes, settings.memory_bytes
     st.markdown(
-        f"{len(cells)} perturbations, {n_cells:,} cells on either side: about **{needed / 1e9:.1f} GB** of memory, "
-        f"{allowed / 1e9:.1f} GB are allowed (VCCAPP_MEMORY_GB)."
+        f"{len(cells)} perturbations, {n_cells:,} cells on each side: about **{needed / 1e9:.1f} GB** of "
+        f"memory; the limit is {allowed / 1e9:.1f} GB (VCCAPP_MEMORY_GB)."
     )
     if needed > allowed:
-        st.warning("Take fewer cells or controls; both sides get the same.", icon=":material/memory:")
+        st.warning("Use fewer cells or controls; both sides get the same number.", icon=":material/memory:")
     label = f"Score with {scorer}"
     if st.button(label, icon=":material/play_arrow:", key="official_start", disabled=needed > allowed or not cells):
-        with errors_told():
+        with errors_shown():
             task.check(settings)
             begin_job(task)
             st.rerun()

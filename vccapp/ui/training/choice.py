@@ -13,7 +13,7 @@ from vccapp.stats.index import Index
 from vccapp.tasks.train import Train
 from vccapp.training import RunSpec
 from vccapp.ui.kit.forms import changed_values, spec_form
-from vccapp.ui.kit.frame import errors_told
+from vccapp.ui.kit.frame import errors_shown
 from vccapp.ui.kit.jobs import begin_job
 from vccapp.ui.kit.loaders import current_settings, load_splits
 from vccapp.ui.kit.splits import keep_split, standard_split
@@ -57,16 +57,19 @@ def choose_training(record: Record, index: Index) -> TrainingChoice:
         name = st.selectbox("Split", list(splits), key="train_split", bind="query-params")
         split = splits[name]
         st.caption(
-            f"{len(split.train)} perturbations to train on, {len(split.val)} to validate, {len(split.test)} to test."
+            f"{len(split.train)} perturbations for training, {len(split.val)} for validation, "
+            f"{len(split.test)} for testing."
         )
 
     params = spec_form(MODELS[model].Spec, key=f"train_{model}", first=MODELS[model].first)
     left, right, last = st.columns([3, 1, 1])
-    title = left.text_input("Title", key="train_title", placeholder="a name for people, if you like")
+    title = left.text_input("Title", key="train_title", placeholder="Optional title, shown in lists")
     with last:
         devices = choose_devices(model, key="train_devices")
     seed = int(
-        right.number_input("Seed", 0, 2**31 - 1, 0, key="train_seed", bind="query-params", help="Same seed, same run")
+        right.number_input(
+            "Seed", 0, 2**31 - 1, 0, key="train_seed", bind="query-params", help="The same seed gives the same run"
+        )
     )
 
     changed = changed_values(MODELS[model].Spec, params)
@@ -80,7 +83,7 @@ def choose_training(record: Record, index: Index) -> TrainingChoice:
 def show_start_button(chosen: TrainingChoice) -> None:
     """The button that starts the training; what it would refuse is said."""
     if st.button("Start training", type="primary", icon=":material/play_arrow:", key="train_start"):
-        with errors_told():
+        with errors_shown():
             keep_split(chosen.split)
             chosen.task.check(current_settings())
             begin_job(chosen.task)

@@ -14,27 +14,27 @@ from vccapp.tasks.embed import Embed, training_folder
 from vccapp.training.metrics_log import NAME as LOG_NAME
 from vccapp.training.metrics_log import read_metrics
 from vccapp.ui.kit.forms import changed_values, choose_one, spec_form
-from vccapp.ui.kit.frame import errors_told
+from vccapp.ui.kit.frame import errors_shown
 from vccapp.ui.kit.jobs import begin_job, show_jobs
 from vccapp.ui.kit.loaders import current_settings
 from vccapp.ui.kit.show import show_unreadable
 from vccapp.ui.training.training import NO_REFERENCES, show_curve
 
-LABELS = {"loss": "Loss", "cells": "Error of a cell", "genes": "Error of a gene", "batches": "Batches told apart"}
+LABELS = {"loss": "Loss", "cells": "Error per cell", "genes": "Error per gene", "batches": "Batch classification error"}
 METHODS = ("state", "pca", "obsm")
 
 
 def show_embed(record: Record, index: Index) -> None:
     """Method, its parameters, the command, and a button that starts it; then what there is."""
     st.caption(
-        "A vector for every cell, which STATE (ST) sees instead of genes when its Inputs name it. STATE's state "
-        "embedding is trained on the cells of this dataset; PCA takes seconds; a file may bring one in obsm."
+        "A vector for every cell that STATE (ST) can use as input instead of genes. STATE's own embedding "
+        "(SE) is trained on the cells of this dataset; PCA takes seconds; a file may contain one in obsm."
     )
     method = choose_one(
         "Method", {name: METHOD_LABELS[name] for name in METHODS}, key="embed_method", default="state", linked=False
     )
     choices: dict[str, Any] = {}
-    with errors_told():
+    with errors_shown():
         if method == "pca":
             choices["components"] = int(st.number_input("Components", 1, 500, 50, key="embed_components"))
         elif method == "obsm":

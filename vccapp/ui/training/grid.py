@@ -13,7 +13,7 @@ from vccapp.tasks.train import DeviceCount, Train
 from vccapp.training import RunSpec
 from vccapp.training.grid import Grid, estimate_grid, parse_seeds, parse_values
 from vccapp.ui.kit.forms import field_label
-from vccapp.ui.kit.frame import errors_told, page_link
+from vccapp.ui.kit.frame import errors_shown, page_link
 from vccapp.ui.kit.loaders import current_settings
 from vccapp.ui.kit.splits import keep_split
 
@@ -30,8 +30,8 @@ def show_grid(spec: RunSpec, index: Index, split: Split, *, devices: DeviceCount
             f"{field_label(name)}: values", format_values(tried).replace(",", ", "), key=f"{key}_{name}"
         )
     seeds = st.text_input("Seeds", str(spec.seed), key=f"{key}_seeds")
-    st.caption("Values are separated by commas; every combination with every seed is a run of its own.")
-    with errors_told():
+    st.caption("Separate values with commas. Every combination of values and seeds becomes a run.")
+    with errors_shown():
         grid = Grid(spec=spec, values=parse_values(texts), seeds=parse_seeds(seeds))
         specs = grid.specs()
         st.caption(estimate_grid(specs, index, split, current_settings()).describe())

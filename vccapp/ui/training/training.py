@@ -31,9 +31,9 @@ COLUMNS = 2
 NO_REFERENCES = pd.DataFrame(columns=["name", "value"])
 LABELS = {
     "loss": "Loss",
-    "val_loss": "Loss of held-out cells",
-    "loo_error": "Squared error of leaving each perturbation out",
-    "share": "Share kept of what is predicted beyond the mean",
+    "val_loss": "Loss on held-out cells",
+    "loo_error": "Leave-one-out squared error",
+    "share": "Share of the prediction beyond the mean that is kept",
     "shrinkage": "Shrinkage (lambda)",
     "amplitude": "Amplitude",
     "shared": "Perturbations shared with other screens",
@@ -45,7 +45,7 @@ def choose_devices(model: str, *, key: str) -> int | Literal["auto"]:
     known = current_settings().devices
     if known == "auto" or not MODELS[model].shared:
         return known
-    text = "Processes that share the fit, one a GPU or a part of this machine's cores each"
+    text = "Number of processes, one per GPU or share of this machine's cores"
     return int(st.number_input("Devices", 1, None, known, key=key, bind="query-params", help=text))
 
 
@@ -60,7 +60,7 @@ def show_estimate(model: str, params: dict, index: Index, split: Split, *, devic
     st.caption(estimate.describe())
     if estimate.memory_bytes > settings.memory_bytes:
         allowed = bytes_text(settings.memory_bytes)
-        st.warning(f"More than the {allowed} that are allowed: choose fewer genes, or raise VCCAPP_MEMORY_GB.")
+        st.warning(f"Exceeds the limit of {allowed}: choose fewer genes, or raise VCCAPP_MEMORY_GB.")
 
 
 def show_training(runs: list[RunRecord], *, key: str) -> None:
@@ -70,7 +70,7 @@ def show_training(runs: list[RunRecord], *, key: str) -> None:
         return
     st.subheader("Training curves", anchor=False)
     chosen = st.selectbox(
-        "Run of the curves",
+        "Run",
         list(logged),
         key=key,
         bind="query-params",
@@ -90,7 +90,7 @@ def _logs_steps(run: RunRecord) -> bool:
 def _draw(run: RunRecord, key: str) -> None:
     if run.state in RESUMABLE:
         left, right = st.columns([6, 1], vertical_alignment="center")
-        left.caption(f"This run is {run.state}. {run.reason} It goes on from its last checkpoint.")
+        left.caption(f"This run is {run.state}. {run.reason} It can resume from its last checkpoint.")
         right.button(
             "Resume", key=f"{key}_resume", icon=":material/resume:", on_click=_resume, args=(run,), width="stretch"
         )

@@ -27,7 +27,7 @@ class TensorDict(Reader):
             reason = reason_text(error)
             raise DataError(
                 "not_tensors",
-                f"{path.name}: torch does not read it as plain tensors ({reason})",
+                f"{path.name}: it does not hold plain tensors ({reason})",
                 fix="save a dict of gene symbol to tensor",
             ) from None
         if isinstance(vectors, dict):

@@ -40,7 +40,7 @@ def stack_vectors(vectors: Any, *, name: str) -> tuple[list[str], np.ndarray]:
     except (TypeError, ValueError):
         raise DataError(
             "not_vectors",
-            f"{name}: some vectors are no lists of numbers",
+            f"{name}: some vectors are not lists of numbers",
             fix="a dict of gene symbol to vector is needed",
         ) from None
     width = len(next(iter(rows.values())))
@@ -48,7 +48,7 @@ def stack_vectors(vectors: Any, *, name: str) -> tuple[list[str], np.ndarray]:
     if odd is not None:
         raise DataError(
             "ragged_vectors",
-            f"{name}: the vector of {odd} has {len(rows[odd]):,} values, those before it {width:,}",
+            f"{name}: the vector of {odd} has {len(rows[odd]):,} values, earlier ones have {width:,}",
             fix="mend the file",
         )
     return list(rows), np.stack(list(rows.values()))
@@ -61,14 +61,14 @@ def load_plain_pickle(content: bytes, *, name: str) -> Any:
     except _Refused as error:
         raise DataError(
             "pickle_refused",
-            f"{name}: it asks for {error}, which gene vectors do not need, so it is not read",
+            f"{name}: it uses {error}, which gene vectors do not need; for safety it is not loaded",
             fix="convert it to npz",
         ) from None
     except Exception as error:
         reason = f"{type(error).__name__}: {reason_text(error)}"
         raise DataError(
             "pickle_damaged",
-            f"{name}: it is no readable pickle ({reason})",
+            f"{name}: it is not a readable pickle ({reason})",
             fix="copy it again or convert it to npz",
         ) from None
 

@@ -31,7 +31,7 @@ class Table(Reader):
             raise DataError(
                 "table_unreadable",
                 f"{path.name}: it cannot be read as a table ({reason})",
-                fix="give genes in the first column, numbers beside",
+                fix="put genes in the first column, numbers in the others",
             ) from None
         if head == b"PAR1" and not isinstance(table.index, pd.RangeIndex):
             table = table.reset_index()
@@ -39,8 +39,8 @@ class Table(Reader):
         if numbers.shape[1] == 0 or not all(pd.api.types.is_numeric_dtype(kind) for kind in numbers.dtypes):
             raise DataError(
                 "not_vectors",
-                f"{path.name}: its columns are no vectors",
-                fix="give genes in the first column and only numbers beside",
+                f"{path.name}: its columns do not hold vectors",
+                fix="put genes in the first column and only numbers in the others",
             )
         return table.iloc[:, 0].astype(str).tolist(), numbers.to_numpy(np.float32)
 
