@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from refusals import refusal
 
 from vccapp.data.schema import CONTROL
 from vccapp.data.split import (
@@ -95,12 +96,12 @@ def test_seeds_differ() -> None:
 
 @pytest.mark.parametrize("ratio", [(0.5, 0.5), (0.5, 0.2, 0.2), (1.2, -0.1, -0.1), (0, 0.5, 0.5), (float("nan"),) * 3])
 def test_impossible_shares(ratio: tuple[float, ...]) -> None:
-    with pytest.raises(SpecError, match="sum to 1"):
+    with refusal(SpecError, "bad_ratio"):
         make(SINGLES, ratio=ratio)
 
 
 def test_only_controls() -> None:
-    with pytest.raises(SpecError, match="only controls"):
+    with refusal(SpecError, "no_perturbation"):
         make([CONTROL])
 
 
@@ -126,7 +127,7 @@ def test_folds_are_even() -> None:
 
 @pytest.mark.parametrize("k", [2, 151])
 def test_impossible_folds(k: int) -> None:
-    with pytest.raises(SpecError, match=f"{k} folds cannot be made"):
+    with refusal(SpecError, "bad_folds"):
         make_folds(SINGLES, name="f", dataset=FINGERPRINT, k=k)
 
 
@@ -153,7 +154,7 @@ def test_lists_may_leave_perturbations_out() -> None:
 
 @pytest.mark.parametrize("name", ["../evil", "", ".hidden", "a/b", "x" * 81])
 def test_names_that_are_no_file_names(name: str) -> None:
-    with pytest.raises(SpecError, match="cannot name a split"):
+    with refusal(SpecError, "bad_name"):
         split_from_lists(name=name, dataset=FINGERPRINT, train=["A"])
 
 
@@ -172,21 +173,21 @@ def test_a_split_is_never_changed(settings: Settings) -> None:
     path = write_split(make(SINGLES), settings)
     before = path.read_bytes()
     write_split(make(SINGLES), settings)
-    with pytest.raises(SpecError, match="A different split called 's' exists"):
+    with refusal(SpecError, "split_exists"):
         write_split(make(SINGLES, seed=1), settings)
     assert path.read_bytes() == before
 
 
 def test_missing_and_damaged_files(settings: Settings) -> None:
     write_split(make(SINGLES), settings)
-    with pytest.raises(DataError, match=r"no split 'none' \(there are: 's'\)"):
+    with refusal(DataError, "unknown_split"):
         load_split("none", settings)
-    with pytest.raises(DataError, match="no split '../../secret'"):
+    with refusal(DataError, "unknown_split"):
         load_split("../../secret", settings)
     (settings.splits / "bad.json").write_text("{")
     (settings.splits / "old.json").write_text(json.dumps({"name": "old"}))
     for name in ("bad", "old"):
-        with pytest.raises(DataError, match=rf"{name}\.json") as error:
+        with refusal(DataError, "record_damaged") as error:
             load_split(name, settings)
         assert error.value.code == "record_damaged"
     splits = list_splits(settings)
@@ -223,7 +224,7 @@ def read(text: str, **options: object) -> Split:
 def test_toml_of_several_contexts() -> None:
     text = '[fewshot."d.k562"]\nval = ["B"]\n[fewshot."d.h1"]\ntest = ["B"]\n'
     assert parts(read(text, context="d.h1")) == [("A", "C", "A+C"), (), ("B",)]
-    with pytest.raises(SpecError, match="contexts 'd.k562', 'd.h1', not 'None'"):
+    with refusal(SpecError, "unknown_context"):
         read(text)
 
 

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from refusals import refusal
 from scipy.sparse import csr_matrix
 
 from vccapp.errors import DataError
@@ -78,12 +79,12 @@ def test_what_cannot_be_reached_is_bounded_and_told() -> None:
 
 @pytest.mark.parametrize("wanted", [np.ones(3), np.full(300, np.nan)])
 def test_means_that_do_not_fit_are_refused(wanted: np.ndarray) -> None:
-    with pytest.raises(DataError, match="one finite mean a gene"):
+    with refusal(DataError, "cells_not_scalable"):
         anchor_cells(make_cells(), wanted)
 
 
 def test_no_cells_are_refused() -> None:
-    with pytest.raises(DataError, match="0 control cells"):
+    with refusal(DataError, "cells_not_scalable"):
         anchor_cells(csr_matrix((0, 3), dtype=np.float32), np.ones(3))
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from refusals import refusal
 
 from vccapp.data.reading.columns import Cells, find_cells, find_genes, is_control_like
 from vccapp.data.schema import CONTROL, Columns
@@ -146,12 +147,12 @@ def test_underscores_do_not_make_pairs_but_are_said() -> None:
 
 @pytest.mark.parametrize("missing", [None, np.nan, "", "nan"])
 def test_missing_labels_are_refused_with_their_number(missing: object) -> None:
-    with pytest.raises(DataError, match=r"2 of 4 cells have no label in 'gene'; drop them"):
+    with refusal(DataError, "missing_labels"):
         find(gene=["A", missing, "NT", missing])
 
 
 def test_a_side_column_cannot_be_a_measurement() -> None:
-    with pytest.raises(DataError, match="'score' holds float64 numbers"):
+    with refusal(DataError, "not_labels"):
         find(Columns(batch="score"), gene=["A", "NT"], score=[0.5, 1.5])
 
 
@@ -180,7 +181,7 @@ def test_symbols_beside_ensembl_ids_are_only_named() -> None:
 
 def test_duplicate_genes() -> None:
     names = [f"G{i}" for i in range(20)] * 2
-    with pytest.raises(DataError, match=r"20 gene names occur more than once \(G0, G1, .* and 15 more\)"):
+    with refusal(DataError, "repeated_genes"):
         find_genes(pd.DataFrame(index=names))
 
 

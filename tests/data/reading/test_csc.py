@@ -13,6 +13,7 @@ from anndata.io import write_elem
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from refusals import refusal
 from scipy.sparse import csc_matrix, random_array
 from toy import make_counts
 
@@ -88,7 +89,7 @@ def test_damaged_indices_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
     write(tmp_path / "x.h5ad", make_matrix(40, 15, 0.5, 0))
     with h5py.File(tmp_path / "x.h5ad", "r+") as file:
         file["X/indices"][200] = 40
-    with pytest.raises(DataError, match="column 40 of 40"):
+    with refusal(DataError, "x_damaged"):
         next(open_rows(tmp_path / "x.h5ad").iter_rows(100))
 
 

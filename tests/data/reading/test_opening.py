@@ -7,6 +7,7 @@ import anndata as ad
 import h5py
 import numpy as np
 import pytest
+from refusals import refusal
 from scipy.sparse import csc_matrix, csr_matrix
 from toy import make_counts
 
@@ -72,7 +73,7 @@ def test_value_spaces(tmp_path: Path) -> None:
     dataset = open_dataset(write(tmp_path, values="scaled"))
     assert dataset.schema.value_space == "scaled"
     assert any("statistics need counts or log1p" in note for note in dataset.schema.notes)
-    with pytest.raises(DataError, match=r"cells\.h5ad: X holds scaled values"):
+    with refusal(DataError, "scaled_values"):
         dataset.require_usable()
 
 

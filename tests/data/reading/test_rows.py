@@ -14,6 +14,7 @@ from anndata.io import write_elem
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from refusals import refusal
 from scipy.sparse import csc_matrix, csr_matrix, random_array
 
 from vccapp.data.reading import rows as rows_module
@@ -161,7 +162,7 @@ def test_indices_of_other_types(dtype: str, tmp_path: Path) -> None:
         assert block.indices.dtype == np.int32
     with h5py.File(tmp_path / "plain.h5ad", "r+") as file:
         file["X/indices"][3] = np.iinfo(dtype).max
-    with pytest.raises(DataError, match=r"plain\.h5ad: .* in column"):
+    with refusal(DataError, "x_damaged"):
         list(rows.iter_rows(1000))
 
 

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from refusals import refusal
 from scipy.sparse import csr_matrix
 from scipy.stats import nbinom
 
@@ -277,17 +278,17 @@ def test_nothing_is_written_when_it_is_refused_or_stopped(tmp_path: Path, monkey
 
     with pytest.raises(Stopped):
         simulate(SMALL, tmp_path / "cells.h5ad", progress=stop)
-    with pytest.raises(SpecError, match=r"end its name in \.h5ad"):
+    with refusal(SpecError, "suffix"):
         simulate(SMALL, tmp_path / "cells.csv")
     monkeypatch.setattr("shutil.disk_usage", lambda path: shutil._ntuple_diskusage(2000, 1000, 1000))
-    with pytest.raises(ResourceError, match="take fewer cells"):
+    with refusal(ResourceError, "disk"):
         simulate(SMALL, tmp_path / "cells.h5ad")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_existing_file_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "real.h5ad").write_bytes(b"years of work")
-    with pytest.raises(SpecError, match="not overwritten"):
+    with refusal(SpecError, "output_exists"):
         simulate(SMALL, tmp_path / "real.h5ad")
     assert (tmp_path / "real.h5ad").read_bytes() == b"years of work"
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from refusals import refusal
 from toy_index import ToyIndex
 
 from vccapp.errors import SpecError
@@ -32,7 +33,7 @@ def test_the_comparison_is_tidy(index: ToyIndex) -> None:
 
 def test_wrong_genes_and_shapes_are_refused(index: ToyIndex) -> None:
     deltas = np.zeros((1, 120), np.float32)
-    with pytest.raises(SpecError, match="no gene NONE"):
+    with refusal(SpecError, "unknown_gene"):
         compute_comparison(index, deltas, perturbations=["A"], genes=["NONE"])
-    with pytest.raises(SpecError, match=r"shape \(1, 119\)"):
+    with refusal(SpecError, "delta_shape"):
         compute_comparison(index, deltas[:, 1:], perturbations=["A"])

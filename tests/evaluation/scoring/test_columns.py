@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from refusals import refusal
 from toy import make_counts
 
 from vccapp.data.reading.opening import open_dataset
@@ -102,7 +103,7 @@ def test_values_that_cannot_be_are_refused(value: float, message: str, counts: a
     dataset = open_dataset(tmp_path / "toy.h5ad")  # which looks at samples only
     with h5py.File(tmp_path / "toy.h5ad", "r+") as file:
         file["X/data"][file["X/indptr"][17]] = value
-    with pytest.raises(DataError, match=f"{message}.* in the cell of row 17"):
+    with refusal(DataError, "bad_values"):
         open_cells(dataset)
 
 

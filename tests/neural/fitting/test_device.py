@@ -1,7 +1,7 @@
 """Where networks train."""
 
-import pytest
 import torch
+from refusals import refusal
 
 from vccapp.errors import SpecError
 from vccapp.neural.fitting.device import choose_device
@@ -11,5 +11,5 @@ def test_an_absent_device_is_told() -> None:
     assert choose_device("cpu").type == "cpu"
     if not torch.cuda.is_available():
         assert choose_device("auto").type == "cpu"
-        with pytest.raises(SpecError, match="no CUDA GPU"):
+        with refusal(SpecError, "no_gpu"):
             choose_device("cuda")

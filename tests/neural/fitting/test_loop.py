@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from refusals import refusal
 from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, ExponentialLR
 
@@ -211,7 +212,7 @@ def test_a_loss_that_is_no_number_ends_the_training(wrong: float, message: str, 
 
 
 def test_a_metric_that_is_not_there_is_told() -> None:
-    with pytest.raises(SpecError, match="no metric 'val_pds'; choose one of val_loss"):
+    with refusal(SpecError, "unknown_metric"):
         fit(LoopSpec(steps=20, validate_every=5, metric="val_pds"))
 
 
@@ -221,5 +222,5 @@ def test_a_failing_batch_is_raised() -> None:
             raise SpecError("unknown_cell", "no such cell")
         return next_batch(step)
 
-    with pytest.raises(SpecError, match="no such cell"):
+    with refusal(SpecError, "unknown_cell"):
         run_loop(make_network(), next_batch=broken, step_loss=step_loss, spec=LoopSpec(steps=9), fitting=Fitting())

@@ -235,7 +235,9 @@ def find_library_size(totals: np.ndarray, control_total: float) -> Finding:
     status, ratio = judge_library(measure_folds(ratios)), float(np.median(ratios))
     message = f"Predicted cells sum to {ratio:.2f} times the controls' {control_total:,.0f} (expm1 of the values), "
     message += f"single perturbations to {ratios.min():.2f} to {ratios.max():.2f} times."
-    advice = "The prediction is on a different scale: normalise the training cells to the dataset's target sum, apply natural "
+    advice = (
+        "The prediction is on a different scale: normalise training cells to the dataset's target sum, apply natural "
+    )
     advice += "log1p, and predict again."
     return Finding(name, label, status, ratio, message, advice if status != "ok" else "")
 
