@@ -23,7 +23,7 @@ from vccapp.settings import Settings
 from vccapp.wording import name_some
 
 PARTS = ("train", "val", "test")
-SPLIT = Format("split", fix="make the split again")
+SPLIT = Format("split", fix="delete it and make the split again")
 
 
 class Split(BaseModel):
