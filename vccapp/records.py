@@ -61,7 +61,7 @@ class Format:
         fields: dict[str, Any] = content
         if "format" in content:
             fields = {key: value for key, value in content.items() if key not in ("format", "version")}
-            name, version = content["format"], content.get("version")
+            name, version = content["format"], content.get("version", 0)
             if name != self.name:
                 raise DataError(
                     "other_format",
@@ -123,11 +123,12 @@ def undamaged(path: Path, *also: type[Exception], fix: str = "run the step that 
 
     also : errors of the library that reads, beyond Python's
     """
+    damage = (*DAMAGE, *also)
     try:
         yield
     except FileNotFoundError:
         raise DataError("file_missing", f"{path} does not exist", fix=fix) from None
-    except (*DAMAGE, *also) as error:
+    except damage as error:
         raise DataError("file_damaged", f"{path} is damaged ({_reason(error)})", fix=fix) from None
 
 

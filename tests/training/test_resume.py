@@ -27,6 +27,9 @@ from vccapp.jobs.local import environment
 from vccapp.jobs.store import JobStore
 from vccapp.settings import Settings
 from vccapp.stats.building.build import build_index
+from vccapp.tasks.base import Task
+from vccapp.tasks.resume import Resume
+from vccapp.tasks.train import Train
 from vccapp.training import RunSpec, load_run, resume, train
 from vccapp.training.metrics_log import NAME, read_metrics
 
@@ -98,12 +101,10 @@ def work(job_id: str, variables: dict[str, str], kill: tuple[str, int] | None) -
     os._exit(main(job_id))
 
 
-def run_worker(
-    server: Any, settings: Settings, params: dict[str, Any], *, until: Callable[[], bool], kill: Any = None
-) -> int:
-    """Run a train job in a worker process and kill it when `until` says so; its exit code."""
+def run_worker(server: Any, settings: Settings, task: Task, *, until: Callable[[], bool], kill: Any = None) -> int:
+    """Run a training in a worker process and kill it when `until` says so; its exit code."""
     with JobStore(settings) as store:
-        job = store.create("train", params, title="test")
+        job = store.create(task)
     process = server.Process(target=work, args=(job.id, environment(settings), kill))
     process.start()
     while process.is_alive():
@@ -122,27 +123,27 @@ def count_lines(path: Path) -> int:
 def test_a_run_killed_at_twenty_random_steps_ends_with_the_same_weights(
     server: Any, workspace: Settings, spec: RunSpec
 ) -> None:
-    whole = {"run_id": "whole"} | spec.model_dump()
+    whole, killed = (Train.of(spec).model_copy(update={"run_id": name}) for name in ("whole", "killed"))
     assert run_worker(server, workspace, whole, until=lambda: False) == 0
     folder = workspace.checkpoints / "killed"
     n_lines = count_lines(workspace.checkpoints / "whole" / NAME)
     rng = np.random.default_rng(0)
-    kills, params = 0, {"run_id": "killed"} | spec.model_dump()
+    kills, task = 0, killed
     special = {4: ("write", 2), 8: ("remove", 1)}  # in the middle of writing a checkpoint, and of removing the old one
     for step in sorted(rng.choice(np.arange(1, n_lines - 2), KILLS, replace=False)):
         kill = special.get(kills)
         code = run_worker(
             server,
             workspace,
-            params,
+            task,
             until=(lambda: False) if kill else lambda step=step: count_lines(folder / NAME) >= step,
             kill=kill,
         )
         assert code == -signal.SIGKILL and load_run("killed", workspace).state == "interrupted"
         kills += 1
-        params = {"run_id": "killed", "resume": True}
+        task = Resume(dataset=spec.dataset, run_id="killed")
     assert kills == KILLS
-    assert run_worker(server, workspace, params, until=lambda: False) == 0
+    assert run_worker(server, workspace, task, until=lambda: False) == 0
     run = load_run("killed", workspace)
     assert run.state == "finished" and run.metrics == load_run("whole", workspace).metrics
     weights = [load_file(workspace.checkpoints / name / "model" / "state.safetensors") for name in ("whole", "killed")]

@@ -23,7 +23,7 @@ from vccapp.settings import Settings
 from vccapp.wording import name_some
 
 PARTS = ("train", "val", "test")
-SPLIT = Format("split", fix="create the split again")
+SPLIT = Format("split", fix="delete it and create the split again")
 
 
 class Split(BaseModel):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from vccapp.stats.store import GeneStore
 
-INDEX = Format("index", fix="build it again (vccapp data index PATH)")
+INDEX = Format("index", fix="delete the index folder and build it again (vccapp data index PATH)")
 """Of index.json and of all arrays and tables beside it."""
 META = (
     *("vccapp", "fingerprint", "n_cells", "n_genes", "value_space", "control_label", "target_sum"),

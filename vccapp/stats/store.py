@@ -15,7 +15,7 @@ from scipy.sparse import csr_matrix
 from vccapp.data.atomic import write_json
 from vccapp.records import Format, read_record, undamaged
 
-STORE = Format("gene store", fix="build the index again (vccapp data index PATH)")
+STORE = Format("gene store", fix="delete the index folder and build it again (vccapp data index PATH)")
 BLOCK_CELLS = {"uint8": 8192, "float32": 2048}
 OVERFLOW = 255
 

@@ -26,7 +26,7 @@ from vccapp.submission.budget import scale_cells
 from vccapp.submission.gene_list import find_columns, read_gene_list
 from vccapp.training.cells import BLOCK_VALUES
 
-PLAN = Format("plan", fix="create the plan again")
+PLAN = Format("plan", fix="delete it and create the plan again")
 BLOCK_BYTES = 26
 VALUE_BYTES = 8  # float32 value, int32 column
 CELL_BYTES = 60  # row pointer, label code, name in the HDF5 heap

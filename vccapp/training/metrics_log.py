@@ -59,7 +59,10 @@ def _read_lines(path: Path) -> list[dict[str, float]]:
     lines = []
     for text in path.read_text().splitlines():
         try:
-            lines.append(json.loads(text))
+            line = json.loads(text)
         except ValueError:  # torn: the process was killed while it wrote
             break
+        if not isinstance(line, dict) or "step" not in line:
+            break
+        lines.append(line)
     return lines

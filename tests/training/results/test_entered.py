@@ -55,6 +55,8 @@ def test_results_are_changed_listed_and_deleted(settings: Settings) -> None:
     ]
     delete_result("two", settings)
     assert [result.id for result in list_results(settings)] == ["one"]
+    delete_result("damaged", settings)
+    assert not list_results(settings).unreadable
     with pytest.raises(SpecError, match="No result 'two'"):
         delete_result("two", settings)
     assert not list((settings.home / "entered").glob(".*"))

@@ -112,9 +112,11 @@ def list_results(settings: Settings) -> Listing[EnteredResult]:
 
 
 def delete_result(result_id: str, settings: Settings) -> None:
-    """Raises SpecError when there is none of this id."""
-    load_result(result_id, settings)
-    _path(result_id, settings).unlink()
+    """One that cannot be read too. Raises SpecError when there is none of this id."""
+    path = _path(result_id, settings)
+    if not path.is_file():
+        load_result(result_id, settings)
+    path.unlink()
 
 
 def _folder(settings: Settings) -> Path:

@@ -7,7 +7,7 @@ import streamlit as st
 from vccapp.data.schema import Schema
 from vccapp.data.split import Split
 from vccapp.data.workspace import Record
-from vccapp.stats.index import Index
+from vccapp.stats.index import Index, has_index
 from vccapp.stats.views import compute_imbalance
 
 SPACES = {"counts": "raw counts", "log1p": "log1p", "scaled": "scaled"}
@@ -79,6 +79,12 @@ def split_table(split: Split, index: Index) -> pd.DataFrame:
     return pd.DataFrame(members, columns=["perturbation", "part"]).merge(known, on="perturbation", how="left")
 
 
+def _statistics(record: Record) -> str:
+    if has_index(record.index_folder):
+        return "ready"
+    return "cannot be read" if record.has_index else "not computed"
+
+
 def dataset_table(records: list[Record]) -> pd.DataFrame:
     """One row a registered dataset."""
     rows = [
@@ -87,7 +93,7 @@ def dataset_table(records: list[Record]) -> pd.DataFrame:
             "cells": record.schema.n_cells,
             "genes": record.schema.n_genes,
             "perturbations": record.schema.n_perturbations,
-            "statistics": "ready" if record.has_index else "not computed",
+            "statistics": _statistics(record),
             "origin": "simulated" if record.simulated else "measured",
             "fingerprint": record.fingerprint,
             "path": str(record.path),
