@@ -17,7 +17,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     from vccapp.stats.building.build import build_index
     from vccapp.stats.index import load_index
     from vccapp.training import RunSpec, make_run_id, train
-    from vccapp.ui.kit.splits import standard_split
+    from vccapp.ui.standard_split import standard_split
 
     folder = tmp_path_factory.mktemp("pages")
     settings = Settings(home=folder / "workspace", checkpoints=folder / "checkpoints", data_roots=(folder,))

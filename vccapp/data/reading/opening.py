@@ -12,8 +12,8 @@ from vccapp.data.reading.files import check_path, open_store, reading
 from vccapp.data.reading.joined import JoinedDataset
 from vccapp.data.reading.matrix import open_rows
 from vccapp.data.reading.tables import check_shape, read_tables, require_tables
-from vccapp.data.reading.values import detect_values
 from vccapp.data.schema import CONTROL, Columns, Schema
+from vccapp.data.values import detect_values
 
 
 def open_dataset(path: Path | str | Sequence[Path | str], *, columns: Columns | None = None) -> Dataset:

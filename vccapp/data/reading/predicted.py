@@ -23,8 +23,8 @@ from vccapp.data.reading.files import check_path, open_store, reading
 from vccapp.data.reading.matrix import open_rows
 from vccapp.data.reading.rows import SLAB_VALUES, WHOLE_SAMPLE, Rows
 from vccapp.data.reading.tables import check_shape, read_tables
-from vccapp.data.reading.values import detect_values
 from vccapp.data.schema import CONTROL, Columns, ValueSpace, positions_of
+from vccapp.data.values import detect_values
 from vccapp.errors import DataError
 from vccapp.wording import name_some
 

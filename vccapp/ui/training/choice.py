@@ -16,7 +16,7 @@ from vccapp.ui.kit.forms import changed_values, spec_form
 from vccapp.ui.kit.frame import errors_shown
 from vccapp.ui.kit.jobs import begin_job
 from vccapp.ui.kit.loaders import current_settings, load_splits
-from vccapp.ui.kit.splits import keep_split, standard_split
+from vccapp.ui.standard_split import keep_split, standard_split
 from vccapp.ui.training.training import choose_devices, show_estimate
 
 

@@ -15,7 +15,7 @@ from vccapp.training.grid import Grid, estimate_grid, parse_seeds, parse_values
 from vccapp.ui.kit.forms import field_label
 from vccapp.ui.kit.frame import errors_shown, page_link
 from vccapp.ui.kit.loaders import current_settings
-from vccapp.ui.kit.splits import keep_split
+from vccapp.ui.standard_split import keep_split
 
 
 def show_grid(spec: RunSpec, index: Index, split: Split, *, devices: DeviceCount) -> None:
