@@ -14,7 +14,7 @@ VIEWS = {
     "Genes": ui.show_genes,
     "Heat map": ui.show_heat_map,
     "Scores": ui.show_scores,
-    "Mistaken": ui.show_confusion,
+    "Confusion": ui.show_confusion,
     "DEGs": ui.show_degs,
     "Two runs": ui.show_difference,
     "Diagnostics": ui.show_findings,

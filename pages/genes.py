@@ -45,14 +45,13 @@ ui.show_exports(index, CSVS, key="gene_csv")
 
 @st.fragment
 def show_gene() -> None:
-    left, middle, right = st.columns([2, 1, 1])
-    with left:
-        gene = ui.name_gene(genes)
+    gene = ui.name_gene(genes)
     if gene is None:
         return
+    row = st.container(horizontal=True)  # wraps where the window is narrow
     ways = ["Perturbations", "Batches"] if len(index.batches) > 1 else ["Perturbations"]
-    way = ui.choose_one("Groups of cells", ways, key="gene_by", place=middle)
-    drawing = ui.choose_one("Drawn as", ["Violins", "Cumulative"], key="gene_drawing", default="Violins", place=right)
+    way = ui.choose_one("Groups of cells", ways, key="gene_by", place=row)
+    drawing = ui.choose_one("Drawn as", ["Violins", "Cumulative"], key="gene_drawing", default="Violins", place=row)
     groups = ui.choose_gene_groups(index, gene, by=way)
     values, labels, shown = groups.values, groups.labels, {"gene": gene, "control": groups.control}
     means = figures.compute_expression(values, labels, chosen=groups.chosen)

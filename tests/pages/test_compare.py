@@ -28,7 +28,7 @@ VIEWS = {
     "Genes": (5, 0),
     "Heat map": (1, 0),
     "Scores": (2, 2),
-    "Mistaken": (2, 1),
+    "Confusion": (2, 1),
     "DEGs": (1, 2),
     "Two runs": (2, 0),
     "Diagnostics": (0, 1),
@@ -125,7 +125,7 @@ def test_scores_are_the_same_where_none_were_stored(here: list[str], runs: tuple
 
 
 def test_a_baseline_can_be_looked_at_in_detail(here: list[str]) -> None:
-    for view in ("Heat map", "Scores", "Mistaken", "DEGs", "Diagnostics"):
+    for view in ("Heat map", "Scores", "Confusion", "DEGs", "Diagnostics"):
         page = open_view(view, here[:1], cmp_shown="Baseline: control mean")
         assert page.selectbox(key="cmp_shown").value == "control_mean"
 
@@ -217,7 +217,7 @@ OPEN = {
     "Genes": {"cmp_genes": "GENE20, GENE2* GENE5", "cmp_perturbation": "GENE1"},
     "Heat map": {"cmp_wide": "true", "cmp_shown": "Baseline: perturbation mean"},
     "Scores": {"cmp_metric": "MAE", "cmp_part": "val"},
-    "Mistaken": {"cmp_distance": "Cosine (2026)"},
+    "Confusion": {"cmp_distance": "Cosine (2026)"},
     "DEGs": {"cmp_shown": "Baseline: perturbation mean"},
     "Two runs": {"cmp_second": "Baseline: control mean", "cmp_metric": "MAE"},
     "Diagnostics": {},

@@ -1,4 +1,4 @@
-"""Figures of the page Compare for all perturbations: the best and the worst, and who is mistaken for whom."""
+"""Figures of the page Compare for all perturbations: the best and the worst, and their confusion."""
 
 import altair as alt
 import numpy as np

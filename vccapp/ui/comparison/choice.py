@@ -71,7 +71,7 @@ def choose_comparison(record: Record, index: Index) -> Choice:
     if linked:
         st.session_state["cmp_runs"] = linked
         st.query_params["cmp_runs"] = [run_label(known[run_id]) for run_id in linked]
-    left, middle, right = st.columns([4, 1, 2])
+    left, middle, right = st.columns([3, 1.6, 2])
     chosen = left.multiselect(
         "Runs",
         list(known),

@@ -96,7 +96,7 @@ def _show_gallery(gallery: Gallery, name: str, *, metric: str) -> None:
 
 
 def show_confusion(chosen: Choice) -> list[str]:
-    """Who is mistaken for whom, with the places that PDS counts."""
+    """Confusion of perturbations, with the ranks that PDS counts."""
     distance = choose_one("Distance", DISTANCES, key="cmp_distance", default="l1")
     with st.spinner("Measuring distances"):
         view = view_confusion(chosen.comparison, chosen.shown, distance=distance)

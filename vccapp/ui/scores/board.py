@@ -70,20 +70,20 @@ def choose_board(record: Record) -> Chosen | None:
             f"No run on {record.title} has been scored yet. Train a model first; the mean baseline trains in seconds."
         )
         return None
-    first, second, third, fourth = st.columns([1, 2, 1, 2])
-    part = choose_one("Part", PARTS, key="scores_part", place=first)
+    row = st.container(horizontal=True, key="scores_choices")  # wraps where the window is narrow
+    part = choose_one("Part", PARTS, key="scores_part", place=row)
     scorers = order_scorers(every.entries["scorer"])
-    scorer = choose_one("Scorer", {name: label_scorer(name) for name in scorers}, key="scores_scorer", place=second)
+    scorer = choose_one("Scorer", {name: label_scorer(name) for name in scorers}, key="scores_scorer", place=row)
     scales = scales_of(scorer)
     scale = choose_one(
         "Values",
         list(scales),
         key=f"scores_scale_{scorer}",
         default="raw",
-        place=third,
+        place=row,
         help=" · ".join(f"{name}: {meaning}" for name, meaning in scales.items()),
     )
-    per = choose_one("Rows", ROWS, key="scores_rows", default="models", place=fourth)
+    per = choose_one("Rows", ROWS, key="scores_rows", default="models", place=row)
     entries = every.only(part=part, scorer=scorer).entries
     first, second, third = st.columns(3)
     models, splits = (
