@@ -46,7 +46,7 @@ from vccapp.errors import SpecError
 from vccapp.evaluation.profiles import half_profiles, predicted_profiles, real_profiles
 from vccapp.evaluation.scoring.score import compute_metrics
 from vccapp.evaluation.scoring.score_files import score_files
-from vccapp.models.base import make_model
+from vccapp.models.base import MODELS, make_model
 from vccapp.stats.index import Index
 from vccapp.training.validation import make_validation
 
@@ -82,14 +82,14 @@ class Predictor(Protocol):
 
 
 def ours(case: Case, split: Split, seed: int, peers: Path | None, *, model: str, **params: object) -> Predictor:
-    """One of our models with its defaults; embedding and sources are those of the case where it takes them."""
-    fields = {"embedding": case.embedding, "sources": ",".join(map(str, case.sources))}
-    taken = make_model(model).Spec.model_fields
-    given = {
-        name: value for name, value in fields.items() if name in taken and taken[name].default in ("default", None)
-    }
+    """One of our models with its defaults, and the embedding of the case where it takes one."""
+    given = {"embedding": case.embedding} if MODELS[model].takes_embedding else {}
     validate = make_validation(case.index, split)
     return make_model(model, given | params).fit(case.index, split, seed=seed, validate=validate)
+
+
+def transfer(case: Case, split: Split, seed: int, peers: Path | None) -> Predictor:
+    return ours(case, split, seed, peers, model="transfer", sources=",".join(map(str, case.sources)))
 
 
 class PeerCells:
@@ -122,7 +122,7 @@ CONTENDERS: dict[str, Callable[[Case, Split, int, Path | None], Predictor]] = {
     "kernel ridge": partial(ours, model="ridge"),
     "kernel ridge, strength 1": partial(ours, model="ridge", strength=1),
     "nearest genes": partial(ours, model="knn"),
-    "transfer": partial(ours, model="transfer"),
+    "transfer": transfer,
     "ensemble": partial(ours, model="ensemble"),
     "Scouter": partial(ours, model="scouter"),
     "Scouter, original": partial(peer, model="scouter"),

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from vccapp.neural.scouter.net import ScouterNet, ScouterShape
     from vccapp.neural.scouter.task import PairBatch, PairLoss, ScouterTask
 
+HELD = 16
+"""Numbers that a step holds for each gene and each unit of the wide layers of a cell; see benchmarks/estimates.py."""
 N_VALIDATED = 4096
 """Cells of the validation loss at most, drawn once."""
 
@@ -242,7 +244,7 @@ class Scouter(ResidualNetwork):
             n_genes=n_genes,
             weights=weights,
             operations=steps * flops,
-            step_bytes=40 * spec.batch_size * n_genes * 4,
+            step_bytes=HELD * spec.batch_size * (n_genes + 2 * spec.width) * 4,
             precision=self._precision,
             text=f"{weights / 1e6:.1f} million weights, at most {steps:,} steps of {spec.batch_size:,} cells",
         )

@@ -75,7 +75,11 @@ class ResidualNetwork(Model):
         return self.other_genes.modelled
 
     def estimate(self, index: Index, split: Split, *, memory_bytes: int) -> Estimate:
-        """Time of all steps, without validations and an early end; memory at the peak, see benchmarks/estimates.py."""
+        """Time of all steps, without validations and an early end; memory at the peak.
+
+        That is what is resident, libraries included, but for pages of the data's files: those are a cache that the
+        system takes back. So cells that are mapped from a file do not count. Measured: benchmarks/estimates.py.
+        """
         work = self.count_work(index, split)
         cells = matrix_bytes(index, work.n_genes)
         memory = PROGRAM_BYTES + TORCH_BYTES + BYTES_A_WEIGHT * work.weights + work.step_bytes

@@ -13,8 +13,8 @@ from vccapp.wording import bytes_text, duration_text
 
 Precision = Literal["auto", "float32"]
 """Of a network's products in training: auto is bfloat16 where that is quicker."""
-TORCH_BYTES = 450_000_000
-"""torch and its libraries, resident."""
+TORCH_BYTES = 200_000_000
+"""torch and its libraries, resident; measured, 110 to 140 MB."""
 CPU_FLAGS = Path("/proc/cpuinfo")
 BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 BFLOAT16_TIMES = 2.5
@@ -26,7 +26,8 @@ MEASURED_SECONDS = 60
 _measured = [(0.0, -math.inf)]
 """Most operations a second so far, and when they were measured last."""
 BYTES_A_WEIGHT = 24
-"""Weight, gradient, two moments of Adam, the best so far, and a copy while a checkpoint is written; float32."""
+"""Weight, gradient, two moments of Adam and the best so far in float32; the sixth is their average, or a copy in
+bfloat16."""
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,9 @@ class StateShape:
         return ends + between + self.n_layers * self.width * (4 * across + 3 * inner)
 
     def count_kept(self) -> int:
-        """Numbers a cell that a training step keeps until its gradients are there, roughly."""
+        """Numbers a cell that a training step holds at most: layers, outputs, batches of this step and the next.
+
+        Measured, see benchmarks/estimates.py.
+        """
         layers = self.n_layers * (10 * self.width + 4 * self.inner)
-        return layers + 3 * (self.depth + self.basal_depth) * self.width + 10 * self.n_outputs
+        return layers + 3 * (self.depth + self.basal_depth) * self.width + 26 * self.n_outputs
