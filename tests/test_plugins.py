@@ -73,7 +73,7 @@ def test_a_plugin_adds_to_a_registry(site: Path) -> None:
         ("def broken(\n", "SyntaxError"),
         ("raise SystemExit(3)\n", "SystemExit"),
         ("", "registers no metric"),
-        (ADDED.format("one"), "Two metrics are called 'one'"),
+        (ADDED.format("one"), "Two metrics have the name 'one'"),
         (ADDED.format("two") + "1 / 0\n", "ZeroDivisionError"),
     ],
 )

@@ -10,9 +10,9 @@ CEILING = "ceiling"
 NAMES = {CONTROL_MEAN: "control mean", PERTURBATION_MEAN: "perturbation mean", CEILING: "ceiling"}
 """Short names, by key: among other rows of scores."""
 FULL_NAMES = {
-    CONTROL_MEAN: "Baseline: control mean",
-    PERTURBATION_MEAN: "Baseline: perturbation mean",
-    CEILING: "Ceiling: half against half",
+    CONTROL_MEAN: "baseline: control mean",
+    PERTURBATION_MEAN: "baseline: perturbation mean",
+    CEILING: "ceiling: half against half",
 }
 """Names among predictions, by key."""
 OFFICIAL_BASELINE = "official baseline"

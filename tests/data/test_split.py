@@ -231,11 +231,11 @@ def test_toml_of_several_contexts() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("not toml", "not TOML"),
-        ('[datasets]\nd = "x"\n', "splits no perturbations"),
-        ('fewshot = "x"\n', "splits no perturbations"),
-        ('[fewshot."d.h1"]\nval = "A"\n', "no list of labels"),
-        ('[fewshot."d.h1"]\nval = [1]\n', "no list of labels"),
+        ("not toml", "not valid TOML"),
+        ('[datasets]\nd = "x"\n', "does not split perturbations"),
+        ('fewshot = "x"\n', "does not split perturbations"),
+        ('[fewshot."d.h1"]\nval = "A"\n', "not a list of labels"),
+        ('[fewshot."d.h1"]\nval = [1]\n', "not a list of labels"),
         ('[fewshot."d.h1"]\nval = ["misspelled"]\n', "names 'misspelled'"),
         ('[fewshot."d.h1"]\nval = ["A+C", "B"]\n', "gene A in two parts"),
         ('[fewshot."d.h1"]\nval = ["B"]\ntest = ["B"]\n', "lists 'B' more than once"),
@@ -248,5 +248,5 @@ def test_toml_that_does_not_split(text: str, message: str) -> None:
 
 @pytest.mark.shared
 def test_the_starter_of_the_challenge_splits_no_perturbations(shared: Path) -> None:
-    with pytest.raises(SpecError, match="splits no perturbations"):
+    with pytest.raises(SpecError, match="does not split perturbations"):
         read((shared / "vcc2025_official" / "starter.toml").read_text())

@@ -223,7 +223,7 @@ def test_a_process_with_a_reused_number_is_not_the_worker(settings):
         store.move(job.id, "starting")
         store.move(job.id, "running")
         (lost,) = reconcile(settings)
-        assert (lost.id, lost.state) == (job.id, "lost") and "ended without a word" in lost.reason
+        assert (lost.id, lost.state) == (job.id, "lost") and "ended without a message" in lost.reason
         assert stop_job(settings, job.id).state == "lost"
 
 

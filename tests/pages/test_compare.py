@@ -108,7 +108,7 @@ def test_stored_means_are_those_of_the_perturbations(here: list[str]) -> None:
     page = open_view("Scores", here[1:2], cmp_metric="MAE")
     means, every = (table.value for table in page.dataframe)
     assert means["mae"].iloc[0] == pytest.approx(every["mae"].mean())
-    floor = means.set_index("source")["mae"]["Baseline: perturbation mean"]
+    floor = means.set_index("source")["mae"]["baseline: perturbation mean"]
     assert floor == pytest.approx(every["mae baseline"].mean())
     assert means["mae"].iloc[-1] == pytest.approx(every["mae ceiling"].mean())
 
@@ -126,7 +126,7 @@ def test_scores_are_the_same_where_none_were_stored(here: list[str], runs: tuple
 
 def test_a_baseline_can_be_looked_at_in_detail(here: list[str]) -> None:
     for view in ("Heat map", "Scores", "Confusion", "DEGs", "Diagnostics"):
-        page = open_view(view, here[:1], cmp_shown="Baseline: control mean")
+        page = open_view(view, here[:1], cmp_shown="baseline: control mean")
         assert page.selectbox(key="cmp_shown").value == "control_mean"
 
 
@@ -215,11 +215,11 @@ def test_without_a_run_there_are_ways_to_get_one(here: list[str], monkeypatch: p
 OPEN = {
     "Agreement": {"cmp_quantity": "Pseudobulks", "cmp_by": "Clearest DEGs", "cmp_top": "7"},
     "Genes": {"cmp_genes": "GENE20, GENE2* GENE5", "cmp_perturbation": "GENE1"},
-    "Heat map": {"cmp_wide": "true", "cmp_shown": "Baseline: perturbation mean"},
+    "Heat map": {"cmp_wide": "true", "cmp_shown": "baseline: perturbation mean"},
     "Scores": {"cmp_metric": "MAE", "cmp_part": "val"},
     "Confusion": {"cmp_distance": "Cosine (2026)"},
-    "DEGs": {"cmp_shown": "Baseline: perturbation mean"},
-    "Two runs": {"cmp_second": "Baseline: control mean", "cmp_metric": "MAE"},
+    "DEGs": {"cmp_shown": "baseline: perturbation mean"},
+    "Two runs": {"cmp_second": "baseline: control mean", "cmp_metric": "MAE"},
     "Diagnostics": {},
 }
 """Choices of each view that differ from the first ones."""

@@ -388,7 +388,7 @@ def test_form_has_a_widget_of_the_right_kind_for_each_field() -> None:
     assert [box.label for box in page.number_input] == ["Steps", "Rate"]
     assert page.expander[0].label == "More settings" and len(page.expander[0].children) > 0
     rate = page.number_input(key="toy_rate")
-    assert (rate.label, rate.help, rate.max) == ("Rate", "How fast.", 1)
+    assert (rate.label, rate.help, rate.max) == ("Rate", "How fast. (`rate`)", 1)
     assert page.number_input(key="toy_steps").min == 1
     assert page.selectbox(key="toy_way").options == ["a", "b"]
     page.toggle(key="toy_deep").set_value(True)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import zstandard
+from refusals import refusal
 
 from vccapp.challenges.base import CHALLENGES
 from vccapp.data.h5ad import CsrWriter
@@ -130,9 +131,9 @@ def test_nothing_is_left_when_stopped(h5ad, vcc, tmp_path):
 
 def test_full_disk_is_said_before(h5ad, vcc, tmp_path, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda folder: shutil._ntuple_diskusage(10, 0, 10))
-    with pytest.raises(ResourceError, match="Packaging .* 10 B are free"):
+    with refusal(ResourceError, "disk"):
         write_vcc(h5ad, tmp_path / "x.vcc", CHALLENGE)
-    with pytest.raises(ResourceError, match="Unpacking"):
+    with refusal(ResourceError, "disk"):
         unpack_vcc(vcc.path, tmp_path / "x.h5ad", CHALLENGE)
     assert list(tmp_path.iterdir()) == []
 
@@ -146,7 +147,7 @@ def test_a_faulty_disk_is_noticed(h5ad, tmp_path, monkeypatch):
 
     original = package._write_members
     monkeypatch.setattr(package, "_write_members", write_wrongly)
-    with pytest.raises(CheckError, match="does not read back"):
+    with refusal(CheckError, "read_back"):
         write_vcc(h5ad, tmp_path / "x.vcc", CHALLENGE)
     assert list(tmp_path.iterdir()) == []
 
@@ -170,10 +171,10 @@ MARK = ("watermark.txt", b"vcc-prep")
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"", "not an uncompressed tar archive"),
-        (b"text", "not an uncompressed tar"),
-        (b"PK\x03\x04" + bytes(600), "not an uncompressed tar"),
-        (tar(("pred.h5ad.zst", FRAME), MARK, mode="w:gz"), "not an uncompressed tar"),
+        (b"", "not a complete, uncompressed tar archive"),
+        (b"text", "not a complete, uncompressed tar"),
+        (b"PK\x03\x04" + bytes(600), "not a complete, uncompressed tar"),
+        (tar(("pred.h5ad.zst", FRAME), MARK, mode="w:gz"), "not a complete, uncompressed tar"),
         (tar(), "holds nothing"),
         (tar(("pred.h5ad.zst", FRAME)), "holds pred.h5ad.zst; a .vcc holds the two plain files"),
         (tar(("pred.h5ad", b"x"), MARK), "holds pred.h5ad, watermark.txt"),
@@ -187,7 +188,7 @@ MARK = ("watermark.txt", b"vcc-prep")
         (tar(("pred.h5ad.zst", FRAME[:-9]), MARK), "ends after|damaged"),
         (tar(("pred.h5ad.zst", CHANGED), MARK), "damaged"),
         (tar(("pred.h5ad.zst", UNSIZED), MARK), "unknown number"),
-        (tar(("pred.h5ad.zst", FRAME), MARK)[:700], "cut short|ends after|holds"),
+        (tar(("pred.h5ad.zst", FRAME), MARK)[:700], "complete|ends after|holds"),
     ],
 )
 def test_refused(tmp_path, content, says):
@@ -200,7 +201,7 @@ def test_refused(tmp_path, content, says):
 
 
 def test_absent(tmp_path):
-    with pytest.raises(CheckError, match="does not exist"):
+    with refusal(CheckError, "file_missing"):
         unpack_vcc(tmp_path / "absent.vcc", tmp_path / "out.h5ad", CHALLENGE)
 
 

@@ -6,6 +6,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+from refusals import refusal
 from scipy.special import ndtr
 from scipy.stats import false_discovery_control, nbinom
 from twin import (
@@ -78,7 +79,7 @@ def test_tables_of_a_made_up_experiment(tmp_path: Path) -> None:
 def test_a_missing_table_is_named(tmp_path: Path, name: str) -> None:
     write_tables(tmp_path)
     (tmp_path / name).unlink()
-    with pytest.raises(DataError, match=f"needs {name}"):
+    with refusal(DataError, "table_missing"):
         read_tables(tmp_path)
 
 
@@ -102,13 +103,13 @@ def test_damaged_tables_are_one_sentence(tmp_path: Path) -> None:
     assert "Only 0 perturbations" in refused(
         "cell_eval_results_30_targets.csv", "perturbation,de_nsig_counts_real\nX,9\n"
     )
-    with pytest.raises(DataError, match="any folder"):
+    with refusal(DataError, "table_missing"):
         read_tables()
 
 
 def test_a_twin_needs_cells_for_each_perturbation(tmp_path: Path) -> None:
     write_tables(tmp_path)
-    with pytest.raises(SpecError, match="too few for 7"):
+    with refusal(SpecError, "too_few_cells"):
         draw_twin(SimulationSpec(n_cells=20), read_tables(tmp_path))
 
 

@@ -85,7 +85,7 @@ def test_cells_were_not_scored(settings: Settings) -> None:
         (["genes", "--run", "a", "--perturbation", "GENE7"], "Not every run predicts GENE7"),
         (["agreement", "--run", "a", "--perturbations", "GENE0,NONE"], "NONE"),
         (["agreement", "--run", "a", "--genes", "NONE"], "No gene of the dataset is chosen"),
-        (["agreement", "--run", "a", "--gene-set", "ONE"], "needs its file"),
+        (["agreement", "--run", "a", "--gene-set", "ONE"], "needs a .gmt file"),
         (["heatmap", "--run", "a", "--gmt", "/none.gmt", "--gene-set", "ONE"], "no gene set file"),
         (["scores", "--run", "a", "--metric", "des"], "no metric 'des'"),
         (["overlap", "--run", "a", "--table", "none"], "no table 'none'"),

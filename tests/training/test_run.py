@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from places import ROOT
+from refusals import refusal
 from toy import make_counts
 
 from vccapp.data.reading.opening import open_dataset
@@ -122,7 +123,7 @@ def test_a_stopped_run_says_so(spec: RunSpec, settings: Settings) -> None:
         train(spec, settings, run_id="r", progress=stop)
     run = load_run("r", settings)
     assert run.state == "stopped"
-    with pytest.raises(SpecError, match="is stopped, so it has no predictions"):
+    with refusal(SpecError, "not_finished"):
         run.prediction("test")
 
 
@@ -179,7 +180,7 @@ def test_a_split_of_other_data_or_with_a_leak_is_refused(spec: RunSpec, settings
     parts = {"method": "lists", "seed": 0, "train": ("GENE0",), "val": ("GENE1",)}
     write_split(Split(name="other", dataset="f" * 16, test=("GENE2",), **parts), settings)
     write_split(Split(name="leak", dataset=spec.dataset, test=("GENE0",), **parts), settings)
-    for name, message in {"other": "is of the data ffffffffffffffff", "leak": "GENE0"}.items():
+    for name, message in {"other": "belongs to the dataset ffffffffffffffff", "leak": "GENE0"}.items():
         with pytest.raises(SpecError, match=message):
             train(spec.model_copy(update={"split": name}), settings, run_id="r")
     assert not settings.checkpoints.exists()
@@ -187,7 +188,7 @@ def test_a_split_of_other_data_or_with_a_leak_is_refused(spec: RunSpec, settings
 
 def test_ids_are_checked(spec: RunSpec, settings: Settings) -> None:
     train(spec, settings, run_id="r")
-    with pytest.raises(SpecError, match="a run 'r' already"):
+    with refusal(SpecError, "run_exists"):
         train(spec, settings, run_id="r")
     with pytest.raises(SpecError, match="not a run id"):
         load_run("../r", settings)

@@ -98,7 +98,7 @@ def test_a_pickle_runs_nothing(case: str, tmp_path: Path) -> None:
     target = tmp_path / "ran"
     path = tmp_path / "evil.pickle"
     path.write_bytes(evil(target)[case])
-    with pytest.raises(DataError, match=r"evil\.pickle: it (asks for|is no readable pickle)"):
+    with pytest.raises(DataError, match=r"evil\.pickle: it (uses|is not a readable pickle)"):
         read_embedding(path)
     assert not target.exists()
     if case in ("an object in a list", "os.system"):  # the file does what it should when it is loaded in earnest
@@ -126,16 +126,16 @@ def test_an_npz_of_objects_is_refused(tmp_path: Path) -> None:
         ("a.pickle", pickle.dumps([1.0]), "holds a list"),
         ("a.pickle", pickle.dumps({1: [1.0]}), "dict of gene symbol"),
         ("a.pickle", pickle.dumps({"A": [1.0], "B": [1.0, 2.0]}), "the vector of B has 2 values"),
-        ("a.pickle", pickle.dumps({"A": ["x"]}), "no lists of numbers"),
-        ("a.pickle", pickle.dumps({"A": [1.0]})[:-5], "no readable pickle"),
+        ("a.pickle", pickle.dumps({"A": ["x"]}), "not lists of numbers"),
+        ("a.pickle", pickle.dumps({"A": [1.0]})[:-5], "not a readable pickle"),
         ("a.pickle", pickle.dumps({"A": [float("nan")]}), "the vector of A holds values that are not finite"),
         ("a.csv", b"gene,x\nA,1\nA,2\n", "gene A has more than one vector"),
-        ("a.csv", b"gene,x\nA,one\n", "columns are no vectors"),
-        ("a.csv", b"gene\nA\n", "columns are no vectors"),
+        ("a.csv", b"gene,x\nA,one\n", "columns do not hold vectors"),
+        ("a.csv", b"gene\nA\n", "columns do not hold vectors"),
         ("a.npz", b"PK\x03\x04 cut", "cannot be read as npz"),
         ("a.pt", b"\x80\x02 no tensors", "plain tensors"),
         ("a.gmt", b"\n", "contains no gene set"),
-        ("a.xlsx", b"binary", "no gene embedding that is known"),
+        ("a.xlsx", b"binary", "not a known kind of gene embedding"),
     ],
 )
 def test_a_file_that_is_none_says_why(name: str, content: bytes, said: str, tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_found_by_name(name: str) -> None:
 def test_the_first_name_with_a_control_wins() -> None:
     cells = find(gene=["x", "y"], condition=["A", "ctrl"], perturbation=["A", "control"])
     assert cells.perturbation_column == "perturbation"
-    assert said(cells, "condition would do too")
+    assert said(cells, "condition would also fit")
     assert find(gene=["x", "y"], condition=["A", "ctrl"]).perturbation_column == "condition"
 
 
@@ -122,27 +122,29 @@ def test_several_control_like_labels_are_not_merged() -> None:
     cells = find(gene=["ctrl", "non-targeting", "safe-targeting", "A", "ctrl"])
     assert labels(cells) == ["ctrl", CONTROL, "safe-targeting", "A", "ctrl"]
     assert cells.control_label == "non-targeting"
-    assert said(cells, "'non-targeting' (1 cells)", "'ctrl' (2 cells)", "'safe-targeting' (1 cells)", "not merged")
+    assert said(
+        cells, "'non-targeting' (1 cells)", "'ctrl' (2 cells)", "'safe-targeting' (1 cells)", "kept as perturbations"
+    )
 
 
 def test_a_chosen_control_does_not_swallow_the_canonical_label() -> None:
     cells = find(Columns(control="ctrl"), gene=["ctrl", "non-targeting", "A"])
     assert labels(cells) == [CONTROL, "non-targeting (in file)", "A"]
-    assert said(cells, "'non-targeting' (1 cells)", "not merged")
+    assert said(cells, "'non-targeting' (1 cells)", "kept as perturbations")
 
 
 def test_pairs() -> None:
     cells = find(condition=["A+B", "A+ctrl", "ctrl+B", "ctrl", "A", "C+A+ctrl"])
     assert labels(cells) == ["A+B", "A", "B", CONTROL, "A", "C+A"]
-    assert said(cells, "3 labels of a gene and a control", "'A+ctrl' as 'A'")
-    assert said(cells, "2 perturbations are of two or more genes")
+    assert said(cells, "3 labels that join a gene and a control", "'A+ctrl' as 'A'")
+    assert said(cells, "2 perturbations target two or more genes")
 
 
 def test_underscores_do_not_make_pairs_but_are_said() -> None:
     cells = find(condition=["A_B", "A", "B", "ctrl"])
     assert labels(cells)[0] == "A_B"
-    assert said(cells, "'A_B'", "only 'A+B'")
-    assert not said(find(condition=["HLA_X", "A", "ctrl"]), "only 'A+B'")
+    assert said(cells, "'A_B'", "write two genes as 'A+B'")
+    assert not said(find(condition=["HLA_X", "A", "ctrl"]), "write two genes as 'A+B'")
 
 
 @pytest.mark.parametrize("missing", [None, np.nan, "", "nan"])

@@ -71,7 +71,7 @@ def test_missing_and_extra_genes_are_reported(opened) -> None:
     expected[:, :9] = data.X[:, :9]
     np.testing.assert_array_equal(cells_of(found), expected)
     notes = " ".join(found.notes)
-    assert "3 of the data's 12 genes are missing (GENE9, GENE10, GENE11)" in notes
+    assert "3 of the dataset's 12 genes are missing (GENE9, GENE10, GENE11)" in notes
     assert "2 genes are not in the dataset and are left out (OTHER1, OTHER2)" in notes
 
 
@@ -205,7 +205,7 @@ def test_state_predict() -> None:
     assert set(found.labels) == {CONTROL, "GENE130", "GENE146"} and found.space == "log1p"
     source = ad.read_h5ad(ASSETS / "state_predict.h5ad")
     np.testing.assert_array_equal(cells_of(found), source.X)
-    assert any("no names in the file" in note for note in found.notes)
+    assert any("does not name its genes" in note for note in found.notes)
 
 
 def test_state_infer() -> None:

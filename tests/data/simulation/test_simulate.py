@@ -241,7 +241,7 @@ def test_share_out_is_whole_and_proportional(total: int, weights: list[float]) -
         ({"seed": "now"}, "seed is 'now'"),
         ({"weakest": 0.9, "strongest": 0.1}, "swap the two amplitudes"),
         ({"seed": 2**63}, "seed is 9223372036854775808"),
-        ({"perturbations": {"A": 0}}, "'A' is given 0 cells"),
+        ({"perturbations": {"A": 0}}, "'A' has 0 cells"),
         ({"perturbations": {CONTROL: 9}}, "No perturbation is given"),
         ({"perturbations": {}}, "No perturbation is given"),
         ({"perturbations": {"A+A": 9}}, "'A+A' is not a perturbation label"),

@@ -59,7 +59,7 @@ def test_halves_are_those_of_the_index(index: Index, labels: list[str]) -> None:
 def test_frames_of_several_stand_below_each_other(index: Index, labels: list[str]) -> None:
     both = [make_prediction(index, labels), fit_baseline(index, _split(labels), model="control_mean", labels=labels)]
     frame = compare_predictions(index, both, perturbations=labels[:2], genes=["GENE3", "GENE1"])
-    assert frame["source"].tolist() == ["mine"] * 4 + ["Baseline: control mean"] * 4
+    assert frame["source"].tolist() == ["mine"] * 4 + ["baseline: control mean"] * 4
     assert (frame["predicted_delta"][4:] == 0).all()
     assert frame["real_delta"][:4].tolist() == frame["real_delta"][4:].tolist()
 
@@ -72,7 +72,7 @@ def test_correlations_are_means_over_perturbations_with_the_ceiling_last(index: 
     expected = np.mean([pearsonr(a, b).statistic for a, b in zip(real, own.deltas[:, :30], strict=True)])
     ceiling = np.mean([pearsonr(a[:30], b[:30]).statistic for a, b in zip(*halves, strict=True)])
     assert found.loc["mine", "pearson_delta"] == pytest.approx(expected, abs=1e-5)
-    assert np.isnan(found.loc["Baseline: control mean", "pearson_delta"])
+    assert np.isnan(found.loc["baseline: control mean", "pearson_delta"])
     assert found.index[-1] == FULL_NAMES[CEILING]
     assert found["pearson_delta"].iloc[-1] == pytest.approx(ceiling, abs=1e-5)
 

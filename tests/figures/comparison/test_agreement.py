@@ -67,7 +67,7 @@ def test_every_reference_has_a_colour_of_its_own_kind() -> None:
         "real",
     ]
     assert set(names) == set(sources.REFERENCES) == set(sources.MARKS)
-    beside = ["Baseline: control mean", "Baseline: perturbation mean", "Ceiling: half against half", "chance"]
+    beside = ["baseline: control mean", "baseline: perturbation mean", "ceiling: half against half", "chance"]
     assert len({sources.MARKS[name] for name in beside}) == len(beside)
     scale = sources.colours(["mine", *names, "other"])
     assert scale.domain == ["mine", *names, "other"]

@@ -20,6 +20,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from places import TESTS
+from refusals import refusal
 from scipy.sparse import csr_matrix
 from toy import make_counts
 
@@ -138,9 +139,9 @@ def test_local_work_reports_and_stops() -> None:
 def test_without_ray_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     monkeypatch.delitem(sys.modules, "vccapp.stats.building.ray_executor", raising=False)
-    with pytest.raises(SpecError, match=r"pip install 'vccapp\[ray\]'"):
+    with refusal(SpecError, "ray_missing"):
         open_executor("ray", address="auto", paths=(), memory_bytes=GB)
-    with pytest.raises(SpecError, match="choose local or ray"):
+    with refusal(SpecError, "unknown_executor"):
         open_executor("slurm", address="auto", paths=(), memory_bytes=GB)
 
 
@@ -242,7 +243,7 @@ def test_an_error_of_a_task_is_raised_as_it_was(executor: Executor) -> None:
     def fail(task: int, progress: Progress) -> None:
         raise DataError("bad_values", "toy.h5ad has negative values") if task else ZeroDivisionError("nothing")
 
-    with pytest.raises(DataError, match=r"^toy\.h5ad has negative values\.$"):
+    with refusal(DataError, "bad_values"):
         list(executor.map(fail, [1]))
     with pytest.raises(ZeroDivisionError):
         list(executor.map(fail, [0]))
@@ -257,20 +258,20 @@ def test_sigterm_stays_with_the_job(executor: Executor) -> None:
 def test_files_that_a_machine_does_not_see_are_named(cluster: tuple[str, set[str]], tmp_path: Path) -> None:
     with (
         open_executor("ray", address=cluster[0], paths=[tmp_path / "only-here"], memory_bytes=GB) as executor,
-        pytest.raises(DataError, match="only-here is not on .* mount at the same place"),
+        pytest.raises(DataError, match="only-here is not on .* mount at the same path"),
     ):
         list(executor.map(print, [1]))
 
 
 @needs_ray
 def test_a_cluster_too_small_is_refused(cluster: tuple[str, set[str]]) -> None:
-    with pytest.raises(JobError, match="None of the 2 machines .* 9000.0 GB"):
+    with refusal(JobError, "no_ray_slot"):
         open_executor("ray", address=cluster[0], paths=(), memory_bytes=9000 * GB)
 
 
 @needs_ray
 def test_no_cluster_is_said_at_once() -> None:
-    with pytest.raises(JobError, match="No Ray cluster is reachable at 127.0.0.1:1 "):
+    with refusal(JobError, "no_ray_cluster"):
         open_executor("ray", address="127.0.0.1:1", paths=(), memory_bytes=GB)
-    with pytest.raises(SpecError, match="HOST:PORT"):
+    with refusal(SpecError, "bad_ray_address"):
         open_executor("ray", address="somewhere", paths=(), memory_bytes=GB)

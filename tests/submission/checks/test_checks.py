@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from refusals import refusal
 
 from vccapp.challenges.base import CHALLENGES
 from vccapp.data.h5ad import CsrWriter
@@ -77,10 +78,10 @@ def put(value):
         ("controls", {k: v for k, v in make_cells().items() if k != CONTROL}, "failed", "No cell is labelled"),
         ("controls", changed(CONTROL, lambda x: x[:50]), "failed", "50 controls; the plan says 60"),
         ("perturbations", {k: v for k, v in make_cells().items() if k != "G2"}, "failed", r"1 are missing \(G2\)"),
-        ("perturbations", make_cells() | {"G9": np.ones((2, N_GENES))}, "failed", r"1 are not asked for \(G9\)"),
+        ("perturbations", make_cells() | {"G9": np.ones((2, N_GENES))}, "failed", r"1 are unexpected \(G9\)"),
         ("perturbations", changed("G2", lambda x: x[:39]), "failed", "G2 has 39 cells, the plan says 40"),
         ("cells_per_perturbation", changed("G2", lambda x: x[:30]), "warning", "G2: 30 instead of 40"),
-        ("cell_cap", changed(CONTROL, lambda x: np.tile(x, (9, 1))), "failed", "630 cells, 500 are allowed"),
+        ("cell_cap", changed(CONTROL, lambda x: np.tile(x, (9, 1))), "failed", "630 cells; 500 are allowed"),
         ("identical_cells", changed("G2", lambda x: np.tile(x[:1], (40, 1))), "warning", r"\(G2\); of 1 all"),
         ("identical_cells", changed(CONTROL, lambda x: np.tile(x[:1], (60, 1))), "warning", r"\(non-targeting\)"),
         ("identical_cells", changed("G2", lambda x: np.tile(x[:10], (4, 1))), "warning", r"\(G2\)\."),
@@ -111,7 +112,7 @@ def test_finds_what_it_is_for(tmp_path, name, cells, status, says):
     ("genes", "status", "says"),
     [
         ([*GENES[:-1], "G0"], "failed", "G0"),
-        ([*GENES[:-2], "G39", "G38"], "failed", "column 38 is G39, should be G38"),
+        ([*GENES[:-2], "G39", "G38"], "failed", "column 38 is G39, expected G38"),
         ([*GENES[:-1], "ENSG1"], "failed", r"lack 1 \(G39\) and have 1 others \(ENSG1\)"),
     ],
 )
@@ -187,5 +188,5 @@ def test_file_made_elsewhere_without_lists(tmp_path):
 
 def test_refuse_names_the_first(tmp_path):
     cells = changed("G1", put(np.nan)) | {"G9": np.ones((600, N_GENES))}
-    with pytest.raises(CheckError, match="3 of the submission's checks failed.* 1 more checks failed"):
+    with refusal(CheckError, "checks_failed"):
         refuse(check(tmp_path, cells).values())

@@ -13,6 +13,7 @@ import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from refusals import refusal
 
 from vccapp.data.reading.dataset import Dataset
 from vccapp.data.reading.opening import open_dataset
@@ -177,7 +178,7 @@ def test_an_ended_job_leaves_no_score(settings, run, how) -> None:
     assert ended.state == ("stopped" if how == "stop" else "lost")
     assert all_gone(job), "the scorer outlives its job"
     assert not (run.folder / "scores" / "cell-eval-test.json").exists()
-    with pytest.raises(SpecError, match="no score of cell-eval on its test part"):
+    with refusal(SpecError, "no_score"):
         load_score(run, "cell-eval", "test")
     assert len(scratch_of(settings)) == (0 if how == "stop" else 1)
     score_run("r", "test", "vccapp", settings, max_cells=10)
@@ -186,7 +187,7 @@ def test_an_ended_job_leaves_no_score(settings, run, how) -> None:
 
 def test_too_little_memory_is_refused_with_an_offer(settings, run) -> None:
     little = settings.model_copy(update={"memory_gb": 0.4008})
-    with pytest.raises(ResourceError, match=r"about 0.4 GB of memory.*--max-cells \d+ --max-controls \d+"):
+    with refusal(ResourceError, "memory"):
         score_run("r", "test", "cell-eval", little)
     assert not scratch_of(settings)
 
@@ -213,15 +214,15 @@ def test_the_offer_fits(name: str, n_labels: int, n_cells: int, n_controls: int,
 
 def test_a_missing_command_is_said(monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
-    with pytest.raises(SpecError, match="cell-eval2") as refused:
+    with refusal(SpecError, "scorer_missing") as refused:
         find_command("cell-eval2")
     assert refused.value.code == "scorer_missing"
 
 
 def test_wrong_choices(settings, run) -> None:
-    with pytest.raises(SpecError, match="predicts no perturbation of the val part"):
+    with refusal(SpecError, "nothing_predicted"):
         score_run("r", "val", "cell-eval", settings)
-    with pytest.raises(SpecError, match="no scorer called 'other'"):
+    with refusal(SpecError, "unknown_name"):
         score_run("r", "test", "other", settings)
 
 

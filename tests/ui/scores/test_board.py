@@ -114,7 +114,7 @@ def test_one_table_of_a_view_is_written_as_csv(
 def test_filters_that_leave_nothing_say_so(here: Settings) -> None:
     page = open_alone("scores", scores_search="nothing such")
     assert_well(page)
-    assert "No run is left" in page.info[0].value
+    assert "No run scored by" in page.info[0].value
 
 
 def test_a_row_opens_compare(here: Settings) -> None:
@@ -191,6 +191,6 @@ def test_without_any_score_the_page_still_takes_results(
     use(own, monkeypatch)
     write_result(make_result(id="x", date="2025-11-02", season="2025", scores={"mae": 0.03}), own)
     page = open_part("scores_entered")
-    assert "is scored yet" in page.info[0].value
+    assert "has been scored yet" in page.info[0].value
     assert page.dataframe[0].value["mae"].tolist() == [0.03]
     (own.home / "entered" / "x.json").unlink()

@@ -100,7 +100,7 @@ def choose_board(record: Record) -> Chosen | None:
     )
     rows = choose_rows(every, choice)
     if rows.entries.empty:
-        st.info(f"No run matches that {label_scorer(scorer)} has scored on the {part} part; remove some filters.")
+        st.info(f"No run scored by {label_scorer(scorer)} on the {part} part matches; remove some filters.")
         return None
     left, right = st.columns([2, 1])
     metrics = left.multiselect(
