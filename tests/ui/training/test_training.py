@@ -81,7 +81,7 @@ def test_what_a_training_takes_is_told_before(workspace: Settings, monkeypatch: 
     assert "million weights, at most" in estimate and " of memory" in estimate
     assert not page.warning
     page = open_page(workspace.model_copy(update={"memory_gb": 0.5}), monkeypatch, train_model="Scouter")
-    assert "Exceeds the limit of 500 MB" in page.warning[0].value
+    assert "500 MB" in page.warning[0].value and "VCCAPP_MEMORY_GB" in page.warning[0].value
 
 
 @pytest.mark.parametrize("name", [name for name, kind in MODELS.items() if kind.trainable])
