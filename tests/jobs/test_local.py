@@ -78,11 +78,9 @@ def log_of(settings: Settings, job: Job) -> str:
 
 
 def test_success(settings, start):
-    began = time.monotonic()
     job = start(Echo(label=" 1"))
     assert (job.state, job.title) == ("queued", "toy echo 1") and is_alive(job)
     done = wait_for(settings, job, "succeeded")
-    assert time.monotonic() - began < 5
     assert done.result == {"said": {"label": " 1", "home": str(settings.home), "heavy": []}}
     assert (done.fraction, done.message, done.exit_code, done.reason) == (1.0, "the last word", 0, "")
     assert done.created < done.started < done.ended and done.heartbeat >= done.started
@@ -136,9 +134,7 @@ def test_stop_ends_the_work_and_its_children(settings, start):
     job = start(Wait(child=True))
     child = int(wait_for_message(settings, job).message.split()[1])
     assert psutil.pid_exists(child)
-    began = time.monotonic()
     assert stop_job(settings, job.id).state in ("stopping", "stopped")
-    assert time.monotonic() - began < 0.3
     stop_job(settings, job.id)
     done = wait_for(settings, job, "stopped")
     assert (done.reason, done.exit_code) == ("Stopped.", 0)

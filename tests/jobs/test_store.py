@@ -42,12 +42,14 @@ TERMINAL = {"succeeded", "failed", "stopped", "lost"}
 
 
 def test_create_and_get(settings):
+    before = time.time()
     with JobStore(settings) as store:
         job = store.create(task := Index(paths=("/a/b",), columns=Columns(batch="b")))
         assert store.get(job.id) == job
     assert (job.state, job.task, job.title, job.params["paths"]) == ("queued", "index", "Index b", ["/a/b"])
     assert job.read_task() == task
-    assert job.active and job.fraction == 0 and job.result is None and abs(job.created - time.time()) < 5
+    assert job.active and job.fraction == 0 and job.result is None
+    assert before <= job.created <= time.time()
 
 
 def test_unknown_job(settings):
@@ -317,11 +319,9 @@ def test_read_log_reads_the_end_only_and_survives_cut_characters(settings):
             file.truncate(5 * 10**9)
             file.seek(0, 2)
             file.write(b"start\n" + "é€😀".encode() * 3 + "😀".encode()[:2])
-        began = time.monotonic()
         assert store.read_log(job.id, last=28) == "€😀é€😀é€😀"
         assert store.read_log(job.id, last=4) == ""
         assert store.read_log(job.id).endswith("start\n" + "é€😀" * 3)
-        assert time.monotonic() - began < 1
         path.write_bytes(b"ok \xff ok")
         assert store.read_log(job.id) == "ok \ufffd ok"
 

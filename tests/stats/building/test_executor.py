@@ -220,11 +220,9 @@ def test_a_stop_ends_the_tasks(executor: Executor) -> None:
         if message.startswith("at work"):
             raise Stopped
 
-    began = time.monotonic()
-    with pytest.raises(Stopped):
-        list(executor.map(wait, [90.0] * 6, progress=stop))
+    with pytest.raises(Stopped):  # tasks that went on would hold the next ones up beyond the limit of a test
+        list(executor.map(wait, [900.0] * 6, progress=stop))
     assert list(executor.map(wait, [0.0, 0.1])) == [0.0, 0.1]
-    assert time.monotonic() - began < 60
 
 
 @needs_ray
