@@ -90,7 +90,7 @@ def choose_submission(record: Record, index: Index) -> SubmissionChoice:
         path = st.text_input("Path of pert_counts.csv", key="sub_path", bind="query-params").strip()
 
     n_known = int(index.perturbations["n_cells"].iloc[0])
-    left, middle, last, right = st.columns([1, 2, 1, 1], vertical_alignment="bottom")
+    left, middle, last, right = st.columns([3, 4, 3, 3], vertical_alignment="bottom")
     n_controls = left.number_input(
         "Control cells",
         1,
@@ -104,7 +104,8 @@ def choose_submission(record: Record, index: Index) -> SubmissionChoice:
         "Gene list",
         key="sub_genes",
         bind="query-params",
-        placeholder="Path; if empty, the genes of the training file in order",
+        placeholder="Path of a CSV",
+        help="If empty, the genes of the training file in order",
     )
     name = last.text_input("Name", key="sub_name", placeholder="Generated if empty").strip()
     practice = right.toggle(
@@ -209,7 +210,7 @@ def show_submission(report: Report) -> None:
     folder = report.folder
     packages = sorted(folder.glob("*.vcc"))
     with st.container(border=True, key=f"submission_{folder.name}"):
-        left, right = st.columns([4, 1], vertical_alignment="center")
+        left, right = st.columns([2, 1], vertical_alignment="center")
         practice = " :orange-badge[practice]" if report.kind == "PRACTICE" else ""
         left.markdown(f"**{folder.name}**{practice}")
         for package in packages:
