@@ -20,7 +20,7 @@ from vccapp.ui.kit.loaders import current_settings
 from vccapp.ui.kit.show import show_unreadable
 from vccapp.ui.training.training import NO_REFERENCES, show_curve
 
-LABELS = {"loss": "Loss", "cells": "Error per cell", "genes": "Error per gene", "batches": "Batch classification error"}
+LABELS = {"loss": "Loss", "cells": "Error per cell", "genes": "Error per gene", "batches": "Batch cross-entropy"}
 METHODS = ("state", "pca", "obsm")
 
 
