@@ -36,7 +36,7 @@ def choose_path() -> str:
     """A path: one of the files found, the sample, or typed; empty at first."""
     settings = current_settings()
     roots = ", ".join(str(root) for root in settings.data_roots)
-    left, right = st.columns([3, 1], vertical_alignment="bottom")
+    left, right = st.columns([2, 1], vertical_alignment="bottom")
     left.selectbox(
         "Files found",
         [str(path) for path in list_data_files(settings)],
