@@ -41,7 +41,7 @@ def need_index() -> tuple[Record, Index]:
     """The chosen dataset and its index. Where it has none yet, offer to build it, and end the page."""
     record = need_dataset()
     if not has_index(record.index_folder):
-        _show_unreadable(record)
+        _show_why_unreadable(record)
         show_missing_index(record, current_settings())
         st.stop()
     return record, load_index(record.index_folder)
@@ -86,7 +86,7 @@ def show_missing_index(record: Record, settings: Settings) -> None:
         st.rerun()
 
 
-def _show_unreadable(record: Record) -> None:
+def _show_why_unreadable(record: Record) -> None:
     """Why an index that is there cannot be used: it is damaged, or of a newer version. It can be computed anew."""
     if record.has_index:
         try:
