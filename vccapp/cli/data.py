@@ -26,6 +26,12 @@ DatasetName = Annotated[
 PerturbationColumn = Annotated[str | None, typer.Option(help="obs column of perturbations.")]
 GuideColumn = Annotated[str | None, typer.Option(help="obs column of guides.")]
 BatchColumn = Annotated[str | None, typer.Option(help="obs column of batches.")]
+ContextColumn = Annotated[
+    str | None,
+    typer.Option(
+        help="obs column of contexts (cell line, donor ...), within which cells are compared; none: ignore it."
+    ),
+]
 ControlLabel = Annotated[str | None, typer.Option(help="Label of control cells in the file.")]
 
 
@@ -35,13 +41,16 @@ def describe(
     perturbation_column: PerturbationColumn = None,
     guide_column: GuideColumn = None,
     batch_column: BatchColumn = None,
+    context_column: ContextColumn = None,
     control_label: ControlLabel = None,
     as_json: Json = False,
 ) -> None:
     """Show what a data file contains and how this was detected. Reads little and writes nothing."""
     from vccapp.data.reading.opening import open_dataset
 
-    dataset = open_dataset(paths, columns=_columns(perturbation_column, guide_column, batch_column, control_label))
+    dataset = open_dataset(
+        paths, columns=_columns(perturbation_column, guide_column, batch_column, context_column, control_label)
+    )
     found = {"fingerprint": dataset.fingerprint} | dataset.schema.model_dump(mode="json")
 
     def text() -> str:
@@ -57,6 +66,7 @@ def index(
     perturbation_column: PerturbationColumn = None,
     guide_column: GuideColumn = None,
     batch_column: BatchColumn = None,
+    context_column: ContextColumn = None,
     control_label: ControlLabel = None,
     executor: Annotated[
         Literal["local", "ray"], typer.Option(help="Where to work: local (this machine) or ray (a cluster).")
@@ -77,7 +87,7 @@ def index(
         )
 
     settings = open_settings()
-    columns = _columns(perturbation_column, guide_column, batch_column, control_label)
+    columns = _columns(perturbation_column, guide_column, batch_column, context_column, control_label)
     task = Index(paths=paths, columns=columns, executor=executor, ray_address=ray_address)
     task.check(settings)
     result = run_job(settings, task, background=background, as_json=as_json)
@@ -214,10 +224,12 @@ def simulate(
     )
 
 
-def _columns(perturbation: str | None, guide: str | None, batch: str | None, control: str | None) -> "Columns":
+def _columns(
+    perturbation: str | None, guide: str | None, batch: str | None, context: str | None, control: str | None
+) -> "Columns":
     from vccapp.data.schema import Columns
 
-    return Columns(perturbation=perturbation, guide=guide, batch=batch, control=control)
+    return Columns(perturbation=perturbation, guide=guide, batch=batch, context=context, control=control)
 
 
 def _read_counts(path: Path) -> dict[str, int]:

@@ -18,6 +18,7 @@ def column_options(columns: Columns) -> list[str]:
             "--perturbation-column": columns.perturbation,
             "--guide-column": columns.guide,
             "--batch-column": columns.batch,
+            "--context-column": columns.context,
             "--control-label": columns.control,
         }
     )

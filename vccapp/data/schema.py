@@ -11,14 +11,44 @@ from pydantic import BaseModel, ConfigDict
 
 CONTROL = "non-targeting"
 """The label of control cells inside vccapp, whatever the file calls them."""
+AT = "@"
+"""Between target and context in the labels of data with several contexts: 'KLF1@K562', 'non-targeting@K562'."""
+ALL = "all"
+"""The one context, batch or guide of data that tell none apart."""
+IGNORED = "none"
+"""As the context column: take no context, although one was found."""
 
 ValueSpace = Literal["counts", "log1p", "scaled"]
 Layout = Literal["csr", "csc", "dense"]
 
 
+def target_of(label: str) -> str:
+    """What is perturbed: 'A+B@K562' -> 'A+B'."""
+    return label.partition(AT)[0]
+
+
+def context_of(label: str) -> str | None:
+    """In which context: 'A@K562' -> 'K562'; None in data without contexts."""
+    return label.partition(AT)[2] or None
+
+
+def label_in(target: str, context: str | None) -> str:
+    """The label of a target in a context: ('A', 'K562') -> 'A@K562', ('A', None) -> 'A'."""
+    return target if context is None else f"{target}{AT}{context}"
+
+
+def control_of(label: str) -> str:
+    """The label of the controls that a perturbation is compared with, those of its own context."""
+    return label_in(CONTROL, context_of(label))
+
+
+def is_control(label: str) -> bool:
+    return target_of(label) == CONTROL
+
+
 def genes_of(label: str) -> tuple[str, ...]:
-    """The genes of a perturbation: 'A' -> (A,), 'A+B' -> (A, B)."""
-    return tuple(label.split("+"))
+    """The genes of a perturbation: 'A' -> (A,), 'A+B' -> (A, B), 'A@K562' -> (A,)."""
+    return tuple(target_of(label).split("+"))
 
 
 def positions_of(names: Iterable[str]) -> dict[str, int]:
@@ -34,7 +64,19 @@ class Columns(BaseModel):
     perturbation: str | None = None
     guide: str | None = None
     batch: str | None = None
+    context: str | None = None  # IGNORED: none, although one was found
     control: str | None = None
+
+
+class Context(BaseModel):
+    """A context of the data: a value of the covariate on which controls must match."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    n_cells: int
+    n_control_cells: int
+    n_perturbations: int
 
 
 class Schema(BaseModel):
@@ -54,6 +96,9 @@ class Schema(BaseModel):
     perturbation_column: str
     guide_column: str | None
     batch_column: str | None
+    context_column: str | None = None
+    context_ignored: str | None = None  # what was found to be a context and the user does not want
+    contexts: tuple[Context, ...] = ()  # none where the data have one context
     control_label: str  # as the file writes it
     n_control_cells: int
     n_perturbations: int  # without the control

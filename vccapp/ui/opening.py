@@ -20,7 +20,12 @@ from vccapp.ui.kit.loaders import cached, current_settings
 from vccapp.ui.kit.tables import show_schema
 from vccapp.wording import bytes_text, duration_text
 
-FIELDS = {"perturbation": "Perturbation column", "guide": "Guide column", "batch": "Batch column"}
+FIELDS = {
+    "perturbation": "Perturbation column",
+    "guide": "Guide column",
+    "batch": "Batch column",
+    "context": "Context column",
+}
 
 
 @dataclass(frozen=True)
@@ -130,7 +135,7 @@ def _choose_columns(path: str, *, key: str) -> Columns:
     options = load_columns(_allowed(path))
     with st.expander("Columns and control label", icon=":material/tune:"):
         st.caption("Detected from names and content if empty; see the report below.")
-        places = st.columns(4)
+        places = st.columns(5)
         chosen = {
             name: place.selectbox(
                 label,
@@ -143,7 +148,7 @@ def _choose_columns(path: str, *, key: str) -> Columns:
             )
             for place, (name, label) in zip(places, FIELDS.items(), strict=False)
         }
-        label = places[3].text_input("Control label", key=f"{key}_control", bind="query-params").strip()
+        label = places[4].text_input("Control label", key=f"{key}_control", bind="query-params").strip()
     return Columns(**chosen, control=label or None)
 
 

@@ -101,7 +101,7 @@ def test_absent_columns_are_one_category() -> None:
 def test_tables_are_categorical_with_the_control_first() -> None:
     cells = find(target_gene=pd.Categorical(["B", "zz", "NT", "A"], categories=["unused", "zz", "NT", "B", "A"]))
     assert cells.table["perturbation"].cat.categories.tolist() == [CONTROL, "A", "B", "zz"]
-    assert list(cells.table) == ["perturbation", "guide", "batch"]
+    assert list(cells.table) == ["perturbation", "guide", "batch", "context"]
 
 
 def test_the_user_decides() -> None:

@@ -13,7 +13,7 @@ from toy import make_counts
 
 from vccapp.data.reading.dataset import FileDataset
 from vccapp.data.reading.opening import open_dataset
-from vccapp.data.schema import CONTROL
+from vccapp.data.schema import CONTROL, IGNORED, Columns, target_of
 from vccapp.data.workspace import list_datasets, open_registered, register
 from vccapp.errors import DataError
 from vccapp.settings import Settings
@@ -39,9 +39,10 @@ def test_equal_to_the_concatenated_cells(max_values: int, tmp_path: Path) -> Non
     assert (dataset.n_cells, dataset.n_genes, dataset.schema.n_values) == (225, 40, whole.X.nnz)
     assert dataset.genes.tolist() == whole.var_names.tolist()
     for name, column in (("perturbation", "target_gene"), ("guide", "guide_id"), ("batch", "batch")):
-        assert dataset.cells[name].tolist() == whole.obs[column].tolist()
+        origin = np.repeat(["part0", "part1", "part2"], [90, 60, 75])
+        assert dataset.cells[name].tolist() == [f"{a}@{b}" for a, b in zip(whole.obs[column], origin, strict=True)]
         assert isinstance(dataset.cells[name].dtype, pd.CategoricalDtype)
-    assert dataset.cells["perturbation"].cat.categories[0] == CONTROL
+    assert dataset.cells["perturbation"].cat.categories[:3].tolist() == [f"{CONTROL}@part{i}" for i in range(3)]
     assert dataset.schema.n_control_cells == (whole.obs.target_gene == CONTROL).sum()
     blocks = list(dataset.iter_rows(max_values=max_values))
     assert [start for start, _ in blocks] == np.cumsum([0, *(b.shape[0] for _, b in blocks)])[:-1].tolist()
@@ -72,13 +73,29 @@ def test_notes_say_what_was_joined(tmp_path: Path) -> None:
     assert any(note.startswith("part2.h5ad: X is stored by gene") for note in notes)
 
 
-def test_files_without_batches_are_batches(tmp_path: Path) -> None:
+@pytest.mark.parametrize("has_batches", [True, False])
+def test_files_told_apart_by_batch_alone_when_contexts_are_ignored(has_batches: bool, tmp_path: Path) -> None:
     for i in (1, 2):
         data = make_counts(n_cells=60, n_genes=40, seed=i)
-        del data.obs["batch"]
+        if not has_batches:
+            del data.obs["batch"]
+        data.write_h5ad(tmp_path / f"{i}.h5ad")
+    dataset = open_dataset([tmp_path / "1.h5ad", tmp_path / "2.h5ad"], columns=Columns(context=IGNORED))
+    origin = dataset.cells["batch"].astype(str).str.split(" ").str[0]
+    assert origin.tolist() == ["1"] * 60 + ["2"] * 60
+    assert dataset.cells["batch"].nunique() == (len(set(data.obs["batch"])) * 2 if has_batches else 2)
+    assert dataset.cells["perturbation"].cat.categories[0] == CONTROL
+    assert (dataset.schema.contexts, dataset.schema.context_ignored) == ((), "file")
+
+
+def test_contexts_of_files_are_kept_within_the_file(tmp_path: Path) -> None:
+    for i in (1, 2):
+        data = make_counts(n_cells=160, n_genes=40, seed=i)
+        data.obs["cell_line"] = np.where(np.arange(160) % 2, "K562", "RPE1")
         data.write_h5ad(tmp_path / f"{i}.h5ad")
     dataset = open_dataset([tmp_path / "1.h5ad", tmp_path / "2.h5ad"])
-    assert dataset.cells["batch"].value_counts().to_dict() == {"file 1": 60, "file 2": 60}
+    assert [context.name for context in dataset.schema.contexts] == ["1 K562", "1 RPE1", "2 K562", "2 RPE1"]
+    assert all("@" not in target_of(label) for label in dataset.cells["perturbation"].cat.categories)
 
 
 def test_the_fingerprint_is_of_all_files_in_order(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from vccapp.data.schema import CONTROL, Columns
+from vccapp.data.reading.contexts import CONTEXT_NAMES, fits, split_contexts
+from vccapp.data.schema import ALL, AT, CONTROL, IGNORED, Columns, Context
 from vccapp.errors import DataError
 from vccapp.wording import name_some
 
@@ -52,19 +53,22 @@ _SYMBOL = re.compile(r"[A-Za-z][A-Za-z0-9.\-]*")
 class Cells:
     """The labels of the cells and how they were found."""
 
-    table: pd.DataFrame  # n_cells rows; perturbation, guide, batch: categorical
+    table: pd.DataFrame  # n_cells rows; perturbation, guide, batch, context: categorical
     perturbation_column: str
     guide_column: str | None
     batch_column: str | None
+    context_column: str | None
+    context_ignored: str | None
+    contexts: tuple[Context, ...]
     control_label: str
     notes: tuple[str, ...]
 
 
 def find_cells(obs: pd.DataFrame, columns: Columns) -> Cells:
     """Read the labels of the cells out of obs. Raises DataError when no perturbations with controls are found."""
-    for role in ("perturbation", "guide", "batch"):
+    for role in ("perturbation", "guide", "batch", "context"):
         chosen = getattr(columns, role)
-        if chosen is not None and chosen not in obs.columns:
+        if chosen is not None and chosen not in obs.columns and (role, chosen) != ("context", IGNORED):
             raise DataError(
                 "no_column",
                 f"obs has no column '{chosen}' for the {role}",
@@ -77,6 +81,9 @@ def find_cells(obs: pd.DataFrame, columns: Columns) -> Cells:
     labels = _labels(obs, perturbation)
     _check_missing(labels, perturbation)
     labels, control = _map_labels(labels, perturbation, columns.control, notes)
+    if labels.str.contains(AT, regex=False).any():
+        labels = labels.str.replace(AT, " at ", regex=False)
+        notes.append(f"'{AT}' in labels is shown as ' at ', as it stands between a target and its context.")
     n_controls = int((labels == CONTROL).sum())
     if n_controls == len(labels):
         raise DataError(
@@ -87,7 +94,41 @@ def find_cells(obs: pd.DataFrame, columns: Columns) -> Cells:
     table = {"perturbation": _categorical(labels, first=CONTROL)}
     for role, column in (("guide", guide), ("batch", batch)):
         table[role] = _side_column(obs, role, column, chosen=getattr(columns, role) is not None, notes=notes)
-    return Cells(pd.DataFrame(table), perturbation, guide, batch, control, tuple(notes))
+    frame = pd.DataFrame(table)
+    contexts: tuple[Context, ...] = ()
+    context, ignored = _find_context(obs, frame, columns, taken=(perturbation, guide, batch), notes=notes)
+    if context is None:
+        frame["context"] = pd.Categorical([ALL] * len(frame))
+    else:
+        frame, contexts, more = split_contexts(frame, _labels(obs, context).fillna(MISSING))
+        notes += more
+    return Cells(frame, perturbation, guide, batch, context, ignored, contexts, control, tuple(notes))
+
+
+def _find_context(
+    obs: pd.DataFrame, table: pd.DataFrame, columns: Columns, *, taken: Sequence[str | None], notes: list[str]
+) -> tuple[str | None, str | None]:
+    """The context column, and one that was found but is ignored at the user's wish."""
+    if columns.context not in (None, IGNORED):
+        return columns.context, None
+    controls = (table["perturbation"] == CONTROL).to_numpy()
+    named = [name for name in _named(obs, CONTEXT_NAMES) if name not in taken and _is_labels(obs[name])]
+    found = [name for name in named if fits(_labels(obs, name).fillna(MISSING), controls)]
+    if not found:
+        return None, None
+    values = name_some(distinct(obs[found[0]]))
+    if columns.context == IGNORED:
+        notes.append(
+            f"The context in '{found[0]}' ({values}) is ignored: cells of all are compared with the controls of all, "
+            "so effects may be those of the context."
+        )
+        return None, found[0]
+    more = f" ({name_some(found[1:])} would fit too)" if found[1:] else ""
+    notes.append(
+        f"Cells are compared with the controls of their own context, read from the obs column '{found[0]}': "
+        f"{values}{more}."
+    )
+    return found[0], None
 
 
 def plain(text: str) -> str:
@@ -268,7 +309,7 @@ def _note_pairs(labels: Sequence[str], notes: list[str]) -> None:
 def _side_column(obs: pd.DataFrame, role: str, column: str | None, *, chosen: bool, notes: list[str]) -> pd.Categorical:
     if column is None:
         notes.append(f"No {role} column was found in obs; all cells are treated as one {role}.")
-        return pd.Categorical(["all"] * len(obs))
+        return pd.Categorical([ALL] * len(obs))
     labels = _labels(obs, column)
     n_missing = int(labels.isna().sum())
     if not chosen:

@@ -34,7 +34,7 @@ def compute_fingerprint(rows: Rows, cells: "pd.DataFrame", genes: np.ndarray, *,
 
     add_text(rows.layout, rows.dtype, str(rows.shape), control_label)
     add_text(*genes)
-    for column in cells:
+    for column in ("perturbation", "guide", "batch"):
         add_text(column, *cells[column].cat.categories)
         add(cells[column].cat.codes.to_numpy(np.int32))
     dense = isinstance(rows, DenseRows)

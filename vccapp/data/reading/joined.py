@@ -1,7 +1,8 @@
 """Several data files as one dataset: cells one file after the other, genes in the order of the first file.
 
 Made by `open_dataset([first, second, ...])`. The files must have the same genes, in any order, and the same value
-space. A batch of one name in two files is one batch; where no file has batches, each file is one.
+space. Each file is a context of its own, or several: its cells are compared with its own controls. A batch of one name
+in two files is two batches, and so is a guide.
 """
 
 import hashlib
@@ -13,9 +14,10 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix, vstack
 
+from vccapp.data.reading.contexts import order_labels, split_contexts
 from vccapp.data.reading.dataset import Dataset
 from vccapp.data.reading.rows import in_order
-from vccapp.data.schema import CONTROL, Schema
+from vccapp.data.schema import ALL, AT, IGNORED, Context, Schema, is_control
 from vccapp.errors import DataError
 from vccapp.wording import name_some
 
@@ -26,9 +28,9 @@ class JoinedDataset(Dataset):
     def __init__(self, parts: Sequence[Dataset]) -> None:
         first = parts[0]
         notes = _check_parts(parts)
-        cells = _join_cells(parts, notes)
+        cells, contexts = _join_cells(parts, notes)
         super().__init__(
-            _join_schemas(parts, cells, notes),
+            _join_schemas(parts, cells, contexts, notes),
             columns=first.columns,
             rows=JoinedRows(parts),
             genes=first.genes,
@@ -44,7 +46,8 @@ class JoinedDataset(Dataset):
 
     def _compute_fingerprint(self) -> str:
         """Of the fingerprints of the parts, in order."""
-        return hashlib.blake2b("".join(part.fingerprint for part in self.parts).encode(), digest_size=8).hexdigest()
+        text = "".join([*(part.fingerprint for part in self.parts), *self.cells["perturbation"].cat.categories])
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 class JoinedRows:
@@ -138,31 +141,61 @@ def _check_parts(parts: Sequence[Dataset]) -> list[str]:
     return notes
 
 
-def _join_cells(parts: Sequence[Dataset], notes: list[str]) -> pd.DataFrame:
-    tables = [part.cells for part in parts]
-    if all(part.schema.batch_column is None for part in parts):
-        tables = [table.assign(batch=f"file {i}") for i, table in enumerate(tables, 1)]
-        notes.append("No file has a batch column: each file counts as one batch.")
-    joined = pd.concat([table.astype(str) for table in tables], ignore_index=True)
-    ordered = [CONTROL, *sorted(set(joined["perturbation"]) - {CONTROL})]
-    joined["perturbation"] = pd.Categorical(joined["perturbation"], categories=ordered)
-    return joined.astype({"guide": "category", "batch": "category"})
+def _join_cells(parts: Sequence[Dataset], notes: list[str]) -> tuple[pd.DataFrame, tuple[Context, ...]]:
+    names = _name_files([part.path for part in parts])
+    tables = []
+    for part, name in zip(parts, names, strict=True):
+        table = part.cells.astype(str)
+        if part.schema.contexts:
+            for column in ("perturbation", "guide", "batch"):
+                own = zip(table[column], table["context"], strict=True)
+                table[column] = [text.removesuffix(f"{AT}{where}") for text, where in own]
+        table["context"] = [name if where == ALL else f"{name} {where}" for where in table["context"]]
+        tables.append(table)
+    joined = pd.concat(tables, ignore_index=True)
+    if parts[0].columns.context != IGNORED:
+        notes.append("Each file is a context: its cells are compared with its own controls.")
+        cells, contexts, more = split_contexts(joined, joined["context"])
+        notes += more
+        return cells, contexts
+    notes.append(
+        "The files are not told apart as contexts: cells of all are compared with the controls of all, so effects may "
+        "be those of the file."
+    )
+    origin = np.repeat(names, [part.n_cells for part in parts])
+    joined["batch"] = [
+        name if batch == ALL else f"{name} {batch}" for batch, name in zip(joined["batch"], origin, strict=True)
+    ]
+    columns = {name: order_labels(joined[name]) for name in ("perturbation", "guide", "batch")}
+    return pd.DataFrame(columns).assign(context=pd.Categorical([ALL] * len(joined))), ()
 
 
-def _join_schemas(parts: Sequence[Dataset], cells: pd.DataFrame, notes: list[str]) -> Schema:
+def _name_files(paths: Sequence[Path]) -> list[str]:
+    """A name for each file: its own without the suffix, numbered where two have the same."""
+    stems = [path.name.split(".")[0] or path.name for path in paths]
+    return [f"{stem} {i}" if stems.count(stem) > 1 else stem for i, stem in enumerate(stems, 1)]
+
+
+def _join_schemas(
+    parts: Sequence[Dataset], cells: pd.DataFrame, contexts: tuple[Context, ...], notes: list[str]
+) -> Schema:
     schemas = [part.schema for part in parts]
     notes += [f"{schema.path.name}: {note}" for schema in schemas for note in schema.notes]
     n_values = [schema.n_values for schema in schemas]
     empty = [schema.n_cells_without_umis for schema in schemas]
-    n_controls = int((cells["perturbation"] == CONTROL).sum())
+    labels = cells["perturbation"].cat.categories
+    controls = [label for label in labels if is_control(label)]
     return schemas[0].model_copy(
         update={
             "n_cells": len(cells),
             "n_values": None if None in n_values else sum(n_values),
             "value_evidence": "; ".join(dict.fromkeys(schema.value_evidence for schema in schemas)),
             "control_label": ", ".join(dict.fromkeys(schema.control_label for schema in schemas)),
-            "n_control_cells": n_controls,
-            "n_perturbations": len(cells["perturbation"].cat.categories) - 1,
+            "context_column": "file" if contexts else None,
+            "context_ignored": None if contexts else "file",
+            "contexts": contexts,
+            "n_control_cells": int(cells["perturbation"].isin(controls).sum()),
+            "n_perturbations": len(labels) - len(controls),
             "n_cells_without_umis": None if None in empty else sum(empty),
             "notes": tuple(notes),
         }

@@ -12,7 +12,7 @@ from vccapp.data.reading.files import check_path, open_store, reading
 from vccapp.data.reading.joined import JoinedDataset
 from vccapp.data.reading.matrix import open_rows
 from vccapp.data.reading.tables import check_shape, read_tables, require_tables
-from vccapp.data.schema import CONTROL, Columns, Schema
+from vccapp.data.schema import Columns, Schema, genes_of, is_control
 from vccapp.data.values import detect_values
 
 
@@ -39,7 +39,8 @@ def open_dataset(path: Path | str | Sequence[Path | str], *, columns: Columns | 
         space, evidence = detect_values(rows.sample(), rows.shape[1])
         simulated = _is_simulated(path)
     counts = cells.table["perturbation"].value_counts()
-    notes = [*cells.notes, *gene_notes, _note_targets(counts.index.drop(CONTROL), genes)]
+    controls = counts[[is_control(label) for label in counts.index]]
+    notes = [*cells.notes, *gene_notes, _note_targets(counts.index.drop(controls.index), genes)]
     if space == "scaled":
         notes.append("X holds scaled values: they can be described, but statistics need counts or log1p values.")
     if rows.layout == "csc":
@@ -57,9 +58,12 @@ def open_dataset(path: Path | str | Sequence[Path | str], *, columns: Columns | 
         perturbation_column=cells.perturbation_column,
         guide_column=cells.guide_column,
         batch_column=cells.batch_column,
+        context_column=cells.context_column,
+        context_ignored=cells.context_ignored,
+        contexts=cells.contexts,
         control_label=cells.control_label,
-        n_control_cells=int(counts[CONTROL]),
-        n_perturbations=len(counts) - 1,
+        n_control_cells=int(controls.sum()),
+        n_perturbations=len(counts) - len(controls),
         gene_id_kind=gene_kind,
         n_cells_without_umis=int((np.diff(rows.ends) == 0).sum()) if rows.layout == "csr" else None,
         notes=tuple(notes),
@@ -99,7 +103,7 @@ def _note_csc(scratch_bytes: int) -> str:
 
 
 def _note_targets(labels: Sequence[str], genes: np.ndarray) -> str:
-    targets = {gene for label in labels for gene in label.split("+")}
+    targets = {gene for label in labels for gene in genes_of(label)}
     return (
         f"{len(targets.intersection(genes)):,} of {len(targets):,} perturbed genes are among the {len(genes):,} genes."
     )

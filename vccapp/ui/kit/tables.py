@@ -9,6 +9,7 @@ from vccapp.data.split import Split
 from vccapp.data.workspace import Record
 from vccapp.stats.index import Index, has_index
 from vccapp.stats.views import compute_imbalance
+from vccapp.wording import name_some
 
 SPACES = {"counts": "raw counts", "log1p": "log1p", "scaled": "scaled"}
 
@@ -27,9 +28,18 @@ def schema_table(schema: Schema) -> pd.DataFrame:
         "Perturbations": f"{schema.n_perturbations:,} without the control",
         "Guide column": schema.guide_column or "none",
         "Batch column": schema.batch_column or "none",
+        "Contexts": _contexts(schema),
         "Gene names": ids.get(schema.gene_id_kind, "of unknown kind"),
     }
     return pd.DataFrame({"what": list(rows), "found": list(rows.values())})
+
+
+def _contexts(schema: Schema) -> str:
+    """Which contexts the data have, with their cells and controls."""
+    if schema.context_ignored:
+        return f"ignored ({schema.context_ignored})"
+    found = [f"{c.name} ({c.n_cells:,} cells, {c.n_control_cells:,} controls)" for c in schema.contexts]
+    return f"{schema.context_column}: {name_some(found)}" if found else "none"
 
 
 def show_schema(schema: Schema) -> None:
