@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from vccapp.settings import Settings
     from vccapp.tasks.train import DeviceCount
     from vccapp.training import RunRecord, RunSpec
+    from vccapp.training.record import Part
 
 app = typer.Typer(help="Training: start, watch, stop and resume runs.", no_args_is_help=True)
 Devices = Annotated[
@@ -275,6 +276,14 @@ def _find_run_and_job(run: str, settings: "Settings") -> "tuple[RunRecord | None
         return None, job
 
 
+def _count_scored(run: "RunRecord", part: "Part", model: str) -> int:
+    """Perturbations of a mean: the ceiling has none of a single cell."""
+    from vccapp.training.results.own_scores import load_references
+
+    table = load_references(run, part).get(model)
+    return len(getattr(run.split, part)) if table is None else len(table)
+
+
 def _format_run(run: "RunRecord") -> str:
     fields = {
         "run": run.id,
@@ -286,7 +295,7 @@ def _format_run(run: "RunRecord") -> str:
         "folder": run.folder,
     }
     rows = [
-        {"part": part, "model": model, "n_perturbations": len(getattr(run.split, part))} | scores
+        {"part": part, "model": model, "n_perturbations": _count_scored(run, part, model)} | scores
         for part, by_model in run.metrics.items()
         for model, scores in by_model.items()
     ]

@@ -17,6 +17,7 @@ import numpy as np
 from vccapp.data.schema import CONTROL, positions_of
 from vccapp.data.significance import FDR
 from vccapp.errors import SpecError
+from vccapp.stats.halves import have_halves, read_halves
 from vccapp.stats.index import Pseudobulks
 
 if TYPE_CHECKING:
@@ -79,7 +80,8 @@ class Profiles:
     genes : (n_genes,) str; labels : n perturbations, sorted
     means : (n, n_genes) float64 mean log1p; control_mean : (n_genes,) float64
     de, pooled : None where the cells are not known
-    t_score : (n, n_genes) float64, Welch's t of cells against controls, log1p; None where not known
+    t_score : (n, n_genes) float64, Welch's t of cells against controls, log1p; NaN for a perturbation of one cell, None
+    where not known
     cells : some cells of each perturbation, (cells, dimensions) in a space that real and predicted ones share, see
     `cell_space`
     """
@@ -152,20 +154,14 @@ def half_profiles(index: Pseudobulks, labels: Sequence[str]) -> tuple[Profiles, 
     """Two random halves of the real cells, each with its own half of the controls, as real and predicted.
 
     What one half says of the other is the noise ceiling at half of the depth: a lower bound of what could be reached.
+    Perturbations of one cell, which has no halves, are left out; with one control there are none.
     """
     names = _sorted(labels)
-    rows, halves = index.rows(list(names)), index.array("half_mean")
-    [control] = index.rows([CONTROL])
-    genes, t_score = index.genes["gene"].to_numpy(str), _welch(index, rows)
+    names = tuple(name for name, whole in zip(names, have_halves(index, names), strict=True) if whole)
+    genes, t_score = index.genes["gene"].to_numpy(str), _welch(index, index.rows(list(names)))
     first, second = (
-        Profiles(
-            genes=genes,
-            labels=names,
-            means=half[rows].astype(np.float64),
-            control_mean=half[control].astype(np.float64),
-            t_score=t_score,
-        )
-        for half in halves
+        Profiles(genes=genes, labels=names, means=half[1:], control_mean=half[0], t_score=t_score)
+        for half in read_halves(index, [CONTROL, *names]).astype(np.float64)
     )
     return first, second
 
@@ -183,15 +179,15 @@ def _sorted(labels: Sequence[str]) -> tuple[str, ...]:
 
 
 def _welch(index: Pseudobulks, rows: list[int]) -> np.ndarray:
-    """(n, n_genes) Welch's t of log1p values against the controls; 0 where neither varies."""
+    """(n, n_genes) Welch's t of log1p values against the controls; 0 where neither varies, NaN for a single cell."""
     [control] = index.rows([CONTROL])
     cells = index.perturbations["n_cells"].to_numpy(np.float64)
     mean, variance = index.array("mean"), index.array("variance")  # the variance is that of the population
 
     def squared_error(row: int | list[int]) -> np.ndarray:
-        spare = np.maximum(cells[row] - 1, 1)
+        spare = np.where(cells[row] > 1, cells[row] - 1, np.nan)
         return variance[row] / (spare if np.isscalar(row) else spare[:, None])
 
     difference = mean[rows].astype(np.float64) - mean[control]
     error = np.sqrt(squared_error(rows) + squared_error(control))
-    return np.divide(difference, error, out=np.zeros_like(difference), where=error > 0)
+    return np.divide(difference, error, out=np.zeros_like(difference), where=error != 0)

@@ -94,7 +94,9 @@ def reliability(frame: pd.DataFrame, *, chosen: str) -> alt.Chart:
             ],
         )
     )
-    found = f"median {middle:.2f}; triangle: {chosen}"
+    found = f"median {middle:.2f}; triangle: {chosen}" if len(known) else "no perturbation has two halves"
+    if 0 < len(known) < len(frame):
+        found += f"; {len(frame) - len(known):,} without two halves are left out"
     return finish(chart, "Split-half reliability of deltas", found, height=400)
 
 

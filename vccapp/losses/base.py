@@ -144,7 +144,8 @@ def read_tables(index: Pseudobulks, labels: Sequence[str], genes: np.ndarray) ->
 
     means, variance = read("mean").astype(np.float32), read("variance")
     n_cells = index.perturbations["n_cells"].to_numpy()[rows]
-    own = variance / np.maximum(n_cells, 1)[:, None]
+    variance = np.where(n_cells[:, None] > 1, variance, variance[0])  # one cell does not tell its own
+    own = variance / n_cells[:, None]
     error = np.sqrt(own + own[0])
     floor = np.median(error[error > 0]) if (error > 0).any() else 1.0
     lfc, significant = read("de/lfc_2025"), read("de/fdr") < np.float32(FDR)

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from vccapp.data.schema import CONTROL
 from vccapp.stats.index import Pseudobulks
+from vccapp.wording import name_some
 
 
 def half_deltas(
@@ -16,11 +18,35 @@ def half_deltas(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Deltas of two halves of the cells, each against its half of the controls: (labels, genes) float32, log1p units.
 
-    genes : positions, all without them. NaN where a half has no cell.
+    genes : positions, all without them. NaN where the label, or the control, has one cell, which has no halves.
     """
-    halves = index.array("half_mean")[:, [0, *index.rows(list(labels))]][:, :, genes].astype(np.float32)
+    halves = read_halves(index, [CONTROL, *labels], genes)
     first, second = halves[:, 1:] - halves[:, :1]
     return first, second
+
+
+def read_halves(index: Pseudobulks, labels: Sequence[str], genes: np.ndarray | slice = slice(None)) -> np.ndarray:
+    """(2, labels, genes) float32 pseudobulks of both halves; NaN for a label of one cell, which has no halves."""
+    rows = index.rows(list(labels))
+    halves = np.array(index.array("half_mean")[:, rows][:, :, genes], np.float32)
+    halves[:, index.perturbations["n_cells"].to_numpy()[rows] < 2] = np.nan
+    return halves
+
+
+def have_halves(index: Pseudobulks, labels: Sequence[str]) -> np.ndarray:
+    """(labels,) bool: both halves of the perturbation, and of the controls, have a cell."""
+    n_cells = index.perturbations["n_cells"].to_numpy()
+    return (n_cells[index.rows(list(labels))] > 1) & (n_cells[index.rows([CONTROL])] > 1)
+
+
+def explain_halves(index: Pseudobulks, labels: Sequence[str]) -> str:
+    """Why some of `labels` have no ceiling and no reliability; "" where all have."""
+    single = [label for label, whole in zip(labels, have_halves(index, labels), strict=True) if not whole]
+    if not single:
+        return ""
+    if index.perturbations["n_cells"].iloc[0] < 2:
+        return "There is one control cell, so no perturbation has a ceiling or a reliability."
+    return f"{name_some(single)} have one cell, which has no halves: they count in no ceiling and no reliability."
 
 
 def correlate_halves(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from vccapp.data.schema import CONTROL, positions_of
-from vccapp.stats.halves import correct_spearman_brown, correlate_halves, half_deltas
+from vccapp.stats.halves import correct_spearman_brown, correlate_halves, half_deltas, have_halves
 from vccapp.stats.index import Index
 
 LOW, HIGH = 0.1, 0.9
@@ -125,14 +125,16 @@ def project(deltas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def measure_reliability(index: Index, genes: np.ndarray) -> pd.DataFrame:
-    """Split-half reliability: perturbation, n_cells, effect, half_correlation, reliability.
+    """Split-half reliability: perturbation, n_cells, effect, half_correlation, reliability, reason.
 
     half_correlation r is that of the two halves' deltas over `genes`; reliability is 2r / (1 + r), what whole
-    pseudobulks would reach (Spearman-Brown); NaN where a half has no cell, 0 where r is negative.
+    pseudobulks would reach (Spearman-Brown), 0 where r is negative. Both are NaN for `reason`, where there is one.
     """
     r = correlate_halves(*half_deltas(index, index.labels[1:], genes))
     frame = index.perturbations[["perturbation", "n_cells", "effect"]].iloc[1:].reset_index(drop=True)
-    return frame.assign(half_correlation=r, reliability=correct_spearman_brown(r))
+    why = "one control cell" if index.perturbations["n_cells"].iloc[0] < 2 else "one cell"
+    reason = np.where(have_halves(index, index.labels[1:]), "", why)
+    return frame.assign(half_correlation=r, reliability=correct_spearman_brown(r), reason=reason)
 
 
 @dataclass(frozen=True)

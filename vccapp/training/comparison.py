@@ -18,6 +18,7 @@ from vccapp.evaluation.comparison.prediction import Prediction, fit_baseline
 from vccapp.models.base import MODELS, label_model, load_model
 from vccapp.references import CEILING, FLOORS
 from vccapp.settings import Settings
+from vccapp.stats.halves import have_halves
 from vccapp.stats.index import Index, load_index
 from vccapp.training.record import Part, RunRecord, load_run
 from vccapp.training.results.own_scores import load_references
@@ -52,6 +53,7 @@ def compare_runs(index: Index, runs: Sequence[RunRecord], *, part: Part = "test"
     references += [(name, first, name) for name in (*FLOORS, CEILING)]
     tables = {run.id: load_references(run, part) for run in runs}
     stored = {key: tables[run.id][name] for key, run, name in references if name in tables[run.id]}
+    expected = set(labels), {name for name, halved in zip(labels, have_halves(index, labels), strict=True) if halved}
     whole = {run.id: set(run.prediction(part)[0]) == set(labels) for run in runs}
     return Comparison(
         index=index,
@@ -61,7 +63,7 @@ def compare_runs(index: Index, runs: Sequence[RunRecord], *, part: Part = "test"
         baselines=tuple(fit_baseline(index, first.split, model=name, labels=labels) for name in FLOORS)
         if labels
         else (),
-        stored={key: table for key, table in stored.items() if set(table["perturbation"]) == set(labels)},
+        stored={key: table for key, table in stored.items() if set(table["perturbation"]) == expected[key == CEILING]},
         stored_means={key: run.metrics.get(part, {}).get(name, {}) for key, run, name in references if whole[run.id]},
         read_cell_scores=partial(_read_cell_scores, {run.id: run for run in runs}, part, labels),
     )

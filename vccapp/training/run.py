@@ -56,6 +56,12 @@ def _check(spec: RunSpec, split: Split, settings: Settings) -> tuple[Index, Spli
             fix="choose one of its splits",
         )
     check_split(split, [label for label in index.labels if label != CONTROL])
+    if index.perturbations["n_cells"].iloc[0] < 2:
+        raise SpecError(
+            "one_control",
+            "The dataset has one control cell, and every effect would be a difference from that one",
+            fix="use data with more control cells",
+        )
     needed = estimate_fit(model, index, split, settings, ranks=count_ranks(model, settings)).memory_bytes
     if needed > settings.memory_bytes:
         raise ResourceError(

@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import pearsonr
 from toy import make_counts
 
 from vccapp.data.reading.opening import open_dataset
+from vccapp.data.schema import CONTROL
 from vccapp.data.split import make_split
 from vccapp.evaluation.comparison.agreement import SHARE, compare_predictions, compute_band, compute_correlations
 from vccapp.evaluation.comparison.prediction import Prediction, fit_baseline
@@ -82,6 +84,7 @@ class Halves:
 
     def __init__(self, *, sigma: float, n_genes: int = 20_000) -> None:
         rng = np.random.default_rng(0)
+        self.perturbations = pd.DataFrame({"perturbation": [CONTROL, "A"], "n_cells": [100, 100]})
         truth = np.stack([np.zeros(n_genes), rng.normal(0, 0.5, n_genes)])
         self.half = (truth + rng.normal(0, sigma * np.sqrt(2), (2, 2, n_genes))).astype(np.float32)
 
@@ -89,7 +92,7 @@ class Halves:
         return {"half_mean": self.half}[name]
 
     def rows(self, labels: list[str]) -> list[int]:
-        return [1] * len(labels)
+        return [int(label != CONTROL) for label in labels]
 
 
 def test_the_band_is_that_of_a_repeated_experiment() -> None:
@@ -113,7 +116,7 @@ def test_the_band_of_pseudobulks_knows_the_controls() -> None:
 
 def test_a_half_without_cells_gives_no_band() -> None:
     halves = Halves(sigma=0.1)
-    halves.half[1] = np.nan
+    halves.perturbations.loc[1, "n_cells"] = 1
     assert compute_band(halves, ["A"]).empty
     assert SHARE == 0.95
 

@@ -51,7 +51,8 @@ def test_one_profile_for_all_stands_in_the_middle() -> None:
     assert len(set(compute_confusion(real, flat, distance="l1").frame["nearest"])) <= 5
 
 
-def test_one_perturbation_alone_is_no_error() -> None:
+def test_one_perturbation_alone_has_no_pds() -> None:
     one = Profiles(GENES, LABELS[:1], side(0).means[:1], side(0).control_mean)
     for distance in ("l1", "cosine"):
-        assert compute_confusion(one, one, distance=distance).frame["pds"].tolist() == [1.0]
+        frame = compute_confusion(one, one, distance=distance).frame
+        assert frame["place"].tolist() == [1.0] and frame["pds"].isna().all()

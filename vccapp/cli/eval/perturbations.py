@@ -33,11 +33,15 @@ def scores(
 ) -> None:
     """Show the mean scores of runs, floors and ceiling, one metric of each perturbation, and all metrics of one run."""
     from vccapp.evaluation.comparison.scores import view_scores
+    from vccapp.stats.halves import explain_halves
 
     comparison = open_runs(run, part)
     own = find_shown(comparison, shown)
     view = view_scores(comparison, own, metric=check_metric(metric))
-    about = about_comparison(comparison, shown=own.key, metric=metric)
+    notes = [note for note in (explain_halves(comparison.index, comparison.labels),) if note]
+    for note in notes:
+        typer.echo(f"note: {note}", err=True)
+    about = about_comparison(comparison, shown=own.key, metric=metric, notes=notes)
     show_view(view, about, as_json=as_json, csv=csv, table=table)
 
 

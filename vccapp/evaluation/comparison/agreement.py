@@ -12,7 +12,7 @@ from vccapp.evaluation.comparison.comparison import Comparison
 from vccapp.evaluation.comparison.prediction import Prediction
 from vccapp.evaluation.metrics.correlation import correlate
 from vccapp.references import CEILING, FULL_NAMES
-from vccapp.stats.halves import half_deltas
+from vccapp.stats.halves import half_deltas, read_halves
 from vccapp.stats.index import Index
 
 Quantity = Literal["delta", "pseudobulk"]
@@ -79,8 +79,7 @@ def compute_band(index: Index, perturbations: Sequence[str], *, quantity: Quanti
     """
     first, second = half_deltas(index, perturbations)
     if quantity == "pseudobulk":
-        control = index.array("half_mean")[:, 0].astype(np.float32)
-        first, second = first + control[0], second + control[1]
+        first, second = read_halves(index, perturbations)
     apart = (np.abs(first - second) / np.sqrt(2)).ravel()
     value = ((first + second) / 2).ravel()
     known = np.isfinite(value)

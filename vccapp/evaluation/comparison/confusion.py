@@ -67,7 +67,7 @@ def compute_confusion(real: Profiles, predicted: Profiles, *, distance: Distance
     """Distances of deltas as PDS has them: 2025 "l1", own gene left out; 2026 "cosine", the genes of all left out.
 
     In the middle of ties each has the middle place of the tie, as in 2026; pds is 1 - rank / n (l1) or
-    1 - rank / (n - 1) (cosine), rank from 0.
+    1 - rank / (n - 1) (cosine), rank from 0; NaN of one perturbation alone.
     """
     truth, guess = real.deltas, predicted.deltas
     apart = _manhattan(real, truth, guess) if distance == "l1" else _cosine(real, truth, guess)
@@ -83,7 +83,7 @@ def compute_confusion(real: Profiles, predicted: Profiles, *, distance: Distance
         {
             "perturbation": labels,
             "place": rank + 1,
-            "pds": 1 - rank / max(size, 1),
+            "pds": 1 - rank / size if n > 1 else np.full(n, np.nan),
             "nearest": labels[near[:, 0]] if n else labels,
         }
     )

@@ -135,9 +135,12 @@ def compute_diagnostics(
         findings.append(find_library_size(_totals(predicted + control), float(_totals(control[None])[0])))
     else:
         findings.append(find_library_size(cells.total, cells.control_total))
-        known = [index.labels.index(label) for label in cells.labels]
-        variance = np.asarray(index.array("variance")[known], np.float64)
-        findings.append(find_lost_variance(variance, cells.variance))
+        rows = np.array([index.labels.index(label) for label in cells.labels])
+        several = (index.perturbations["n_cells"].to_numpy()[rows] > 1) & (
+            cells.n_cells > 1
+        )  # one cell has no variance
+        variance = np.asarray(index.array("variance")[rows[several]], np.float64)
+        findings.append(find_lost_variance(variance, cells.variance[several]))
         findings.append(find_identical_cells(cells.n_profiles, cells.n_cells, labels=cells.labels))
     return sorted(findings, key=lambda finding: ORDER[finding.status])
 
@@ -262,10 +265,11 @@ def find_identical_cells(n_profiles: np.ndarray, n_cells: np.ndarray, *, labels:
     name, label = "identical_cells", LABELS["identical_cells"]
     if not (n_cells > 1).any():
         return Finding(name, label, "skipped", None, "No perturbation has two cells or more.")
-    shares = n_profiles / n_cells
+    several = n_cells > 1
+    shares = np.where(several, n_profiles / n_cells, np.inf)
     worst, status = int(shares.argmin()), judge_profiles(n_profiles, n_cells)
-    message = f"{n_profiles.sum() / n_cells.sum():.0%} of the cells differ, fewest in {labels[worst]}: "
-    message += f"{n_profiles[worst]:,} of {n_cells[worst]:,}."
+    message = f"{n_profiles[several].sum() / n_cells[several].sum():.0%} of the cells differ, fewest in "
+    message += f"{labels[worst]}: {n_profiles[worst]:,} of {n_cells[worst]:,}."
     advice = "Generate each cell from a different control: without variance nearly every gene tests as a DEG."
     return Finding(name, label, status, float(shares.min()), message, advice if status != "ok" else "")
 

@@ -61,14 +61,15 @@ def compute_gene_means(
 ) -> pd.DataFrame:
     """gene, source, mean, low, high (log1p): `control`, `real`, then each prediction by name.
 
-    low and high bound the 95 % interval of the mean of the cells, from their variance and number; NaN for predictions,
-    of which only the mean is known.
+    low and high bound the 95 % interval of the mean of the cells, from their variance and number; NaN for a single
+    cell, and for predictions, of which only the mean is known.
     """
     at = [index.gene_position[gene] for gene in genes]
     rows = index.rows([CONTROL, perturbation])
     n_cells = index.perturbations["n_cells"].to_numpy()[rows]
     means = index.array("mean")[rows][:, at]
-    errors = Z * np.sqrt(index.array("variance")[rows][:, at] / np.maximum(n_cells - 1, 1)[:, None])
+    spare = np.where(n_cells > 1, n_cells - 1, np.nan)
+    errors = Z * np.sqrt(index.array("variance")[rows][:, at] / spare[:, None])
     frames = [
         pd.DataFrame({"gene": genes, "source": who, "mean": mean, "low": mean - error, "high": mean + error})
         for who, mean, error in zip((CONTROL_CELLS, REAL_CELLS), means, errors, strict=True)

@@ -63,7 +63,7 @@ def compute_overlap(index: Pseudobulks, predictions: Sequence[Prediction], *, la
         for row, k in enumerate(n_degs):
             top = np.argpartition(-np.abs(deltas[row]), k - 1)[:k] if k else np.zeros(0, int)
             own = top[significant[row, top]]
-            # A constant prediction has no strongest genes: what is found among ties is chance.
+            # A constant prediction has no strongest genes: what is found among ties is chance. Nor has what is NaN.
             shared[row] = len(own) if np.ptp(deltas[row]) > 0 else np.nan
             same[row] = (np.sign(deltas[row, own]) == np.sign(real[row, own])).mean() if len(own) else np.nan
         frames.append(_frame(labels, name, n_degs, shared, same))

@@ -46,7 +46,7 @@ def view_scores(comparison: Comparison, shown: Prediction, *, metric: str) -> Sc
     for place, (name, source) in enumerate(
         {"baseline": comparison.floor.name, "ceiling": FULL_NAMES[CEILING]}.items(), start=2
     ):
-        values = known.loc[known["source"] == source, metric].loc[order].to_numpy()
+        values = known.loc[known["source"] == source, metric].reindex(order).to_numpy()
         table.insert(place, f"{metric} {name}", values)
     return ScoresView(compute_mean_scores(comparison), by_source, table)
 

@@ -18,14 +18,14 @@ def pds_cosine_means(real: Profiles, predicted: Profiles) -> np.ndarray:
 
 
 def rank_by_cosine(real: Profiles, truth: np.ndarray, guess: np.ndarray) -> np.ndarray:
-    """1 - k / (n - 1), k the rank of the own real effect by 1 - cosine, in the middle of its ties; 1 where n is 1.
+    """1 - k / (n - 1), k the rank of the own real effect by 1 - cosine, in the middle of its ties; NaN where n is 1.
 
     truth, guess : (n, n_genes) effects. Genes that have the name of any perturbation are left out. An effect of norm
     zero is at distance 1 from all.
     """
     n = len(truth)
     if n < 2:
-        return np.ones(n)
+        return np.full(n, np.nan)
     kept = ~np.isin(real.genes, real.labels)
     truth, guess = truth[:, kept], guess[:, kept]
     # In this order, because equal effects must come out at equal distances, to the last bit, as in the official scorer.

@@ -41,11 +41,12 @@ def scouter_nmse(real: Profiles, predicted: Profiles) -> np.ndarray:
 
 
 def _top_deltas(real: Profiles, predicted: Profiles) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Real and predicted deltas, (1, at most TOP) each, of every perturbation."""
-    dropout = (real.means == 0) & (real.control_mean != 0)
-    tops = find_largest(np.where(dropout, -1, np.abs(known(real.t_score))), TOP)
+    """Real and predicted deltas, (1, at most TOP) each, of every perturbation; of no gene where t is not known."""
+    dropout, t_score = (real.means == 0) & (real.control_mean != 0), known(real.t_score)
+    tops = find_largest(np.where(dropout, -1, np.abs(t_score)), TOP)
     pairs = []
     for row, (label, genes) in enumerate(zip(real.labels, tops, strict=True)):
-        top = genes[~dropout[row, genes] & ~np.isin(real.genes[genes], genes_of(label))]
+        told = ~dropout[row, genes] & np.isfinite(t_score[row, genes])
+        top = genes[told & ~np.isin(real.genes[genes], genes_of(label))]
         pairs.append((real.deltas[row : row + 1, top], predicted.deltas[row : row + 1, top]))
     return pairs

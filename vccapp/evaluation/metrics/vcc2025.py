@@ -43,12 +43,15 @@ def des(real: Profiles, predicted: Profiles) -> np.ndarray:
 def pds(real: Profiles, predicted: Profiles) -> np.ndarray:
     """1 - rank / n of the perturbation among all real ones by L1 distance of deltas, its own gene left out.
 
-    It depends on the panel of n perturbations. Ties are ranked as the official scorer ranks them, by numpy's argsort.
+    It depends on the panel of n perturbations; one alone has none to be told from: NaN. Ties are ranked as the official
+    scorer ranks them, by numpy's argsort.
     """
     from scipy.spatial.distance import cdist
 
     truth, guess = real.deltas.copy(), predicted.deltas.copy()
-    out = np.empty(len(truth))
+    out = np.full(len(truth), np.nan)
+    if len(truth) < 2:
+        return out
     for row, label in enumerate(real.labels):
         own = real.genes == label
         left_out = truth[:, own]

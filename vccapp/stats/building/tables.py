@@ -22,12 +22,13 @@ def write_tables(folder: Path, genes: np.ndarray, accumulator: Accumulator, cell
     moments = accumulator.perturbation_moments()
     means = moments[:, :, LOG_SUM] / sizes[:, None]
     first = (sizes + 1) // 2
-    halves = np.stack(
-        [
-            accumulator.halves[:, :, 1] / first[:, None],
-            (moments[:, :, LOG_SUM] - accumulator.halves[:, :, 1]) / np.maximum(sizes - first, 1)[:, None],
-        ]
-    )
+    with np.errstate(invalid="ignore"):  # the second half of a single cell is empty: 0 / 0, missing
+        halves = np.stack(
+            [
+                accumulator.halves[:, :, 1] / first[:, None],
+                (moments[:, :, LOG_SUM] - accumulator.halves[:, :, 1]) / (sizes - first)[:, None],
+            ]
+        )
     np.save(folder / "mean.npy", means.astype(np.float32))
     np.save(folder / "variance.npy", _variance(moments[:, :, LOG_SUM:], sizes[:, None]).astype(np.float32))
     np.save(folder / "half_mean.npy", halves.astype(np.float32))
@@ -70,7 +71,8 @@ def _gene_table(genes: np.ndarray, accumulator: Accumulator, moments: np.ndarray
     total = moments.sum(axis=0)
     nonzero = accumulator.nonzero.sum(axis=1)
     ctrl_mean = moments[0, :, SUM] / n_control
-    pert_mean = (total[:, SUM] - moments[0, :, SUM]) / max(n_cells - n_control, 1)
+    with np.errstate(invalid="ignore"):  # without perturbed cells: 0 / 0, missing
+        pert_mean = (total[:, SUM] - moments[0, :, SUM]) / (n_cells - n_control)
     linear_mean, linear_var = (
         accumulator.genes[:, LINEAR_SUM] / n_cells,
         _variance(accumulator.genes[:, LINEAR_SUM:], n_cells),

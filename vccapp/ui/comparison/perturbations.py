@@ -14,6 +14,7 @@ from vccapp.evaluation.metrics import METRICS
 from vccapp.evaluation.scoring.score import list_pseudobulk_metrics
 from vccapp.figures.comparison import agreement as figures
 from vccapp.figures.comparison import perturbations as panels
+from vccapp.stats.halves import explain_halves
 from vccapp.ui.comparison.choice import Choice
 from vccapp.ui.kit.forms import choose_one, named
 from vccapp.ui.kit.show import show_chart, show_table
@@ -42,6 +43,10 @@ def show_scores(chosen: Choice) -> list[str]:
             "official score. PDS depends on the number of perturbations compared. The ceiling compares one "
             "half of the cells with the other, so it is measured at half depth."
         )
+        if len(labels) == 1:
+            st.caption("PDS is empty: one perturbation alone has no others to be told from.")
+        if missing := explain_halves(chosen.comparison.index, labels):
+            st.caption(missing)
         if view.means.drop(columns="source").isna().all(axis=None):
             st.caption(":orange[The runs were scored on different perturbations, so their means are not comparable.]")
     show_chart(
