@@ -9,16 +9,24 @@ VCCAPP_DEVICE        where networks train: auto (default: a CUDA GPU where there
 VCCAPP_DEVICES       processes that share the training of a network, one a GPU or a part of the cores each (default 1);
                      auto: all GPUs
 VCCAPP_RAY_ADDRESS   the Ray cluster of `--executor ray`: HOST:PORT, or auto for the one on this machine (default)
+VCCAPP_HOSTS         names under which the app answers beside localhost, separated by commas
+VCCAPP_TOKEN         what a browser must bring once, in the link, before the app answers it (default: nothing)
 """
 
 import os
+import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from vccapp.errors import SpecError, explain
+
+HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
+"""A name or an address of a machine, as it stands in a URL."""
+
+Opened = TypeVar("Opened", bound=BaseSettings)
 
 
 class Settings(BaseSettings):
@@ -83,11 +91,42 @@ class Settings(BaseSettings):
         return self.home / "demo"
 
 
+class ServerSettings(BaseSettings):
+    """Who may talk to the app: of the server alone, not handed to jobs."""
+
+    model_config = SettingsConfigDict(env_prefix="VCCAPP_", frozen=True)
+
+    hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    token: SecretStr = SecretStr("")
+
+    @field_validator("hosts", mode="before")
+    @classmethod
+    def _split_hosts(cls, value: object) -> object:
+        return tuple(name for name in value.replace(",", " ").split()) if isinstance(value, str) else value
+
+    @field_validator("hosts", mode="after")
+    @classmethod
+    def _check_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if not HOST.fullmatch(name):
+                raise ValueError("write names such as app.example.org, without http:// and port")
+        return value
+
+
 def open_settings() -> Settings:
     """Settings from the environment. Raises SpecError, in one sentence, for a variable that is wrong."""
+    return _open(Settings)
+
+
+def open_server_settings() -> ServerSettings:
+    """Those of the server, from the environment. Raises SpecError, in one sentence, for a variable that is wrong."""
+    return _open(ServerSettings)
+
+
+def _open(kind: type[Opened]) -> Opened:
     try:
-        return Settings()
+        return kind()
     except ValidationError as error:
-        prefix = Settings.model_config["env_prefix"]
+        prefix = kind.model_config["env_prefix"]
         problem = explain(error, name=lambda field: f"{prefix}{field.split('.')[0].upper()}")
         raise SpecError("bad_setting", problem, fix="change it or unset it") from None

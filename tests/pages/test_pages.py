@@ -1,6 +1,5 @@
 """Every page alone and within the app, on the demo, under AppTest; and the parts that pages share."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +20,6 @@ from vccapp.jobs.store import JobStore
 from vccapp.settings import Settings
 from vccapp.tasks.base import Task
 from vccapp.tasks.demo import Demo
-from vccapp.ui.kit.files import submission_file
 from vccapp.ui.kit.forms import field_label, plain_type
 from vccapp.ui.kit.frame import HOME, PAGES, read_pages
 from vccapp.ui.kit.jobs import duration_text
@@ -358,27 +356,6 @@ def test_cells_that_look_like_formulas_are_escaped() -> None:
     assert frame["gene"].tolist()[0] == "=cmd()"
     categories = pd.DataFrame({"gene": pd.Categorical(["=x", "MYC"])})
     assert escape_cells(categories)["gene"].tolist() == ["'=x", "MYC"]
-
-
-def test_only_packages_of_submissions_are_served(settings: Settings, tmp_path: Path) -> None:
-    folder = settings.submissions / "one"
-    folder.mkdir(parents=True)
-    (folder / "one.vcc").write_bytes(b"x")
-    (folder / "plan.json").write_text(json.dumps({}))
-    (tmp_path / "secret.vcc").write_bytes(b"x")
-    (folder / "link.vcc").symlink_to(tmp_path / "secret.vcc")
-    assert submission_file("one", "one.vcc", settings) == folder / "one.vcc"
-    for submission, name in (
-        ("one", "plan.json"),
-        ("one", "absent.vcc"),
-        ("one", "link.vcc"),
-        ("one", "../../../secret.vcc"),
-        ("..", "one.vcc"),
-        (".", "one.vcc"),
-        ("", "one.vcc"),
-        ("one/..", "one.vcc"),
-    ):
-        assert submission_file(submission, name, settings) is None, (submission, name)
 
 
 def test_form_has_a_widget_of_the_right_kind_for_each_field() -> None:

@@ -69,10 +69,14 @@ class Server:
                 start_new_session=True,
             )
         for _ in range(600):
-            with contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError):
+            try:
                 urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=1).read()
+            except urllib.error.HTTPError:  # it answers, if only that it wants a token
                 return
-            time.sleep(0.05)
+            except (urllib.error.URLError, ConnectionError, TimeoutError):
+                time.sleep(0.05)
+            else:
+                return
         msg = "the server did not start within 30 s"
         raise RuntimeError(msg)
 

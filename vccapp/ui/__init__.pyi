@@ -27,6 +27,9 @@ from .genes import (
 from .glossary import (
     show_glossary as show_glossary,
 )
+from .kit.door import (
+    MIDDLEWARE as MIDDLEWARE,
+)
 from .kit.downloads import (
     show_csv_button as show_csv_button,
     show_exports as show_exports,

@@ -18,7 +18,7 @@ from vccapp.submission.plan import Plan, list_plans, make_plan, plan_command, wr
 from vccapp.submission.report import Report, list_reports
 from vccapp.tasks.build import Build
 from vccapp.training import RunRecord
-from vccapp.ui.kit.files import file_url
+from vccapp.ui.kit.files import file_url, submission_file
 from vccapp.ui.kit.forms import choose_one
 from vccapp.ui.kit.frame import errors_shown
 from vccapp.ui.kit.jobs import begin_job, show_jobs
@@ -208,12 +208,12 @@ def load_submissions() -> Listing[Report]:
 def show_submission(report: Report) -> None:
     """One built submission: its checks and its download."""
     folder = report.folder
-    packages = sorted(folder.glob("*.vcc"))
+    package = submission_file(folder.name, f"{folder.name}.vcc", current_settings())
     with st.container(border=True, key=f"submission_{folder.name}"):
         left, right = st.columns([2, 1], vertical_alignment="center")
         practice = " :orange-badge[practice]" if report.kind == "PRACTICE" else ""
         left.markdown(f"**{folder.name}**{practice}")
-        for package in packages:
+        if package is not None:
             right.link_button(
                 f"Download ({bytes_text(package.stat().st_size)})",
                 file_url(folder.name, package.name),

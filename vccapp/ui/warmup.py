@@ -4,6 +4,7 @@ Streamlit collects garbage after every run of a page, holding up what the page h
 for the classes and functions of these modules alone. They stay as long as the server, so they are set apart.
 """
 
+import contextlib
 import gc
 import importlib
 import pkgutil
@@ -15,6 +16,8 @@ import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 
 from vccapp import figures, ui
+from vccapp.errors import SpecError
+from vccapp.ui.kit.door import print_link
 
 LATER = ("h5py", "plotly.io", "scipy.cluster.hierarchy", "scipy.spatial.distance", "vccapp.training")
 """What functions import when they need it: at a click, without this."""
@@ -29,6 +32,8 @@ async def lifespan(app: st.App) -> AsyncIterator[None]:
     that; `st.navigation` sets the same one, but only when a page is first run.
     """
     PagesManager.uses_pages_directory = False
+    with contextlib.suppress(SpecError):  # told by the door, to whoever asks
+        print_link()
     threading.Thread(target=warm_up, name="warm-up", daemon=True).start()
     yield
 
