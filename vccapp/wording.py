@@ -8,10 +8,15 @@ MAX_NAME = 30
 
 def name_some(names: Iterable[object], limit: int = 5) -> str:
     """A few names for a message: 'a, b, c and 12 more'; 'none' where there are none."""
-    every = [str(name) for name in names]
+    every = [_printable(str(name)) for name in names]
     shown = [name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 3]}..." for name in every[:limit]]
     more = f" and {len(every) - limit:,} more" if len(every) > limit else ""
     return (", ".join(shown) or "none") + more
+
+
+def _printable(text: str) -> str:
+    """What cannot be seen, or would steer a terminal, as its code: a zero-width space as \\u200b."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def duration_text(seconds: float) -> str:

@@ -13,6 +13,9 @@ class Genes(Check):
 
     def finish(self) -> CheckResult:
         found, expected = self.context.file.genes, self.context.genes
+        empty = sum(not gene.strip() for gene in found)
+        if empty:
+            return self.failed(f"{empty:,} genes have no name.", "Name every gene as in gene_names.csv.")
         twice = [gene for gene, n in Counter(found).items() if n > 1]
         if twice:
             return self.failed(

@@ -34,6 +34,12 @@ class Layout(Check):
                 f"X holds {file.dtype} values, {self.zeros:,} explicit zeros, {self.disorder:,} misplaced ones.",
                 "Convert with astype('float32'), sum_duplicates(), eliminate_zeros() and sort_indices().",
             )
+        if file.dtype.itemsize < 4 or not file.dtype.isnative:
+            order = "" if file.dtype.isnative else "big-endian "
+            return self.failed(
+                f"X holds {order}{file.dtype.name} values, of which the official packager cannot make a sparse matrix.",
+                "Convert with X.astype('float32').",
+            )
         if file.dtype != np.float32:
             return self.warning(f"X holds {file.dtype} values.", "Store float32: the file is half as large.")
         return self.ok(f"X is CSR float32, sorted, with {file.n_values:,} stored values and no explicit zero.")

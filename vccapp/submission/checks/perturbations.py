@@ -12,7 +12,8 @@ class Perturbations(Check):
     def finish(self) -> CheckResult:
         context = self.context
         found = {context.labels[i]: int(context.n_cells[i]) for i in context.perturbations()}
-        unlabelled = int((context.file.labels.codes < 0).sum())
+        blank = [i for i, label in enumerate(context.labels) if not label.strip()]
+        unlabelled = int((context.file.labels.codes < 0).sum()) + int(context.n_cells[blank].sum())
         if unlabelled:
             return self.failed(
                 f"{unlabelled:,} cells have no {context.challenge.pert_col}.", "Label every cell, or leave it out."
