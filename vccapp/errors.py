@@ -11,6 +11,7 @@ VccAppError
 └── Stopped         long work was asked to stop, and did
 """
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,36 @@ if TYPE_CHECKING:
 
 SHOWN = 60
 """Characters of a refused value that a sentence shows."""
+LONGEST_WORD = 200
+"""Characters of a word; of longer ones, which are no path and no name that one could use, begin and end are shown."""
+_UNSEEN = (
+    "[\\x00-\\x1f\\x7f-\\x9f\\u00ad\\u061c\\u180e\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u206f\\ud800-\\udfff\\ufeff"
+    "\\ufff9-\\ufffb\\U000e0000-\\U000e007f]"
+)
+_SEEN_NOT = re.compile(_UNSEEN)
+_SEEN_NOT_IN_LINES = re.compile(rf"(?![\n\t]){_UNSEEN}")
+_LONG = re.compile(rf"\S{{{LONGEST_WORD + 1},}}")
+
+
+def one_line(text: object) -> str:
+    """A text in one line, with what a terminal obeys or nobody sees spelt out: a newline as \\n, Escape as \\x1b.
+
+    Control characters, line separators, marks that turn the direction of writing, and characters without width.
+    """
+    return _SEEN_NOT.sub(_spell, str(text))
+
+
+def clean_lines(text: str) -> str:
+    """As `one_line`, for a text of lines and tabs that are its own."""
+    return _SEEN_NOT_IN_LINES.sub(_spell, text)
+
+
+def _spell(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape", "surrogatepass").decode()
+
+
+def _shorten(found: re.Match[str]) -> str:
+    return f"{found[0][: LONGEST_WORD // 2]}...{found[0][-LONGEST_WORD // 4 :]}"
 
 
 class VccAppError(Exception):
@@ -30,7 +61,8 @@ class VccAppError(Exception):
     """
 
     def __init__(self, code: str, problem: str, *, found: Any = None, fix: str = "") -> None:
-        super().__init__(f"{problem}; {fix}." if fix else f"{problem}{'' if problem.endswith('.') else '.'}")
+        sentence = f"{problem}; {fix}." if fix else f"{problem}{'' if problem.endswith('.') else '.'}"
+        super().__init__(_LONG.sub(_shorten, one_line(sentence)))
         self.code = code
         self.problem = problem
         self.found = found

@@ -4,7 +4,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from bad_inputs import BAD_INPUTS
 from page_kit import HEAVY, Toy, assert_well, commands_of, open_alone, parse_command, show_toy_form, use
@@ -14,7 +13,6 @@ from streamlit.testing.v1 import AppTest
 from vccapp.data.commands import count_folds, split_command
 from vccapp.data.simulation.demo import sample_path, write_demo
 from vccapp.data.split import make_folds, make_split
-from vccapp.data.spreadsheet import escape_cells, to_csv
 from vccapp.data.workspace import list_datasets
 from vccapp.jobs.store import JobStore
 from vccapp.settings import Settings
@@ -345,17 +343,6 @@ def test_pages_are_short_and_in_order() -> None:
         assert len(text.splitlines()) < 150, f"{path.name} is long for a page"
         for word in ("groupby(", "try:", "except", "use_container_width"):
             assert word not in text, f"{path.name} holds {word}"
-
-
-def test_cells_that_look_like_formulas_are_escaped() -> None:
-    frame = pd.DataFrame({"gene": ["=cmd()", "-A", "@x", "+1", "MYC"], "delta": [-1.0, 2, 3, 4, 5]})
-    escaped = escape_cells(frame)
-    assert escaped["gene"].tolist() == ["'=cmd()", "'-A", "'@x", "'+1", "MYC"]
-    assert escaped["delta"].tolist() == frame["delta"].tolist()
-    assert to_csv(frame).decode().splitlines()[1] == "'=cmd(),-1.0"
-    assert frame["gene"].tolist()[0] == "=cmd()"
-    categories = pd.DataFrame({"gene": pd.Categorical(["=x", "MYC"])})
-    assert escape_cells(categories)["gene"].tolist() == ["'=x", "MYC"]
 
 
 def test_form_has_a_widget_of_the_right_kind_for_each_field() -> None:

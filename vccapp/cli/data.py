@@ -7,7 +7,7 @@ import typer
 
 from vccapp.cli.following import Background, end_progress, run_job, show_progress
 from vccapp.cli.names import find_dataset, open_index, open_settings
-from vccapp.cli.output import Json, format_fields, format_table, show, show_list
+from vccapp.cli.output import Json, format_fields, format_lines, format_table, show, show_list
 from vccapp.commands import parse_assignments
 from vccapp.data.significance import FDR
 
@@ -55,7 +55,7 @@ def describe(
 
     def text() -> str:
         fields = {name: value for name, value in found.items() if name != "notes"}
-        return "\n".join([format_fields(fields), *(f"note: {note}" for note in dataset.schema.notes)])
+        return "\n".join([format_fields(fields), format_lines(f"note: {note}" for note in dataset.schema.notes)])
 
     show(found, text, as_json=as_json)
 
@@ -92,7 +92,7 @@ def index(
     task.check(settings)
     result = run_job(settings, task, background=background, as_json=as_json)
     names = ", ".join(path.name for path in task.paths)
-    show(result.model_dump(), lambda: f"{names}: indexed as dataset {result.dataset}.", as_json=as_json)
+    show(result.model_dump(), lambda: format_lines([f"{names}: indexed as dataset {result.dataset}."]), as_json=as_json)
 
 
 @app.command()
@@ -168,7 +168,7 @@ def export(
     settings = open_settings()
     index = open_index(find_dataset(dataset, settings).fingerprint, settings)
     paths = [str(path) for path in write_exports(index, folder, fdr=fdr, min_abs_lfc=min_abs_lfc)]
-    show({"paths": paths}, lambda: "\n".join(paths), as_json=as_json)
+    show({"paths": paths}, lambda: format_lines(paths), as_json=as_json)
 
 
 @app.command()
@@ -219,7 +219,7 @@ def simulate(
     found = {"path": str(out), "spec": spec.model_dump(mode="json")}
     show(
         found,
-        lambda: f"Wrote simulated cells to {out} and their truth to {out.with_suffix('.truth')}.",
+        lambda: format_lines([f"Wrote simulated cells to {out} and their truth to {out.with_suffix('.truth')}."]),
         as_json=as_json,
     )
 

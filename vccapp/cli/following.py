@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from vccapp.errors import one_line
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -30,14 +32,14 @@ def run_job(settings: "Settings", task: "Task[R]", *, background: bool, as_json:
     In the background it ends well at once, having printed the job. What the work refuses is raised as JobError, with
     the code of the refusal.
     """
-    from vccapp.cli.output import show
+    from vccapp.cli.output import show, tell
     from vccapp.errors import JobError
     from vccapp.jobs.local import start_job
     from vccapp.jobs.worker import EXIT_REFUSED
 
     job = start_job(settings, task)
     if background:
-        show(job.model_dump(mode="json"), lambda: f"Started job {job.id} ({job.title}).", as_json=as_json)
+        show(job.model_dump(mode="json"), lambda: f"Started job {job.id} ({one_line(job.title)}).", as_json=as_json)
         raise typer.Exit
     job = _follow(settings, job.id)
     if job.state == "succeeded":
@@ -46,7 +48,7 @@ def run_job(settings: "Settings", task: "Task[R]", *, background: bool, as_json:
         raise JobError(job.error_code, job.reason)
     stopped = job.state == "stopped"
     reason = "" if stopped else f" {job.reason}"
-    typer.echo(f"Job {job.id} is {job.state}.{reason} Its log: {_log_path(settings, job.id)}", err=True)
+    tell(f"Job {job.id} is {job.state}.{reason} Its log: {_log_path(settings, job.id)}")
     raise typer.Exit(EXIT_STOPPED if stopped else EXIT_FAILED)
 
 
@@ -85,6 +87,7 @@ def end_progress() -> None:
 
 def _show_line(line: str) -> None:
     """One line that is written over on a terminal; elsewhere a line for each percent or state."""
+    line = one_line(line)
     if sys.stderr.isatty():
         print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
     elif (begin := line.split()[0]) != _last[0]:

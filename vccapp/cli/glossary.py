@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from vccapp.cli.output import Json, show
+from vccapp.cli.output import Json, format_lines, show
+from vccapp.errors import one_line
 
 
 def glossary(
@@ -17,6 +18,8 @@ def glossary(
     terms = find_terms(sought)
     show(
         [term._asdict() for term in terms],
-        lambda: "\n".join(f"{term.word}: {term.meaning}" for term in terms) or f"No term contains '{sought}'.",
+        lambda: (
+            format_lines(f"{term.word}: {term.meaning}" for term in terms) or one_line(f"No term contains '{sought}'.")
+        ),
         as_json=as_json,
     )

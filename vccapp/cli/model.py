@@ -9,7 +9,7 @@ import typer
 
 from vccapp.cli.following import Background, run_job
 from vccapp.cli.names import find_dataset, open_index, open_settings
-from vccapp.cli.output import Json, format_fields, show
+from vccapp.cli.output import Json, format_fields, show, tell
 from vccapp.commands import parse_assignments
 
 app = typer.Typer(help="Models: convert networks of other tools, embed cells.", no_args_is_help=True)
@@ -94,7 +94,7 @@ def embed(
         from vccapp.neural.state_embedding.spec import check_state_embedding
 
         estimate = check_state_embedding(index, params, memory_bytes=settings.memory_bytes)
-        typer.echo(estimate.describe(), err=True)
+        tell(estimate.describe())
     result = run_job(settings, task, background=background, as_json=as_json)
     next_ = f"vccapp train start state --split SPLIT --set inputs={result.name}"
     fields = result.model_dump(mode="json") | {"next": next_}

@@ -1,4 +1,8 @@
-"""What commands print: JSON for programs, tables for people."""
+"""What commands print: JSON for programs, tables for people. All of it goes through here.
+
+Names come from files that others made: whatever a terminal would obey is spelt out, and a value cannot make a line of
+its own (`one_line`).
+"""
 
 import json
 import math
@@ -8,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vccapp.errors import clean_lines, one_line
+
 if TYPE_CHECKING:
     from vccapp.records import Unreadable
 
@@ -15,8 +21,14 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
 def show(value: Any, text: Callable[[], str], *, as_json: bool) -> None:
-    """Print `value` as JSON (numbers that are not finite become null), or `text()`."""
-    typer.echo(json.dumps(_plain(value), indent=2, default=str, allow_nan=False) if as_json else text())
+    """Print `value` as JSON (numbers that are not finite become null), or `text()`, whose lines are its own."""
+    as_text = json.dumps(_plain(value), indent=2, default=str, allow_nan=False) if as_json else text()
+    typer.echo(clean_lines(as_text))
+
+
+def tell(line: object) -> None:
+    """Print one line for people to standard error."""
+    typer.echo(one_line(line), err=True)
 
 
 def show_list(
@@ -54,7 +66,7 @@ def format_table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> s
     table = Table(box=style, show_edge=False, pad_edge=False, padding=(0, 1) if for_people else (0, 2, 0, 0))
     for column in columns:
         right = all(isinstance(row[column], int | float | None) for row in rows)
-        table.add_column(column, justify="right" if right else "left", no_wrap=not for_people)
+        table.add_column(one_line(column), justify="right" if right else "left", no_wrap=not for_people)
     for row in rows:
         table.add_row(*(format_value(row[column]) for column in columns))
     width = None if for_people else 10**6
@@ -64,10 +76,15 @@ def format_table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> s
     return "\n".join(line.rstrip() for line in captured.get().splitlines())
 
 
+def format_lines(lines: Iterable[object]) -> str:
+    """Each of them in one line."""
+    return "\n".join(map(one_line, lines))
+
+
 def format_fields(fields: Mapping[str, Any]) -> str:
     """One `name  value` a line."""
     width = max(map(len, fields))
-    return "\n".join(f"{name.ljust(width)}  {format_value(value)}" for name, value in fields.items())
+    return "\n".join(f"{one_line(name).ljust(width)}  {format_value(value)}" for name, value in fields.items())
 
 
 def format_value(value: Any) -> str:
@@ -77,7 +94,7 @@ def format_value(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else one_line(value)
 
 
 def _plain(value: Any) -> Any:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from vccapp.cli.names import find_dataset, open_index, open_settings, parse_names
-from vccapp.cli.output import Json, format_fields, format_table, show, show_list
+from vccapp.cli.output import Json, format_fields, format_lines, format_table, show, show_list
 
 app = typer.Typer(help="Splits: what to train on and what to be judged on.", no_args_is_help=True)
 SplitName = Annotated[str, typer.Argument(help="Name or path of the split.", show_default=False)]
@@ -105,7 +105,7 @@ def export(
     text = to_toml(split, dataset_name=record.title, path=record.path, context=context)
     with write_file(out) as beside:
         beside.write_text(text)
-    show({"path": str(out)}, lambda: f"Wrote {out}.", as_json=as_json)
+    show({"path": str(out)}, lambda: format_lines([f"Wrote {out}."]), as_json=as_json)
 
 
 def _format_splits(splits: list) -> str:

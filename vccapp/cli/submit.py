@@ -7,7 +7,7 @@ import typer
 
 from vccapp.cli.following import EXIT_FAILED, Background, end_progress, run_job, show_progress
 from vccapp.cli.names import find_finished_run, open_index, open_settings
-from vccapp.cli.output import Json, format_fields, format_table, show, show_list
+from vccapp.cli.output import Json, format_fields, format_lines, format_table, show, show_list
 
 if TYPE_CHECKING:
     from vccapp.submission.plan import Plan
@@ -153,7 +153,7 @@ def _format_plan(plan: "Plan") -> str:
         "memory": f"about {estimate.memory_bytes / 1e9:,.2f} GB",
     }
     rows = [{"perturbation": label, "cells": n, "wanted": plan.wanted[label]} for label, n in plan.cells.items()]
-    parts = [format_fields(fields), *(f"note: {note}" for note in plan.notes)]
+    parts = [format_fields(fields), *([format_lines(f"note: {note}" for note in plan.notes)] if plan.notes else [])]
     return "\n".join(parts) + "\n\n" + format_table(rows, ("perturbation", "cells", "wanted"))
 
 
@@ -176,4 +176,4 @@ def _format_checks(checks: list[dict[str, str]]) -> str:
         lines.append(f"{found['status']:8}{found['label']}: {found['message']}")
         if found["fix"]:
             lines.append(f"{'':8}{found['fix']}")
-    return "\n".join(lines)
+    return format_lines(lines)

@@ -7,7 +7,7 @@ import typer
 from vccapp.cli.following import Background, run_job
 from vccapp.cli.jobs import job_row, read_log
 from vccapp.cli.names import absolute_split, find_run, open_index, open_settings
-from vccapp.cli.output import Json, format_fields, format_table, show, show_list
+from vccapp.cli.output import Json, format_fields, format_lines, format_table, show, show_list, tell
 from vccapp.commands import parse_assignments
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def start(
     shared = task.shared_by(settings)
     index, opened, unfitted = check_run(spec, shared)  # refuses here what the job would refuse
     estimate = estimate_fit(unfitted, index, opened, shared, ranks=count_ranks(unfitted, shared))
-    typer.echo(estimate.describe(), err=True)
+    tell(estimate.describe())
     result = run_job(settings, task, background=background, as_json=as_json)
     run = load_run(result.run, settings)
     show(run.model_dump(mode="json"), lambda: _format_run(run), as_json=as_json)
@@ -74,7 +74,7 @@ def grid(
     values = parse_values(parse_assignments(set_ or []))
     specs = Grid(spec=spec, values=values, seeds=parse_seeds(seeds)).specs()
     index = open_index(spec.dataset, settings)
-    typer.echo(estimate_grid(specs, index, load_split(split, settings), settings).describe(), err=True)
+    tell(estimate_grid(specs, index, load_split(split, settings), settings).describe())
     run_ids = start_grid([Train.of(spec, devices=_parse_devices(devices)) for spec in specs], settings)
     rows = [{"run": run_id, "title": spec.title} for run_id, spec in zip(run_ids, specs, strict=True)]
     show(rows, lambda: format_table(rows, ("run", "title")), as_json=as_json)
@@ -183,7 +183,7 @@ def models(as_json: Json = False) -> None:
                 f"    {name} (default {schema.get('default')}): {schema.get('description', '')}"
                 for name, schema in model["parameters"].items()
             ]
-        return "\n".join(lines)
+        return format_lines(lines)
 
     show(value, text, as_json=as_json)
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from vccapp.data.atomic import write_file
 from vccapp.data.significance import FDR
+from vccapp.data.spreadsheet import write_csv
 from vccapp.stats.index import Index
 from vccapp.stats.views import compute_similarity, measure_guides
 
@@ -85,8 +85,7 @@ def write_exports(index: Index, folder: Path, *, fdr: float = FDR, min_abs_lfc: 
     paths = []
     for name, make in EXPORTS.items():
         frame = deg_counts(index, fdr=fdr, min_abs_lfc=min_abs_lfc) if make is deg_counts else make(index)
-        with write_file(folder / name) as beside:
-            frame.to_csv(beside, index=False)
+        write_csv(frame, folder / name)
         paths.append(folder / name)
     return paths
 

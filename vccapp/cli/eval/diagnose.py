@@ -6,7 +6,7 @@ import typer
 
 from vccapp.cli.eval.options import Csv, Part, RunIds, Shown, Table, about_comparison, find_shown, open_runs, show_view
 from vccapp.cli.names import find_finished_run, open_settings
-from vccapp.cli.output import Json, format_table
+from vccapp.cli.output import Json, format_lines, format_table
 from vccapp.errors import SpecError
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def _format(view: "Diagnostics") -> str:
     for found in view.findings.itertuples():
         lines.append(f"{found.status.upper():8} {found.label}: {found.message}")
         lines += [f"         {found.advice}"] if found.advice else []
+    text = format_lines(lines)
     if len(view.by_source) > 1:
-        lines += ["", format_table(view.by_source.to_dict("records"), list(view.by_source.columns))]
-    return "\n".join(lines)
+        text += "\n\n" + format_table(view.by_source.to_dict("records"), list(view.by_source.columns))
+    return text

@@ -24,6 +24,7 @@ def metrics(
 ) -> None:
     """Score a file of predicted cells against one of real cells, each perturbation (own computation, DE included)."""
     from vccapp.data.reading.opening import open_dataset
+    from vccapp.data.spreadsheet import write_csv
     from vccapp.evaluation.scoring.cell_space import CellSpace
     from vccapp.evaluation.scoring.score import summarise
     from vccapp.evaluation.scoring.score_files import score_files
@@ -32,7 +33,7 @@ def metrics(
     space = CellSpace(most_cells=energy_cells) if energy_cells else None
     scores = score_files(open_dataset(real), open_dataset(predicted), season=season, memory_bytes=memory, space=space)
     if output:
-        scores.to_csv(output, index=False)
+        write_csv(scores, output)
     value = {
         "season": season,
         "summary": summarise(scores),

@@ -1,5 +1,6 @@
 """What the commands of views share: which runs, what is looked at closely, and how frames are printed."""
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -8,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from vccapp.cli.names import find_finished_run, open_settings, parse_names
-from vccapp.cli.output import format_table, show
-from vccapp.errors import SpecError
+from vccapp.cli.output import format_table, show, tell
+from vccapp.errors import SpecError, clean_lines, one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,7 +90,7 @@ def choose_genes(
     else:
         chosen = name_genes(comparison.index, genes)
         if chosen.unknown and chosen.genes:
-            typer.echo(f"{len(chosen.unknown)} not among the dataset's genes: {name_some(chosen.unknown)}", err=True)
+            tell(f"{len(chosen.unknown)} not among the dataset's genes: {name_some(chosen.unknown)}")
     if not chosen.genes:
         names = name_some(comparison.index.genes["gene"], 3)
         raise SpecError("no_gene", "No gene of the dataset is chosen", fix=f"give some, e.g. {names}")
@@ -121,7 +122,7 @@ def show_view(
     value = about | {name: records(frame) for name, frame in tables.items()}
 
     def print_tables() -> str:
-        return "\n\n".join(f"{name}:\n{_print(frame)}" for name, frame in tables.items())
+        return "\n\n".join(f"{one_line(name)}:\n{_print(frame)}" for name, frame in tables.items())
 
     show(value, text or print_tables, as_json=as_json)
 
@@ -137,14 +138,13 @@ def records(frame: "pd.DataFrame") -> list[dict[str, Any]]:
 
 
 def _write_csv(frame: "pd.DataFrame", where: str) -> None:
-    from vccapp.data.atomic import write_file
-    from vccapp.data.spreadsheet import to_csv
+    from vccapp.data.spreadsheet import to_csv, write_csv
 
     if where == "-":
-        typer.echo(to_csv(frame).decode(), nl=False)
-        return
-    with write_file(Path(where)) as beside:
-        beside.write_bytes(to_csv(frame))
+        data = to_csv(frame)
+        typer.echo(clean_lines(data.decode()) if sys.stdout.isatty() else data, nl=False)
+    else:
+        write_csv(frame, Path(where))
 
 
 def _print(frame: "pd.DataFrame") -> str:

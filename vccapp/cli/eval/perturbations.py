@@ -17,7 +17,7 @@ from vccapp.cli.eval.options import (
     open_runs,
     show_view,
 )
-from vccapp.cli.output import Json
+from vccapp.cli.output import Json, tell
 
 FIRST_METRIC = "pearson_delta"
 
@@ -40,7 +40,7 @@ def scores(
     view = view_scores(comparison, own, metric=check_metric(metric))
     notes = [note for note in (explain_halves(comparison.index, comparison.labels),) if note]
     for note in notes:
-        typer.echo(f"note: {note}", err=True)
+        tell(f"note: {note}")
     about = about_comparison(comparison, shown=own.key, metric=metric, notes=notes)
     show_view(view, about, as_json=as_json, csv=csv, table=table)
 

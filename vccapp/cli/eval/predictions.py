@@ -7,7 +7,7 @@ import typer
 
 from vccapp.cli.following import Background, run_job
 from vccapp.cli.names import absolute_split, find_dataset, find_finished_run, find_run, open_settings
-from vccapp.cli.output import Json, format_fields, format_table, show
+from vccapp.cli.output import Json, format_fields, format_lines, format_table, show
 
 if TYPE_CHECKING:
     from vccapp.training.results.scores import Score
@@ -89,7 +89,9 @@ def import_(
     record = find_run(result.run, settings)
     value = {"run": record.model_dump(mode="json"), "notes": result.notes}
     lines = {"run": record.id, "split": record.split.name, "folder": record.folder}
-    show(value, lambda: "\n".join([format_fields(lines), *(f"- {note}" for note in result.notes)]), as_json=as_json)
+    show(
+        value, lambda: format_fields(lines) + "\n" + format_lines(f"- {note}" for note in result.notes), as_json=as_json
+    )
 
 
 def _format_score(score: "Score") -> str:

@@ -9,7 +9,7 @@ import typer
 from vccapp.cli.eval.options import Csv, Part, Table, show_view
 from vccapp.cli.names import find_dataset, open_settings
 from vccapp.cli.output import Json, describe_unreadable, format_table, format_unreadable, show
-from vccapp.errors import SpecError
+from vccapp.errors import SpecError, one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,7 +79,7 @@ def leaderboard(
         parts = [format_table(view.rows.to_dict("records"), columns)]
         if len(view.differences):
             differences = format_table(view.differences.to_dict("records"), TESTS)
-            parts.append(f"{tested}, minus that of {own}:\n{differences}")
+            parts.append(f"{tested}, minus that of {one_line(own)}:\n{differences}")
         return "\n\n".join([*parts, *format_unreadable(unreadable)])
 
     about = {"reference": own, "tested": tested, "unreadable": describe_unreadable(unreadable)}
@@ -154,4 +154,4 @@ def report(
     if runs == ["all"]:
         runs = load_board(settings).only(part=part, scorer=scorer).entries["run"].tolist()
     path = write_report(runs, out, settings, part=part, scorer=scorer, reference=reference, metrics=metric)
-    show({"path": str(path), "runs": runs}, lambda: f"Wrote {path} ({len(runs)} runs).", as_json=as_json)
+    show({"path": str(path), "runs": runs}, lambda: one_line(f"Wrote {path} ({len(runs)} runs)."), as_json=as_json)
