@@ -148,13 +148,6 @@ def no_x(folder: Path) -> Path:
 
 
 @bad
-def counts_only_in_a_layer(folder: Path) -> Path:
-    data = make_counts(n_cells=120, n_genes=40)
-    ad.AnnData(None, obs=data.obs, var=data.var, layers={"counts": data.X}).write_h5ad(folder / "cells.h5ad")
-    return folder / "cells.h5ad"
-
-
-@bad
 def no_obs(folder: Path) -> Path:
     return damaged(folder, lambda file: file.__delitem__("obs"))
 
@@ -295,31 +288,12 @@ def negative_counts(folder: Path) -> Path:
 
 
 @bad
-def cpm_values(folder: Path) -> Path:
-    return of_values(folder, lambda x: x / x.sum(axis=1, keepdims=True) * 1e6)
-
-
-@bad
-def counts_with_fractions(folder: Path) -> Path:
-    return of_values(folder, lambda x: x + 0.25 * (x == 1))
-
-
-@bad
 def rounded_log_values(folder: Path) -> Path:
     def change(x: np.ndarray) -> np.ndarray:
         rng = np.random.default_rng(0)
         return np.rint(np.log1p(rng.poisson(np.geomspace(1, 500, x.shape[1]) * rng.lognormal(0, 0.5, (len(x), 1)))))
 
     return of_values(folder, change)
-
-
-@bad
-def duplicate_genes(folder: Path) -> Path:
-    def change(data: ad.AnnData) -> None:
-        data.var_names = ["ACTB", *data.var_names[:-1]]
-        data.var_names = ["ACTB", "ACTB", *data.var_names[2:]]
-
-    return saved(folder, change)
 
 
 @bad
@@ -345,16 +319,7 @@ def no_labels_at_all(folder: Path) -> tuple[Path, Columns]:
     def change(data: ad.AnnData) -> None:
         data.obs["target_gene"] = pd.Categorical([None] * data.n_obs, categories=["non-targeting", "A"])
 
-    return saved(folder, change), Columns()
-
-
-@bad
-def some_labels_missing(folder: Path) -> Path:
-    def change(data: ad.AnnData) -> None:
-        data.obs["target_gene"] = data.obs["target_gene"].astype(object)
-        data.obs.iloc[:7, 0] = ""
-
-    return saved(folder, change)
+    return saved(folder, change), Columns(perturbation="target_gene")
 
 
 @bad

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 CONTROL = "non-targeting"
 """The label of control cells inside vccapp, whatever the file calls them."""
@@ -17,6 +17,8 @@ ALL = "all"
 """The one context, batch or guide of data that tell none apart."""
 IGNORED = "none"
 """As the context column: take no context, although one was found."""
+INDEX = "index"
+"""As the var column with the names of the genes: the index of var."""
 
 ValueSpace = Literal["counts", "log1p", "scaled"]
 Layout = Literal["csr", "csc", "dense"]
@@ -65,7 +67,47 @@ class Columns(BaseModel):
     guide: str | None = None
     batch: str | None = None
     context: str | None = None  # IGNORED: none, although one was found
-    control: str | None = None
+    control: str | tuple[str, ...] | None = None  # labels, or patterns with *; several are pooled
+    matrix: str | None = None  # X, layers/NAME or raw/X
+    genes: str | None = None  # var column with the names of the genes; INDEX: the index of var
+    repeated: Literal["unique", "sum"] | None = None  # genes of one name; None: unique
+    pairs: str | None = None  # what stands between two genes in a label; "none": there are no pairs
+    guides: Literal["pooled", "apart"] | None = None  # labels that are guides: as their genes (None), or as they are
+    keep: tuple[str, ...] = ()  # labels of cells without a call that are kept as perturbations
+    leave_out: tuple[str, ...] = ()  # labels whose cells are left out
+
+    @field_validator("keep", "leave_out", mode="before")
+    @classmethod
+    def _as_tuple(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
+
+    @property
+    def controls(self) -> tuple[str, ...] | None:
+        """The labels and patterns of the control; None: find them."""
+        return (self.control,) if isinstance(self.control, str) else self.control or None
+
+
+class Candidate(BaseModel):
+    """An obs column that may hold the perturbations, with what speaks for it.
+
+    n_labels : distinct labels of perturbations; n_genes : those that are genes of the file, or name one as a guide does
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    column: str
+    n_labels: int
+    n_genes: int
+    of_guides: bool = False
+    n_control_cells: int
+    share_missing: float  # of the cells
+    cells_per_label: float  # median
+
+    def __str__(self) -> str:
+        kind = "begin with genes" if self.of_guides else "are genes"
+        return (
+            f"{self.n_genes:,} of {self.n_labels:,} labels {kind} of the file, {self.n_control_cells:,} control cells"
+        )
 
 
 class Context(BaseModel):
@@ -104,4 +146,11 @@ class Schema(BaseModel):
     n_perturbations: int  # without the control
     gene_id_kind: Literal["symbol", "ensembl", "entrez", "unknown"]
     n_cells_without_umis: int | None  # None: not known before the first pass over X
+    matrix: str = "X"
+    stored_scale: str = ""  # what the file holds, before it is brought to `value_space`
+    depth: float | None = None  # the sum of expm1 that every cell has; None: it differs, or values are counts
+    n_cells_left_out: int = 0
+    n_features_left_out: int = 0
+    unmeasured: tuple[str, ...] = ()  # perturbed genes that the file does not measure
+    candidates: tuple[Candidate, ...] = ()  # obs columns that may hold the perturbations, the best first
     notes: tuple[str, ...]

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 from refusals import refusal
 
-from vccapp.data.reading.columns import Cells, find_cells, find_genes, is_control_like
+from vccapp.data.names.controls import is_control_like
+from vccapp.data.reading.columns import Cells, find_cells
 from vccapp.data.schema import CONTROL, Columns
 from vccapp.errors import DataError
 from vccapp.wording import name_some
@@ -64,7 +65,7 @@ def test_found_by_name(name: str) -> None:
 def test_the_first_name_with_a_control_wins() -> None:
     cells = find(gene=["x", "y"], condition=["A", "ctrl"], perturbation=["A", "control"])
     assert cells.perturbation_column == "perturbation"
-    assert said(cells, "condition would also fit")
+    assert said(cells, "'condition' would also fit")
     assert find(gene=["x", "y"], condition=["A", "ctrl"]).perturbation_column == "condition"
 
 
@@ -148,43 +149,17 @@ def test_underscores_do_not_make_pairs_but_are_said() -> None:
 
 
 @pytest.mark.parametrize("missing", [None, np.nan, "", "nan"])
-def test_missing_labels_are_refused_with_their_number(missing: object) -> None:
-    with refusal(DataError, "missing_labels"):
-        find(gene=["A", missing, "NT", missing])
+def test_cells_without_a_label_are_left_out_with_their_number(missing: object) -> None:
+    cells = find(gene=["A", missing, "NT", missing], batch=["1", "2", "3", "4"])
+    assert labels(cells) == ["A", CONTROL]
+    assert cells.kept is not None and cells.kept.tolist() == [0, 2]
+    assert cells.table["batch"].tolist() == ["1", "3"]
+    assert said(cells, "2 cells have no label in 'gene'", "left out")
 
 
 def test_a_side_column_cannot_be_a_measurement() -> None:
     with refusal(DataError, "not_labels"):
         find(Columns(batch="score"), gene=["A", "NT"], score=[0.5, 1.5])
-
-
-@pytest.mark.parametrize(
-    ("names", "kind"),
-    [
-        (["ACTB", "TP53", "HLA-A", "AC012345.1"], "symbol"),
-        (["ENSG00000141510", "ENSG00000075624.17"], "ensembl"),
-        (["ENSMUSG00000059552"] * 1, "ensembl"),
-        (["7157", "60"], "entrez"),
-        (["1_x", "gene 2"], "unknown"),
-        (["ACTB", "7157"], "unknown"),
-    ],
-)
-def test_gene_kinds(names: list[str], kind: str) -> None:
-    genes, found, notes = find_genes(pd.DataFrame(index=names))
-    assert (genes.tolist(), found, notes) == (names, kind, [])
-
-
-def test_symbols_beside_ensembl_ids_are_only_named() -> None:
-    genes, kind, notes = find_genes(pd.DataFrame({"gene_name": ["TP53"]}, index=["ENSG00000141510"]))
-    assert genes.tolist() == ["ENSG00000141510"]
-    assert kind == "ensembl"
-    assert "'gene_name'" in notes[0]
-
-
-def test_duplicate_genes() -> None:
-    names = [f"G{i}" for i in range(20)] * 2
-    with refusal(DataError, "repeated_genes"):
-        find_genes(pd.DataFrame(index=names))
 
 
 def test_names_in_messages_stay_short() -> None:

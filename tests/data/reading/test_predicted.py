@@ -170,7 +170,7 @@ def lacking_labels(data: ad.AnnData) -> None:
     [
         (with_nan, {}, "NaN"),
         (centred, {}, "scaled values or differences from the control"),
-        (unlogged, {}, "fractions"),
+        (unlogged, {}, "without a logarithm"),
         (two_matrices, {}, "X and obsm/X_hvg"),
         (two_matrices, {"matrix": "obsm/X_hvg"}, "5 columns and var 12 genes"),
         (foreign_genes, {}, "none of its 12 genes"),

@@ -1,1 +1,1 @@
-"""What the names in a file mean: genes by all their names, labels of controls, of pairs, and of cells without a call."""
+"""What the names in a file mean: genes by all their names, controls, pairs, cells without a call."""

@@ -33,7 +33,10 @@ OTHER_CONTROLS = frozenset(
     )
 )
 """Words that mean no gene: of a second kind of control, or of cells without a guide."""
-_NUMBERED = re.compile(r"(?P<word>.*?[A-Za-z])(?P<sign>[-_. #]*(?:g|sg|guide|sgrna)?[-_. #]*)\d+[A-Za-z]?")
+_NUMBERED = (
+    re.compile(r"(?P<word>.*?[A-Za-z])(?P<sign>[-_. #]*)\d+[A-Za-z]?"),
+    re.compile(r"(?P<word>.*?[A-Za-z])(?P<sign>[-_. #]*(?:g|sg|guide|sgrna)[-_. #]*)\d+"),
+)
 _SEPARATORS = ("+", "||", "|", ";", ",", "/", "&", "__", "_")
 
 
@@ -59,11 +62,12 @@ def _family(text: str) -> str | None:
     word = plain(text)
     if word in CONTROL_LABELS:
         return word
-    match = _NUMBERED.fullmatch(text.strip())
-    if match is None:
-        return None
-    word = plain(match["word"])
-    return word if word in CONTROL_LABELS and (match["sign"] or word not in SHORT_WORDS) else None
+    for pattern in _NUMBERED:
+        if match := pattern.fullmatch(text.strip()):
+            word = plain(match["word"])
+            if word in CONTROL_LABELS and (match["sign"] or word not in SHORT_WORDS):
+                return word
+    return None
 
 
 def is_control_like(label: str) -> bool:

@@ -8,8 +8,8 @@ The same for data, predictions and submissions. Everything that is changed or le
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from vccapp.data.names.controls import (
@@ -20,8 +20,7 @@ from vccapp.data.names.controls import (
     matches,
 )
 from vccapp.data.names.genes import GeneNames
-from vccapp.data.names.lookalikes import name_unknown
-from vccapp.data.schema import CONTROL, Columns
+from vccapp.data.schema import CONTROL, Columns, genes_of
 from vccapp.errors import DataError
 from vccapp.wording import name_some
 
@@ -48,13 +47,11 @@ class Reading:
     """What the labels of a column mean.
 
     meanings : of each label of the file; cells : their numbers of cells; controls : the labels that are the control
-    unsure : pairs of control and gene names that may be read in two ways; separators : found in pairs
     """
 
     meanings: dict[str, Meaning]
     cells: Mapping[str, int]
     controls: tuple[str, ...]
-    separators: tuple[str, ...]
     notes: tuple[str, ...]
 
     @property
@@ -106,8 +103,8 @@ def read_labels(cells: Mapping[str, int], names: GeneNames, choice: Columns, *, 
         meanings = _pool_guides(meanings, reader)
     meanings = _join_variants(meanings, cells)
     meanings = _join_orders(meanings, cells)
-    reading = Reading(meanings, cells, tuple(controls), tuple(reader.used), ())
-    return Reading(meanings, cells, tuple(controls), tuple(reader.used), tuple(_notes(reading, names, reader, choice)))
+    reading = Reading(meanings, cells, tuple(controls), ())
+    return replace(reading, notes=tuple(_notes(reading, reader)))
 
 
 def refuse_controls(
@@ -118,7 +115,7 @@ def refuse_controls(
     no_genes = [label for label in likely if names.find(label) is None]
     shown = f"it holds {name_some(likely)}"
     if names.genes and 0 < len(no_genes) < len(likely):
-        shown = f"no genes of the file are {name_some(no_genes)}; it also holds {name_some(likely[len(no_genes) :], 3)}"
+        shown = f"no genes: {name_some(no_genes)}; genes: {name_some(likely[len(no_genes) :], 3)}"
     missing = "no control label such as non-targeting, NT, control or ctrl"
     if wanted is not None:
         missing = f"no label '{name_some(wanted)}' for the controls"
@@ -221,6 +218,38 @@ class _Reader:
         return None
 
 
+class KnownLabels:
+    """The perturbations of a dataset, under the names that other files give them.
+
+    'STAT1+ctrl', 'ctrl+STAT1', 'STAT1-2' (a guide), 'stat1' and, for 'A+B', 'B+A' and 'A_B' are found.
+    """
+
+    def __init__(self, known: Iterable[str], genes: Sequence[str] = (), *, control: str | None = None) -> None:
+        """known : labels; genes : of the dataset; control : the other file's own label, None: any usual one"""
+        self.labels = set(known) - {CONTROL}
+        self.control = control
+        single = {gene for label in self.labels for gene in genes_of(label)}
+        self._orders = {frozenset(genes_of(label)): label for label in self.labels}
+        names = GeneNames([*sorted(single), *(gene for gene in genes if gene not in single)])
+        controls = frozenset(() if control is None else (control,))
+        families = frozenset(family for label in controls if (family := control_family(label)))
+        self._reader = _Reader(names, controls, families, SEPARATORS, given=False)
+
+    def find(self, text: str) -> str:
+        """The dataset's label, CONTROL, or where there is none the text without its controls."""
+        if text == self.control or (self.control is None and text not in self.labels and control_family(text)):
+            return CONTROL
+        if text in self.labels:
+            return text
+        meaning = self._reader.read(text, Columns(keep=("*",)))
+        label = meaning.label or text.strip()
+        if label not in self.labels:
+            label = self._orders.get(frozenset(genes_of(label)), label)
+        if label not in self.labels and (part := self._reader.gene_part(text)) in self.labels:
+            return part
+        return label
+
+
 def _without_strand(text: str) -> str:
     """A label of one perturbation without the + that would read as a pair."""
     return text.replace("+", "plus") if _STRAND.search(text) else text
@@ -271,7 +300,7 @@ def join_orders(cells: Mapping[str, int]) -> dict[str, str]:
     return {label: best[key] for key, group in groups.items() for label in group if label != best[key]}
 
 
-def _notes(reading: Reading, names: GeneNames, reader: _Reader, choice: Columns) -> list[str]:
+def _notes(reading: Reading, reader: _Reader) -> list[str]:
     cells, notes = reading.cells, []
 
     def some(labels: Sequence[str], show: Callable[[str], str] | None = None) -> str:
@@ -288,9 +317,9 @@ def _notes(reading: Reading, names: GeneNames, reader: _Reader, choice: Columns)
         notes.append(f"Control cells are labelled '{reading.controls[0]}' in the file and shown as '{CONTROL}'.")
     if others := reading.of_kind("other control"):
         notes.append(
-            f"'{reading.controls[0]}' ({cells[reading.controls[0]]:,} cells) is used as the control; these are no genes "
-            f"and look like controls too, and are kept as perturbations: {some(others)}. Pool them by naming them as "
-            "control labels too, or leave them out."
+            f"'{reading.controls[0]}' ({cells[reading.controls[0]]:,} cells) is used as the control; these look "
+            f"like controls too and are kept as perturbations: {some(others)}. Name them as control labels to pool them, "
+            "or leave them out."
         )
     if no_call := reading.of_kind("no call"):
         notes.append(
@@ -306,7 +335,7 @@ def _notes(reading: Reading, names: GeneNames, reader: _Reader, choice: Columns)
             f"'{reader.halves[example]}'."
         )
     notes += _note_pairs(reading, reader)
-    notes += _note_guides(reading, names, choice)
+    notes += _note_guides(reading)
     renamed = {
         name: meaning.label
         for name, meaning in reading.meanings.items()
@@ -315,10 +344,8 @@ def _notes(reading: Reading, names: GeneNames, reader: _Reader, choice: Columns)
         and name not in reader.halves
     }
     if renamed:
-        notes.append(
-            f"{len(renamed):,} labels are read under another name: "
-            f"{some(list(renamed), lambda name: f"'{name_some([name])}' as '{renamed[name]}'")}."
-        )
+        shown = some(list(renamed), lambda name: f"'{name_some([name])}' as '{renamed[name]}'")
+        notes.append(f"{len(renamed):,} labels are read under another name: {shown}.")
     return notes
 
 
@@ -334,7 +361,7 @@ def _note_pairs(reading: Reading, reader: _Reader) -> list[str]:
         (name, meaning.label)
         for name, meaning in reading.meanings.items()
         if meaning.kind == "pair" and meaning.label and "+" in name and name != meaning.label
-        if set(part.strip() for part in name.split("+")) == set(meaning.label.split("+"))
+        if {part.strip() for part in name.split("+")} == set(meaning.label.split("+"))
     ]
     if turned:
         notes.append(
@@ -359,7 +386,7 @@ def _note_pairs(reading: Reading, reader: _Reader) -> list[str]:
     return notes
 
 
-def _note_guides(reading: Reading, names: GeneNames, choice: Columns) -> list[str]:
+def _note_guides(reading: Reading) -> list[str]:
     notes = []
     if guides := reading.of_kind("guide"):
         notes.append(
@@ -375,6 +402,7 @@ def _note_guides(reading: Reading, names: GeneNames, choice: Columns) -> list[st
     return notes
 
 
-def name_unmeasured(labels: Sequence[str], names: GeneNames) -> str:
-    """The labels for a sentence, with what they look like."""
-    return name_unknown(labels, names)
+def split_names(labels: Sequence[str]) -> list[str]:
+    """Everything in the labels that may be the name of a gene."""
+    parts = {part for label in labels for part in (label.strip(), *re.split(r"[+|;,/&_ ]+", label.strip()))}
+    return sorted(part for part in parts if part and not control_family(part))

@@ -1,7 +1,7 @@
 """What a name that is no gene looks like: a date that a spreadsheet made of a symbol, a number, a gene in another case.
 
-    explain_name("1-Mar", names)        # "a spreadsheet's date of MARCHF1"
-    name_unknown(["1-Mar", "X"], names) # "1-Mar (a spreadsheet's date of MARCHF1), X"
+explain_name("1-Mar", names)        # "a spreadsheet's date of MARCHF1"
+name_unknown(["1-Mar", "X"], names) # "1-Mar (a spreadsheet's date of MARCHF1), X"
 """
 
 import re
@@ -62,4 +62,3 @@ def name_unknown(names: Iterable[str], genes: GeneNames | None = None, *, limit:
 def _date_of(month: str, day: int) -> str:
     symbol = SYMBOLS.get(month, "").format(day)
     return f"a spreadsheet's date of {symbol}" if symbol else "a spreadsheet's date"
-

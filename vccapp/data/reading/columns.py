@@ -1,18 +1,21 @@
-"""Which obs columns hold perturbation, guide and batch, which label is the control, and what the genes are called.
+"""Which obs columns hold perturbation, guide, batch and context, and what their labels mean.
 
-Found by name and content, changed by the user's `Columns`. Every guess and every mapping becomes a note.
+The perturbation column is the one whose labels name most genes of the file and which has controls; its name only breaks
+ties. Guide, batch and context are found by name. Changed by the user's `Columns`; every guess becomes a note.
 """
 
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from vccapp.data.reading.contexts import CONTEXT_NAMES, fits, split_contexts
-from vccapp.data.schema import ALL, AT, CONTROL, IGNORED, Columns, Context
+from vccapp.data.names.controls import plain
+from vccapp.data.names.features import Features, no_features
+from vccapp.data.names.genes import GeneNames
+from vccapp.data.names.labels import Reading, find_controls, read_labels, refuse_controls, split_names
+from vccapp.data.reading.contexts import CONTEXT_NAMES, MAX_CONTEXTS, fits, split_contexts
+from vccapp.data.schema import ALL, AT, CONTROL, IGNORED, INDEX, Candidate, Columns, Context
 from vccapp.errors import DataError
 from vccapp.wording import name_some
 
@@ -29,43 +32,66 @@ BATCH_NAMES = (
     *("batch", "batchvar", "batchid", "gemgroup", "lane", "replicate", "rep", "plate", "donor", "channel", "library"),
     *("libraryid", "sample", "sampleid", "run", "experiment", "origident"),
 )
-CONTROL_LABELS = (
-    *("nontargeting", "nontarget", "nontargetingcontrol", "ntc", "nt", "control", "ctrl", "negctrl", "negcontrol"),
-    *(
-        "negativecontrol",
-        "unperturbed",
-        "safetargeting",
-        "safetarget",
-        "scramble",
-        "scrambled",
-        "mock",
-        "vehicle",
-        "dmso",
-    ),
-)
 MISSING = "missing"
-_ENSEMBL = re.compile(r"ENS[A-Z]*G\d{6,}(\.\d+)?")
-_ENTREZ = re.compile(r"\d+")
-_SYMBOL = re.compile(r"[A-Za-z][A-Za-z0-9.\-]*")
+MAX_LABELS = 50_000
+UNNAMED = 50
+"""Rank of a column of any name; those whose names say another role come after it."""
+NO_CONTEXT_NAMES = ("phase", "leiden", "louvain", "cluster", "clusters", "seuratclusters", "perturbationtype")
 
 
 @dataclass(frozen=True)
 class Cells:
-    """The labels of the cells and how they were found."""
+    """The labels of the cells and how they were found.
 
-    table: pd.DataFrame  # n_cells rows; perturbation, guide, batch, context: categorical
+    table : one row for each cell that is kept; perturbation, guide, batch, context: categorical
+    kept : (n kept,) rows of the file; None: all
+    naming : INDEX or the var column that names the genes
+    """
+
+    table: pd.DataFrame
+    kept: np.ndarray | None
     perturbation_column: str
     guide_column: str | None
     batch_column: str | None
     context_column: str | None
     context_ignored: str | None
     contexts: tuple[Context, ...]
+    naming: str
     control_label: str
+    candidates: tuple[Candidate, ...]
     notes: tuple[str, ...]
 
 
-def find_cells(obs: pd.DataFrame, columns: Columns) -> Cells:
-    """Read the labels of the cells out of obs. Raises DataError when no perturbations with controls are found."""
+@dataclass(frozen=True)
+class Labels:
+    """A column of obs as labels. codes : (n_cells,), -1 where a cell has none; names : distinct, in the file's order"""
+
+    column: str
+    codes: np.ndarray
+    names: list[str]
+
+    @property
+    def cells(self) -> dict[str, int]:
+        """How many cells each label has."""
+        counts = np.bincount(self.codes[self.codes >= 0], minlength=len(self.names))
+        return dict(zip(self.names, counts.tolist(), strict=True))
+
+    @property
+    def n_missing(self) -> int:
+        return int((self.codes < 0).sum())
+
+    def mapped(self, mapping: Mapping[str, str | None]) -> np.ndarray:
+        """(n_cells,) object: what each label is mapped to; None where a cell has none."""
+        values = np.array([*(mapping[name] for name in self.names), None], dtype=object)
+        return values[self.codes]
+
+
+def find_cells(obs: pd.DataFrame, columns: Columns, features: Features | None = None) -> Cells:
+    """Read the labels of the cells out of obs. features : of the file; without, no gene is known.
+
+    Raises DataError when no perturbations with controls are found.
+    """
+    features = features or no_features()
     for role in ("perturbation", "guide", "batch", "context"):
         chosen = getattr(columns, role)
         if chosen is not None and chosen not in obs.columns and (role, chosen) != ("context", IGNORED):
@@ -75,34 +101,257 @@ def find_cells(obs: pd.DataFrame, columns: Columns) -> Cells:
                 fix=f"it has {name_some(obs.columns)}: choose one of them",
             )
     notes: list[str] = []
-    guide = columns.guide or _first_named(obs, GUIDE_NAMES, taken=(columns.perturbation, columns.batch))
-    batch = columns.batch or _first_named(obs, BATCH_NAMES, taken=(columns.perturbation, columns.guide))
-    perturbation = columns.perturbation or _find_perturbation(obs, columns.control, (guide, batch), notes)
-    labels = _labels(obs, perturbation)
-    _check_missing(labels, perturbation)
-    labels, control = _map_labels(labels, perturbation, columns.control, notes)
-    if labels.str.contains(AT, regex=False).any():
-        labels = labels.str.replace(AT, " at ", regex=False)
+    universe = features.known_by(features.chosen or INDEX)
+    column, reading, candidates = _find_perturbation(obs, columns, universe, notes)
+    labels = read_column(obs, column)
+    naming = features.choose(split_names(labels.names))
+    if naming != (features.chosen or INDEX):
+        reading = read_labels(labels.cells, features.known_by(naming), columns, column=column)
+    mapped = labels.mapped(reading.mapping)
+    kept = np.array([label is not None for label in mapped], dtype=bool)
+    if labels.n_missing:
+        notes.append(f"{labels.n_missing:,} cells have no label in '{column}' and are left out.")
+    notes += reading.notes
+    of_guides = bool(reading.of_kind("guide"))
+    guide = columns.guide or (column if of_guides else None)
+    guide = guide or _first_named(obs, GUIDE_NAMES, taken=(column, columns.batch))
+    batch = columns.batch or _first_named(obs, BATCH_NAMES, taken=(column, guide))
+    obs, found = obs.loc[kept] if not kept.all() else obs, pd.Series(mapped[kept], dtype=object)
+    if found.str.contains(AT, regex=False).any():
+        found = found.str.replace(AT, " at ", regex=False)
         notes.append(f"'{AT}' in labels is shown as ' at ', as it stands between a target and its context.")
-    n_controls = int((labels == CONTROL).sum())
-    if n_controls == len(labels):
+    if (found == CONTROL).all():
         raise DataError(
             "only_controls",
-            f"all {len(labels):,} cells are controls ('{control}' in '{perturbation}')",
+            f"all {len(found):,} cells are controls ('{reading.controls[0]}' in '{column}')",
             fix="choose the perturbation column",
         )
-    table = {"perturbation": _categorical(labels, first=CONTROL)}
-    for role, column in (("guide", guide), ("batch", batch)):
-        table[role] = _side_column(obs, role, column, chosen=getattr(columns, role) is not None, notes=notes)
-    frame = pd.DataFrame(table)
+    table = pd.DataFrame({"perturbation": _categorical(found, first=CONTROL)})
+    for role, side in (("guide", guide), ("batch", batch)):
+        table[role] = _side_column(obs, role, side, chosen=getattr(columns, role) is not None, notes=notes)
+    taken = (column, guide, batch)
+    context, ignored = _find_context(obs, table, columns, taken=taken, notes=notes)
     contexts: tuple[Context, ...] = ()
-    context, ignored = _find_context(obs, frame, columns, taken=(perturbation, guide, batch), notes=notes)
     if context is None:
-        frame["context"] = pd.Categorical([ALL] * len(frame))
+        table["context"] = pd.Categorical([ALL] * len(table))
     else:
-        frame, contexts, more = split_contexts(frame, _labels(obs, context).fillna(MISSING))
+        table, contexts, more = split_contexts(table, side_labels(obs, context).fillna(MISSING))
         notes += more
-    return Cells(frame, perturbation, guide, batch, context, ignored, contexts, control, tuple(notes))
+    notes += _note_confounded(table, batch)
+    return Cells(
+        table=table,
+        kept=None if kept.all() else np.flatnonzero(kept),
+        perturbation_column=column,
+        guide_column=guide,
+        batch_column=batch,
+        context_column=context,
+        context_ignored=ignored,
+        contexts=contexts,
+        naming=naming,
+        control_label=name_some(reading.controls, 3),
+        candidates=candidates,
+        notes=tuple(notes),
+    )
+
+
+def read_column(obs: pd.DataFrame, name: str) -> Labels:
+    """A column as labels. Raises DataError for one of measurements."""
+    column = obs[name]
+    if not may_be_labels(column):
+        raise DataError(
+            "not_labels",
+            f"obs column '{name}' holds {column.dtype} numbers, not labels",
+            fix="choose another column",
+        )
+    if pd.api.types.is_float_dtype(column.dtype):
+        column = column.astype("Int64")
+    codes, values = pd.factorize(column)
+    places: dict[str, int] = {}
+    recode = np.full(len(values) + 1, -1)
+    for i, value in enumerate(values):
+        text = str(value)
+        if text.strip() not in ("", "nan", "NaN", "<NA>"):
+            recode[i] = places.setdefault(text, len(places))
+    return Labels(name, recode[codes], list(places))
+
+
+def _first_named(obs: pd.DataFrame, names: Sequence[str], *, taken: Sequence[str | None]) -> str | None:
+    found = _named(obs, names)
+    return next((column for column in found if column not in taken and may_be_labels(obs[column])), None)
+
+
+def _named(obs: pd.DataFrame, names: Sequence[str]) -> list[str]:
+    """Columns whose name is among `names`, in the order of `names`."""
+    return sorted((c for c in obs.columns if plain(str(c)) in names), key=lambda c: names.index(plain(str(c))))
+
+
+def may_be_labels(column: pd.Series) -> bool:
+    """Text, categories, whole numbers or yes and no: what can label cells."""
+    if isinstance(column.dtype, pd.CategoricalDtype) or column.dtype == object:
+        return True
+    if pd.api.types.is_float_dtype(column.dtype):
+        known = column.dropna()
+        return len(known) > 0 and bool((known == known.round()).all()) and np.isfinite(known).all()
+    dtype = column.dtype
+    return any(is_(dtype) for is_ in (pd.api.types.is_string_dtype, pd.api.types.is_integer_dtype)) or is_bool(column)
+
+
+def is_bool(column: pd.Series) -> bool:
+    return pd.api.types.is_bool_dtype(column.dtype)
+
+
+@dataclass(frozen=True)
+class _Weighed:
+    """A column with its evidence; `reading` is None where it has no controls."""
+
+    labels: Labels
+    reading: Reading | None
+    candidate: Candidate
+    rank: int
+
+    @property
+    def key(self) -> tuple:
+        """The larger, the better: labels that are genes, then guides of genes, then few genes or none.
+
+        Shares of genes count in quarters, so that names decide between near equals.
+        """
+        share = self.candidate.n_genes / max(self.candidate.n_labels, 1)
+        kind = 2 if self.candidate.of_guides else 3 if share >= 0.25 else 1
+        return (
+            self.reading is not None,
+            self.candidate.n_labels > 0,
+            kind if self.candidate.n_genes else 0,
+            round(4 * share),
+            self.candidate.share_missing < 0.5,
+            -self.rank,
+        )
+
+
+def _find_perturbation(
+    obs: pd.DataFrame, columns: Columns, names: GeneNames, notes: list[str]
+) -> tuple[str, Reading, tuple[Candidate, ...]]:
+    if columns.perturbation is not None:
+        labels = read_column(obs, columns.perturbation)
+        if not labels.names:
+            raise _refuse_empty(labels)
+        reading = read_labels(labels.cells, names, columns, column=labels.column)
+        return labels.column, reading, (_weigh(labels, columns, names).candidate,)
+    others = (columns.guide, columns.batch, columns.context)
+    weighed = [
+        _weigh(read_column(obs, name), columns, names)
+        for name in dict.fromkeys(obs.columns)
+        if name not in others and _may_be_perturbation(obs[name], name, columns)
+    ]
+    weighed.sort(key=lambda one: one.key, reverse=True)
+    fitting = [one for one in weighed if one.reading is not None]
+    if not fitting:
+        raise _refuse_all(obs, weighed, columns, names)
+    best, *more = fitting
+    if best.reading is None:  # never: it is among the fitting
+        raise refuse_controls(best.labels.cells, names, columns.controls, column=best.labels.column)
+    rivals = [one for one in more if one.candidate.n_labels]
+    equal = [one.labels.column for one in fitting if one.key == best.key]
+    if len(equal) > 1 and best.rank == UNNAMED:
+        raise DataError(
+            "ambiguous_column",
+            f"several obs columns may hold the perturbations ({name_some(equal)})",
+            found=equal,
+            fix="choose one of them",
+        )
+    notes.append(_note_choice(best, rivals))
+    return best.labels.column, best.reading, tuple(one.candidate for one in fitting)
+
+
+def _note_choice(best: _Weighed, rivals: Sequence[_Weighed]) -> str:
+    if best.candidate.n_genes:
+        how = f"detected by its labels: {best.candidate}"
+    elif best.rank < UNNAMED:
+        how = "detected by its name"
+    else:
+        how = "detected by the control label in it"
+    more = ""
+    if rivals:
+        more = f" ('{rivals[0].labels.column}' would also fit: {rivals[0].candidate})"
+        others = [one.labels.column for one in rivals[1:]]
+        more = more[:-1] + (f"; and {name_some(others)})" if others else ")")
+    return f"Perturbations are read from the obs column '{best.labels.column}', {how}{more}."
+
+
+def _may_be_perturbation(column: pd.Series, name: str, columns: Columns) -> bool:
+    """Text; numbers only where the user names the control, or the column is called so."""
+    if not may_be_labels(column):
+        return False
+    if columns.control is None and (pd.api.types.is_numeric_dtype(column.dtype) or is_bool(column)):
+        return plain(str(name)) in PERTURBATION_NAMES
+    distinct = column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else column.unique()
+    return len(distinct) <= MAX_LABELS and (len(distinct) < 0.5 * len(column) or len(column) < 1000)
+
+
+def _weigh(labels: Labels, columns: Columns, names: GeneNames) -> _Weighed:
+    cells = labels.cells
+    reading = (
+        read_labels(cells, names, columns, column=labels.column) if _has_controls(labels, columns, names) else None
+    )
+    perturbed = set(labels.names)
+    if reading is not None:
+        perturbed -= set(reading.of_kind("control", "no call", "left out"))
+        genes = [name for name in reading.of_kind("gene", "pair", "guide") if _names_gene(reading, name, names)]
+        guides = reading.of_kind("guide")
+        without_call = reading.count("no call")
+    else:
+        genes, guides, without_call = [name for name in labels.names if names.find(name)], [], 0
+    plain_name = plain(str(labels.column))
+    rank = UNNAMED
+    if plain_name in PERTURBATION_NAMES:
+        rank = PERTURBATION_NAMES.index(plain_name)
+    elif plain_name in (*GUIDE_NAMES, *BATCH_NAMES, *CONTEXT_NAMES):
+        rank = UNNAMED + 1
+    candidate = Candidate(
+        column=str(labels.column),
+        n_labels=len(perturbed),
+        n_genes=len(genes),
+        of_guides=len(guides) > len(genes) / 2,
+        n_control_cells=reading.count("control") if reading is not None else 0,
+        share_missing=(labels.n_missing + without_call) / max(len(labels.codes), 1),
+        cells_per_label=float(np.median([cells[name] for name in perturbed])) if perturbed else 0.0,
+    )
+    return _Weighed(labels, reading, candidate, rank)
+
+
+def _names_gene(reading: Reading, name: str, names: GeneNames) -> bool:
+    return any(gene in names for gene in (reading.mapping[name] or "").split("+"))
+
+
+def _refuse_all(obs: pd.DataFrame, weighed: Sequence[_Weighed], columns: Columns, names: GeneNames) -> DataError:
+    likely = [one for one in weighed if one.rank < UNNAMED or one.candidate.n_genes]
+    if likely and not likely[0].labels.names:
+        return _refuse_empty(likely[0].labels)
+    if likely:
+        best = likely[0].labels
+        return refuse_controls(best.cells, names, columns.controls, column=best.column)
+    wanted = "no control label such as non-targeting, NT, control or ctrl"
+    if columns.controls is not None:
+        wanted = f"no label '{name_some(columns.controls)}'"
+    return DataError(
+        "no_perturbation_column",
+        f"no obs column holds perturbations: {wanted} in any of them (obs has {name_some(list(obs.columns))})",
+        found=list(obs.columns),
+        fix="choose the column",
+    )
+
+
+def _refuse_empty(labels: Labels) -> DataError:
+    return DataError(
+        "no_labels",
+        f"no cell has a label in the obs column '{labels.column}'",
+        fix="choose another column",
+    )
+
+
+def side_labels(obs: pd.DataFrame, name: str) -> pd.Series:
+    """A column as text with None where missing."""
+    labels = read_column(obs, name)
+    return pd.Series(labels.mapped({text: text for text in labels.names}), dtype=object)
 
 
 def _find_context(
@@ -112,11 +361,13 @@ def _find_context(
     if columns.context not in (None, IGNORED):
         return columns.context, None
     controls = (table["perturbation"] == CONTROL).to_numpy()
-    named = [name for name in _named(obs, CONTEXT_NAMES) if name not in taken and _is_labels(obs[name])]
-    found = [name for name in named if fits(_labels(obs, name).fillna(MISSING), controls)]
+    may_be = [name for name in obs.columns if name not in taken and may_be_labels(obs[name])]
+    named = [name for name in _named(obs, CONTEXT_NAMES) if name in may_be]
+    found = [name for name in named if fits(side_labels(obs, name).fillna(MISSING), controls)]
+    notes += _note_other_contexts(obs, table, [name for name in may_be if name not in found])
     if not found:
         return None, None
-    values = name_some(distinct(obs[found[0]]))
+    values = name_some(side_labels(obs, found[0]).fillna(MISSING).unique())
     if columns.context == IGNORED:
         notes.append(
             f"The context in '{found[0]}' ({values}) is ignored: cells of all are compared with the controls of all, "
@@ -131,186 +382,58 @@ def _find_context(
     return found[0], None
 
 
-def plain(text: str) -> str:
-    """Lower case without punctuation: how names and control labels are compared."""
-    return re.sub(r"[^a-z0-9]", "", text.lower())
-
-
-def is_control_like(label: str) -> bool:
-    """Whether a label is a usual name of unperturbed cells; 'ctrl+ctrl' is one too."""
-    return all(plain(part) in CONTROL_LABELS for part in label.split("+"))
-
-
-def _first_named(obs: pd.DataFrame, names: Sequence[str], *, taken: Sequence[str | None]) -> str | None:
-    found = _named(obs, names)
-    return next((column for column in found if column not in taken and _is_labels(obs[column])), None)
-
-
-def _named(obs: pd.DataFrame, names: Sequence[str]) -> list[str]:
-    """Columns whose name is among `names`, in the order of `names`."""
-    return sorted((c for c in obs.columns if plain(str(c)) in names), key=lambda c: names.index(plain(str(c))))
-
-
-def _is_labels(column: pd.Series) -> bool:
-    """Text, categories or whole numbers: what can label cells."""
-    if isinstance(column.dtype, pd.CategoricalDtype) or column.dtype == object:
-        return True
-    if pd.api.types.is_float_dtype(column.dtype):
-        known = column.dropna()
-        return len(known) > 0 and bool((known == known.round()).all()) and np.isfinite(known).all()
-    return pd.api.types.is_string_dtype(column.dtype) or pd.api.types.is_integer_dtype(column.dtype)
-
-
-def distinct(column: pd.Series) -> list[str]:
-    """The labels of a column; of a categorical also those that no cell has."""
-    values = column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else column.dropna().unique()
-    return [str(value) for value in values]
-
-
-def _find_perturbation(obs: pd.DataFrame, control: str | None, others: Sequence[str | None], notes: list[str]) -> str:
-    def fits(column: str) -> bool:
-        text = _is_labels(obs[column]) and not pd.api.types.is_numeric_dtype(obs[column].dtype)
-        return text and any(is_control_like(x) if control is None else x == control for x in distinct(obs[column]))
-
-    named = _named(obs, PERTURBATION_NAMES)
-    fitting = [column for column in named if fits(column)]
-    if fitting:
-        more = f" ({name_some(fitting[1:])} would also fit)" if len(fitting) > 1 else ""
-        notes.append(f"Perturbations are read from the obs column '{fitting[0]}', detected by its name{more}.")
-        return fitting[0]
-    wanted = (
-        "no control label such as non-targeting, NT, control or ctrl" if control is None else f"no label '{control}'"
-    )
-    if named:
-        labels = name_some(distinct(obs[named[0]]))
-        raise DataError(
-            "no_control_label",
-            f"obs column '{named[0]}' holds {wanted} (it holds {labels})",
-            fix="name the control label or another column",
-        )
-    by_content = [column for column in obs.columns if column not in others and fits(column)]
-    if len(by_content) == 1:
-        notes.append(
-            f"Perturbations are read from the obs column '{by_content[0]}', detected by the control label in it."
-        )
-        return by_content[0]
-    if by_content:
-        raise DataError(
-            "ambiguous_column",
-            f"several obs columns may hold the perturbations ({name_some(by_content)})",
-            found=by_content,
-            fix="choose one of them",
-        )
-    raise DataError(
-        "no_perturbation_column",
-        f"no obs column holds perturbations: {wanted} in any of them (obs has {name_some(list(obs.columns))})",
-        found=list(obs.columns),
-        fix="choose the column",
-    )
-
-
-def _labels(obs: pd.DataFrame, name: str) -> pd.Series:
-    """A column as text with None where missing."""
-    column = obs[name].reset_index(drop=True)
-    if not _is_labels(column):
-        raise DataError(
-            "not_labels",
-            f"obs column '{name}' holds {column.dtype} numbers, not labels",
-            fix="choose another column",
-        )
-    if pd.api.types.is_float_dtype(column.dtype):
-        column = column.astype("Int64")
-    text = column.astype(object)
-    missing = text.isna() | text.isin(["", "nan", "NaN"])
-    return text.astype(str).where(~missing, None)
-
-
-def _check_missing(labels: pd.Series, column: str) -> None:
-    n_missing = int(labels.isna().sum())
-    if n_missing == len(labels):
-        raise DataError(
-            "no_labels",
-            f"no cell has a label in the obs column '{column}'",
-            fix="choose another column",
-        )
-    if n_missing:
-        raise DataError(
-            "missing_labels",
-            f"{n_missing:,} of {len(labels):,} cells have no label in the obs column '{column}'",
-            fix="remove them or label them",
-        )
-
-
-def _map_labels(labels: pd.Series, column: str, control: str | None, notes: list[str]) -> tuple[pd.Series, str]:
-    """Canonical labels and the file's own control label."""
-    cells = labels.value_counts()
-    if control is None:
-        like = sorted((x for x in cells.index if is_control_like(x)), key=lambda x: (_control_rank(x), -cells[x], x))
-        if not like:
-            raise DataError(
-                "no_control_label",
-                f"'{column}' holds no control label (it holds {name_some(cells.index)})",
-                fix="name the control label",
-            )
-        control = like[0]
-    elif control not in cells.index:
-        raise DataError(
-            "no_control_label",
-            f"'{column}' holds no label '{control}' for the controls (it holds {name_some(cells.index)})",
-            fix="choose one",
-        )
-    mapping = {control: CONTROL}
-    if control != CONTROL:
-        notes.append(f"Control cells are labelled '{control}' in the file and shown as '{CONTROL}'.")
-    halves = {}
-    for label in cells.index:
-        if label == control:
+def _note_other_contexts(obs: pd.DataFrame, table: pd.DataFrame, names: Sequence[str]) -> list[str]:
+    """Columns that are no context but could be: of any name, or with values that hold no controls at all."""
+    controls, notes, possible, apart = (table["perturbation"] == CONTROL).to_numpy(), [], [], []
+    other_roles = (*PERTURBATION_NAMES, *GUIDE_NAMES, *BATCH_NAMES, *NO_CONTEXT_NAMES)
+    for name in names:
+        if is_bool(obs[name]) or pd.api.types.is_numeric_dtype(obs[name].dtype):
             continue
-        if label == CONTROL:
-            mapping[label] = f"{CONTROL} (in file)"
-        elif is_control_like(label):
-            mapping[label] = label
-        else:
-            genes = [part for part in label.split("+") if plain(part) not in CONTROL_LABELS]
-            if len(genes) < len(label.split("+")):
-                halves[label] = mapping[label] = "+".join(genes)
-    others = [f"'{x}' ({cells[x]:,} cells)" for x in cells.index if x != control and is_control_like(x)]
-    if others:
+        values = side_labels(obs, name).fillna(MISSING)
+        if not 2 <= values.nunique() <= MAX_CONTEXTS:
+            continue
+        if plain(str(name)) not in other_roles and plain(str(name)) not in CONTEXT_NAMES and fits(values, controls):
+            share = pd.Series(controls).groupby(values.to_numpy()).mean()
+            possible += [name] if (share.between(0, 1, inclusive="neither").sum() > 1) else []
+        elif plain(str(name)) in CONTEXT_NAMES and plain(str(name)) not in PERTURBATION_NAMES:
+            kinds = table["perturbation"].astype(str).groupby(values.to_numpy()).nunique()
+            apart += [name] if kinds.max() > 1 and not fits(values, controls) else []
+    if possible:
         notes.append(
-            f"'{control}' ({cells[control]:,} cells) is used as the control; these look like controls too and "
-            f"are kept as perturbations: {name_some(others)}."
+            f"{name_some(possible, 3)} could be a context as well: it has values with both controls and perturbed "
+            "cells. Choose it as the context if controls must match in it."
         )
-    if halves:
-        example = next(iter(halves))
+    if apart:
         notes.append(
-            f"{len(halves):,} labels that join a gene and a control are read as the gene: '{example}' as "
-            f"'{halves[example]}'."
+            f"'{apart[0]}' differs between controls and perturbed cells in every value, so effects cannot be told from "
+            "those of it."
         )
-    _note_pairs(cells.index, notes)
-    return labels.map(lambda label: mapping.get(label, label)), control
+    return notes
 
 
-def _control_rank(label: str) -> int:
-    return CONTROL_LABELS.index(plain(label.split("+")[0]))
-
-
-def _note_pairs(labels: Sequence[str], notes: list[str]) -> None:
-    pairs = [x for x in labels if len([part for part in x.split("+") if plain(part) not in CONTROL_LABELS]) > 1]
-    if pairs:
-        notes.append(f"{len(pairs):,} perturbations target two or more genes, such as '{pairs[0]}'.")
-    known = set(labels)
-    odd = [x for x in labels if len(parts := re.split(r"[_|,;/&]", x)) == 2 and set(parts) <= known]
-    if odd:
-        notes.append(
-            f"{len(odd):,} labels such as '{odd[0]}' look like two genes but are read as one; write two genes as 'A+B'."
-        )
+def _note_confounded(table: pd.DataFrame, batch: str | None) -> list[str]:
+    """Batches without controls, and perturbations that are in such batches alone."""
+    if batch is None:
+        return []
+    controls = table["perturbation"].astype(str).str.partition(AT)[0] == CONTROL
+    with_controls = set(table.loc[controls.to_numpy(), "batch"])
+    lacking = sorted(set(table["batch"]) - with_controls)
+    if not lacking:
+        return []
+    inside = table["batch"].isin(lacking)
+    only = sorted(set(table.loc[inside, "perturbation"]) - set(table.loc[~inside, "perturbation"]))
+    more = f"; {len(only):,} perturbations are in these alone ({name_some(only, 3)})" if only else ""
+    return [
+        f"{len(lacking):,} of {table['batch'].nunique():,} batches have no control cells ({name_some(lacking, 3)}), so "
+        f"effects there include those of the batch{more}."
+    ]
 
 
 def _side_column(obs: pd.DataFrame, role: str, column: str | None, *, chosen: bool, notes: list[str]) -> pd.Categorical:
     if column is None:
         notes.append(f"No {role} column was found in obs; all cells are treated as one {role}.")
         return pd.Categorical([ALL] * len(obs))
-    labels = _labels(obs, column)
+    labels = side_labels(obs, column)
     n_missing = int(labels.isna().sum())
     if not chosen:
         notes.append(f"The {role} is read from the obs column '{column}', detected by its name.")
@@ -322,43 +445,3 @@ def _side_column(obs: pd.DataFrame, role: str, column: str | None, *, chosen: bo
 def _categorical(labels: pd.Series, first: str | None = None) -> pd.Categorical:
     names = sorted(labels.unique(), key=lambda x: (x != first, x))
     return pd.Categorical(labels, categories=names)
-
-
-GeneKind = Literal["symbol", "ensembl", "entrez", "unknown"]
-
-
-def find_genes(var: pd.DataFrame) -> tuple[np.ndarray, GeneKind, list[str]]:
-    """Gene names (n_genes,) of the var index, their kind and notes. Raises DataError when names repeat or lack."""
-    genes = np.array([str(name) for name in var.index], dtype=object)
-    empty = int(sum(name.strip() in ("", "nan") for name in genes))
-    if empty:
-        raise DataError(
-            "unnamed_genes",
-            f"{empty:,} of {len(genes):,} genes have no name in the var index",
-            fix="name or remove them",
-        )
-    index = pd.Index(genes)
-    if not index.is_unique:
-        twice = list(index[index.duplicated()].unique())
-        raise DataError(
-            "repeated_genes",
-            f"{len(twice):,} gene names are repeated ({name_some(twice)})",
-            fix="make the names of var unique",
-        )
-    kind: GeneKind = "unknown"
-    kinds: tuple[tuple[GeneKind, re.Pattern[str]], ...] = (
-        ("ensembl", _ENSEMBL),
-        ("entrez", _ENTREZ),
-        ("symbol", _SYMBOL),
-    )
-    for name, pattern in kinds:
-        if sum(pattern.fullmatch(gene) is not None for gene in genes) >= 0.9 * len(genes):
-            kind = name
-            break
-    symbols = _named(var, ("genename", "genenames", "genesymbol", "genesymbols", "symbol", "featurename"))
-    notes = []
-    if kind == "ensembl" and symbols:
-        notes.append(
-            f"Genes are named by Ensembl ids; the var column '{symbols[0]}' holds symbols, which are not used."
-        )
-    return genes, kind, notes

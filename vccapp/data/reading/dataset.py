@@ -19,6 +19,7 @@ from scipy.sparse import csr_matrix
 
 from vccapp.data.reading.fingerprint import compute_fingerprint
 from vccapp.data.reading.rows import Rows
+from vccapp.data.reading.view import ViewedRows
 from vccapp.data.schema import Columns, Schema
 from vccapp.errors import DataError
 
@@ -78,6 +79,11 @@ class Dataset(ABC):
         """All files of the dataset."""
 
     @property
+    @abstractmethod
+    def kept(self) -> tuple[np.ndarray | None, ...]:
+        """Of each file, the rows that are cells of the dataset; None: all."""
+
+    @property
     def n_cells(self) -> int:
         return self.schema.n_cells
 
@@ -129,11 +135,15 @@ class Dataset(ABC):
 class FileDataset(Dataset):
     """One data file."""
 
-    rows: Rows
+    rows: Rows | ViewedRows
 
     @property
     def paths(self) -> tuple[Path, ...]:
         return (self.path,)
+
+    @property
+    def kept(self) -> tuple[np.ndarray | None, ...]:
+        return (self.rows.cells if isinstance(self.rows, ViewedRows) else None,)
 
     def _compute_fingerprint(self) -> str:
         return compute_fingerprint(self.rows, self.cells, self.genes, control_label=self.schema.control_label)

@@ -11,6 +11,7 @@ import numpy as np
 
 from vccapp.data.reading.files import open_matrix, reading
 from vccapp.data.reading.rows import DenseRows, Rows, cut, sample_blocks, spread
+from vccapp.data.reading.view import ViewedRows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +21,9 @@ BLOCKS = (8, 256)
 BLOCK_VALUES = 2**14
 
 
-def compute_fingerprint(rows: Rows, cells: "pd.DataFrame", genes: np.ndarray, *, control_label: str) -> str:
+def compute_fingerprint(
+    rows: Rows | ViewedRows, cells: "pd.DataFrame", genes: np.ndarray, *, control_label: str
+) -> str:
     """16 hexadecimal digits of BLAKE2b. cells : perturbation, guide, batch as categories. Raises DataError."""
     digest = hashlib.blake2b(digest_size=8)
 
@@ -32,6 +35,13 @@ def compute_fingerprint(rows: Rows, cells: "pd.DataFrame", genes: np.ndarray, *,
     def add_text(*texts: str) -> None:
         digest.update("\0".join((*texts, "")).encode())
 
+    if isinstance(rows, ViewedRows):
+        view, rows = rows, rows.file
+        add_text(view.matrix, repr(view.transform))
+        for chosen in (view.cells, view.columns):
+            add(np.zeros(0) if chosen is None else chosen)
+    elif rows.matrix != "X":
+        add_text(rows.matrix)
     add_text(rows.layout, rows.dtype, str(rows.shape), control_label)
     add_text(*genes)
     for column in ("perturbation", "guide", "batch"):

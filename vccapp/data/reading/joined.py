@@ -44,6 +44,10 @@ class JoinedDataset(Dataset):
     def paths(self) -> tuple[Path, ...]:
         return tuple(part.path for part in self.parts)
 
+    @property
+    def kept(self) -> tuple[np.ndarray | None, ...]:
+        return tuple(kept for part in self.parts for kept in part.kept)
+
     def _compute_fingerprint(self) -> str:
         """Of the fingerprints of the parts, in order."""
         text = "".join([*(part.fingerprint for part in self.parts), *self.cells["perturbation"].cat.categories])

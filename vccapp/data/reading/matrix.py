@@ -5,10 +5,48 @@ from typing import Any
 
 import numpy as np
 
+from vccapp.data.names.controls import plain
 from vccapp.data.reading.csc import CscRows
 from vccapp.data.reading.files import open_store, reading
 from vccapp.data.reading.rows import CsrRows, DenseRows, Rows
 from vccapp.errors import DataError
+from vccapp.wording import name_some
+
+RAW = "raw/X"
+"""The matrix of raw, which has genes of its own."""
+COUNT_LAYERS = ("counts", "rawcounts", "raw", "umi", "umis", "spliced")
+
+
+def list_matrices(store: Any) -> list[str]:
+    """The matrices of cells x genes that a file holds: X, layers/NAME, raw/X."""
+    there = [f"layers/{name}" for name in store["layers"]] if "layers" in store else []
+    return [*(["X"] if _holds(store, "X") else []), *there, *([RAW] if _holds(store, RAW) else [])]
+
+
+def _holds(store: Any, name: str) -> bool:
+    """Whether there is such a matrix; anndata writes an X of None as a null."""
+    return name in store and store[name].attrs.get("encoding-type") != "null"
+
+
+def choose_matrix(store: Any, wanted: str | None) -> tuple[str, list[str]]:
+    """Which matrix holds the cells, and a note where it is not X. Raises DataError where none can be chosen.
+
+    Without X the only other matrix is taken, or the only one that is called counts.
+    """
+    there = list_matrices(store)
+    if wanted is not None:
+        if wanted not in there:
+            raise DataError("no_matrix", f"it has no matrix '{wanted}'", fix=f"choose one of {name_some(there)}")
+        return wanted, [] if wanted == "X" else [f"Values are read from {wanted}."]
+    if "X" in there or not there:
+        return "X", []
+    named = [name for name in there if plain(name.rpartition("/")[2]) in COUNT_LAYERS]
+    likely = there if len(there) == 1 else named
+    if len(likely) != 1:
+        raise DataError(
+            "no_x", f"it has no X, but {name_some(there)}", fix="choose one of them as the matrix (--matrix)"
+        )
+    return likely[0], [f"The file has no X: values are read from {likely[0]}."]
 
 
 def open_rows(path: Path, *, matrix: str = "X") -> Rows:

@@ -3,17 +3,24 @@
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from vccapp.data.reading.columns import find_cells, find_genes
+from vccapp.data.names.features import Features, find_features
+from vccapp.data.names.lookalikes import name_unknown
+from vccapp.data.reading.columns import find_cells
 from vccapp.data.reading.dataset import Dataset, FileDataset
 from vccapp.data.reading.files import check_path, open_store, reading
 from vccapp.data.reading.joined import JoinedDataset
-from vccapp.data.reading.matrix import open_rows
-from vccapp.data.reading.tables import check_shape, read_tables, require_tables
+from vccapp.data.reading.matrix import RAW, choose_matrix, list_matrices, open_rows
+from vccapp.data.reading.rows import SLAB_VALUES, WHOLE_SAMPLE, Rows
+from vccapp.data.reading.tables import check_shape, read_raw_var, read_tables, require_tables
+from vccapp.data.reading.view import ViewedRows
 from vccapp.data.schema import Columns, Schema, genes_of, is_control
-from vccapp.data.values import detect_values
+from vccapp.data.values import detect_scale, to_log1p
+from vccapp.errors import DataError, VccAppError
+from vccapp.wording import name_some
 
 
 def open_dataset(path: Path | str | Sequence[Path | str], *, columns: Columns | None = None) -> Dataset:
@@ -32,29 +39,49 @@ def open_dataset(path: Path | str | Sequence[Path | str], *, columns: Columns | 
         check_path(path)
         obs, var = read_tables(path)
         require_tables(obs, var)
-        rows = open_rows(path)
+        with open_store(path) as store:
+            matrix, notes = choose_matrix(store, columns.matrix)
+            base = _read_base(store) if matrix == "X" else None
+        var = var if matrix != RAW else read_raw_var(path)
+        rows = open_rows(path, matrix=matrix)
         check_shape(rows, obs, var)
-        cells = find_cells(obs, columns)
-        genes, gene_kind, gene_notes = find_genes(var)
-        space, evidence = detect_values(rows.sample(), rows.shape[1])
+        features = find_features(var, columns)
+        cells = find_cells(obs, columns, features)
+        genes = features.genes(cells.naming)
+        view = ViewedRows(rows, cells=cells.kept, columns=genes.columns, transform=None)
+        scale = detect_scale(view.sample(), view.shape[1], base=base)
+        if columns.repeated == "sum" and scale.base is not None:
+            raise DataError(
+                "sum_of_logs",
+                "genes of one name cannot be summed, as X holds logarithms",
+                fix="make their names unique, or choose the matrix of counts",
+            )
+        view = ViewedRows(rows, cells=cells.kept, columns=genes.columns, transform=to_log1p(scale))
         simulated = _is_simulated(path)
+        if scale.kind != "counts":
+            notes += _note_counts(path, matrix)
     counts = cells.table["perturbation"].value_counts()
     controls = counts[[is_control(label) for label in counts.index]]
-    notes = [*cells.notes, *gene_notes, _note_targets(counts.index.drop(controls.index), genes)]
-    if space == "scaled":
+    perturbed = counts.index.drop(controls.index)
+    unmeasured = find_unmeasured(perturbed, genes.names)
+    notes = [*cells.notes, *notes, *genes.notes, *_note_targets(perturbed, unmeasured, features, cells.naming)]
+    if scale.note:
+        notes.append(scale.note)
+    if scale.space == "scaled":
         notes.append("X holds scaled values: they can be described, but statistics need counts or log1p values.")
     if rows.layout == "csc":
         notes.append(_note_csc(rows.scratch_bytes))
+    plain = view.is_plain
     schema = Schema(
         path=path,
         format="zarr" if path.suffix == ".zarr" else "h5ad",
         layout=rows.layout,
-        n_cells=rows.shape[0],
-        n_genes=rows.shape[1],
+        n_cells=view.shape[0],
+        n_genes=view.shape[1],
         n_values=None if rows.layout == "dense" else rows.n_values,
         dtype=rows.dtype,
-        value_space=space,
-        value_evidence=evidence,
+        value_space=scale.space,
+        value_evidence=scale.evidence,
         perturbation_column=cells.perturbation_column,
         guide_column=cells.guide_column,
         batch_column=cells.batch_column,
@@ -64,15 +91,22 @@ def open_dataset(path: Path | str | Sequence[Path | str], *, columns: Columns | 
         control_label=cells.control_label,
         n_control_cells=int(controls.sum()),
         n_perturbations=len(counts) - len(controls),
-        gene_id_kind=gene_kind,
-        n_cells_without_umis=int((np.diff(rows.ends) == 0).sum()) if rows.layout == "csr" else None,
+        gene_id_kind=genes.kind,
+        n_cells_without_umis=_count_empty(rows, view),
+        matrix=matrix,
+        stored_scale=scale.name,
+        depth=scale.depth,
+        n_cells_left_out=rows.shape[0] - view.shape[0],
+        n_features_left_out=features.n_left_out,
+        unmeasured=tuple(unmeasured),
+        candidates=cells.candidates,
         notes=tuple(notes),
     )
     return FileDataset(
         schema,
         columns=columns,
-        rows=rows,
-        genes=genes,
+        rows=rows if plain else view,
+        genes=genes.names,
         cells=cells.table,
         obs_columns=list(obs.columns),
         simulated=simulated,
@@ -102,8 +136,57 @@ def _note_csc(scratch_bytes: int) -> str:
     return f"X is stored by gene (CSC); reading all cells takes {where}, removed afterwards. CSR is faster."
 
 
-def _note_targets(labels: Sequence[str], genes: np.ndarray) -> str:
-    targets = {gene for label in labels for gene in genes_of(label)}
-    return (
-        f"{len(targets.intersection(genes)):,} of {len(targets):,} perturbed genes are among the {len(genes):,} genes."
-    )
+def find_unmeasured(labels: Sequence[str], genes: Sequence[str] | np.ndarray) -> list[str]:
+    """The perturbed genes that are not among the genes of the file."""
+    return sorted({gene for label in labels for gene in genes_of(label)}.difference(genes))
+
+
+def _note_targets(labels: Sequence[str], unmeasured: Sequence[str], features: Features, naming: str) -> list[str]:
+    targets, n_genes = {gene for label in labels for gene in genes_of(label)}, int(features.kept.sum())
+    notes = [f"{len(targets) - len(unmeasured):,} of {len(targets):,} perturbed genes are among the {n_genes:,} genes."]
+    if unmeasured:
+        notes.append(f"Not measured: {name_unknown(unmeasured, features.known_by(naming))}.")
+    return notes
+
+
+def _note_counts(path: Path, matrix: str) -> list[str]:
+    """Other matrices of the file that hold counts, told from their first values."""
+    with open_store(path) as store:
+        others = [name for name in list_matrices(store) if name != matrix]
+    found = []
+    for name in others:
+        try:
+            first = next(iter(open_rows(path, matrix=name).sample()), None)
+        except VccAppError:  # a layer that cannot be read offers nothing
+            continue
+        values = np.zeros(0) if first is None else first[2].data
+        if len(values) and (values >= 0).all() and (values == np.rint(values)).all():
+            found.append(name)
+    if not found:
+        return []
+    return [f"{matrix} holds no counts, but {name_some(found)} does; choose it as the matrix to know the UMIs."]
+
+
+def _count_empty(rows: Rows, view: ViewedRows) -> int | None:
+    """Cells without UMIs; None where that is not known before all is read."""
+    if rows.layout != "csr":
+        return None
+    if rows.n_values <= WHOLE_SAMPLE:
+        empty = 0
+        for _, block in view.iter_rows(SLAB_VALUES):
+            empty += int((np.diff(block.indptr) == 0).sum())
+        return empty
+    if not view.is_plain:
+        return None
+    return int((np.diff(rows.ends) == 0).sum())
+
+
+def _read_base(store: Any) -> float | None:
+    """The base of the logarithm, where scanpy wrote it down."""
+    from anndata.io import read_elem
+
+    try:
+        base = float(read_elem(store["uns/log1p/base"])) if "uns/log1p/base" in store else None
+    except (TypeError, ValueError, VccAppError):
+        return None
+    return base if base is not None and 1 < base < 100 else None

@@ -9,7 +9,7 @@ Perturbations are found by looking for the data's own labels in obs.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,34 +18,37 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix
 
-from vccapp.data.reading.columns import CONTROL_LABELS, PERTURBATION_NAMES, distinct, is_control_like, plain
+from vccapp.data.names.controls import plain
+from vccapp.data.names.genes import GeneNames
+from vccapp.data.names.labels import KnownLabels
+from vccapp.data.reading.columns import PERTURBATION_NAMES, may_be_labels, read_column
 from vccapp.data.reading.files import check_path, open_store, reading
 from vccapp.data.reading.matrix import open_rows
 from vccapp.data.reading.rows import SLAB_VALUES, WHOLE_SAMPLE, Rows
 from vccapp.data.reading.tables import check_shape, read_tables
 from vccapp.data.schema import CONTROL, Columns, ValueSpace, positions_of
-from vccapp.data.values import detect_values
+from vccapp.data.values import Scale, detect_scale, to_log1p
 from vccapp.errors import DataError
 from vccapp.wording import name_some
 
 MAX_NEGATIVE = 0.1
 """Share of the absolute values that may be negative: more, and they are scaled values or differences."""
-SUFFIX = re.compile(r"[-_.]\d{1,2}$")
-"""Of a guide, as in 'STAT1-2'."""
+FEW_GENES = 0.5
+"""Share of the file's genes that must be the data's by their exact names before other names are tried."""
 
 
 @dataclass(frozen=True)
 class Predicted:
     """An opened file. Made by `open_predicted`.
 
-    rows : the reader of X, layers/NAME or obsm/NAME; space : of its values
+    rows : the reader of X, layers/NAME or obsm/NAME; scale : of its values
     labels : (n_cells,) categories, the control named CONTROL where the file has one
     columns : (genes of the matrix,) positions among the data's genes, -1 where the data lack the gene
     n_genes : of the data; present : (n_genes,) whether the file has the gene
     """
 
     rows: Rows
-    space: ValueSpace
+    scale: Scale
     labels: pd.Categorical
     columns: np.ndarray
     n_genes: int
@@ -57,6 +60,11 @@ class Predicted:
         return self.rows.path
 
     @property
+    def space(self) -> ValueSpace:
+        """Of the values of `iter_cells`."""
+        return self.scale.space
+
+    @property
     def matrix(self) -> str:
         return self.rows.matrix
 
@@ -66,8 +74,9 @@ class Predicted:
 
     def iter_cells(self) -> Iterator[tuple[int, csr_matrix]]:
         """Cells in order as (start row, (n, n_genes) float32 csr), in `space`; negative values are zero."""
-        kept = self.columns >= 0
+        kept, transform = self.columns >= 0, to_log1p(self.scale)
         for start, block in self.rows.iter_rows(SLAB_VALUES):
+            block = block if transform is None else transform(block)
             use = kept[block.indices] & (block.data > 0)
             ends = np.concatenate([[0], np.cumsum(use)])[block.indptr]
             parts = (block.data[use], self.columns[block.indices[use]], ends)
@@ -102,26 +111,15 @@ def open_predicted(
         labels = _find_labels(obs, columns, known=known, genes=genes, notes=notes)
         names = _names_of(var, matrix, width)
         position = _find_genes(names, var if len(var) == width else var.iloc[:0], genes, notes)
-        space = _detect_space(rows, notes)
+        scale = _detect_scale(rows, notes)
     present = np.zeros(len(genes), bool)
     present[position[position >= 0]] = True
-    return Predicted(rows, space, labels, position, len(genes), present, tuple(notes))
+    return Predicted(rows, scale, labels, position, len(genes), present, tuple(notes))
 
 
-def read_label(text: str, known: Sequence[str] | set[str], *, control: str | None = None) -> str:
-    """The data's name of a perturbation as another tool writes it; the text itself where the data have none such.
-
-    'STAT1+ctrl', 'ctrl+STAT1', 'STAT1-2' (a guide), 'stat1' and, for 'A+B', 'B+A' are read as the data's label.
-    """
-    if text == control or (control is None and text not in known and is_control_like(text)):
-        return CONTROL
-    genes = [gene for gene in text.split("+") if plain(gene) not in CONTROL_LABELS] or [text]
-    bare = "+".join(genes)
-    for label in (text, bare, "+".join(reversed(genes)), SUFFIX.sub("", bare)):
-        if label in known:
-            return label
-    alike = [label for label in known if label.lower() == bare.lower()]
-    return alike[0] if len(alike) == 1 else bare
+def read_label(text: str, known: Iterable[str], *, control: str | None = None) -> str:
+    """The data's name of a perturbation as another tool writes it; the text itself where the data have none such."""
+    return KnownLabels(known, control=control).find(text)
 
 
 def _choose_matrix(store: Any, wanted: str | None) -> str:
@@ -161,16 +159,18 @@ def _find_labels(
             f"obs has no column '{columns.perturbation}'",
             fix=f"it has {name_some(list(obs.columns))}: choose one of them",
         )
-    labels, symbols = set(known) - {CONTROL}, set(genes)
+    control = columns.controls[0] if columns.controls else None
+    matcher, symbols = KnownLabels(known, genes, control=control), set(genes)
+    labels = matcher.labels
 
     def count(column: str) -> tuple[int, int, int]:
-        names = distinct(obs[column])
-        read = {read_label(name, labels, control=columns.control) for name in names[:20_000]}
+        names = read_column(obs, column).names
+        read = {matcher.find(name) for name in names[:20_000]}
         rank = PERTURBATION_NAMES.index(plain(str(column))) if plain(str(column)) in PERTURBATION_NAMES else 99
         return len(read & labels), len(read & symbols), -rank
 
     chosen = columns.perturbation or max(
-        (name for name in obs.columns if not pd.api.types.is_float_dtype(obs[name].dtype)), key=count, default=None
+        (name for name in obs.columns if may_be_labels(obs[name])), key=count, default=None
     )
     if chosen is None or count(chosen)[:2] == (0, 0):
         found = (
@@ -188,11 +188,11 @@ def _find_labels(
             f"{int(text.isna().sum()):,} of {len(text):,} cells have no label in '{chosen}'",
             fix="drop or label them",
         )
-    names = {name: read_label(name, labels, control=columns.control) for name in text.astype(str).unique()}
-    if columns.control is not None and columns.control not in names:
+    names = {name: matcher.find(name) for name in text.astype(str).unique()}
+    if control is not None and control not in names:
         raise DataError(
             "no_control_label",
-            f"'{chosen}' holds no label '{columns.control}' (it holds {name_some(list(names))})",
+            f"'{chosen}' holds no label '{control}' (it holds {name_some(list(names))})",
             fix="choose another",
         )
     if columns.perturbation is None:
@@ -230,6 +230,14 @@ def _find_genes(names: list[str], var: pd.DataFrame, genes: Sequence[str], notes
     ways |= {f"the var column '{c}'": var[c].astype(str).tolist() for c in var if var[c].dtype.kind not in "biuf"}
     found = {way: np.array([position.get(name, -1) for name in listed]) for way, listed in ways.items()}
     way = max(found, key=lambda name: int((found[name] >= 0).sum()))
+    if (found[way] >= 0).mean() < FEW_GENES:
+        own = GeneNames(list(genes))
+        ways = {f"{naming}, under other names": listed for naming, listed in ways.items()}
+        found |= {
+            naming: np.array([position[hit.gene] if (hit := own.find(name)) else -1 for name in listed])
+            for naming, listed in ways.items()
+        }
+        way = max(found, key=lambda name: int((found[name] >= 0).sum()))
     at, order = found[way], np.arange(len(names))
     if (at < 0).all():
         if len(names) == len(genes) and names == list(map(str, order)):
@@ -270,8 +278,8 @@ def _repeats(at: np.ndarray) -> bool:
     return len(np.unique(known)) < len(known)
 
 
-def _detect_space(rows: Rows, notes: list[str]) -> ValueSpace:
-    """counts or log1p. Small negative values, which networks without a last ReLU give, are allowed and noted."""
+def _detect_scale(rows: Rows, notes: list[str]) -> Scale:
+    """Of counts or logarithms. Small negative values, of networks without a last ReLU, are allowed and noted."""
     negative = total = 0.0
     low, blocks, seen = 0.0, [], 0
     for start, block in rows.iter_rows(SLAB_VALUES):
@@ -293,8 +301,16 @@ def _detect_space(rows: Rows, notes: list[str]) -> ValueSpace:
             "or differences from the control",
             fix="store predicted log1p values or counts",
         )
-    space, evidence = detect_values(blocks, rows.shape[1])
-    notes.append(f"Values are {space}: {evidence}.")
+    scale = detect_scale(blocks, rows.shape[1])
+    if scale.kind in ("normalised", "corrected"):
+        raise DataError(
+            "unlogged_values",
+            f"{rows.matrix} holds values without a logarithm: {scale.evidence}",
+            fix="store log1p values on the data's scale, or whole counts",
+        )
+    notes.append(f"Values are {scale.name}: {scale.evidence}.")
+    if to_log1p(scale) is not None and scale.note:
+        notes.append(scale.note)
     if negative:
         notes.append(f"Negative values (down to {low:.3g}, {negative / total:.2%} of the sum) are set to zero.")
-    return space
+    return scale

@@ -32,6 +32,17 @@ def read_tables(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     return obs, var
 
 
+def read_raw_var(path: Path) -> pd.DataFrame:
+    """var of the genes of raw. Raises DataError where there is none."""
+    from anndata.io import read_elem
+
+    with open_store(path) as store:
+        var = read_elem(store["raw/var"]) if "raw/var" in store else None
+    if not isinstance(var, pd.DataFrame):
+        raise DataError("tables_missing", "its raw has no var", fix="choose another matrix")
+    return var
+
+
 def require_tables(obs: pd.DataFrame, var: pd.DataFrame) -> None:
     """Raise DataError where there is no cell, no gene or nothing that tells one cell from another."""
     if len(obs) == 0 or len(var) == 0:

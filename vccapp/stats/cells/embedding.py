@@ -108,11 +108,13 @@ def import_cell_embedding(dataset: Dataset, index: Index, key: str, *, progress:
 
     def read() -> Iterator[tuple[int, np.ndarray]]:
         start = 0
-        for path in dataset.paths:
+        for path, kept in zip(dataset.paths, dataset.kept, strict=True):
             with reading(path), open_store(path) as store:
                 values = store["obsm"][key]
-                for first in range(0, values.shape[0], step):
-                    block = np.asarray(values[first : first + step], np.float32)
+                places = np.arange(values.shape[0]) if kept is None else kept
+                for first in range(0, len(places), step):
+                    rows = places[first : first + step]
+                    block = np.asarray(values[int(rows[0]) : int(rows[-1]) + 1], np.float32)[rows - rows[0]]
                     if not np.isfinite(block).all():
                         raise DataError(
                             "not_numbers",
@@ -121,7 +123,7 @@ def import_cell_embedding(dataset: Dataset, index: Index, key: str, *, progress:
                         )
                     yield start + first, block
                     progress((start + first) / dataset.n_cells, f"Reading obsm['{key}']")
-                start += values.shape[0]
+                start += len(places)
 
     about = {"method": "obsm", "file": dataset.path.name}
     return write_cell_embedding(index, key, width=width, blocks=read(), about=about)

@@ -79,11 +79,14 @@ def _read_annotation(dataset: Dataset) -> tuple[pd.DataFrame, pd.DataFrame, dict
     from anndata.io import read_elem
 
     tables = []
-    for path in dataset.paths:
+    for path, kept in zip(dataset.paths, dataset.kept, strict=True):
         with reading(path), open_store(path) as store:
-            tables.append(read_elem(store["obs"]))
+            table = read_elem(store["obs"])
+            tables.append(table if kept is None else table.iloc[kept])
             if path == dataset.path:
                 var, uns = read_elem(store["var"]), read_elem(store["uns"]) if "uns" in store else {}
+    if list(map(str, var.index)) != dataset.genes.tolist():
+        var = var.set_axis(dataset.genes) if len(var) == dataset.n_genes else pd.DataFrame(index=dataset.genes)
     if len(tables) == 1:
         return tables[0], var, uns
     joined = ad.concat([ad.AnnData(obs=table) for table in tables])
