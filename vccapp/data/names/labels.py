@@ -317,9 +317,9 @@ def _notes(reading: Reading, reader: _Reader) -> list[str]:
         notes.append(f"Control cells are labelled '{reading.controls[0]}' in the file and shown as '{CONTROL}'.")
     if others := reading.of_kind("other control"):
         notes.append(
-            f"'{reading.controls[0]}' ({cells[reading.controls[0]]:,} cells) is used as the control; these look "
-            f"like controls too and are kept as perturbations: {some(others)}. Name them as control labels to pool them, "
-            "or leave them out."
+            f"'{reading.controls[0]}' ({cells[reading.controls[0]]:,} cells) is used as the control; these look like "
+            f"controls too and are kept as perturbations: {some(others)}. Name them as control labels to pool them, or "
+            "leave them out."
         )
     if no_call := reading.of_kind("no call"):
         notes.append(

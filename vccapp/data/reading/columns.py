@@ -289,9 +289,9 @@ def _may_be_perturbation(column: pd.Series, name: str, columns: Columns) -> bool
 
 def _weigh(labels: Labels, columns: Columns, names: GeneNames) -> _Weighed:
     cells = labels.cells
-    reading = (
-        read_labels(cells, names, columns, column=labels.column) if _has_controls(labels, columns, names) else None
-    )
+    reading = None
+    if find_controls(cells, names, columns.controls):
+        reading = read_labels(cells, names, columns, column=labels.column)
     perturbed = set(labels.names)
     if reading is not None:
         perturbed -= set(reading.of_kind("control", "no call", "left out"))
