@@ -16,11 +16,11 @@ import toy_tasks
 from refusals import refusal
 from toy_tasks import Crash, Echo, Full, Kill, Odd, Pool, Refuse, Stubborn, Unknown, Wait
 
+from vccapp.data.lock import process_birth
 from vccapp.errors import DataError, JobError
 from vccapp.jobs import local
 from vccapp.jobs.local import environment, is_alive, reconcile, start_job, start_parked, stop_job
 from vccapp.jobs.store import PARKED, Job, JobStore
-from vccapp.jobs.worker import explain_failure
 from vccapp.settings import Settings
 from vccapp.tasks.base import TASKS, Task
 from vccapp.tasks.demo import Demo
@@ -65,7 +65,7 @@ def wait_for_message(settings: Settings, job: Job) -> Job:
 
 def is_gone(pid: int, seconds: float = 3.0) -> bool:
     give_up = time.monotonic() + seconds
-    while local.process_birth(pid) is not None:
+    while process_birth(pid) is not None:
         if time.monotonic() > give_up:
             return False
         time.sleep(0.02)
@@ -115,7 +115,7 @@ def test_a_refusal_is_one_sentence_without_a_traceback(settings, start):
 
 def test_an_unexpected_error_leaves_its_traceback_in_the_log(settings, start):
     job = wait_for(settings, start(Crash()), "failed")
-    assert job.reason == "Unexpected error: ZeroDivisionError: division by zero; see the log."
+    assert job.error_code == "unexpected" and "ZeroDivisionError" in job.reason
     assert job.exit_code == 1
     log = log_of(settings, job)
     assert "Traceback" in log and "1 / 0" in log and "said before the crash" in log
@@ -212,7 +212,7 @@ def test_a_worker_that_cannot_be_started_is_failed(settings):
 def test_a_process_with_a_reused_number_is_not_the_worker(settings):
     with JobStore(settings) as store:
         job = store.create(Wait())
-        birth = local.process_birth(os.getpid())
+        birth = process_birth(os.getpid())
         store.set_process(job.id, pid=os.getpid(), pid_created=birth)
         assert is_alive(store.get(job.id)) and reconcile(settings) == []
         store.set_process(job.id, pid=os.getpid(), pid_created=birth - 60)
@@ -302,28 +302,6 @@ def test_environment_gives_the_same_settings_back(settings, monkeypatch, tmp_pat
     for name, value in environment(given).items():
         monkeypatch.setenv(name, value)
     assert Settings() == given
-
-
-@pytest.mark.parametrize(
-    ("error", "code", "words"),
-    [
-        (DataError("odd", "A sentence"), "odd", "A sentence."),
-        (MemoryError("Unable to allocate 9 GiB"), "memory", "Memory ran out (Unable to allocate 9 GiB)"),
-        (OSError(errno.ENOSPC, "No space left on device"), "disk", "The disk is full"),
-        (OSError(errno.EACCES, "Permission denied"), "unexpected", "Unexpected error: PermissionError"),
-        (ValueError("odd"), "unexpected", "Unexpected error: ValueError: odd; see the log."),
-    ],
-)
-def test_what_went_wrong_is_a_code_and_a_sentence(error, code, words):
-    found, reason = explain_failure(error)
-    assert found == code and words in reason
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
-def test_hdf5_says_that_a_disk_is_full_by_its_number():
-    with pytest.raises(OSError) as error:
-        h5py.File("/dev/full", "w")
-    assert explain_failure(error.value)[0] == "disk"
 
 
 def test_the_tasks_and_their_imports_are_light():

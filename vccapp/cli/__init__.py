@@ -1,19 +1,22 @@
 """The command line: `vccapp NOUN VERB`, one file a noun.
 
 Every command takes `--json`: the result, and nothing else, goes to standard output as JSON. Progress and errors go to
-standard error; a wrong choice or file is one sentence there and exit code 2. Lower layers are imported inside the
-commands, so that `vccapp --help` is quick.
+standard error; a wrong choice or file is one sentence there and exit code 2, and what nobody planned for (a full disk,
+a fault of ours) one sentence, a log file and exit code 1. Lower layers are imported inside the commands, so that
+`vccapp --help` is quick.
 """
 
+import contextlib
 import json
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from vccapp import __version__
 from vccapp.cli import data, eval, glossary, jobs, model, plugins, split, submit, train
+from vccapp.cli.following import EXIT_FAILED
 from vccapp.cli.serve import serve
 from vccapp.errors import VccAppError
 
@@ -45,11 +48,29 @@ def root(
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run one command and exit: 0 well, 1 a job ended badly, 2 a wrong choice or file, 130 stopped by Ctrl-C."""
+    """Run one command and exit: 0 well, 1 a job or the machine failed, 2 a wrong choice or file, 130 stopped by Ctrl-C."""
     words = sys.argv[1:] if argv is None else list(argv)
     try:
         app(args=words, prog_name="vccapp")
     except VccAppError as error:
-        told = {"error": str(error), "code": error.code}
-        print(json.dumps(told) if "--json" in words else f"Error: {error}", file=sys.stderr)
-        sys.exit(2)
+        _end(2, error.code, str(error), words)
+    except Exception as error:
+        _end_unplanned(error, words)
+
+
+def _end_unplanned(error: Exception, words: Sequence[str]) -> NoReturn:
+    from vccapp.faults import describe, write_log
+    from vccapp.settings import open_settings
+
+    home = None
+    with contextlib.suppress(VccAppError):
+        home = open_settings().home
+    code, sentence = describe(error)
+    log = write_log(error, home)
+    _end(EXIT_FAILED, code, f"{sentence} Log: {log}." if log else sentence, words)
+
+
+def _end(exit_code: int, code: str, sentence: str, words: Sequence[str]) -> NoReturn:
+    """Say how the command ended where programs or people look for it, and exit."""
+    print(json.dumps({"error": sentence, "code": code}) if "--json" in words else f"Error: {sentence}", file=sys.stderr)
+    sys.exit(exit_code)

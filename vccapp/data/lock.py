@@ -1,9 +1,20 @@
-"""A lock between processes: a file that one process holds. The system lets go of it when that process ends."""
+"""A lock between processes: a file that one process holds. The system lets go of it when that process ends.
+
+What cannot be locked says in its name which process it belongs to: `name_process`.
+"""
 
 import contextlib
 import fcntl
+import hashlib
+import os
+import platform
 from collections.abc import Iterator
 from pathlib import Path
+
+import psutil
+
+BIRTH_TOLERANCE = 2.0
+"""`psutil` adds the boot time in whole seconds, which may be read on either side of a second."""
 
 
 @contextlib.contextmanager
@@ -27,3 +38,35 @@ def is_locked(path: Path) -> bool:
     except FileNotFoundError:
         return False
     return False
+
+
+def process_birth(pid: int) -> float | None:
+    """When a process started, in seconds since boot; None when it is gone or a zombie.
+
+    Since boot, because the time of day of a start moves when the clock is set and would make living jobs look dead.
+    """
+    try:
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return None
+        return process.create_time() - psutil.boot_time()
+    except psutil.NoSuchProcess:
+        return None
+
+
+def is_running(pid: int, birth: float) -> bool:
+    """Whether the process that began then still runs (not a later one with the same number)."""
+    found = process_birth(pid)
+    return found is not None and abs(found - birth) < BIRTH_TOLERANCE
+
+
+def name_machine() -> str:
+    """6 hex digits that tell machines, and containers with processes of their own, apart which share a disk."""
+    space = Path("/proc/self/ns/pid")
+    processes = space.stat().st_ino if space.exists() else 0
+    return hashlib.sha256(f"{platform.node()} {processes}".encode()).hexdigest()[:6]
+
+
+def name_process() -> str:
+    """'machine-process-birth' of this process, for names of files."""
+    return f"{name_machine()}-{os.getpid()}-{process_birth(os.getpid()) or 0:.0f}"

@@ -11,7 +11,6 @@ whoever calls `reconcile`.
 """
 
 import contextlib
-import errno
 import os
 import signal
 import subprocess
@@ -20,14 +19,19 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import psutil
 
+from vccapp.data.lock import is_running, process_birth
 from vccapp.errors import JobError
+from vccapp.faults import FULL, name_problem
+from vccapp.jobs.ending import ENDING, explain_code, read_ending
 from vccapp.jobs.store import ACTIVE, PARKED, Job, JobStore, State
 from vccapp.places import IMPORT_ROOT
 from vccapp.settings import Settings
 from vccapp.tasks.base import Task
+from vccapp.wording import reason_text
 
 COMMAND = (sys.executable, "-m", "vccapp.jobs.worker")
 MARK = "VCCAPP_JOB"
@@ -36,8 +40,6 @@ LIVE_LOG = {"PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"}
 AGAIN = "Finished results are kept. Start it again."
 # A queued job gets its process within milliseconds; one without after this time lost the app that was starting it.
 START_SECONDS = 30.0
-# `psutil` adds the boot time in whole seconds, which may be read on either side of a second.
-BIRTH_TOLERANCE = 2.0
 
 # Workers that this process started, by store and job: their parent alone learns their exit codes.
 _children: dict[tuple[Path, str], subprocess.Popen[bytes]] = {}
@@ -85,13 +87,15 @@ def reconcile(settings: Settings) -> list[Job]:
             gone, code = _fate(settings, job)
             if not gone:
                 continue
-            stopping = job.state == "stopping"
-            cause, reason = ("", "It did not stop in time and was killed.") if stopping else _loss(job, code)
-            outcome = {"exit_code": code, "error_code": cause, "reason": reason}
-            state: State = "stopped" if stopping else "lost"
-            if store.move(job.id, state, only_from=job.state, ended=time.time(), **outcome):
+            state, outcome = _ending(store, job, code)
+            if store.move(job.id, state, only_from=job.state, **outcome):
                 kill_processes(job.id)
                 changed.append(store.get(job.id))
+        for damaged in active.unreadable:  # it would hold its slot for ever
+            job_id = damaged.error.found
+            if not _processes(job_id):
+                outcome = {"error_code": damaged.error.code, "reason": str(damaged.error)}
+                store.move(job_id, "lost", ended=time.time(), **outcome)
     _release(settings, {job.id for job in active})
     if any(job.pid == PARKED for job in active):
         start_parked(settings)
@@ -102,32 +106,20 @@ def is_alive(job: Job) -> bool:
     """Whether the process that was started for this job still runs (not a later one with the same number)."""
     if job.pid is None or job.pid_created is None:
         return False
-    birth = process_birth(job.pid)
-    return birth is not None and abs(birth - job.pid_created) < BIRTH_TOLERANCE
-
-
-def process_birth(pid: int) -> float | None:
-    """When a process started, in seconds since boot; None when it is gone or a zombie.
-
-    Since boot, because the time of day of a start moves when the clock is set and would make living jobs look dead.
-    """
-    try:
-        process = psutil.Process(pid)
-        if process.status() == psutil.STATUS_ZOMBIE:
-            return None
-        return process.create_time() - psutil.boot_time()
-    except psutil.NoSuchProcess:
-        return None
+    return is_running(job.pid, job.pid_created)
 
 
 def kill_processes(job_id: str) -> None:
     """Kill every process that carries the mark of this job, except the calling one."""
-    for process in psutil.process_iter(["environ"]):
-        if process.pid != os.getpid() and (process.info["environ"] or {}).get(MARK) == job_id:
-            try:
-                process.kill()
-            except psutil.NoSuchProcess:
-                pass
+    for process in _processes(job_id):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
+def _processes(job_id: str) -> list[psutil.Process]:
+    """Those that carry the mark of this job, except the calling one."""
+    every = psutil.process_iter(["environ"])
+    return [p for p in every if p.pid != os.getpid() and (p.info["environ"] or {}).get(MARK) == job_id]
 
 
 def _start_worker(store: JobStore, job_id: str, command: Sequence[str]) -> None:
@@ -146,9 +138,9 @@ def _start_worker(store: JobStore, job_id: str, command: Sequence[str]) -> None:
                 start_new_session=True,
             )
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        advice = "free some space on the disk" if full else "free memory or close other programs"
-        reason = f"The worker could not be started ({error}); {advice}, then start it again."
+        advice = "free some space on the disk" if error.errno in FULL else "free memory or close other programs"
+        cause = name_problem(error.errno) or reason_text(error)
+        reason = f"The worker could not be started ({cause}); {advice}, then start it again."
         store.move(job_id, "failed", ended=time.time(), error_code="not_started", reason=reason)
         raise JobError("not_started", reason) from error
     _children[settings.jobs_db, job_id] = child
@@ -193,6 +185,17 @@ def _release(settings: Settings, active: set[str]) -> None:
             _children.pop((store, job_id), None)
 
 
+def _ending(store: JobStore, job: Job, code: int | None) -> tuple[State, dict[str, Any]]:
+    """The state in which a job has ended whose process is gone, and what to record with it."""
+    told = read_ending(store.settings.jobs / job.id / ENDING)
+    if told is not None:
+        return told
+    stopping = job.state == "stopping"
+    cause, reason = ("", "It did not stop in time and was killed.") if stopping else _loss(job, code)
+    outcome = {"ended": time.time(), "exit_code": code, "error_code": cause, "reason": reason}
+    return "stopped" if stopping else "lost", outcome
+
+
 def _loss(job: Job, code: int | None) -> tuple[str, str]:
     """What happened to a job whose process is gone: a code for programs, and a sentence with what to do."""
     if job.pid is None:
@@ -202,6 +205,9 @@ def _loss(job: Job, code: int | None) -> tuple[str, str]:
     if code is not None and code < 0:
         name = signal.Signals(-code).name
         return "crashed", f"The worker crashed (signal {-code}, {name}); see the log. {AGAIN}"
+    if code is not None and (told := explain_code(code)):
+        return told
     if code is not None:
         return "exited", f"The worker ended with exit code {code} without a message; see the log. {AGAIN}"
-    return "killed", f"The worker ended without a message; it was killed, perhaps because memory ran out. {AGAIN}"
+    causes = "it was killed, perhaps because memory ran out, or its disk was full, read-only or gone"
+    return "killed", f"The worker ended without a message; {causes}. {AGAIN}"

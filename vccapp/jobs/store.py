@@ -25,8 +25,11 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict
 
 from vccapp.errors import JobError
+from vccapp.faults import errno_of, name_problem
+from vccapp.records import Listing, Unreadable
 from vccapp.settings import Settings
 from vccapp.tasks.base import Task, read_task
+from vccapp.wording import reason_text
 
 State = Literal["queued", "starting", "running", "stopping", "succeeded", "failed", "stopped", "lost"]
 CLAIMED: tuple[State, ...] = ("starting", "running", "stopping")
@@ -45,6 +48,8 @@ PARKED = 0
 BUSY_SECONDS = 30.0
 LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 """Primary codes of SQLite, the last byte of those that it gives."""
+BROKEN = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_SCHEMA)
+"""Codes of a file that is no store of ours: no database, or one without its table."""
 
 _COLUMNS = (
     "id, task, title, params, state, fraction, message, created, started, ended, heartbeat, pid, pid_created, "
@@ -146,6 +151,7 @@ class JobStore:
                 settings.jobs_db, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
             self._db.row_factory = sqlite3.Row
+            self._db.text_factory = lambda text: text.decode(errors="replace")
         try:
             with self._explained():
                 self._use_wal()
@@ -181,19 +187,28 @@ class JobStore:
                 f"There is no job '{job_id}' in {self.settings.jobs_db}",
                 fix="see `vccapp jobs list` for the ids",
             )
-        return _job(rows[0])
+        return self._read(rows[0])
 
     def find(
         self, *, state: State | Iterable[State] = (), task: str | Iterable[str] = (), limit: int | None = None
-    ) -> list[Job]:
-        """Jobs, the newest first: of one or several states, of one or several tasks; of all by default."""
+    ) -> Listing[Job]:
+        """Jobs, the newest first: of one or several states, of one or several tasks; of all by default.
+
+        Unreadable are rows that are damaged.
+        """
         asked = {"state": state, "task": task}
         wanted = {name: (given,) if isinstance(given, str) else tuple(given) for name, given in asked.items()}
         clauses = [f"{name} IN ({', '.join('?' * len(given))})" for name, given in wanted.items() if given]
         values = [value for given in wanted.values() for value in given]
         where = f"WHERE {' AND '.join(clauses)}" if clauses else ""
         sql = f"SELECT {_COLUMNS} FROM jobs {where} ORDER BY seq DESC LIMIT ?"
-        return [_job(row) for row in self._rows(sql, (*values, -1 if limit is None else limit))]
+        jobs, damaged = [], []
+        for row in self._rows(sql, (*values, -1 if limit is None else limit)):
+            try:
+                jobs.append(self._read(row))
+            except JobError as error:
+                damaged.append(Unreadable(self.settings.jobs_db, error))
+        return Listing(jobs, damaged)
 
     def move(self, job_id: str, state: State, *, only_from: State | None = None, **fields: Any) -> bool:
         """Change the state, and `fields` with it; False when the job is not in a state this may follow."""
@@ -296,22 +311,34 @@ class JobStore:
         with self._lock, self._explained():
             return self._db.execute(sql, values).fetchall()
 
+    def _read(self, row: sqlite3.Row) -> Job:
+        """Raises JobError for a row that is damaged; its id is what was found."""
+        values = dict(row)
+        try:
+            values["params"] = json.loads(values["params"])
+            values["result"] = None if values["result"] is None else json.loads(values["result"])
+            return Job.model_validate(values)
+        except (TypeError, ValueError, RecursionError):
+            raise JobError(
+                "job_damaged",
+                f"The job {values['id']} in {self.settings.jobs_db} is damaged",
+                found=str(values["id"]),
+                fix="start it again",
+            ) from None
+
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
-        """Turn what SQLite and the file system raise into one sentence."""
+        """Turn what SQLite and the file system raise into one sentence; `found` is the system's error number."""
         try:
             yield
         except (sqlite3.Error, OSError) as error:
+            number = errno_of(error)
+            broken = getattr(error, "sqlite_errorcode", 0) & 0xFF in BROKEN
+            reason = "it is damaged or no job store" if broken else name_problem(number) or reason_text(error)
+            fix = "move the file away to start a new one" if broken else "check its folder and the disk"
             raise JobError(
                 "job_store",
-                f"The job store {self.settings.jobs_db} cannot be used ({error})",
-                fix="check that its folder is writable and the disk is not full, or move the file away to start a "
-                "new one",
+                f"The job store {self.settings.jobs_db} cannot be used ({reason})",
+                found=number,
+                fix=fix,
             ) from error
-
-
-def _job(row: sqlite3.Row) -> Job:
-    values = dict(row)
-    values["params"] = json.loads(values["params"])
-    values["result"] = None if values["result"] is None else json.loads(values["result"])
-    return Job.model_validate(values)

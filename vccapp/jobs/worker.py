@@ -7,7 +7,7 @@ sees a stop: it learns of SIGTERM through a pipe, even while the task sits in a 
 group when the task has not ended `grace` seconds later.
 """
 
-import errno
+import contextlib
 import logging
 import os
 import select
@@ -18,8 +18,12 @@ import threading
 import time
 from typing import Any
 
+from vccapp.data.atomic import remove_dead
+from vccapp.data.lock import process_birth
 from vccapp.errors import JobError, Stopped, VccAppError
-from vccapp.jobs.local import kill_processes, process_birth, reconcile, start_parked
+from vccapp.faults import describe
+from vccapp.jobs.ending import ENDING, reserve_ending, unrecorded_code, write_ending
+from vccapp.jobs.local import kill_processes, reconcile, start_parked
 from vccapp.jobs.store import Job, JobStore, State
 from vccapp.settings import Settings, open_settings
 from vccapp.tasks.base import TASKS, Tasks, read_task
@@ -59,8 +63,8 @@ class StopRequest:
 class Reporter:
     """The `progress` of a task, and the thread that carries it to the store while the block runs."""
 
-    def __init__(self, settings: Settings, job_id: str, *, stop: StopRequest, grace: float) -> None:
-        self.settings = settings
+    def __init__(self, store: JobStore, job_id: str, *, stop: StopRequest, grace: float) -> None:
+        self.store = store
         self.job_id = job_id
         self.stop = stop
         self.grace = grace
@@ -84,30 +88,30 @@ class Reporter:
 
     def _work(self) -> None:
         written, beaten, deadline = None, 0.0, None
-        with JobStore(self.settings) as store:
-            while True:
-                ended, latest, now = self._ended, self._latest, time.monotonic()
-                if latest != written or now - beaten > HEARTBEAT_SECONDS:
-                    written, beaten = latest, now
-                    self._write(store, latest)
-                if ended:
-                    return
-                if deadline is not None and now > deadline:
-                    log.error("the task has not stopped within %.0f s: killing it", self.grace)
-                    os.killpg(os.getpgrp(), signal.SIGKILL)
-                readable, _, _ = select.select([self.stop.wakeup], [], [], REPORT_SECONDS)
-                if readable and any(self.stop.wakeup.recv(64)) and deadline is None:
-                    deadline = time.monotonic() + self.grace
+        while True:
+            ended, latest, now = self._ended, self._latest, time.monotonic()
+            if latest != written or now - beaten > HEARTBEAT_SECONDS:
+                written, beaten = latest, now
+                self._write(latest)
+            if ended:
+                return
+            if deadline is not None and now > deadline:
+                log.error("the task has not stopped within %.0f s: killing it", self.grace)
+                os.killpg(os.getpgrp(), signal.SIGKILL)
+            readable, _, _ = select.select([self.stop.wakeup], [], [], REPORT_SECONDS)
+            if readable and any(self.stop.wakeup.recv(64)) and deadline is None:
+                deadline = time.monotonic() + self.grace
 
-    def _write(self, store: JobStore, latest: tuple[float, str]) -> None:
+    def _write(self, latest: tuple[float, str]) -> None:
         try:
-            store.report(self.job_id, fraction=latest[0], message=latest[1], now=time.time())
+            self.store.report(self.job_id, fraction=latest[0], message=latest[1], now=time.time())
         except JobError:
             log.exception("progress could not be recorded")
 
 
 def main(job_id: str, *, tasks: Tasks = TASKS, grace: float = GRACE_SECONDS) -> int:
-    """Work for one job until it has ended. Returns the exit code: 0, or 1 (unexpected) and 2 (refused) for failures."""
+    """Work for one job until it has ended. Returns the exit code: 0, or 1 (unexpected) and 2 (refused) for failures,
+    or what `unrecorded_code` says where the job store could not be written."""
     stop = StopRequest()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
@@ -115,37 +119,47 @@ def main(job_id: str, *, tasks: Tasks = TASKS, grace: float = GRACE_SECONDS) -> 
     except VccAppError as error:  # nor is it known where the jobs are
         log.error("%s", error)
         return EXIT_REFUSED
-    with JobStore(settings) as store:
-        store.set_process(job_id, pid=os.getpid(), pid_created=process_birth(os.getpid()) or 0.0)
-        if not _wait_for_slot(store, job_id, stop=stop):
-            return 0
-        job = store.get(job_id)
-        log.info("start: task %s, job %s, process %d", job.task, job.id, os.getpid())
-        began = time.monotonic()
-        state: State = "stopped"
-        outcome: dict[str, Any] = {"exit_code": 0, "reason": "Stopped."}
-        if store.move(job_id, "running", started=time.time(), heartbeat=time.time()):
-            with Reporter(settings, job_id, stop=stop, grace=grace) as progress:
-                state, outcome = _run(job, tasks, settings=settings, progress=progress)
-        recorded = store.move(job_id, state, ended=time.time(), **outcome)
-        ending = state if recorded else f"{state}, but recorded as {store.get(job_id).state} before"
-        log.info("end: %s after %.1f s. %s", ending, time.monotonic() - began, outcome.get("reason", ""))
-    kill_processes(job_id)
-    start_parked(settings)
+    try:
+        with JobStore(settings) as store:
+            exit_code = _work(store, job_id, tasks=tasks, stop=stop, grace=grace)
+    except JobError as error:
+        log.exception("the job store cannot be used")
+        return unrecorded_code(error)
+    with contextlib.suppress(JobError):  # this job is recorded; who looks at the queue will start the next
+        start_parked(settings)
+    return exit_code
+
+
+def _work(store: JobStore, job_id: str, *, tasks: Tasks, stop: StopRequest, grace: float) -> int:
+    """Wait for a slot, run the task, record its end. Returns the exit code; raises JobError as the store does."""
+    store.set_process(job_id, pid=os.getpid(), pid_created=process_birth(os.getpid()) or 0.0)
+    if not _wait_for_slot(store, job_id, stop=stop):
+        return 0
+    job = store.get(job_id)
+    log.info("start: task %s, job %s, process %d", job.task, job.id, os.getpid())
+    began = time.monotonic()
+    state: State = "stopped"
+    outcome: dict[str, Any] = {"exit_code": 0, "reason": "Stopped."}
+    ending = store.log_path(job_id).with_name(ENDING)
+    reserve_ending(ending)
+    remove_dead(store.settings.home, store.settings.checkpoints)
+    if store.move(job_id, "running", started=time.time(), heartbeat=time.time()):
+        with Reporter(store, job_id, stop=stop, grace=grace) as progress:
+            state, outcome = _run(job, tasks, settings=store.settings, progress=progress)
+    outcome = {"ended": time.time(), **outcome}
+    try:
+        try:
+            recorded = store.move(job_id, state, **outcome)
+        except JobError:
+            write_ending(ending, state, outcome)
+            raise
+        found = state if recorded else f"{state}, but recorded as {store.get(job_id).state} before"
+        log.info("end: %s after %.1f s. %s", found, time.monotonic() - began, outcome.get("reason", ""))
+        with contextlib.suppress(OSError):
+            ending.unlink(missing_ok=True)
+    finally:
+        kill_processes(job_id)
     return outcome["exit_code"]
-
-
-def explain_failure(error: BaseException) -> tuple[str, str]:
-    """A code for programs and one sentence for what went wrong. Pure."""
-    if isinstance(error, VccAppError):
-        return error.code, str(error)
-    if isinstance(error, MemoryError):
-        detail = f" ({error})" if str(error) else ""
-        advice = "close other programs or set VCCAPP_MEMORY_GB lower, then start it again"
-        return "memory", f"Memory ran out{detail}; {advice}."
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "disk", f"The disk is full ({error}); free some space, then start it again."
-    return "unexpected", f"Unexpected error: {type(error).__name__}: {error}; see the log."
 
 
 def _wait_for_slot(store: JobStore, job_id: str, *, stop: StopRequest) -> bool:
@@ -177,7 +191,7 @@ def _run(job: Job, tasks: Tasks, *, settings: Settings, progress: Reporter) -> t
         expected = isinstance(error, VccAppError)
         if not expected:
             log.exception("the task failed")
-        code, reason = explain_failure(error)
+        code, reason = describe(error)
         exit_code = EXIT_REFUSED if expected else EXIT_FAILED
         return "failed", {"exit_code": exit_code, "error_code": code, "reason": reason}
     return "succeeded", {"exit_code": 0, "result": result}

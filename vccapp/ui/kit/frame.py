@@ -17,7 +17,6 @@ frame from its own `open_page`.
 import ast
 import contextlib
 import logging
-import traceback
 from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from pathlib import Path
 import streamlit as st
 
 from vccapp.errors import SpecError, VccAppError
+from vccapp.faults import describe, write_log
 from vccapp.places import ASSETS, PAGES
 from vccapp.plugins import add_fault, plugin_faults, plugins_of
 from vccapp.ui.kit.loaders import current_settings
@@ -122,15 +122,15 @@ def page_link(name: str, label: str, **params: str) -> None:
 
 @contextlib.contextmanager
 def errors_shown() -> Iterator[None]:
-    """Say an expected error where it happened, and let the rest of the page go on."""
+    """Say an error where it happened, and let the rest of the page go on."""
     try:
         yield
-    except VccAppError as error:
+    except Exception as error:
         show_error(error)
 
 
 def show_error(error: Exception) -> bool:
-    """Show one sentence for any error; what nobody expected is also written to the workspace's app.log.
+    """Show one sentence for any error; what no part of the app refused is also written to the workspace's app.log.
 
     Returns True: the error has been shown.
     """
@@ -139,15 +139,13 @@ def show_error(error: Exception) -> bool:
         return True
     logging.getLogger("vccapp").error("a page failed", exc_info=error)
     try:
-        log = current_settings().home / "app.log"
+        home = current_settings().home
     except VccAppError as wrong:  # without settings nothing else can be well
         return show_error(wrong)
-    with contextlib.suppress(OSError), log.open("a") as file:
-        file.write("".join(traceback.format_exception(error)) + "\n")
-    st.error(
-        f"Something unexpected went wrong ({type(error).__name__}). Reload the page; if it happens again, see {log}.",
-        icon=":material/error:",
-    )
+    code, sentence = describe(error)
+    log = write_log(error, home)
+    again = " Reload the page to try again." if code == "unexpected" else ""
+    st.error(f"{sentence}{again}{f' Log: {log}.' if log else ''}", icon=":material/error:")
     return True
 
 
