@@ -27,7 +27,8 @@ CODES = {
     errno.EFBIG: "file_too_large",
     errno.EIO: "disk_fault",
 }
-full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+FULL = Path("/dev/full")
+full = pytest.mark.skipif(not FULL.exists(), reason="this system has no device that is always full")
 
 
 @pytest.mark.parametrize("number", SENTENCES)
@@ -72,10 +73,10 @@ def test_what_libraries_say_of_a_full_disk_is_understood(library: str) -> None:
         if library == "hdf5":
             h5py.File("/dev/full", "w")
         elif library == "torch":
-            with open("/dev/full", "wb", buffering=0) as file:
+            with FULL.open("wb", buffering=0) as file:
                 torch.save({"x": torch.zeros(9)}, file)
         elif library == "arrow":
-            with open("/dev/full", "wb", buffering=0) as file:  # by its name Arrow would remove it
+            with FULL.open("wb", buffering=0) as file:  # by its name Arrow would remove it
                 pd.DataFrame({"x": range(99)}).to_parquet(file)
         else:
             error = sqlite3.OperationalError("database or disk is full")

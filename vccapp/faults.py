@@ -4,7 +4,7 @@
         code, sentence = describe(error)          # the words of libraries go to the log alone
         log = write_log(error, settings.home)
 
-The command line, the worker and the pages each end in one handler that says these sentences. `VccAppError` says its own.
+The command line, the worker and the pages each end in one handler that says these sentences.
 """
 
 import contextlib
@@ -40,7 +40,7 @@ SENTENCES: dict[int, tuple[str, str, str]] = {
     errno.EMFILE: ("too_many_files", "Too many files are open", "close other programs or raise the limit (ulimit -n)"),
     errno.ENFILE: ("too_many_files", "Too many files are open", "close other programs or raise the limit (ulimit -n)"),
     errno.EFBIG: ("file_too_large", "The file is too large for the disk or its limit", "choose another disk"),
-    **dict.fromkeys(GONE, ("disk_fault", "The disk does not answer", "check that it is connected, then start it again")),
+    **dict.fromkeys(GONE, ("disk_fault", "The disk does not answer", "check its connection and start again")),
 }
 _SQLITE = {
     sqlite3.SQLITE_FULL: errno.ENOSPC,
@@ -94,7 +94,7 @@ def errno_of(error: BaseException) -> int | None:
 
 
 def write_log(error: BaseException, home: Path | None = None) -> Path | None:
-    """Keep the whole of an error: in the workspace where there is one, else in a file of its own; None if neither goes."""
+    """Keep the whole of an error: in the workspace where there is one, else in a file of its own; or None."""
     text = f"{time.strftime('%Y-%m-%d %H:%M:%S')}\n{''.join(traceback.format_exception(error))}\n"
     if home is not None and home.is_dir():
         with contextlib.suppress(OSError), (home / LOG).open("a", encoding="utf-8", errors="backslashreplace") as file:

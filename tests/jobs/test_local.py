@@ -1,6 +1,5 @@
 """Local jobs with real processes: from start to every way of ending."""
 
-import errno
 import os
 import signal
 import subprocess
@@ -9,7 +8,6 @@ import textwrap
 import time
 from pathlib import Path
 
-import h5py
 import psutil
 import pytest
 import toy_tasks
@@ -17,7 +15,7 @@ from refusals import refusal
 from toy_tasks import Crash, Echo, Full, Kill, Odd, Pool, Refuse, Stubborn, Unknown, Wait
 
 from vccapp.data.lock import process_birth
-from vccapp.errors import DataError, JobError
+from vccapp.errors import JobError
 from vccapp.jobs import local
 from vccapp.jobs.local import environment, is_alive, reconcile, start_job, start_parked, stop_job
 from vccapp.jobs.store import PARKED, Job, JobStore

@@ -48,7 +48,7 @@ def root(
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run one command and exit: 0 well, 1 a job or the machine failed, 2 a wrong choice or file, 130 stopped by Ctrl-C."""
+    """Run one command and exit: 0 well, 1 a job or the machine failed, 2 a wrong choice or file, 130 Ctrl-C."""
     words = sys.argv[1:] if argv is None else list(argv)
     try:
         app(args=words, prog_name="vccapp")

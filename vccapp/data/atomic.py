@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 BESIDE = re.compile(
-    r"\.(?P<name>.+)\.(?:(?P<writer>[0-9a-f]{6}-\d+-\d+)-)?[0-9a-f]{8}(?P<old>\.old)?\.part",
+    r"\.(?P<name>.+)\.(?:(?P<writer>[0-9a-f]{6}-\d+-\d+)-)?[0-9a-z_]{8}(?P<old>\.old)?\.part",
 )
 """Names of what is being written: `.name.machine-process-birth-id.part`; 0.1.0 did not say by whom."""
 OLD_SECONDS = 7 * 24 * 3600.0
@@ -161,17 +161,16 @@ def write_folder(target: Path) -> Iterator[Path]:
         _put_back(old, target, was=True)
 
 
-@contextlib.contextmanager
-def scratch_folder(parent: Path | None = None) -> Iterator[Path]:
-    """A folder for what is needed for a while, in `parent` or where the system keeps such; removed at the end."""
-    target = (Path(tempfile.gettempdir()) if parent is None else parent) / "vccapp"
-    _make_room(target)
-    folder = _beside(target)
-    folder.mkdir(mode=0o700)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+def scratch_folder(parent: Path | None = None) -> "tempfile.TemporaryDirectory[str]":
+    """A folder for what is needed for a while, in `parent` or where the system keeps such.
+
+    It goes with the object, or, where its process is killed, before the next one is made there.
+    """
+    where = Path(tempfile.gettempdir()) if parent is None else parent
+    where.mkdir(parents=True, exist_ok=True)
+    remove_dead(where, deep=False)
+    prefix = f".vccapp.{name_process()}-"
+    return tempfile.TemporaryDirectory(prefix=prefix, suffix=".part", dir=where, ignore_cleanup_errors=True)
 
 
 def reserve(path: Path) -> None:
@@ -196,7 +195,7 @@ def save_array(path: Path, array: "np.ndarray") -> None:
     import numpy as np
 
     with path.open("wb") as file:
-        np.save(_Plain(file), array)  # type: ignore[call-overload]  # all that it needs is `write`
+        np.save(_Plain(file), array)
 
 
 def write_json(target: Path, value: Any) -> None:

@@ -3,16 +3,22 @@
     with CsrWriter(path, genes=genes, pert_col="target_gene") as writer:   # a prediction: cells of one label at a time
         writer.append(block, "non-targeting")
 
-    with h5py.File(path, "w") as file:                                     # anything else
+    with create_h5(path) as file:                                          # anything else
         x = GrowingCsr(file, n_genes=n_genes)
         x.append(block.data, block.indices, block.indptr[1:])
         x.close()
         write_tables(file, obs=obs, var=var, uns={})
 
 Unlike anndata's own files, X/data and X/indices are chunked, since they grow; readers do not see it.
+
+HDF5 crashes the process when it cannot write what it still holds (a full disk). It writes through a file of ours here,
+which keeps the system's error to itself and hands it to Python.
 """
 
-from collections.abc import Sequence
+import contextlib
+import io
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -26,11 +32,104 @@ CHUNK = 2**18
 """Values in one HDF5 chunk of X: 1 MB."""
 
 
+class _Disk(io.RawIOBase):
+    """A file for HDF5 that never fails to write: the first error is kept, and what comes after it is dropped.
+
+    reserved : bytes that are taken at once; what is not needed of them is given back at the end
+    """
+
+    def __init__(self, path: Path, *, reserved: int) -> None:
+        super().__init__()
+        self.error: OSError | None = None
+        self._path, self._at, self._size = path, 0, 0
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
+        if reserved and hasattr(os, "posix_fallocate"):
+            try:
+                os.posix_fallocate(self._file, 0, reserved)
+            except OSError as error:
+                self.close()
+                raise self._named(error) from None
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        found = os.preadv(self._file, [buffer], self._at)
+        self._at += found
+        return found
+
+    def write(self, data: Any) -> int:
+        with memoryview(data).cast("B") as left:
+            done = 0
+            while self.error is None and done < len(left):
+                try:
+                    done += os.pwrite(self._file, left[done:], self._at + done)
+                except OSError as error:
+                    self.error = self._named(error)
+            self._at += len(left)
+            self._size = max(self._size, self._at)
+            return len(left)
+
+    def truncate(self, size: int | None = None) -> int:
+        self._size = self._at if size is None else size
+        return self._size
+
+    def flush(self) -> None:
+        """What is written is with the system."""
+
+    def close(self) -> None:
+        if not self.closed:
+            try:
+                os.ftruncate(self._file, self._size)
+            except OSError as error:
+                self.error = self.error or self._named(error)
+            os.close(self._file)
+        super().close()
+
+    def _named(self, error: OSError) -> OSError:
+        return OSError(error.errno, error.strerror, str(self._path))
+
+
+class NewFile(h5py.File):
+    """A new HDF5 file, open to write."""
+
+    def __init__(self, path: Path, *, reserved: int) -> None:
+        self._disk = _Disk(path, reserved=reserved)
+        super().__init__(self._disk, "w")
+
+    def close(self) -> None:
+        super().close()
+        self._disk.close()
+
+    def check(self) -> None:
+        """Raise the OSError that writing has met."""
+        if self._disk.error is not None:
+            raise self._disk.error
+
+
+@contextlib.contextmanager
+def create_h5(path: Path, *, reserved: int = 0) -> Iterator[NewFile]:
+    """A new file; raises OSError, where `check` is called and at the end, when the disk does not take it.
+
+    reserved : the space of the file as far as it is known, taken before anything is written
+    """
+    file = NewFile(path, reserved=reserved)
+    try:
+        yield file
+    finally:
+        file.close()
+    file.check()
+
+
 class GrowingCsr:
     """The group X of a new file: float32 values, int32 indices; row pointers are int32 while they suffice."""
 
-    def __init__(self, file: h5py.File, *, n_genes: int, compression: Literal["gzip"] | None = None) -> None:
-        self._group, self._n_genes = file.create_group("X"), n_genes
+    def __init__(self, file: NewFile, *, n_genes: int, compression: Literal["gzip"] | None = None) -> None:
+        self._file, self._group, self._n_genes = file, file.create_group("X"), n_genes
         layout = {"shape": (0,), "maxshape": (None,), "chunks": (CHUNK,), "compression": compression}
         self._data = self._group.create_dataset("data", dtype="<f4", **layout)
         self._indices = self._group.create_dataset("indices", dtype="<i4", **layout)
@@ -43,6 +142,7 @@ class GrowingCsr:
         for dataset, block in ((self._data, values), (self._indices, indices)):
             dataset.resize((stop,))
             dataset[start:] = block
+        self._file.check()
         self._ends.append(start + ends.astype(np.int64))
         self._n_values = stop
 
@@ -68,8 +168,9 @@ def write_tables(file: h5py.File, *, obs: pd.DataFrame, var: pd.DataFrame, uns: 
 class CsrWriter:
     """Append csr blocks with their label; the file is complete when the `with` block ends well."""
 
-    def __init__(self, path: Path, *, genes: Sequence[str], pert_col: str) -> None:
-        self._file = h5py.File(path, "w")
+    def __init__(self, path: Path, *, genes: Sequence[str], pert_col: str, reserved: int = 0) -> None:
+        """reserved : of `create_h5`"""
+        self._file = NewFile(path, reserved=reserved)
         self._genes, self._pert_col = list(genes), pert_col
         self._labels: list[str] = []
         self._x = GrowingCsr(self._file, n_genes=len(self._genes))
@@ -99,3 +200,5 @@ class CsrWriter:
                 self._finish()
         finally:
             self._file.close()
+        if kind is None:
+            self._file.check()

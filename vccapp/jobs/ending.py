@@ -43,7 +43,7 @@ def read_ending(path: Path) -> tuple[State, dict[str, Any]] | None:
         state = outcome.pop("state")
     except (OSError, ValueError, AttributeError, KeyError, TypeError):
         return None
-    return (cast(State, state), outcome) if state in get_args(State) else None
+    return (cast("State", state), outcome) if state in get_args(State) else None
 
 
 def unrecorded_code(error: BaseException) -> int:

@@ -23,6 +23,7 @@ from typing import Any
 
 import psutil
 
+from vccapp.data.atomic import remove_dead
 from vccapp.data.lock import is_running, process_birth
 from vccapp.errors import JobError
 from vccapp.faults import FULL, name_problem
@@ -96,6 +97,8 @@ def reconcile(settings: Settings) -> list[Job]:
             if not _processes(job_id):
                 outcome = {"error_code": damaged.error.code, "reason": str(damaged.error)}
                 store.move(job_id, "lost", ended=time.time(), **outcome)
+    if changed:
+        remove_dead(settings.home, settings.checkpoints)
     _release(settings, {job.id for job in active})
     if any(job.pid == PARKED for job in active):
         start_parked(settings)

@@ -6,7 +6,6 @@ order).
 """
 
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import numpy as np
 from pydantic import Field
 from scipy.sparse import csr_matrix
 
+from vccapp.data.atomic import scratch_folder
 from vccapp.data.h5ad import CsrWriter
 from vccapp.data.reading.matrix import open_rows
 from vccapp.data.reading.predicted import Predicted, open_predicted
@@ -78,7 +78,7 @@ class Imported(Model):
     def learn(self, index: Index, split: Split, fitting: Fitting) -> None:
         """Read the file once: pseudobulks, and its cells to a temporary file that `write_files` moves."""
         predicted = open_for(self.spec, index)
-        self._scratch = tempfile.TemporaryDirectory(prefix="vccapp-import-", dir=_existing(fitting.folder))
+        self._scratch = scratch_folder(fitting.folder)
         self._cells = Path(self._scratch.name) / CELLS
         self.labels, codes = predicted.labels.categories.tolist(), predicted.labels.codes
         self.present, self.notes = predicted.present, predicted.notes
@@ -174,13 +174,6 @@ class Imported(Model):
                 f"The imported file {Path(self.spec.file).name} has no cells of {', '.join(unknown[:5])}",
                 fix="choose perturbations that it contains, or import a file that has them",
             )
-
-
-def _existing(folder: Path | None) -> Path | None:
-    """The folder, made if need be; None (the system's temporary one) for None."""
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def _add_sums(sums: np.ndarray, block: csr_matrix, codes: np.ndarray) -> None:

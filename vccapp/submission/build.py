@@ -9,7 +9,6 @@ submissions/<id>/
   report.json    plan, run, data, versions, checks, sizes and sha256
 """
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from vccapp.challenges.base import CHALLENGES, Challenge
-from vccapp.data.atomic import write_file
+from vccapp.data.atomic import scratch_folder, write_file
 from vccapp.data.reading.dataset import Dataset
 from vccapp.data.resources import require_disk
 from vccapp.models.base import Model, load_model
@@ -114,7 +113,7 @@ def check_submission(
     """
     if path.suffix != ".vcc":
         return run_checks(path, challenge, genes=genes, wanted=wanted, practice=practice, progress=progress)
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch_folder() as folder:
         h5ad = unpack_vcc(path, Path(folder) / "pred.h5ad", challenge, progress=part(progress, 0.0, 0.5))
         archive = CheckResult(
             name="archive",

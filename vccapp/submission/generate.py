@@ -36,7 +36,7 @@ def generate(
     columns = find_columns(genes, training_genes)
     total, done = plan.estimate.n_cells, 0
     progress(0.0, f"Making {total:,} cells")
-    with CsrWriter(out_h5ad, genes=genes, pert_col=challenge.pert_col) as writer:
+    with CsrWriter(out_h5ad, genes=genes, pert_col=challenge.pert_col, reserved=plan.estimate.h5ad_bytes) as writer:
         for label, cells in iter_cells(dataset, index, model, plan.cells_in_order, seed=plan.seed):
             name = challenge.control_label if label == CONTROL else label
             writer.append(order_genes(cells.block, columns), name)

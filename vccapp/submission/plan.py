@@ -24,6 +24,7 @@ from vccapp.settings import Settings
 from vccapp.stats.index import Index
 from vccapp.submission.budget import scale_cells
 from vccapp.submission.gene_list import find_columns, read_gene_list
+from vccapp.submission.package import estimate_package
 from vccapp.training.cells import BLOCK_VALUES
 
 PLAN = Format("plan", fix="delete it and create the plan again")
@@ -31,7 +32,6 @@ BLOCK_BYTES = 26
 VALUE_BYTES = 8  # float32 value, int32 column
 CELL_BYTES = 60  # row pointer, label code, name in the HDF5 heap
 GENE_BYTES = 40
-COMPRESSED = 0.6  # of the h5ad; log values of simulated counts came to 0.2-0.5
 
 
 class Estimate(BaseModel):
@@ -82,8 +82,8 @@ class Plan(BaseModel):
             n_cells=n_cells,
             n_values=n_values,
             h5ad_bytes=h5ad,
-            vcc_bytes=round(h5ad * COMPRESSED),
-            disk_bytes=round(h5ad * (1 + COMPRESSED)),
+            vcc_bytes=estimate_package(h5ad),
+            disk_bytes=h5ad + estimate_package(h5ad),
             memory_bytes=round(250e6 + BLOCK_BYTES * largest),
         )
 

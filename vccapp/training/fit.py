@@ -16,7 +16,6 @@ import contextlib
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
@@ -25,6 +24,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from vccapp.data.atomic import scratch_folder
 from vccapp.data.split import Split
 from vccapp.errors import JobError, ResourceError, Stopped, VccAppError
 from vccapp.models.base import Estimate, Model, load_model
@@ -151,7 +151,7 @@ def _start(fit: Fit, ranks: int) -> Iterator[tuple[list[subprocess.Popen[bytes]]
     env = dict.fromkeys(THREADS, str(share)) | os.environ | {"PYTHONPATH": path}
     reports, sender = Pipe(duplex=False)
     processes: list[subprocess.Popen[bytes]] = []
-    with tempfile.TemporaryDirectory(prefix="vccapp-") as folder, reports:
+    with scratch_folder() as folder, reports:
         try:
             with sender:
                 for rank in range(ranks):

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 import vccapp
-from vccapp.data.atomic import write_folder, write_json
+from vccapp.data.atomic import save_array, write_folder, write_json
 from vccapp.data.lock import hold_lock
 from vccapp.data.schema import CONTROL
 from vccapp.data.split import Split, check_split, load_split
@@ -201,7 +201,7 @@ def _write_prediction(model: Model, split: Split, folder: Path) -> np.ndarray:
     """Deltas (val then test, n_genes) float32, also written to `folder`."""
     deltas = model.predict([*split.val, *split.test])
     with write_folder(folder) as beside:
-        np.save(beside / "deltas.npy", deltas)
+        save_array(beside / "deltas.npy", deltas)
         write_json(beside / "perturbations.json", PREDICTION.stamp({"val": split.val, "test": split.test}))
     return deltas
 

@@ -1,7 +1,6 @@
 """Submissions on a page: the cells wanted, the plan as a table, what was built, its checks and its download."""
 
 import shlex
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from vccapp.challenges.base import CHALLENGES, Challenge
+from vccapp.data.atomic import scratch_folder
 from vccapp.data.workspace import Record, check_allowed
 from vccapp.records import Listing
 from vccapp.stats.index import Index
@@ -184,7 +184,7 @@ def load_wanted(source: str, *, run: RunRecord, index: Index, upload: Any, path:
     if source == "heldout":
         return observed_counts(index.perturbations, [*run.split.test] or [*run.split.val])
     if upload is not None:
-        with tempfile.TemporaryDirectory() as folder:
+        with scratch_folder() as folder:
             copy = Path(folder) / Path(upload.name).name
             copy.write_bytes(upload.getvalue())
             return read_pert_counts(copy)

@@ -16,7 +16,9 @@ import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 
 from vccapp import figures, ui
+from vccapp.data.atomic import remove_dead
 from vccapp.errors import SpecError
+from vccapp.settings import open_settings
 from vccapp.ui.kit.door import print_link
 
 LATER = ("h5py", "plotly.io", "scipy.cluster.hierarchy", "scipy.spatial.distance", "vccapp.training")
@@ -39,7 +41,10 @@ async def lifespan(app: st.App) -> AsyncIterator[None]:
 
 
 def warm_up() -> None:
-    """Import the modules of the pages, and keep the garbage collector from looking at them again."""
+    """Remove what killed jobs left; import the modules of the pages, and have them spared by the garbage collector."""
+    with contextlib.suppress(SpecError):
+        settings = open_settings()
+        remove_dead(settings.home, settings.checkpoints)
     for package in (ui, figures):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             importlib.import_module(module.name)

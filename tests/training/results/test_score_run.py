@@ -67,7 +67,7 @@ def index(settings: Settings, run: RunRecord) -> Index:
 
 
 def scratch_of(settings: Settings) -> list[Path]:
-    return list(settings.home.glob(".score-*"))
+    return list(settings.home.glob(".vccapp.*.part"))
 
 
 def wait(settings: Settings, job: Job, *, message: str | None = None, seconds: float = 400) -> Job:

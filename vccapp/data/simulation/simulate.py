@@ -58,7 +58,7 @@ def write_simulation(
     truth = draw()
     out.parent.mkdir(parents=True, exist_ok=True)
     _check_disk(truth, out)
-    with write_folder(out.parent / f"{out.stem}.truth") as folder, write_file(out) as beside:
+    with write_file(out) as beside, write_folder(out.parent / f"{out.stem}.truth") as folder:
         _write_truth(truth, folder)
         _write_cells(truth, beside, compression=compression, progress=progress)
     progress(1.0, f"{truth.n_cells:,} cells x {truth.n_genes:,} genes written")
@@ -134,12 +134,11 @@ def sample_blocks(truth: Simulation) -> Iterator[tuple[int, np.ndarray, np.ndarr
 
 def _write_cells(truth: Simulation, path: Path, *, compression: Literal["gzip"] | None, progress: Progress) -> None:
     """An .h5ad, the matrix appended block by block."""
-    import h5py
     import pandas as pd
 
-    from vccapp.data.h5ad import GrowingCsr, write_tables
+    from vccapp.data.h5ad import GrowingCsr, create_h5, write_tables
 
-    with h5py.File(path, "w") as file:
+    with create_h5(path) as file:
         x = GrowingCsr(file, n_genes=truth.n_genes, compression=compression)
         for first, ends, indices, values in sample_blocks(truth):
             x.append(values, indices, ends)

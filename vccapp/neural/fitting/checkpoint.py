@@ -82,7 +82,8 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         save_file(
             {name: value.contiguous() for name, value in checkpoint.weights.items()}, beside / "network.safetensors"
         )
-        torch.save(checkpoint.optimiser, beside / "optimiser.pt")
+        with (beside / "optimiser.pt").open("wb") as file:  # by its name torch loses why it cannot be written
+            torch.save(checkpoint.optimiser, file)
         counts = {name: checkpoint.counts[name] for name in COUNTS}
         state = CHECKPOINT.stamp({"step": checkpoint.step, **counts})
         (beside / "state.json").write_text(json.dumps(state) + "\n")

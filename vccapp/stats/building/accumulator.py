@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix
 
-from vccapp.data.atomic import write_folder
+from vccapp.data.atomic import save_array, write_folder
 from vccapp.data.schema import CONTROL
 from vccapp.stats.normalise import log_values
 from vccapp.stats.store import gene_ranges
@@ -112,7 +112,7 @@ class Accumulator:
         """Write the sums to `folder`, atomically."""
         with write_folder(folder) as beside:
             for name in SUMS:
-                np.save(beside / f"{name}.npy", getattr(self, name))
+                save_array(beside / f"{name}.npy", getattr(self, name))
 
     @classmethod
     def load(cls, folder: Path, grouping: Grouping) -> "Accumulator":

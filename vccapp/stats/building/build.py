@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from vccapp import __version__
-from vccapp.data.atomic import holds_json, remove_leftovers, sync, sync_folder, write_file, write_json
+from vccapp.data.atomic import holds_json, remove_leftovers, save_array, sync, sync_folder, write_file, write_json
 from vccapp.data.lock import hold_lock
 from vccapp.data.reading.dataset import Dataset
 from vccapp.errors import DataError, JobError
@@ -63,8 +63,8 @@ def _work(dataset: Dataset, stages: Path, index: Path, *, seed: int, executor: E
     counts = dataset.schema.value_space == "counts"
     if not (stages / "totals.npy").exists():
         totals = compute_totals(dataset, executor=executor, progress=part(progress, 0.0, 0.15))
-        with write_file(stages / "totals.npy") as beside, beside.open("wb") as file:
-            np.save(file, totals)
+        with write_file(stages / "totals.npy") as beside:
+            save_array(beside, totals)
     totals = np.load(stages / "totals.npy")
     target_sum = compute_target_sum(totals)
     scaling = compute_scaling(totals, target_sum) if counts else np.zeros(dataset.n_cells, np.float32)
@@ -77,7 +77,7 @@ def _work(dataset: Dataset, stages: Path, index: Path, *, seed: int, executor: E
             executor=executor,
             progress=part(progress, 0.15, 0.55),
         )
-        np.save(stages / "detected.npy", detected)
+        save_array(stages / "detected.npy", detected)
         sync_folder(index / "store")
         sums.save(stages / "sums")
         del sums
@@ -95,7 +95,7 @@ def _work(dataset: Dataset, stages: Path, index: Path, *, seed: int, executor: E
     umis = totals.astype(np.float32) if counts else np.nan
     cells = cells.assign(umis=umis, genes=np.load(stages / "detected.npy"))
     write_tables(index, dataset.genes, Accumulator.load(stages / "sums", grouping), cells)
-    np.save(index / "scaling.npy", scaling)
+    save_array(index / "scaling.npy", scaling)
     meta = {
         "vccapp": __version__,
         "fingerprint": dataset.fingerprint,

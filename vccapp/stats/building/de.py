@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vccapp.data.atomic import write_json
+from vccapp.data.atomic import reserve, write_json
 from vccapp.progress import Progress, part, silent
 from vccapp.records import Format, read_record
 from vccapp.stats.building.executor import LOCAL, Executor, cut_evenly
@@ -65,6 +65,8 @@ def compute_de(
         name: np.lib.format.open_memmap(folder / f"{name}.npy", mode, None if done else dtype, None if done else shape)
         for name, dtype in COLUMNS.items()
     }
+    for name in COLUMNS:
+        reserve(folder / f"{name}.npy")
     left = store.n_genes - done
     n_ranges = max(-(-left // CHECKPOINT_GENES), TASKS_PER_SLOT * executor.slots if executor.slots > 1 else 1)
     ranges = [(done + a, done + b) for a, b in cut_evenly(left, parts=n_ranges, unit=block_genes)]

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from vccapp.data.atomic import save_array
 from vccapp.data.schema import genes_of, positions_of
 from vccapp.data.significance import FDR
 from vccapp.stats.building.accumulator import LARGEST, LINEAR_SUM, LOG_SUM, SMALLEST, SUM, Accumulator
@@ -29,10 +30,10 @@ def write_tables(folder: Path, genes: np.ndarray, accumulator: Accumulator, cell
                 (moments[:, :, LOG_SUM] - accumulator.halves[:, :, 1]) / (sizes - first)[:, None],
             ]
         )
-    np.save(folder / "mean.npy", means.astype(np.float32))
-    np.save(folder / "variance.npy", _variance(moments[:, :, LOG_SUM:], sizes[:, None]).astype(np.float32))
-    np.save(folder / "half_mean.npy", halves.astype(np.float32))
-    np.save(folder / "count_sum.npy", moments[:, :, SUM])
+    save_array(folder / "mean.npy", means.astype(np.float32))
+    save_array(folder / "variance.npy", _variance(moments[:, :, LOG_SUM:], sizes[:, None]).astype(np.float32))
+    save_array(folder / "half_mean.npy", halves.astype(np.float32))
+    save_array(folder / "count_sum.npy", moments[:, :, SUM])
     _write_groups(folder, "guide", grouping.guides, cells["guide"], accumulator.guide_log_sums())
     _write_groups(folder, "batch", grouping.batches, cells["batch"], accumulator.batch_log_sums())
     _gene_table(genes, accumulator, moments, sizes).to_parquet(folder / "genes.parquet")
@@ -62,7 +63,7 @@ def _variance(moments: np.ndarray, n: np.ndarray) -> np.ndarray:
 
 def _write_groups(folder: Path, kind: str, labels: list[str], member: pd.Series, log_sums: np.ndarray) -> None:
     sizes = member.astype(str).value_counts()[labels].to_numpy()
-    np.save(folder / f"{kind}_mean.npy", (log_sums / sizes[:, None]).astype(np.float32))
+    save_array(folder / f"{kind}_mean.npy", (log_sums / sizes[:, None]).astype(np.float32))
     pd.DataFrame({kind: labels, "n_cells": sizes}).to_parquet(folder / f"{kind}.parquet")
 
 

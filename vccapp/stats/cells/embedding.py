@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from vccapp.data.atomic import write_folder, write_json
+from vccapp.data.atomic import reserve, write_folder, write_json
 from vccapp.data.reading.dataset import Dataset
 from vccapp.data.reading.files import open_store, reading
 from vccapp.errors import DataError, SpecError
@@ -70,6 +70,7 @@ def write_cell_embedding(
     with write_folder(_folder(index, name)) as beside:
         shape = (int(index.meta["n_cells"]), width)
         values = np.lib.format.open_memmap(beside / "values.npy", mode="w+", dtype=np.float32, shape=shape)
+        reserve(beside / "values.npy")
         for first, block in blocks:
             values[first : first + len(block)] = block
         values.flush()

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from vccapp.data.atomic import require_new, write_file
-from vccapp.data.h5ad import GrowingCsr, write_tables
+from vccapp.data.h5ad import GrowingCsr, NewFile, create_h5, write_tables
 from vccapp.data.reading.dataset import Dataset
 from vccapp.data.reading.files import open_store, reading
 from vccapp.data.resources import MARGIN, VALUE_BYTES, require_disk
@@ -57,10 +57,11 @@ def write_preprocessed(
     added.insert(0, "highly_variable", chosen)
     var = var.assign(**{name: column.to_numpy() for name, column in added.items()})
     uns = uns | {"log1p": {"base": None}, "hvg": {"flavor": "seurat"}}
-    with write_file(out) as beside, h5py.File(beside, "w") as file:
+    with write_file(out) as beside, create_h5(beside) as file:
         _write_cells(file, dataset, index, np.flatnonzero(chosen), progress)
         for name, values in embeddings.items():
             _create_dense(file["obsm"], name, values.shape)[:] = values
+            file.check()
         write_tables(file, obs=obs, var=var, uns=uns)
     progress(1.0, f"{dataset.n_cells:,} cells, {chosen.sum():,} highly variable genes written")
     return int(chosen.sum())
@@ -94,7 +95,7 @@ def _read_annotation(dataset: Dataset) -> tuple[pd.DataFrame, pd.DataFrame, dict
     return joined.obs, var, {"simulated": True} if dataset.simulated else {}
 
 
-def _write_cells(file: h5py.File, dataset: Dataset, index: Index, genes: np.ndarray, progress: Progress) -> None:
+def _write_cells(file: NewFile, dataset: Dataset, index: Index, genes: np.ndarray, progress: Progress) -> None:
     """X and obsm/X_hvg, block by block."""
     n_cells, n_genes = dataset.n_cells, dataset.n_genes
     x = GrowingCsr(file, n_genes=n_genes)
@@ -107,6 +108,7 @@ def _write_cells(file: h5py.File, dataset: Dataset, index: Index, genes: np.ndar
         block = log_rows(counts, scaling[start:stop])
         x.append(block.data, block.indices, block.indptr[1:])
         hvg[start:stop] = block[:, genes].toarray()
+        file.check()
         progress(0.99 * stop / n_cells, f"preprocessing, cell {stop:,} of {n_cells:,}")
     x.close()
 

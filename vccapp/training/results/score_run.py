@@ -6,9 +6,7 @@ Predicted and real cells of each perturbation of the part, as many of one as of 
 on both sides. The files and all that the scorer writes stand in a scratch folder in the workspace and are removed.
 """
 
-import contextlib
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from vccapp.data.atomic import scratch_folder
 from vccapp.data.h5ad import CsrWriter
-from vccapp.data.lock import hold_lock
 from vccapp.data.reading.dataset import Dataset
 from vccapp.data.resources import count_threads, require_disk
 from vccapp.data.schema import CONTROL
@@ -34,7 +32,6 @@ from vccapp.training.cells import READ_VALUES, draw_controls, find_controls, ite
 from vccapp.training.record import Part, RunRecord, load_run
 from vccapp.training.results.scores import Score, write_score
 
-SCRATCH = ".score-"
 VALUE_BYTES = 8  # float32 value, int32 column
 
 
@@ -100,7 +97,8 @@ def score_run(
     n_genes, memory_bytes = len(index.genes), settings.memory_bytes
     refuse_memory(chosen, pair.cells, len(pair.controls), n_genes, memory_bytes=memory_bytes)
     started = time.monotonic()
-    with _open_scratch(settings.home) as scratch:
+    with scratch_folder(settings.home) as folder:
+        scratch = Path(folder)
         fix = "free some space, score fewer cells (--max-cells), or set VCCAPP_HOME to a larger disk"
         require_disk(scratch, pair.disk_bytes, purpose="Scoring", fix=fix)
         predicted, real = scratch / "predicted.h5ad", scratch / "real.h5ad"
@@ -205,14 +203,3 @@ def _read_real(pair: Pair, rows: np.ndarray, space: Space) -> Iterator[csr_matri
     for cells in split_cells(pair.index.cells.iloc[rows], READ_VALUES):
         stored = pair.dataset.read_rows(cells.index.to_numpy())
         yield order_genes(stored if space == "counts" else pair.index.normalise(stored), None)
-
-
-@contextlib.contextmanager
-def _open_scratch(home: Path) -> Iterator[Path]:
-    """A folder in the workspace, removed at the end; what killed jobs left there goes first."""
-    home.mkdir(parents=True, exist_ok=True)
-    for left in home.glob(f"{SCRATCH}*"):
-        with contextlib.suppress(OSError), hold_lock(left / "lock", busy=BlockingIOError("in use")):
-            shutil.rmtree(left)
-    with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=home) as name, hold_lock(Path(name) / "lock"):
-        yield Path(name)
