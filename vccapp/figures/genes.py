@@ -43,7 +43,7 @@ def mean_dispersion(frame: pd.DataFrame, *, cuts: tuple[float, float]) -> alt.La
         .encode(
             x=alt.X("means:Q", title="mean (log1p of depth-normalised)"),
             y=alt.Y("dispersions:Q", title="dispersion (log of variance / mean)"),
-            color=alt.Color("quadrant:N", scale=colours, legend=legend(columns=2)),
+            color=alt.Color("quadrant:N", scale=colours, legend=legend(names)),
             tooltip=[
                 alt.Tooltip("gene:N"),
                 alt.Tooltip("quadrant:N"),
@@ -59,7 +59,8 @@ def mean_dispersion(frame: pd.DataFrame, *, cuts: tuple[float, float]) -> alt.La
     return finish(
         dots + lines.encode(x=alt.X("x:Q")) + lines.encode(y=alt.Y("y:Q")),
         "Mean and dispersion",
-        [f"{drawn} cut at the medians {cuts[0]:.3g} and {cuts[1]:.3g}", ", ".join(shares[:2]), ", ".join(shares[2:])],
+        [f"{drawn} cut at the medians {cuts[0]:.3g} and {cuts[1]:.3g}", ", ".join(shares)],
+        names=names,
         height=360,
         renderer="canvas",
     )
@@ -132,8 +133,8 @@ def expression_curves(frame: pd.DataFrame, *, gene: str, control: str | None = N
         .encode(
             x=alt.X("value:Q", title=f"expression of {gene} (log1p)"),
             y=alt.Y("share:Q", title="share of cells with at least this value", axis=alt.Axis(format="%")),
-            color=alt.Color("group:N", sort=order, legend=legend()),
-            strokeDash=alt.StrokeDash("group:N", scale=alt.Scale(domain=order, range=dashes), legend=legend()),
+            color=alt.Color("group:N", sort=order, legend=legend(order)),
+            strokeDash=alt.StrokeDash("group:N", scale=alt.Scale(domain=order, range=dashes), legend=legend(order)),
             tooltip=[
                 alt.Tooltip("group:N"),
                 alt.Tooltip("value:Q", format=".2f"),
@@ -142,7 +143,11 @@ def expression_curves(frame: pd.DataFrame, *, gene: str, control: str | None = N
         )
     )
     return finish(
-        chart, f"{gene}: cumulative", "dashed: controls" if control else "cells by batch", height=EXPRESSION_HEIGHT
+        chart,
+        f"{gene}: cumulative",
+        "dashed: controls" if control else "cells by batch",
+        names=order,
+        height=EXPRESSION_HEIGHT,
     )
 
 
@@ -176,6 +181,7 @@ def expression_violins(frame: pd.DataFrame, *, gene: str, control: str | None = 
     kinds = np.where(frame["group"] == control, "control", "other")
     axis = alt.Axis(
         values=list(range(len(order))),
+        tickCount=len(order),
         labelExpr=f"{order!r}[datum.value]",
         labelAngle=-45 if len(order) > 3 else 0,
         labelLimit=84,

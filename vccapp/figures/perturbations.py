@@ -23,8 +23,9 @@ MAX_BARS = 40
 TOP = 50
 STRONG = 0.3
 """A target that keeps less than this counts as knocked down well."""
-DIRECTIONS = alt.Scale(domain=["up", "down", "not significant"], range=[UP, DOWN, NEUTRAL])
-SHAPES = alt.Scale(domain=["up", "down", "not significant"], range=["triangle-up", "triangle-down", "circle"])
+DIRECTION_NAMES = ["up", "down", "not significant"]
+DIRECTIONS = alt.Scale(domain=DIRECTION_NAMES, range=[UP, DOWN, NEUTRAL])
+SHAPES = alt.Scale(domain=DIRECTION_NAMES, range=["triangle-up", "triangle-down", "circle"])
 
 
 def classify(de: pd.DataFrame, *, fdr: float, min_abs_lfc: float) -> np.ndarray:
@@ -54,7 +55,9 @@ def deg_bars(counts: pd.DataFrame, *, rule: str) -> alt.Chart:
             y=alt.Y(
                 "n:Q", title="DEGs down | up", axis=alt.Axis(labelExpr="format(abs(datum.value), ',')", tickMinStep=1)
             ),
-            color=alt.Color("direction:N", scale=alt.Scale(domain=["up", "down"], range=[UP, DOWN]), legend=legend()),
+            color=alt.Color(
+                "direction:N", scale=alt.Scale(domain=["up", "down"], range=[UP, DOWN]), legend=legend(["up", "down"])
+            ),
             tooltip=[alt.Tooltip("perturbation:N"), alt.Tooltip("direction:N"), alt.Tooltip("genes:Q", format=",")],
         )
     )
@@ -114,8 +117,8 @@ def mean_scatter(frame: pd.DataFrame, *, label: str) -> alt.Chart:
         .encode(
             x=alt.X("control:Q", title="controls: mean log1p", scale=scale, axis=axis),
             y=alt.Y("perturbed:Q", title=f"{label}: mean log1p", scale=scale, axis=axis),
-            color=alt.Color("direction:N", scale=DIRECTIONS, legend=legend()),
-            shape=alt.Shape("direction:N", scale=SHAPES, legend=legend()),
+            color=alt.Color("direction:N", scale=DIRECTIONS, legend=legend(DIRECTION_NAMES)),
+            shape=alt.Shape("direction:N", scale=SHAPES, legend=legend(DIRECTION_NAMES)),
             order=alt.Order("rank:Q"),
             tooltip=[
                 alt.Tooltip("gene:N"),
@@ -126,7 +129,14 @@ def mean_scatter(frame: pd.DataFrame, *, label: str) -> alt.Chart:
         .transform_calculate(rank="datum.direction == 'not significant' ? 0 : 1")
     )
     chart = diagonal(0, high) + dots
-    return finish(chart, f"{label} against controls", shown(frame, points, "genes"), height=360, renderer="canvas")
+    return finish(
+        chart,
+        f"{label} against controls",
+        shown(frame, points, "genes"),
+        names=DIRECTION_NAMES,
+        height=360,
+        renderer="canvas",
+    )
 
 
 def volcano(frame: pd.DataFrame, *, label: str, rule: str) -> alt.Chart:
@@ -142,8 +152,8 @@ def volcano(frame: pd.DataFrame, *, label: str, rule: str) -> alt.Chart:
         .encode(
             x=alt.X("log2_fold_change:Q", title="log2 fold change"),
             y=alt.Y("evidence:Q", title="-log10 p (300 at most)"),
-            color=alt.Color("direction:N", scale=DIRECTIONS, legend=legend()),
-            shape=alt.Shape("direction:N", scale=SHAPES, legend=legend()),
+            color=alt.Color("direction:N", scale=DIRECTIONS, legend=legend(DIRECTION_NAMES)),
+            shape=alt.Shape("direction:N", scale=SHAPES, legend=legend(DIRECTION_NAMES)),
             tooltip=[
                 alt.Tooltip("gene:N"),
                 alt.Tooltip("log2_fold_change:Q", format=".2f"),
@@ -152,7 +162,7 @@ def volcano(frame: pd.DataFrame, *, label: str, rule: str) -> alt.Chart:
             ],
         )
     )
-    return finish(chart, f"{label}: volcano", f"marked: {rule}", height=360, renderer="canvas")
+    return finish(chart, f"{label}: volcano", f"marked: {rule}", names=DIRECTION_NAMES, height=360, renderer="canvas")
 
 
 def knockdown_strip(frame: pd.DataFrame, guides: pd.DataFrame) -> alt.LayerChart:

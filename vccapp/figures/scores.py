@@ -17,9 +17,9 @@ DASHES = {
     OFFICIAL_BASELINE: [6, 4],
 }
 """Of the lines of floors and ceiling."""
-MARKS = alt.Legend(title=None, orient="bottom", columns=3, offset=4, padding=0, symbolSize=400)
-VERDICTS = alt.Scale(domain=["better", "worse", "not distinguishable"], range=[ACCENT, UP, NEUTRAL])
-VERDICT_SHAPES = alt.Scale(domain=["better", "worse", "not distinguishable"], range=["circle", "diamond", "square"])
+VERDICT_NAMES = ["better", "worse", "not distinguishable"]
+VERDICTS = alt.Scale(domain=VERDICT_NAMES, range=[ACCENT, UP, NEUTRAL])
+VERDICT_SHAPES = alt.Scale(domain=VERDICT_NAMES, range=["circle", "diamond", "square"])
 LEVEL = 0.05
 
 
@@ -41,7 +41,9 @@ def leaderboard_dots(
         .mark_rule(color=QUIET, strokeWidth=1.5)
         .encode(
             x=alt.X("value:Q", title=label),
-            strokeDash=alt.StrokeDash("name:N", scale=alt.Scale(domain=known, range=dashes), legend=MARKS),
+            strokeDash=alt.StrokeDash(
+                "name:N", scale=alt.Scale(domain=known, range=dashes), legend=legend(known, symbol=400)
+            ),
             tooltip=[alt.Tooltip("name:N"), alt.Tooltip("value:Q", format=".4f")],
         ),
         alt.Chart(spread)
@@ -65,7 +67,7 @@ def leaderboard_dots(
             ],
         ),
     ]
-    return finish(alt.LayerChart(layer=layers), label, note, height=ROW * len(order) + AROUND)
+    return finish(alt.LayerChart(layer=layers), label, note, names=known, height=ROW * len(order) + AROUND)
 
 
 def difference_rows(
@@ -96,15 +98,15 @@ def difference_rows(
             x=alt.X("low:Q", title=title),
             x2="high:Q",
             y=y,
-            color=alt.Color("verdict:N", scale=VERDICTS, legend=legend()),
+            color=alt.Color("verdict:N", scale=VERDICTS, legend=legend(VERDICT_NAMES)),
         ),
         alt.Chart(shown)
         .mark_point(filled=True, size=90, opacity=1)
         .encode(
             x=x,
             y=y,
-            color=alt.Color("verdict:N", scale=VERDICTS, legend=legend()),
-            shape=alt.Shape("verdict:N", scale=VERDICT_SHAPES, legend=legend()),
+            color=alt.Color("verdict:N", scale=VERDICTS, legend=legend(VERDICT_NAMES)),
+            shape=alt.Shape("verdict:N", scale=VERDICT_SHAPES, legend=legend(VERDICT_NAMES)),
             tooltip=[
                 alt.Tooltip("label:N", title="row"),
                 alt.Tooltip("difference:Q", format="+.4f"),
@@ -120,6 +122,7 @@ def difference_rows(
         alt.LayerChart(layer=layers),
         f"{label}: difference from {reference}",
         found,
+        names=VERDICT_NAMES,
         height=ROW * len(order) + AROUND,
         renderer="canvas",
     )
@@ -131,7 +134,7 @@ def split_lines(means: pd.DataFrame, *, label: str) -> alt.LayerChart:
     spread = known.assign(low=known["mean"] - known["sd"], high=known["mean"] + known["sd"]).dropna(subset="sd")
     names = list(dict.fromkeys(known["model"]))
     x, offset = alt.X("split:N", title="split", axis=alt.Axis(labelAngle=-30)), alt.XOffset("model:N")
-    color = alt.Color("model:N", scale=colours(names), legend=legend(columns=2))
+    color = alt.Color("model:N", scale=colours(names), legend=legend(names))
     scale = alt.Scale(zero=False)
     points = (
         alt.Chart(known)
@@ -141,7 +144,7 @@ def split_lines(means: pd.DataFrame, *, label: str) -> alt.LayerChart:
             xOffset=offset,
             y=alt.Y("mean:Q", title=label, scale=scale),
             color=color,
-            shape=alt.Shape("model:N", scale=shapes(names), legend=legend(columns=2)),
+            shape=alt.Shape("model:N", scale=shapes(names), legend=legend(names)),
             tooltip=[
                 alt.Tooltip("model:N"),
                 alt.Tooltip("split:N"),
@@ -160,6 +163,7 @@ def split_lines(means: pd.DataFrame, *, label: str) -> alt.LayerChart:
         bars + points,
         f"{label} on each split",
         "splits hold different perturbations, so compare models within a split",
+        names=names,
         height=400,
     )
 

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from vccapp.figures.style import ACCENT, AT_TOP, DOWN, NEUTRAL, QUIET, UP, apart, finish
+from vccapp.figures.style import ACCENT, DOWN, NEUTRAL, QUIET, UP, apart, finish, plotly_heading
 
 MAX_NAMES = 48
 NEIGHBOURS = 10
@@ -29,14 +29,12 @@ def similarity_heatmap(correlation: np.ndarray, labels: list[str]) -> go.Figure:
         colorbar={"title": {"text": "r"}, "thickness": 12, "outlinewidth": 0},
     )
     axis = {"showticklabels": named, "tickfont": {"size": 9}, "showgrid": False, "zeroline": False, "ticks": ""}
-    quiet = {"text": "correlation of deltas; similar ones are next to each other", "font": {"size": 12, "color": QUIET}}
+    title = f"Similarity of {len(labels):,} perturbations"
     return go.Figure(heat).update_layout(
-        title={"text": f"Similarity of {len(labels):,} perturbations", "font": {"size": 14}, "subtitle": quiet}
-        | AT_TOP,
+        **plotly_heading(title, "correlation of deltas; similar ones are next to each other"),
         xaxis=axis | {"title": None if named else "perturbations"},
         yaxis=axis | {"autorange": "reversed", "title": None if named else "perturbations"},
         height=560,
-        margin={"l": 10, "r": 10, "t": 52, "b": 10},
     )
 
 

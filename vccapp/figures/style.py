@@ -1,6 +1,9 @@
 """What figures have in common: colours, titles, and thinning of crowded scatters."""
 
-from typing import TypeVar
+import math
+from collections.abc import Iterable, Sequence
+from textwrap import wrap
+from typing import Any, TypeVar
 
 import altair as alt
 import numpy as np
@@ -15,30 +18,110 @@ ACCENT = "#2A85BD"
 QUIET = "#7D8996"
 MAX_POINTS = 1000
 """More points than this in a scatter slow a browser down and hide each other."""
-AT_TOP = {"x": 0, "y": 1, "yref": "container", "yanchor": "top", "pad": {"t": 4}}
-"""Where a Plotly title stands, as `finish` places that of a chart."""
+NARROWEST = 414
+"""Pixels of a chart in the narrowest card, which is 28rem wide (ui/kit/frame.css)."""
+TITLE, SUBTITLE, NAME = 6.8, 5.6, 6.4
+"""Pixels of a letter on average, generously: in a title, in the line below it, in a legend."""
+LINE = 16
+"""Pixels of a line of a title or a legend."""
+SIDE = 70
+"""Pixels beside the plot, for its axis."""
+SYMBOL = 34
+"""Pixels of a legend's symbol with the room around it."""
 LABEL = (0.16, 0.05)
 """Room of a name beside a point, as shares of the plot's width and height."""
 
 
-def finish(chart: Drawn, text: str, subtitle: str | list[str], *, height: int = 300, renderer: str = "svg") -> Drawn:
+def finish(
+    chart: Drawn,
+    text: str,
+    subtitle: str | Sequence[str],
+    *,
+    height: int = 300,
+    names: Sequence[str] = (),
+    renderer: str = "svg",
+) -> Drawn:
     """The chart with its title, a quieter line below it, and the size that cards have.
 
+    Both are broken into lines that fit the narrowest card. height : with one line of each, and one of the legend;
+    further lines are added to it. names : of the legend.
     renderer : "canvas" where points are many: a browser needs ten times as long for them as SVG.
     """
-    title = alt.TitleParams(
-        text, subtitle=subtitle, anchor="start", fontSize=14, subtitleFontSize=12, subtitleColor=QUIET, offset=10
-    )
+    given = [subtitle] if isinstance(subtitle, str) else list(subtitle)
+    title = heading(text, given)
     padding = {"left": 0, "top": 2, "right": 4, "bottom": 8}
     done = chart.copy(deep=False)  # `properties` checks each value against the schema: milliseconds a chart
-    done.title, done.height, done.padding = title, height, padding
+    done.title, done.padding = title, padding
+    lines = len(broken([text], TITLE)) + len(broken(given, SUBTITLE)) + max(_legend_rows(names), 1)
+    done.height = height + LINE * (lines - 2 - len(given))
     done.usermeta = {"embedOptions": {"renderer": renderer}}
     return done
 
 
-def legend(*, columns: int = 4) -> alt.Legend:
-    """A legend below the plot."""
-    return alt.Legend(title=None, orient="bottom", columns=columns, offset=4, padding=0, symbolSize=70, labelLimit=260)
+def heading(text: str, subtitle: Sequence[str], *, width: float = NARROWEST) -> alt.TitleParams:
+    """A title and the quieter lines below it, broken where they are wider than `width` pixels."""
+    return alt.TitleParams(
+        _one_or_more(broken([text], TITLE, width=width)),
+        subtitle=_one_or_more(broken(subtitle, SUBTITLE, width=width)),
+        anchor="start",
+        fontSize=14,
+        subtitleFontSize=12,
+        subtitleColor=QUIET,
+        offset=10,
+    )
+
+
+def plotly_heading(text: str, subtitle: str, *, room: int = 0) -> dict[str, Any]:
+    """The parts of a Plotly layout that `finish` gives a chart: title, quieter line, margins.
+
+    room : pixels that the plot needs above itself
+    """
+    titles, quiet = broken([text], TITLE), broken([subtitle], SUBTITLE)
+    title = {
+        "text": "<br>".join(titles),
+        "font": {"size": 14},
+        "subtitle": {"text": "<br>".join(quiet), "font": {"size": 12, "color": QUIET}},
+        "x": 0,
+        "y": 1,
+        "yref": "container",
+        "yanchor": "top",
+        "pad": {"t": 4},
+    }
+    top = 52 + room + LINE * (len(titles) + len(quiet) - 2)
+    return {"title": title, "margin": {"l": 10, "r": 10, "t": top, "b": 10}}
+
+
+def broken(lines: Iterable[str], letter: float, *, width: float = NARROWEST) -> list[str]:
+    """The lines, each broken where it is wider than `width` pixels. letter : pixels of a letter"""
+    return [part for line in lines for part in wrap(line, int(width / letter)) or [""]]
+
+
+def _one_or_more(lines: list[str]) -> str | list[str]:
+    return lines[0] if len(lines) == 1 else lines
+
+
+def legend(names: Iterable[str], *, symbol: int = 70) -> alt.Legend:
+    """A legend of these names below the plot, in as many columns as its width holds. symbol : its area"""
+    wide = _entry(names)
+    return alt.Legend(
+        title=None,
+        orient="bottom",
+        columns=alt.ExprRef(f"max(1, floor(width / {wide:.0f}))"),
+        offset=4,
+        padding=0,
+        symbolSize=symbol,
+        labelLimit=alt.ExprRef(f"max(80, width - {SYMBOL})"),
+    )
+
+
+def _entry(names: Iterable[str]) -> float:
+    """Pixels that the widest entry of a legend takes."""
+    return SYMBOL + NAME * max(map(len, names), default=1)
+
+
+def _legend_rows(names: Sequence[str]) -> int:
+    """Rows of the legend in the narrowest card."""
+    return math.ceil(len(names) / max((NARROWEST - SIDE) // _entry(names), 1))
 
 
 def names_axis(n: int) -> alt.Axis:

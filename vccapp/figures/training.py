@@ -4,7 +4,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from vccapp.figures.style import ACCENT, NEUTRAL, QUIET, finish
+from vccapp.figures.style import ACCENT, NEUTRAL, QUIET, finish, legend
 from vccapp.references import CEILING, CONTROL_MEAN, NAMES, PERTURBATION_MEAN
 
 POINTS = 300
@@ -35,18 +35,21 @@ def curve_of(
     tooltip = [alt.Tooltip("step:Q", format=",d"), alt.Tooltip("value:Q", title=label, format=".4g")]
     line = alt.Chart(curve).mark_line(color=ACCENT, strokeWidth=1.8, point=len(curve) <= 60).encode(x=x, y=y)
     layers: list[alt.Chart] = [line.encode(tooltip=tooltip)]
-    if len(references):
-        names = references["name"].tolist()
+    names = references["name"].tolist()
+    if names:
         dashes = [DASHES.get(name, OTHER_DASH) for name in names]
-        legend = alt.Legend(title=None, orient="bottom", columns=3, offset=4, padding=0, symbolSize=300, labelLimit=150)
         layers.append(
             alt.Chart(references)
             .mark_rule(color=QUIET, strokeWidth=1.4)
             .encode(
                 y=y,
-                strokeDash=alt.StrokeDash("name:N", scale=alt.Scale(domain=names, range=dashes), legend=legend),
+                strokeDash=alt.StrokeDash(
+                    "name:N", scale=alt.Scale(domain=names, range=dashes), legend=legend(names, symbol=300)
+                ),
                 tooltip=[alt.Tooltip("name:N"), alt.Tooltip("value:Q", title=label, format=".4g")],
             )
         )
     layers.append(alt.Chart(curve.tail(1)).mark_point(filled=True, size=45, color=NEUTRAL, opacity=1).encode(x=x, y=y))
-    return finish(alt.LayerChart(layer=layers), label, note, height=HEIGHT + (LEGEND if len(references) else 0))
+    return finish(
+        alt.LayerChart(layer=layers), label, note, names=names, height=HEIGHT + (LEGEND if len(references) else 0)
+    )

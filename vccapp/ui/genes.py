@@ -69,6 +69,7 @@ def choose_gene_groups(index: Index, gene: str, *, by: str) -> GeneGroups:
             default=batches[: FIRST + 1],
             key="gene_batches",
             bind="query-params",
+            wrap=True,
             max_selections=MOST,
         )
         controls = (cells["perturbation"] == CONTROL).to_numpy()
@@ -81,6 +82,7 @@ def choose_gene_groups(index: Index, gene: str, *, by: str) -> GeneGroups:
         default=strongest.tolist(),
         key="gene_perturbations",
         bind="query-params",
+        wrap=True,
         max_selections=MOST,
         help="The perturbation of this gene is always shown if there is one.",
     )

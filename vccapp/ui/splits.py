@@ -44,8 +44,8 @@ def split_form(record: Record, index: Index, *, expanded: bool) -> None:
                 )
             )
         else:
-            test = st.multiselect("Test", labels, key="split_test_list")
-            val = st.multiselect("Validation", labels, key="split_val_list")
+            test = st.multiselect("Test", labels, wrap=True, key="split_test_list")
+            val = st.multiselect("Validation", labels, wrap=True, key="split_val_list")
             train = [label for label in labels if label not in {*test, *val}]
             st.caption(f"The other {len(train)} perturbations are for training.")
         if st.button("Create the split", type="primary", key="split_make"):

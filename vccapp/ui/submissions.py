@@ -90,7 +90,7 @@ def choose_submission(record: Record, index: Index) -> SubmissionChoice:
         path = st.text_input("Path of pert_counts.csv", key="sub_path", bind="query-params").strip()
 
     n_known = int(index.perturbations["n_cells"].iloc[0])
-    left, middle, last, right = st.columns([3, 4, 3, 3], vertical_alignment="bottom")
+    left, middle, last, right = st.columns([3, 4, 4, 3], vertical_alignment="bottom")
     n_controls = left.number_input(
         "Control cells",
         1,

@@ -25,23 +25,24 @@ def agreement(
     baseline: pd.DataFrame | None = None,
     note: str = "",
     limit: int = MAX_POINTS,
-    columns: int = 4,
 ) -> alt.LayerChart:
     """Predicted (y) against real (x), a point a gene and perturbation. frame, baseline: perturbation, gene, `x`, `y`.
 
     The line is the identity, the baseline's points are grey strokes.
     band : value, spread; where 95 % of the genes of a repeated experiment would lie.
-    limit : points drawn at most; columns : of the legend
+    limit : points drawn at most
     """
     frame = frame[["perturbation", "gene", x, y]]
     points = thin(frame, frame[x].abs().to_numpy(), limit=limit)
     low = float(np.nanmin(frame[[x, y]].to_numpy())) if len(frame) else 0.0
     high = float(np.nanmax(frame[[x, y]].to_numpy())) if len(frame) else 1.0
     dots = _dots(points, x=x, y=y, unit=unit).mark_point(filled=True, size=34, opacity=0.7)
-    if frame["perturbation"].nunique() <= MAX_COLOURS:
+    names = list(dict.fromkeys(frame["perturbation"]))
+    few_names = len(names) <= MAX_COLOURS
+    if few_names:
         dots = dots.encode(
-            color=alt.Color("perturbation:N", legend=legend(columns=columns)),
-            shape=alt.Shape("perturbation:N", legend=legend(columns=columns)),
+            color=alt.Color("perturbation:N", legend=legend(names)),
+            shape=alt.Shape("perturbation:N", legend=legend(names)),
         )
     layers = [diagonal(low, high), dots]
     if baseline is not None:
@@ -51,7 +52,12 @@ def agreement(
         layers.insert(0, _band(band, low=low, high=high))
     drawn = f"{len(points):,} of {len(frame):,} points" if len(points) < len(frame) else f"{len(frame):,} points"
     return finish(
-        alt.LayerChart(layer=layers), title, [*([note] if note else []), drawn], height=360, renderer="canvas"
+        alt.LayerChart(layer=layers),
+        title,
+        [*([note] if note else []), drawn],
+        names=names if few_names else (),
+        height=360,
+        renderer="canvas",
     )
 
 
@@ -96,12 +102,12 @@ def by_perturbation(
         .encode(
             x=alt.X("perturbation:N", sort=order, axis=axis, title=f"{len(order)} perturbations"),
             y=alt.Y(f"{value}:Q", title=label),
-            color=alt.Color("source:N", scale=colours(names), legend=legend(columns=3)),
-            shape=alt.Shape("source:N", scale=shapes(names), legend=legend(columns=3)),
+            color=alt.Color("source:N", scale=colours(names), legend=legend(names)),
+            shape=alt.Shape("source:N", scale=shapes(names), legend=legend(names)),
             tooltip=[alt.Tooltip("perturbation:N"), alt.Tooltip("source:N"), alt.Tooltip(f"{value}:Q", format=".4f")],
         )
     )
-    return finish(chart, title, note, height=340, renderer="canvas")
+    return finish(chart, title, note, names=names, height=340, renderer="canvas")
 
 
 def score_differences(frame: pd.DataFrame, *, label: str, names: tuple[str, str], best: str) -> alt.Chart:
@@ -122,13 +128,15 @@ def score_differences(frame: pd.DataFrame, *, label: str, names: tuple[str, str]
             x=alt.X("perturbation:N", sort=order, axis=axis, title=f"{len(order)} perturbations"),
             y=alt.Y("difference:Q", title=f"{label}: difference"),
             color=alt.Color(
-                "better:N", scale=alt.Scale(domain=[first, second, "alike"], range=[UP, DOWN, NEUTRAL]), legend=legend()
+                "better:N",
+                scale=alt.Scale(domain=[first, second, "alike"], range=[UP, DOWN, NEUTRAL]),
+                legend=legend([first, second]),
             ),
             tooltip=[alt.Tooltip("perturbation:N"), *tips],
         )
     )
     found = f"{names[0]} better for {int((sign > 0).sum())}, {names[1]} for {int((sign < 0).sum())} of {len(frame)}"
-    return finish(chart, f"{label}: {names[0]} minus {names[1]}", found, height=340)
+    return finish(chart, f"{label}: {names[0]} minus {names[1]}", found, names=[first, second], height=340)
 
 
 def gene_differences(frame: pd.DataFrame, *, names: tuple[str, str]) -> alt.Chart:
@@ -143,7 +151,9 @@ def gene_differences(frame: pd.DataFrame, *, names: tuple[str, str]) -> alt.Char
         .encode(
             x=alt.X("gene:N", sort=top["gene"].tolist(), axis=names_axis(len(top))),
             y=alt.Y("difference:Q", title="difference of mean |error| (log1p)"),
-            color=alt.Color("closer:N", scale=alt.Scale(domain=[first, second], range=[UP, DOWN]), legend=legend()),
+            color=alt.Color(
+                "closer:N", scale=alt.Scale(domain=[first, second], range=[UP, DOWN]), legend=legend([first, second])
+            ),
             tooltip=[
                 alt.Tooltip("gene:N"),
                 alt.Tooltip("first_error:Q", title=names[0], format=".4f"),
@@ -152,4 +162,4 @@ def gene_differences(frame: pd.DataFrame, *, names: tuple[str, str]) -> alt.Char
         )
     )
     note = f"the {len(top)} genes that differ most, of {len(frame):,}"
-    return finish(chart, f"Error by gene: {names[0]} minus {names[1]}", note, height=340)
+    return finish(chart, f"Error by gene: {names[0]} minus {names[1]}", note, names=[first, second], height=380)

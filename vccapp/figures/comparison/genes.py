@@ -8,12 +8,14 @@ from plotly.subplots import make_subplots
 
 from vccapp.figures.genes import compute_violins
 from vccapp.figures.sources import colours
-from vccapp.figures.style import AT_TOP, QUIET, finish, legend, names_axis
+from vccapp.figures.style import LINE, QUIET, SUBTITLE, broken, finish, legend, names_axis, plotly_heading
 
 MAX_NAMES = 50
 GROUP = 0.8
 """Of the room of a gene, what its bars take."""
 ROW, LEAST_HEIGHT = 15, 380
+HALF = 150
+"""Pixels of one of the two heat maps in the narrowest card."""
 
 
 def gene_means(frame: pd.DataFrame, *, label: str) -> alt.LayerChart:
@@ -24,7 +26,11 @@ def gene_means(frame: pd.DataFrame, *, label: str) -> alt.LayerChart:
     frame = frame.assign(place=place, left=place - wide / 2, right=place + wide / 2)
     axis = names_axis(len(genes))
     axis = alt.Axis(
-        **(axis.to_dict() | {"values": list(range(len(genes))), "labelExpr": f"{genes!r}[datum.value]"}), grid=False
+        **(
+            axis.to_dict()
+            | {"values": list(range(len(genes))), "tickCount": len(genes), "labelExpr": f"{genes!r}[datum.value]"}
+        ),
+        grid=False,
     )
     scale = alt.Scale(domain=[-0.5, len(genes) - 0.5], nice=False)
     tips = [alt.Tooltip("gene:N"), alt.Tooltip("source:N")]
@@ -37,7 +43,7 @@ def gene_means(frame: pd.DataFrame, *, label: str) -> alt.LayerChart:
             x2=alt.X2("right:Q"),
             y=alt.Y("mean:Q", title="mean expression (log1p)"),
             y2=alt.datum(0),
-            color=alt.Color("source:N", scale=colours(names), legend=legend()),
+            color=alt.Color("source:N", scale=colours(names), legend=legend(names)),
             tooltip=tips,
         )
     )
@@ -47,7 +53,7 @@ def gene_means(frame: pd.DataFrame, *, label: str) -> alt.LayerChart:
         .encode(x=alt.X("place:Q"), y=alt.Y("low:Q"), y2=alt.Y2("high:Q"))
     )
     note = "lines: 95 % interval of the mean of the measured cells"
-    return finish(bars + lines, f"{label}: {len(genes)} genes", note, height=360)
+    return finish(bars + lines, f"{label}: {len(genes)} genes", note, names=names, height=360)
 
 
 def gene_cells(values: np.ndarray, sources: pd.Series, *, gene: str) -> tuple[alt.Chart, pd.DataFrame]:
@@ -62,19 +68,22 @@ def gene_cells(values: np.ndarray, sources: pd.Series, *, gene: str) -> tuple[al
             x=alt.X("left:Q", axis=None, scale=alt.Scale(domain=[-0.5, len(names) - 0.5])),
             x2=alt.X2("right:Q"),
             detail=alt.Detail("group:N"),
-            color=alt.Color("group:N", scale=colours(names), legend=legend(columns=3)),
+            color=alt.Color("group:N", scale=colours(names), legend=legend(names)),
             tooltip=[alt.Tooltip("group:N")],
         )
     )
     means = [f"{values[(sources == name).to_numpy()].mean():.2f}" for name in names]
     note = f"means: {means[0]} control, {means[1]} real, {', '.join(means[2:])} predicted"
-    return finish(chart, f"{gene}: cells", note, height=280), frame
+    return finish(chart, f"{gene}: cells", note, names=names, height=280), frame
 
 
 def heat_map(real: np.ndarray, predicted: np.ndarray, *, labels: list[str], genes: list[str], name: str) -> go.Figure:
     """Deltas, real beside predicted on one colour scale around zero. real, predicted : (labels, genes) log1p units."""
     reach = float(np.nanmax(np.abs(np.concatenate([real, predicted])))) if real.size else 1.0
-    figure = make_subplots(cols=2, shared_yaxes=True, horizontal_spacing=0.02, subplot_titles=["real", name])
+    above = broken([name], SUBTITLE, width=HALF)
+    figure = make_subplots(
+        cols=2, shared_yaxes=True, horizontal_spacing=0.02, subplot_titles=["real", "<br>".join(above)]
+    )
     for column, (values, who) in enumerate(((real, "real"), (predicted, name)), 1):
         figure.add_trace(
             go.Heatmap(
@@ -87,15 +96,10 @@ def heat_map(real: np.ndarray, predicted: np.ndarray, *, labels: list[str], gene
             row=1,
             col=column,
         )
-    quiet = {
-        "text": "delta (log1p); similar genes are next to each other",
-        "font": {"size": 12, "color": QUIET},
-    }
     figure.update_xaxes(
         showticklabels=len(genes) <= MAX_NAMES,
         tickfont={"size": 8},
         tickangle=-90,
-        tickmode="linear",
         showgrid=False,
         ticks="",
     )
@@ -104,7 +108,7 @@ def heat_map(real: np.ndarray, predicted: np.ndarray, *, labels: list[str], gene
     figure.update_annotations(font={"size": 12})
     title = f"{len(labels)} perturbations x {len(genes)} genes"
     return figure.update_layout(
-        title={"text": title, "font": {"size": 14}, "subtitle": quiet} | AT_TOP,
+        **plotly_heading(title, "delta (log1p); similar genes are next to each other", room=LINE * len(above) + LINE),
         coloraxis={
             "autocolorscale": True,
             "cmin": -reach,
@@ -112,5 +116,4 @@ def heat_map(real: np.ndarray, predicted: np.ndarray, *, labels: list[str], gene
             "colorbar": {"title": {"text": "delta"}, "thickness": 12, "outlinewidth": 0},
         },
         height=max(LEAST_HEIGHT, ROW * min(len(labels), MAX_NAMES) + 180),
-        margin={"l": 10, "r": 10, "t": 90, "b": 10},
     )

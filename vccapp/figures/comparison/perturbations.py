@@ -5,10 +5,13 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from vccapp.figures.style import ACCENT, AT_TOP, NEUTRAL, QUIET, UP, finish, names_axis
+from vccapp.figures.style import ACCENT, NEUTRAL, UP, finish, heading, legend, names_axis, plotly_heading
 
-PANEL = {"width": 170, "height": 150}
+PANEL = {"width": 104, "height": 120}
+"""Pixels: four of them, with their axes, fill the page of a window of 1024."""
 COLUMNS = 4
+WIDE = 600
+"""Pixels of the gallery."""
 MAX_NAMES = 48
 MOST_TAKEN = 15
 
@@ -46,10 +49,7 @@ def gallery(frame: pd.DataFrame, *, title: str, note: str) -> alt.FacetChart:
         .facet(facet=alt.Facet("panel:N", sort=panels, header=header), columns=COLUMNS)
         .resolve_scale(x="independent", y="independent")
     )
-    titled = alt.TitleParams(
-        title, subtitle=note, anchor="start", fontSize=14, subtitleFontSize=12, subtitleColor=QUIET
-    )
-    return chart.properties(title=titled, usermeta={"embedOptions": {"renderer": "canvas"}})
+    return chart.properties(title=heading(title, [note], width=WIDE), usermeta={"embedOptions": {"renderer": "canvas"}})
 
 
 def confusion(ranks: np.ndarray, labels: list[str], *, name: str, unit: str) -> go.Figure:
@@ -68,16 +68,12 @@ def confusion(ranks: np.ndarray, labels: list[str], *, name: str, unit: str) -> 
         colorbar={"title": {"text": "place"}, "thickness": 12, "outlinewidth": 0},
     )
     axis = {"showticklabels": named, "tickfont": {"size": 9}, "showgrid": False, "zeroline": False, "ticks": ""}
-    quiet = {
-        "text": f"by {unit}; rank 1 = closest; similar ones are next to each other",
-        "font": {"size": 12, "color": QUIET},
-    }
+    note = f"by {unit}; rank 1 = closest; similar ones are next to each other"
     return go.Figure(heat).update_layout(
-        title={"text": f"{name}: confusion", "font": {"size": 14}, "subtitle": quiet} | AT_TOP,
+        **plotly_heading(f"{name}: confusion", note),
         xaxis=axis | {"title": "real"},
         yaxis=axis | {"autorange": "reversed", "title": "predicted"},
         height=540,
-        margin={"l": 10, "r": 10, "t": 52, "b": 10},
     )
 
 
@@ -96,12 +92,16 @@ def taken_for(frame: pd.DataFrame) -> alt.Chart:
             color=alt.Color(
                 "kind:N",
                 scale=alt.Scale(domain=kinds, range=[ACCENT, UP]),
-                legend=alt.Legend(title=None, orient="bottom", columns=1),
+                legend=legend(kinds),
             ),
             tooltip=[alt.Tooltip("nearest:N"), alt.Tooltip("n:Q", title="predictions")],
         )
     )
     right = int((frame["nearest"] == frame["perturbation"]).sum())
     return finish(
-        chart, "Closest real perturbation", f"{right} of {len(frame)} predictions are closest to their own", height=420
+        chart,
+        "Closest real perturbation",
+        f"{right} of {len(frame)} predictions are closest to their own",
+        names=kinds,
+        height=420,
     )

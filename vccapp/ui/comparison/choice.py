@@ -71,18 +71,19 @@ def choose_comparison(record: Record, index: Index) -> Choice:
     if linked:
         st.session_state["cmp_runs"] = linked
         st.query_params["cmp_runs"] = [run_label(known[run_id]) for run_id in linked]
-    left, middle, right = st.columns([3, 1.6, 2])
-    chosen = left.multiselect(
+    chosen = st.multiselect(
         "Runs",
         list(known),
         default=None if linked else [next(iter(known))],
         key="cmp_runs",
         bind="query-params",
+        wrap=True,
         max_selections=MAX_RUNS,
         format_func=lambda run_id: run_label(known[run_id]),
         help="Imported predictions are runs too. Baselines and the ceiling are always shown.",
     )
-    part = choose_one("Part", list(PARTS), key="cmp_part", default="test", place=middle)
+    left, right = st.columns([1, 2])
+    part = choose_one("Part", list(PARTS), key="cmp_part", default="test", place=left)
     if not chosen:
         st.info("Choose at least one run.")
         st.stop()
@@ -107,6 +108,7 @@ def choose_comparison(record: Record, index: Index) -> Choice:
         default=first_choice("cmp_perturbations", labels, comparison.strongest()),
         key="cmp_perturbations",
         bind="query-params",
+        wrap=True,
         max_selections=MAX_SHOWN,
         help=f"The {FIRST_PERTURBATIONS} with the largest real effect are preselected. Scores cover all {len(labels)}.",
     )

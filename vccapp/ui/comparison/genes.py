@@ -41,7 +41,6 @@ def show_agreement(chosen: Choice) -> list[str]:
                     baseline=baseline,
                     note=f"r {_number(r[own.name])} ({between})",
                     limit=MAX_POINTS // len(row),
-                    columns=max(4 - len(row), 2),
                 )
                 text = f"{own.name}: predicted against real {QUANTITIES[quantity].lower()} of {len(chosen.genes)} genes"
                 show_chart(
@@ -72,6 +71,7 @@ def show_genes(chosen: Choice) -> list[str]:
         default=first_choice("cmp_cells", genes, genes[:FIRST_CELLS]),
         key="cmp_cells",
         bind="query-params",
+        wrap=True,
         max_selections=MAX_CELLS,
     )
     view = view_genes(chosen.comparison, perturbation=label, genes=genes, cells_of=picked)

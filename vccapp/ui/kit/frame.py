@@ -32,6 +32,7 @@ from vccapp.plugins import add_fault, plugin_faults, plugins_of
 from vccapp.ui.kit.loaders import current_settings
 
 LOGO = ASSETS / "logo.svg"
+STYLE = Path(__file__).with_suffix(".css")
 HOME = "overview"
 """The page at the root of the URL."""
 
@@ -158,6 +159,7 @@ def _draw_frame() -> st.Page:
     from vccapp.ui.kit.sidebar import draw_sidebar
 
     st.set_page_config(page_title="vccapp", page_icon=str(LOGO), layout="wide")
+    st.html(STYLE)
     st.logo(str(LOGO), size="large")
     sections: dict[str, list] = {}
     for record in read_pages():

@@ -89,7 +89,12 @@ def choose_board(record: Record) -> Chosen | None:
     models, splits = (
         tuple(
             place.multiselect(
-                title, sorted(entries[name].unique()), key=f"scores_{name}s", bind="query-params", placeholder="all"
+                title,
+                sorted(entries[name].unique()),
+                key=f"scores_{name}s",
+                bind="query-params",
+                wrap=True,
+                placeholder="all",
             )
         )
         for place, title, name in ((first, "Models", "model"), (second, "Splits", "split"))
@@ -109,6 +114,7 @@ def choose_board(record: Record) -> Chosen | None:
         default=rows.first_metrics,
         key=f"scores_metrics_{scorer}_{scale}",
         bind="query-params",
+        wrap=True,
         format_func=label_metric,
         help="Rows are ranked by the first, which is drawn below.",
     )

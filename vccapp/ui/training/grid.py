@@ -22,7 +22,9 @@ def show_grid(spec: RunSpec, index: Index, split: Split, *, devices: DeviceCount
     """Values for chosen parameters of a run, as many runs as there are combinations, and a button that starts them."""
     kind, key = MODELS[spec.model], f"grid_{spec.model}"
     fields = kind.Spec.model_fields
-    names = st.multiselect("Parameters", list(fields), list(kind.grid), key=f"{key}_names", format_func=field_label)
+    names = st.multiselect(
+        "Parameters", list(fields), list(kind.grid), wrap=True, key=f"{key}_names", format_func=field_label
+    )
     texts = {}
     for name in names:
         tried = kind.grid.get(name, (spec.params.get(name, fields[name].default),))
