@@ -26,6 +26,8 @@ LINE = 16
 """Pixels of a line of a title or a legend."""
 SIDE = 70
 """Pixels beside the plot, for its axis."""
+UNLIMITED = 10_000
+"""Pixels of a title, which is broken into lines and not shortened, as it would be at a width that is not yet known."""
 SYMBOL = 34
 """Pixels of a legend's symbol with the room around it."""
 LABEL = (0.16, 0.05)
@@ -49,7 +51,7 @@ def finish(
     """
     given = [subtitle] if isinstance(subtitle, str) else list(subtitle)
     title = heading(text, given)
-    padding = {"left": 0, "top": 2, "right": 4, "bottom": 8}
+    padding = {"left": 4, "top": 2, "right": 4, "bottom": 8}
     done = chart.copy(deep=False)  # `properties` checks each value against the schema: milliseconds a chart
     done.title, done.padding = title, padding
     lines = len(broken([text], TITLE)) + len(broken(given, SUBTITLE)) + max(_legend_rows(names), 1)
@@ -67,6 +69,7 @@ def heading(text: str, subtitle: Sequence[str], *, width: float = NARROWEST) -> 
         fontSize=14,
         subtitleFontSize=12,
         subtitleColor=QUIET,
+        limit=UNLIMITED,
         offset=10,
     )
 
@@ -101,12 +104,14 @@ def _one_or_more(lines: list[str]) -> str | list[str]:
 
 
 def legend(names: Iterable[str], *, symbol: int = 70) -> alt.Legend:
-    """A legend of these names below the plot, in as many columns as its width holds. symbol : its area"""
-    wide = _entry(names)
+    """A legend of these names below the plot, in as many columns as the narrowest card holds. symbol : its area
+
+    Fixed, as Vega lays out a chart before it knows how wide the plot will be.
+    """
     return alt.Legend(
         title=None,
         orient="bottom",
-        columns=alt.ExprRef(f"max(1, floor(width / {wide:.0f}))"),
+        columns=_legend_columns(names),
         offset=4,
         padding=0,
         symbolSize=symbol,
@@ -114,14 +119,14 @@ def legend(names: Iterable[str], *, symbol: int = 70) -> alt.Legend:
     )
 
 
-def _entry(names: Iterable[str]) -> float:
-    """Pixels that the widest entry of a legend takes."""
-    return SYMBOL + NAME * max(map(len, names), default=1)
+def _legend_columns(names: Iterable[str]) -> int:
+    wide = SYMBOL + NAME * max(map(len, names), default=1)
+    return max(int((NARROWEST - SIDE) / wide), 1)
 
 
 def _legend_rows(names: Sequence[str]) -> int:
     """Rows of the legend in the narrowest card."""
-    return math.ceil(len(names) / max((NARROWEST - SIDE) // _entry(names), 1))
+    return math.ceil(len(names) / _legend_columns(names))
 
 
 def names_axis(n: int) -> alt.Axis:
