@@ -21,6 +21,8 @@ pytestmark = pytest.mark.browser
 
 SIZES = ({"width": 1024, "height": 768}, {"width": 1440, "height": 900})
 MEASURE = Path(__file__).parent / "support/layout.js"
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The demo with a split and two runs, and the app on it."""
