@@ -130,7 +130,6 @@ def replace(name, values):
     [
         (lambda f: f.__delitem__("X"), "no_x", None),
         (lambda f: f.__delitem__("obs"), "tables_missing", None),
-        (lambda f: f.move("obs/target_gene", "obs/pert"), "file_damaged", None),
         (replace("X/indices", lambda f: np.full(f["X/data"].size, 99, "i4")), "x_damaged", 99),
         (replace("X/indices", lambda f: np.full(f["X/data"].size, -1, "i4")), "x_damaged", -1),
         (replace("X/indptr", np.array([0, 2, 1, 3, 4, 12], "i4")), "x_damaged", None),

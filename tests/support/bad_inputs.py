@@ -3,6 +3,8 @@
 What is wrong is in the name; each must be refused with one clear sentence wherever a data file is taken.
 """
 
+import gzip
+import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -131,8 +133,23 @@ def csv_file(folder: Path) -> Path:
 
 
 @bad
-def loom_file(folder: Path) -> Path:
-    return saved(folder).rename(folder / "cells.loom")
+def rds_file(folder: Path) -> Path:
+    (folder / "cells.rds").write_bytes(b"RDX3\n" + bytes(100))
+    return folder / "cells.rds"
+
+
+@bad
+def gzipped_h5ad(folder: Path) -> Path:
+    path = saved(folder)
+    (folder / "cells.h5ad.gz").write_bytes(gzip.compress(path.read_bytes()))
+    path.unlink()
+    return folder / "cells.h5ad.gz"
+
+
+@bad
+def pipe(folder: Path) -> Path:
+    os.mkfifo(folder / "cells.h5ad")
+    return folder / "cells.h5ad"
 
 
 @bad
@@ -153,10 +170,10 @@ def no_obs(folder: Path) -> Path:
 
 
 @bad
-def obs_of_an_old_anndata(folder: Path) -> Path:
+def obs_of_an_array(folder: Path) -> Path:
     def change(file: h5py.File) -> None:
         del file["obs"]
-        file["obs"] = np.zeros(120, dtype=[("index", "S8"), ("target_gene", "i4")])
+        file["obs"] = np.zeros((120, 2))
 
     return damaged(folder, change)
 

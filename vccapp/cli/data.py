@@ -47,10 +47,13 @@ def describe(
 ) -> None:
     """Show what a data file contains and how this was detected. Reads little and writes nothing."""
     from vccapp.data.reading.opening import open_dataset
+    from vccapp.data.stores.access import Access
+    from vccapp.data.stores.bounded import memory_bounded
 
-    dataset = open_dataset(
-        paths, columns=_columns(perturbation_column, guide_column, batch_column, context_column, control_label)
-    )
+    access = Access.of(open_settings())
+    columns = _columns(perturbation_column, guide_column, batch_column, context_column, control_label)
+    with memory_bounded(access.memory_bytes):
+        dataset = open_dataset(paths, columns=columns, access=access)
     found = {"fingerprint": dataset.fingerprint} | dataset.schema.model_dump(mode="json")
 
     def text() -> str:

@@ -21,12 +21,13 @@ def open_settings() -> "Settings":
 
 def find_dataset(name: str, settings: "Settings") -> "Record":
     """The registered dataset with this path, fingerprint (or its beginning) or title. Raises SpecError if not one."""
+    from vccapp.data.stores.places import resolved
     from vccapp.data.workspace import list_datasets
 
     records = list_datasets(settings)
-    path = Path(name).expanduser().resolve()
+    path = resolved(name)
     for found in (
-        [r for r in records if Path(r.path).resolve() == path],
+        [r for r in records if resolved(r.path) == path],
         [r for r in records if r.fingerprint.startswith(name)],
         [r for r in records if r.title == name],
     ):

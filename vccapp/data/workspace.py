@@ -8,6 +8,7 @@ as registered, it is not hashed again.
 
 import os
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from vccapp.data.atomic import write_json
 from vccapp.data.schema import Columns, Schema
+from vccapp.data.stores.access import Access
+from vccapp.data.stores.places import SUFFIXES, find_place, is_remote, resolved
+from vccapp.data.stores.survey import find_linked
 from vccapp.errors import DataError
 from vccapp.records import Format, Listing, list_records, read_record
 from vccapp.settings import Settings
@@ -55,7 +59,7 @@ def register(
     simulated : None asks the file itself, as does a title of None (the file's name).
     """
     folder = settings.datasets / dataset.fingerprint
-    paths = [path.resolve() for path in dataset.paths]
+    paths = [resolved(path) for path in dataset.paths]
     record = {
         "title": title or ", ".join(path.stem for path in paths),
         "path": str(paths[0]),
@@ -90,14 +94,14 @@ def open_registered(fingerprint: str, settings: Settings) -> "Dataset":
         )
     record = _record(folder)
     for path in record.paths:
-        if not path.exists():
+        if not _is_there(path):
             raise DataError(
                 "data_gone",
                 f"{path.name}: it is no longer in {path.parent}",
                 fix="put it back, or open it in its new place",
             )
     saved, state = read_record(folder / "dataset.json", DATASET), [file_state(path) for path in record.paths]
-    dataset = open_dataset(record.paths, columns=record.columns)
+    dataset = open_dataset(record.paths, columns=record.columns, access=Access.of(settings))
     if saved["state"] == state:
         dataset.fingerprint = fingerprint
     elif dataset.fingerprint == fingerprint:
@@ -129,16 +133,32 @@ def _record(folder: Path) -> Record:
     )
 
 
+def _is_there(path: Path) -> bool:
+    try:
+        find_place(path)
+    except DataError as error:
+        return error.code != "file_missing"
+    return True
+
+
 def file_state(path: Path) -> dict[str, Any]:
-    """Size and time of the last change of a file, or of all files of a zarr folder."""
-    stats = [path.stat()]
-    for folder, _, names in os.walk(path):
+    """Size and time of the last change of a file and of those that it links to, or of all files of a zarr folder.
+
+    That of an address is never known, so its content is asked each time.
+    """
+    if is_remote(path):
+        return {"path": str(path), "size": None, "mtime_ns": time.time_ns()}
+    file = find_place(path).file
+    stats = [file.stat()]
+    if file.is_file():
+        stats += [linked.stat() for linked in find_linked(file)]
+    for folder, _, names in os.walk(file):
         stats += [Path(folder, name).stat() for name in names]
     return {"path": str(path), "size": sum(s.st_size for s in stats), "mtime_ns": max(s.st_mtime_ns for s in stats)}
 
 
 def list_data_files(settings: Settings) -> list[Path]:
-    """The .h5ad, .h5 and .zarr under the data roots and the demo: at most MAX_DEPTH folders deep, MAX_FILES, sorted.
+    """The data files under the data roots and the demo: at most MAX_DEPTH folders deep, MAX_FILES, sorted.
 
     Hidden things, what the app writes itself, and links that lead out of the roots are left out.
     """
@@ -152,15 +172,21 @@ def list_data_files(settings: Settings) -> list[Path]:
 
 def check_allowed(path: Path | str, settings: Settings) -> Path:
     """The path with links resolved. Raises DataError unless it lies under a data root or is the demo."""
-    resolved = Path(path).expanduser().resolve()
-    if not _is_inside(resolved, settings):
+    if is_remote(path):
+        raise DataError(
+            "outside_roots",
+            f"{path} is an address, and pages open only what lies in the data folders",
+            fix="index it once with `vccapp data index`",
+        )
+    real = resolved(path)
+    if not _is_inside(real, settings):
         roots = ", ".join(map(str, settings.data_roots))
         raise DataError(
             "outside_roots",
             f"{path} is outside the data folders ({roots})",
             fix="move it there or add its folder to VCCAPP_DATA_ROOTS",
         )
-    return resolved
+    return real
 
 
 def _roots(settings: Settings) -> tuple[Path, ...]:
@@ -172,10 +198,10 @@ def _is_inside(path: Path, settings: Settings) -> bool:
 
 
 def _walk(root: Path, settings: Settings) -> Iterator[Path]:
-    own = {settings.datasets, settings.submissions, settings.jobs, settings.checkpoints}
+    own = {settings.home / "converted", settings.datasets, settings.submissions, settings.jobs, settings.checkpoints}
     for name, folders, files in os.walk(root):
         folder = Path(name)
-        yield from (folder / f for f in files if f.endswith((".h5ad", ".h5")) and not f.startswith("."))
+        yield from (folder / f for f in files if f.lower().endswith(SUFFIXES) and not f.startswith("."))
         yield from (folder / f for f in folders if f.endswith(".zarr") and not f.startswith("."))
         deep = len(folder.relative_to(root).parts) >= MAX_DEPTH
         folders[:] = (

@@ -60,12 +60,11 @@ class Cells:
 def open_cells(path: Path, pert_col: str) -> Cells:
     """Open a prediction. Raises DataError when it cannot be read, CheckError when it lacks what a prediction has."""
     with reading(path):
-        check_path(path, suffixes=())
-        if path.suffix == ".zarr":
+        if check_path(path).kind != "hdf5":
             raise DataError(
                 "not_hdf5", "it is a zarr store, but a submission is an .h5ad file", fix="write it with write_h5ad"
             )
-        obs, var = read_tables(path)
+        obs, var, _ = read_tables(path)
         if pert_col not in obs:
             raise CheckError(
                 "no_column",

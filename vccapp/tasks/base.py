@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from vccapp.commands import options
 from vccapp.data.resources import count_threads
+from vccapp.data.stores.places import resolved
 from vccapp.errors import JobError, explain
 from vccapp.progress import Progress
 from vccapp.registry import Registry
@@ -22,7 +23,7 @@ from vccapp.wording import bytes_text
 
 TASKS = Registry[type["Task[Any]"]]("task", package="vccapp.tasks")
 
-AbsolutePath = Annotated[Path, AfterValidator(lambda path: path.expanduser().resolve())]
+AbsolutePath = Annotated[Path, AfterValidator(resolved)]
 """A path as it is meant where the task is made: the worker runs in another folder."""
 
 
@@ -107,3 +108,8 @@ def read_task(name: str, params: Mapping[str, Any], *, tasks: Tasks = TASKS) -> 
     except ValidationError as error:
         problem = f"This job was written by another version of the app ({name}: {explain(error)})"
         raise JobError("task_unreadable", problem, fix="start it again") from None
+
+
+def check_task(task: Task[Any], settings: Settings) -> None:
+    """`Task.check`, for another process."""
+    task.check(settings)

@@ -1,19 +1,21 @@
 """Task `index`: register a data file, or several as one, and build its index."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from vccapp.data.commands import column_options
-from vccapp.data.schema import Columns
-from vccapp.errors import VccAppError
+from vccapp.data.schema import Columns, Schema
+from vccapp.errors import DataError, VccAppError
 from vccapp.progress import Progress
 from vccapp.settings import Settings
 from vccapp.tasks.base import TASKS, AbsolutePath, Needs, Result, Task
 
 if TYPE_CHECKING:
     from vccapp.data.reading.dataset import Dataset
+    from vccapp.stats.building.plan import IndexPlan
 
 
 class Indexed(Result):
@@ -43,13 +45,13 @@ class Index(Task[Indexed]):
         return words + self.changed_options(executor="--executor", ray_address="--ray-address")
 
     def check(self, settings: Settings) -> None:
-        self._open()
+        self._open(settings)
 
     def needs(self, settings: Settings) -> Needs:
         from vccapp.stats.building.plan import plan_index
 
         try:
-            plan = plan_index(self._open())
+            plan = plan_index(self._open(settings))
         except VccAppError:
             return super().needs(settings)
         return Needs(memory_bytes=plan.memory_bytes)
@@ -57,17 +59,49 @@ class Index(Task[Indexed]):
     def run(self, settings: Settings, progress: Progress) -> Indexed:
         from vccapp.data.workspace import register
 
-        dataset = self._open()
+        dataset = self._open(settings)
         register(dataset, settings)
         folder = settings.index_of(dataset.fingerprint)
         address = self.ray_address or settings.ray_address
         add_index(dataset, folder, settings, progress, executor=self.executor, ray_address=address)
         return Indexed(dataset=dataset.fingerprint)
 
-    def _open(self) -> "Dataset":
+    def _open(self, settings: Settings) -> "Dataset":
         from vccapp.data.reading.opening import open_dataset
+        from vccapp.data.stores.access import Access
 
-        return open_dataset(self.paths, columns=self.columns)
+        return open_dataset(self.paths, columns=self.columns, access=Access.of(settings))
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What a file holds, what its index will take, and why it cannot have one (empty: it can)."""
+
+    schema: Schema
+    plan: "IndexPlan"
+    unusable: DataError | None
+
+
+def look_at(path: Path, columns: Columns, settings: Settings) -> Opened:
+    """What a file holds, opened and checked. Raises DataError in one sentence when it cannot be used."""
+    from vccapp.data.reading.opening import open_dataset
+    from vccapp.data.stores.access import Access
+    from vccapp.stats.building.plan import plan_index
+
+    dataset = open_dataset(path, columns=columns, access=Access.of(settings))
+    try:
+        dataset.require_usable()
+    except DataError as error:
+        return Opened(dataset.schema, plan_index(dataset), error)
+    return Opened(dataset.schema, plan_index(dataset), None)
+
+
+def look_at_columns(path: Path, settings: Settings) -> list[str]:
+    """The obs columns of a file. Raises DataError as `look_at`."""
+    from vccapp.data.reading.opening import list_columns
+    from vccapp.data.stores.access import Access
+
+    return list_columns(path, Access.of(settings))
 
 
 def add_index(

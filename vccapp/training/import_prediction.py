@@ -15,6 +15,7 @@ from typing import Any
 from vccapp.data.reading.predicted import Predicted
 from vccapp.data.schema import CONTROL, genes_of
 from vccapp.data.split import Split, check_split, load_split, split_from_lists, write_split
+from vccapp.data.stores.places import resolved
 from vccapp.errors import DataError, ResourceError
 from vccapp.models.imported import Imported, ImportedSpec, open_for
 from vccapp.progress import Progress, silent
@@ -46,7 +47,7 @@ def import_prediction(
     perturbation, control, matrix : see `ImportedSpec`
     Raises DataError, SpecError or ResourceError, in one sentence, before anything is written.
     """
-    spec = ImportedSpec(file=str(Path(path).resolve()), perturbation=perturbation, control=control, matrix=matrix)
+    spec = ImportedSpec(file=str(resolved(path)), perturbation=perturbation, control=control, matrix=matrix)
     predicted, judged = check_import(spec, settings, dataset=dataset, split=split)
     if split is None:
         write_split(judged, settings)

@@ -2,18 +2,17 @@
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import streamlit as st
 
 from vccapp.data.commands import describe_command
-from vccapp.data.schema import Columns, Schema
+from vccapp.data.schema import Columns
 from vccapp.data.simulation.demo import sample_path
+from vccapp.data.stores.bounded import run_bounded
+from vccapp.data.stores.places import absolute
 from vccapp.data.workspace import check_allowed, list_data_files
-from vccapp.errors import DataError
-from vccapp.stats.building.plan import IndexPlan
-from vccapp.tasks.index import Index
+from vccapp.tasks.index import Index, Opened, look_at, look_at_columns
 from vccapp.ui.kit.frame import errors_shown
 from vccapp.ui.kit.jobs import begin_job, show_jobs
 from vccapp.ui.kit.loaders import cached, current_settings
@@ -26,15 +25,6 @@ FIELDS = {
     "batch": "Batch column",
     "context": "Context column",
 }
-
-
-@dataclass(frozen=True)
-class Opened:
-    """What a file holds, what its index will take, and why it cannot have one (empty: it can)."""
-
-    schema: Schema
-    plan: IndexPlan
-    unusable: DataError | None
 
 
 def choose_path() -> str:
@@ -95,23 +85,15 @@ def data_commands(paths: Sequence[Path | str], columns: Columns) -> list[str]:
 @cached(max_entries=16, show_spinner="Reading the file")
 def load_opened(path: Path, columns: Columns) -> Opened:
     """What a file holds, opened and checked. Raises DataError in one sentence when it cannot be used."""
-    from vccapp.data.reading.opening import open_dataset
-    from vccapp.stats.building.plan import plan_index
-
-    dataset = open_dataset(path, columns=columns)
-    try:
-        dataset.require_usable()
-    except DataError as error:
-        return Opened(dataset.schema, plan_index(dataset), error)
-    return Opened(dataset.schema, plan_index(dataset), None)
+    settings = current_settings()
+    return run_bounded(look_at, path, columns, settings, memory_bytes=settings.memory_bytes)
 
 
 @cached(max_entries=16)
 def load_columns(path: Path) -> list[str]:
     """The obs columns of a file."""
-    from vccapp.data.reading.opening import list_columns
-
-    return list_columns(path)
+    settings = current_settings()
+    return run_bounded(look_at_columns, path, settings, memory_bytes=settings.memory_bytes)
 
 
 def show_plan(opened: Opened) -> bool:
@@ -154,7 +136,7 @@ def _choose_columns(path: str, *, key: str) -> Columns:
 
 def _allowed(path: str) -> Path:
     """Raises DataError for a path outside of the data folders."""
-    found = Path(path).expanduser()
+    found = absolute(path)
     if found != sample_path():
         check_allowed(found, current_settings())
     return found

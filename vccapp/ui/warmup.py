@@ -17,6 +17,7 @@ from streamlit.runtime.pages_manager import PagesManager
 
 from vccapp import figures, ui
 from vccapp.data.atomic import remove_dead
+from vccapp.data.stores.bounded import start_opener
 from vccapp.errors import SpecError
 from vccapp.settings import open_settings
 from vccapp.ui.kit.door import print_link
@@ -50,5 +51,6 @@ def warm_up() -> None:
             importlib.import_module(module.name)
     for name in LATER:
         importlib.import_module(name)
+    start_opener()
     gc.collect()
     gc.freeze()

@@ -25,13 +25,18 @@ def metrics(
     """Score a file of predicted cells against one of real cells, each perturbation (own computation, DE included)."""
     from vccapp.data.reading.opening import open_dataset
     from vccapp.data.spreadsheet import write_csv
+    from vccapp.data.stores.access import Access
+    from vccapp.data.stores.bounded import memory_bounded
     from vccapp.evaluation.scoring.cell_space import CellSpace
     from vccapp.evaluation.scoring.score import summarise
     from vccapp.evaluation.scoring.score_files import score_files
 
-    memory = open_settings().memory_bytes // 4  # for values; tables and Python take as much again
+    settings = open_settings()
+    access, memory = Access.of(settings), settings.memory_bytes // 4  # for values; tables and Python take as much again
     space = CellSpace(most_cells=energy_cells) if energy_cells else None
-    scores = score_files(open_dataset(real), open_dataset(predicted), season=season, memory_bytes=memory, space=space)
+    with memory_bounded(access.memory_bytes):
+        files = [open_dataset(path, access=access) for path in (real, predicted)]
+    scores = score_files(*files, season=season, memory_bytes=memory, space=space)
     if output:
         write_csv(scores, output)
     value = {

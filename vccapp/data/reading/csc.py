@@ -41,10 +41,8 @@ class CscRows(Rows):
 
     layout = "csc"
 
-    def __init__(
-        self, path: Path, *, matrix: str, shape: Sequence[int], dtype: str, chunk: int, ends: np.ndarray
-    ) -> None:
-        super().__init__(path, matrix=matrix, shape=shape, dtype=dtype, chunk=chunk)
+    def __init__(self, path: Path, *, ends: np.ndarray, **about: Any) -> None:
+        super().__init__(path, **about)
         self._stored_ends = ends
         self._buckets: Buckets | None = None
 

@@ -21,6 +21,7 @@ from vccapp.data.reading.fingerprint import compute_fingerprint
 from vccapp.data.reading.rows import Rows
 from vccapp.data.reading.view import ViewedRows
 from vccapp.data.schema import Columns, Schema
+from vccapp.data.stores.access import Access
 from vccapp.errors import DataError
 
 
@@ -84,6 +85,16 @@ class Dataset(ABC):
         """Of each file, the rows that are cells of the dataset; None: all."""
 
     @property
+    @abstractmethod
+    def sources(self) -> tuple[Path, ...]:
+        """What is read of each: the file itself, or the copy that it was converted to."""
+
+    @property
+    @abstractmethod
+    def access(self) -> Access:
+        """What it was opened with."""
+
+    @property
     def n_cells(self) -> int:
         return self.schema.n_cells
 
@@ -144,6 +155,18 @@ class FileDataset(Dataset):
     @property
     def kept(self) -> tuple[np.ndarray | None, ...]:
         return (self.rows.cells if isinstance(self.rows, ViewedRows) else None,)
+
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        return (self._file.path,)
+
+    @property
+    def access(self) -> Access:
+        return self._file.access
+
+    @property
+    def _file(self) -> Rows:
+        return self.rows.file if isinstance(self.rows, ViewedRows) else self.rows
 
     def _compute_fingerprint(self) -> str:
         return compute_fingerprint(self.rows, self.cells, self.genes, control_label=self.schema.control_label)

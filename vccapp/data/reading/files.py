@@ -1,92 +1,111 @@
-"""Data files as open groups: HDF5 (.h5ad, .h5) or zarr (v2, v3), read-only, their failures as one sentence."""
+"""Data files as open groups: HDF5 or zarr (v2, v3), read-only, their failures as one sentence of ours."""
 
 import contextlib
+import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vccapp.errors import DataError, VccAppError
-from vccapp.wording import reason_text
+from vccapp.data.stores.access import CLOSED, Access
+from vccapp.data.stores.layouts import choose_group, find_matrix
+from vccapp.data.stores.places import Place, find_place, is_remote
+from vccapp.data.stores.survey import check_links
+from vccapp.errors import DataError, ResourceError, VccAppError
 
 if TYPE_CHECKING:
     import h5py
 
-SUFFIXES = (".h5ad", ".h5", ".zarr")
+LOG = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn what the format libraries raise on a damaged file into a DataError of one sentence that names the file."""
+    """Turn what the format libraries raise on a damaged file into an error of one sentence that names the file.
+
+    What the library said goes to the log.
+    """
+    name = Place(path, path, "remote").url if is_remote(path) else path.name
+    name = name if len(name) <= 60 else f"{name[:57]}..."
     try:
         yield
-    except DataError as error:
-        if error.problem.startswith(path.name):
+    except (DataError, ResourceError) as error:
+        if error.problem.startswith(name):
             raise
-        raise DataError(error.code, f"{path.name}: {error.problem}", found=error.found, fix=error.fix) from error
-    except (VccAppError, MemoryError):
+        raise type(error)(error.code, f"{name}: {error.problem}", found=error.found, fix=error.fix) from error
+    except VccAppError:
         raise
-    except PermissionError:
-        raise DataError(
-            "permission",
-            f"{path.name}: you are not allowed to read it",
-            fix="change its permissions",
+    except MemoryError:
+        raise ResourceError(
+            "memory",
+            f"{name}: reading it takes more memory than is allowed",
+            fix="raise VCCAPP_MEMORY_GB, or write smaller chunks",
         ) from None
     except Exception as error:
-        reason = f"{type(error).__name__}: {reason_text(error)}"
-        raise DataError(
-            "file_damaged",
-            f"{path.name}: it cannot be read, so it may be damaged or incomplete ({reason})",
-            fix="copy it again",
-        ) from error
+        LOG.info("%s cannot be read", path, exc_info=error)
+        code, problem, fix = _explain(error)
+        raise DataError(code, f"{name}: {problem}", fix=fix) from error
 
 
-def check_path(path: Path, *, suffixes: Sequence[str] = SUFFIXES) -> None:
-    """Raises DataError for a path that names no data file. suffixes : its name must have; none: any name will do."""
-    if not os.path.lexists(path):
-        raise DataError("file_missing", f"it does not exist in {path.parent}", fix="check the path")
-    if not path.exists():
-        raise DataError("broken_link", "it is a broken link", fix="repair the link")
-    if suffixes and path.suffix not in suffixes:
-        raise DataError(
-            "suffix", f"its name does not end in {', '.join(suffixes)}", fix="convert it to .h5ad and open that"
-        )
-    if path.suffix == ".zarr":
-        if not path.is_dir():
-            raise DataError("not_zarr", "it is a file, but a .zarr is a folder", fix="unpack it or write it again")
-    elif path.is_dir():
-        raise DataError("not_hdf5", "it is a folder, not an HDF5 file", fix="choose a file in it")
-    elif path.stat().st_size == 0:
-        raise DataError("empty_file", "it is empty (0 bytes)", fix="copy or write it again")
-    elif os.access(path, os.R_OK) and not _is_hdf5(path):
-        raise DataError("not_hdf5", "it is not an HDF5 file despite its name", fix="choose an .h5ad written by anndata")
+def _explain(error: Exception) -> tuple[str, str, str]:
+    """Code, problem and fix of what a library raised."""
+    words = str(error).lower()
+    if isinstance(error, PermissionError):
+        return "permission", "you are not allowed to read it", "change its permissions"
+    if isinstance(error, FileNotFoundError):
+        return "file_missing", "it, or a part of it, is not there", "check the path"
+    if isinstance(error, UnicodeDecodeError):
+        return "not_utf8", "its texts are not UTF-8", "write the labels again as UTF-8 text"
+    if isinstance(error, RecursionError):
+        return "too_deep", "its groups are nested too deep", "write obs, var and X alone"
+    if "filter" in words and ("plugin" in words or "not available" in words or "not registered" in words):
+        return "unknown_filter", "it is compressed in a way that is not known here", "write it again with gzip or zstd"
+    if "truncated" in words or "eof" in words:
+        return "file_damaged", "it ends too early, so it is damaged or incomplete", "copy it again"
+    if isinstance(error, OSError) and error.errno and "hdf5" not in words and "h5" not in words:
+        return "file_unreadable", f"it cannot be read ({os.strerror(error.errno)})", "check the disk"
+    return "file_damaged", "a part of it cannot be read, so it is damaged or incomplete", "copy it again"
 
 
-def _is_hdf5(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(8) == b"\x89HDF\r\n\x1a\n"
+def check_path(path: Path) -> Place:
+    """Where and what a data file is. Raises DataError for a path that names none."""
+    return find_place(path)
 
 
 @contextlib.contextmanager
-def open_store(path: Path) -> Iterator[Any]:
-    """The root group of a file, read-only. Locks are taken where the file system has them."""
-    if path.suffix == ".zarr":
-        import zarr
+def open_store(path: Path, access: Access = CLOSED) -> Iterator[Any]:
+    """The group of a file that holds obs, var and X, read-only. Locks are taken where the file system has them.
 
-        yield zarr.open_group(path, mode="r")
-    else:
+    Raises DataError for what leads out of the file and not into the roots of `access`, and for codecs that run code.
+    """
+    place = find_place(path)
+    if place.kind == "hdf5":
         import h5py
 
-        with h5py.File(path, "r", locking="best-effort") as file:
-            _load_filters(file)
-            yield file
+        with h5py.File(place.file, "r", locking="best-effort") as file:
+            check_links(file, access)
+            yield choose_group(file, place)
+    elif place.kind == "mtx":
+        raise DataError("not_hdf5", "it is a folder of text files", fix="write it as .h5ad")
+    else:
+        import zarr
+
+        from vccapp.data.stores.zarr_store import make_store
+
+        store = make_store(place, access)
+        try:
+            yield choose_group(zarr.open_group(store, mode="r", use_consolidated=False), place)
+        finally:
+            store.close()
 
 
 @contextlib.contextmanager
-def open_matrix(path: Path, matrix: str) -> Iterator[Any]:
+def open_matrix(path: Path, matrix: str, access: Access = CLOSED) -> Iterator[Any]:
     """The array of that name, or where it is sparse its arrays by name, looked up once."""
-    with open_store(path) as store:
-        x = store[matrix]
+    with open_store(path, access) as store:
+        x = find_matrix(store, matrix)
+        if x is None:
+            raise DataError("no_x", f"it has no {matrix}", fix="open the file again")
         yield x if hasattr(x, "shape") else {name: x[name] for name in ("data", "indices")}
 
 
@@ -94,17 +113,3 @@ def filter_numbers(dataset: "h5py.Dataset") -> list[int]:
     """The HDF5 filters that the chunks of an array passed, in order (https://github.com/HDFGroup/hdf5_plugins)."""
     plist = dataset.id.get_create_plist()
     return [plist.get_filter(i)[0] for i in range(plist.get_nfilters())]
-
-
-def _load_filters(file: "h5py.File") -> None:
-    """Load the package of further compressions (zstd, blosc, ...) where the file needs one that HDF5 lacks."""
-    import h5py
-
-    for name in ("X", "obs", "var"):
-        group = file.get(name)
-        members = group.values() if isinstance(group, h5py.Group) else [group]
-        for dataset in members:
-            if isinstance(dataset, h5py.Dataset) and not all(map(h5py.h5z.filter_avail, filter_numbers(dataset))):
-                import hdf5plugin  # noqa: F401  (importing it registers the filters)
-
-                return

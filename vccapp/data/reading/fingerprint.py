@@ -49,7 +49,7 @@ def compute_fingerprint(
         add(cells[column].cat.codes.to_numpy(np.int32))
     dense = isinstance(rows, DenseRows)
     ends = rows.stored_ends
-    with reading(rows.path), open_matrix(rows.path, rows.matrix) as x:
+    with reading(rows.path), open_matrix(rows.path, rows.matrix, rows.access) as x:
         arrays = [x] if dense else [x["data"], x["indices"]]
         if not dense:
             add(ends)

@@ -18,6 +18,8 @@ from vccapp.data.reading.contexts import order_labels, split_contexts
 from vccapp.data.reading.dataset import Dataset
 from vccapp.data.reading.rows import in_order
 from vccapp.data.schema import ALL, AT, IGNORED, Context, Schema, is_control
+from vccapp.data.stores.access import Access
+from vccapp.data.stores.places import resolved
 from vccapp.errors import DataError
 from vccapp.wording import name_some
 
@@ -47,6 +49,14 @@ class JoinedDataset(Dataset):
     @property
     def kept(self) -> tuple[np.ndarray | None, ...]:
         return tuple(kept for part in self.parts for kept in part.kept)
+
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        return tuple(source for part in self.parts for source in part.sources)
+
+    @property
+    def access(self) -> Access:
+        return self.parts[0].access
 
     def _compute_fingerprint(self) -> str:
         """Of the fingerprints of the parts, in order."""
@@ -117,7 +127,7 @@ def _move_genes(block: csr_matrix, places: np.ndarray | None) -> csr_matrix:
 def _check_parts(parts: Sequence[Dataset]) -> list[str]:
     """Raises DataError unless the parts go together; the notes of the whole."""
     first = parts[0]
-    if len({part.path.resolve() for part in parts}) < len(parts):
+    if len({resolved(part.path) for part in parts}) < len(parts):
         raise DataError(
             "file_given_twice",
             f"{name_some([part.path.name for part in parts])}: the same file was given twice",

@@ -9,6 +9,10 @@ from vccapp.data.names.controls import plain
 from vccapp.data.reading.csc import CscRows
 from vccapp.data.reading.files import open_store, reading
 from vccapp.data.reading.rows import CsrRows, DenseRows, Rows
+from vccapp.data.reading.tables import declared_shape
+from vccapp.data.stores.access import CLOSED, Access
+from vccapp.data.stores.layouts import find_matrix
+from vccapp.data.stores.sizes import check_array, check_chunk
 from vccapp.errors import DataError
 from vccapp.wording import name_some
 
@@ -49,10 +53,13 @@ def choose_matrix(store: Any, wanted: str | None) -> tuple[str, list[str]]:
     return likely[0], [f"The file has no X: values are read from {likely[0]}."]
 
 
-def open_rows(path: Path, *, matrix: str = "X") -> Rows:
-    """The reader of X, of layers/NAME or of obsm/NAME. Raises DataError when it is absent or does not hold together."""
-    with reading(path), open_store(path) as store:
-        if matrix not in store:
+def open_rows(path: Path, *, matrix: str = "X", access: Access = CLOSED) -> Rows:
+    """The reader of X, of layers/NAME or of obsm/NAME. Raises DataError when it is absent or does not hold together,
+    ResourceError when its row pointers or one chunk do not fit the memory.
+    """
+    with reading(path), open_store(path, access) as store:
+        x = find_matrix(store, matrix)
+        if x is None:
             layers = ", ".join(store["layers"]) if "layers" in store else ""
             found = f"but the layers {layers}" if layers else "and no layers"
             raise DataError(
@@ -60,7 +67,6 @@ def open_rows(path: Path, *, matrix: str = "X") -> Rows:
                 f"it has no {matrix}, {found}",
                 fix="write the cells there and save it again",
             )
-        x = store[matrix]
         if hasattr(x, "shape"):
             _check_numbers(x, matrix)
             if len(x.shape) != 2:
@@ -69,13 +75,14 @@ def open_rows(path: Path, *, matrix: str = "X") -> Rows:
                     f"{matrix} has {len(x.shape)} dimensions, not cells x genes",
                     fix="write a matrix there",
                 )
+            check_chunk(x, matrix, access.memory_bytes)
             chunk = (getattr(x, "chunks", None) or (1,))[0]
-            return DenseRows(path, matrix=matrix, shape=x.shape, dtype=str(x.dtype), chunk=chunk)
-        return _open_sparse(path, matrix, x)
+            return DenseRows(path, matrix=matrix, shape=x.shape, dtype=str(x.dtype), chunk=chunk, access=access)
+        return _open_sparse(path, matrix, x, access)
 
 
-def _open_sparse(path: Path, matrix: str, x: Any) -> Rows:
-    kind = x.attrs.get("encoding-type", x.attrs.get("h5sparse_format"))
+def _open_sparse(path: Path, matrix: str, x: Any, access: Access) -> Rows:
+    kind = x.attrs.get("encoding-type", x.attrs.get("h5sparse_format", "csr" if "barcodes" in x else None))
     kind = kind.decode() if isinstance(kind, bytes) else kind
     readers: dict[str, type[CsrRows] | type[CscRows]] = {
         "csr_matrix": CsrRows,
@@ -89,15 +96,32 @@ def _open_sparse(path: Path, matrix: str, x: Any) -> Rows:
             f"{matrix} is stored as '{kind}', which is neither CSR, CSC nor dense",
             fix="write it as one of these",
         )
-    missing = [part for part in ("data", "indices", "indptr") if part not in x]
+    parts = ("data", "indices", "indptr")
+    missing = [part for part in parts if part not in x or not hasattr(x[part], "shape")]
     if missing:
         raise DataError(
             "x_incomplete",
             f"{matrix} lacks its {' and '.join(missing)} and is incomplete",
             fix="write the file again",
         )
+    for part in parts:
+        if len(x[part].shape) != 1:
+            raise DataError(
+                "x_damaged",
+                f"{matrix}/{part} has {len(x[part].shape)} dimensions where one is needed, so it is damaged",
+                fix="write the file again",
+            )
+        if part != "data" and getattr(x[part].dtype, "kind", "O") not in "ui":
+            raise DataError(
+                "x_damaged",
+                f"{matrix}/{part} holds {x[part].dtype}, not whole numbers, and is damaged",
+                fix="write the file again",
+            )
+        check_chunk(x[part], f"{matrix}/{part}", access.memory_bytes)
     _check_numbers(x["data"], matrix)
-    shape = tuple(int(n) for n in x.attrs.get("shape", x.attrs.get("h5sparse_shape")))
+    shape = declared_shape(x)
+    if shape is None:
+        raise DataError("x_damaged", f"{matrix} does not say its number of cells and genes", fix="write the file again")
     n_values, n_indices = x["data"].shape[0], x["indices"].shape[0]
     if n_values != n_indices:
         raise DataError(
@@ -105,14 +129,15 @@ def _open_sparse(path: Path, matrix: str, x: Any) -> Rows:
             f"{matrix} holds {n_values:,} values but {n_indices:,} indices and is damaged",
             fix="write the file again",
         )
-    ends = x["indptr"][:].astype(np.int64)
-    major = shape[0] if readers[kind] is CsrRows else shape[1]
-    if len(ends) != major + 1:
+    major, n_ends = shape[0] if readers[kind] is CsrRows else shape[1], x["indptr"].shape[0]
+    if n_ends != major + 1:
         raise DataError(
             "x_damaged",
-            f"{matrix} has {len(ends):,} row pointers where {major + 1:,} are needed and is damaged",
+            f"{matrix} has {n_ends:,} row pointers where {major + 1:,} are needed and is damaged",
             fix="write the file again",
         )
+    check_array(x["indptr"], f"{matrix}/indptr", access.memory_bytes, copies=3)
+    ends = x["indptr"][:].astype(np.int64)
     if ends[0] != 0 or ends[-1] != n_values or (np.diff(ends) < 0).any():
         raise DataError(
             "x_damaged",
@@ -120,7 +145,8 @@ def _open_sparse(path: Path, matrix: str, x: Any) -> Rows:
             fix="write the file again",
         )
     chunk = (getattr(x["data"], "chunks", None) or (1,))[0]
-    return readers[kind](path, matrix=matrix, shape=shape, dtype=str(x["data"].dtype), chunk=chunk, ends=ends)
+    dtype = str(x["data"].dtype)
+    return readers[kind](path, matrix=matrix, shape=shape, dtype=dtype, chunk=chunk, ends=ends, access=access)
 
 
 def _check_numbers(array: Any, matrix: str) -> None:

@@ -7,46 +7,56 @@ from typing import Any
 
 import numpy as np
 
+from vccapp.data.names.controls import plain
 from vccapp.data.names.features import Features, find_features
 from vccapp.data.names.lookalikes import name_unknown
-from vccapp.data.reading.columns import find_cells
+from vccapp.data.reading.columns import PERTURBATION_NAMES, find_cells
 from vccapp.data.reading.dataset import Dataset, FileDataset
-from vccapp.data.reading.files import check_path, open_store, reading
+from vccapp.data.reading.files import open_store, reading
 from vccapp.data.reading.joined import JoinedDataset
 from vccapp.data.reading.matrix import RAW, choose_matrix, list_matrices, open_rows
 from vccapp.data.reading.rows import SLAB_VALUES, WHOLE_SAMPLE, Rows
-from vccapp.data.reading.tables import check_shape, read_raw_var, read_tables, require_tables
+from vccapp.data.reading.tables import check_shape, naming, read_raw_var, read_tables, require_tables
 from vccapp.data.reading.view import ViewedRows
 from vccapp.data.schema import Columns, Schema, genes_of, is_control
+from vccapp.data.stores.access import CLOSED, Access
+from vccapp.data.stores.convert import make_readable
+from vccapp.data.stores.places import absolute, find_place
 from vccapp.data.values import detect_scale, to_log1p
 from vccapp.errors import DataError, VccAppError
 from vccapp.wording import name_some
 
 
-def open_dataset(path: Path | str | Sequence[Path | str], *, columns: Columns | None = None) -> Dataset:
-    """Open an .h5ad, .h5 or .zarr, or several of the same genes as one (see vccapp.data.reading.joined).
+def open_dataset(
+    path: Path | str | Sequence[Path | str], *, columns: Columns | None = None, access: Access = CLOSED
+) -> Dataset:
+    """Open a data file (vccapp.data.stores.places says which), or several of the same genes as one
+    (vccapp.data.reading.joined).
 
-    Raises DataError, in one sentence, for anything that cannot be used.
+    access : where links of the file may lead, and what memory may be taken. Raises DataError, in one sentence, for
+    anything that cannot be used, ResourceError for what does not fit the memory.
     """
     if not isinstance(path, Path | str):
         paths = list(path)
         if len(paths) > 1:
-            return JoinedDataset([open_dataset(one, columns=columns) for one in paths])
+            return JoinedDataset([open_dataset(one, columns=columns, access=access) for one in paths])
         (path,) = paths
     columns = columns or Columns()
-    path = Path(path).expanduser().absolute()
+    path = absolute(path)
     with reading(path):
-        check_path(path)
-        obs, var = read_tables(path)
+        source = make_readable(path, access)
+        obs, var, left_out = tables = read_tables(source, access)
         require_tables(obs, var)
-        with open_store(path) as store:
+        _require_labels(left_out, columns)
+        with open_store(source, access) as store:
             matrix, notes = choose_matrix(store, columns.matrix)
             base = _read_base(store) if matrix == "X" else None
-        var = var if matrix != RAW else read_raw_var(path)
-        rows = open_rows(path, matrix=matrix)
+        var = var if matrix != RAW else read_raw_var(source, access)
+        rows = open_rows(source, matrix=matrix, access=access)
         check_shape(rows, obs, var)
         features = find_features(var, columns)
-        cells = find_cells(obs, columns, features)
+        with naming(left_out):
+            cells = find_cells(obs, columns, features)
         genes = features.genes(cells.naming)
         view = ViewedRows(rows, cells=cells.kept, columns=genes.columns, transform=None)
         scale = detect_scale(view.sample(), view.shape[1], base=base)
@@ -57,14 +67,20 @@ def open_dataset(path: Path | str | Sequence[Path | str], *, columns: Columns | 
                 fix="make their names unique, or choose the matrix of counts",
             )
         view = ViewedRows(rows, cells=cells.kept, columns=genes.columns, transform=to_log1p(scale))
-        simulated = _is_simulated(path)
+        simulated = _is_simulated(source, access)
         if scale.kind != "counts":
-            notes += _note_counts(path, matrix)
+            notes += _note_counts(source, matrix, access)
     counts = cells.table["perturbation"].value_counts()
     controls = counts[[is_control(label) for label in counts.index]]
     perturbed = counts.index.drop(controls.index)
     unmeasured = find_unmeasured(perturbed, genes.names)
-    notes = [*cells.notes, *notes, *genes.notes, *_note_targets(perturbed, unmeasured, features, cells.naming)]
+    notes = [
+        *tables.notes,
+        *cells.notes,
+        *notes,
+        *genes.notes,
+        *_note_targets(perturbed, unmeasured, features, cells.naming),
+    ]
     if scale.note:
         notes.append(scale.note)
     if scale.space == "scaled":
@@ -74,7 +90,7 @@ def open_dataset(path: Path | str | Sequence[Path | str], *, columns: Columns | 
     plain = view.is_plain
     schema = Schema(
         path=path,
-        format="zarr" if path.suffix == ".zarr" else "h5ad",
+        format="h5ad" if find_place(source).kind == "hdf5" else "zarr",
         layout=rows.layout,
         n_cells=view.shape[0],
         n_genes=view.shape[1],
@@ -113,20 +129,27 @@ def open_dataset(path: Path | str | Sequence[Path | str], *, columns: Columns | 
     )
 
 
-def list_columns(path: Path | str) -> list[str]:
+def _require_labels(left_out: dict[str, str], columns: Columns) -> None:
+    """Raise DataError where the column that is called the perturbation could not be read: another would be guessed."""
+    for name, sentence in left_out.items():
+        if columns.perturbation == name or (columns.perturbation is None and plain(name) in PERTURBATION_NAMES):
+            raise DataError("column_unreadable", sentence, found=name, fix="write it again, or choose another column")
+
+
+def list_columns(path: Path | str, access: Access = CLOSED) -> list[str]:
     """The obs columns of a file, which may need telling which is which. Raises DataError as `open_dataset` does."""
-    path = Path(path).expanduser().absolute()
+    path = absolute(path)
     with reading(path):
-        check_path(path)
-        return list(map(str, read_tables(path)[0].columns))
+        return list(map(str, read_tables(make_readable(path, access), access).obs.columns))
 
 
-def _is_simulated(path: Path) -> bool:
+def _is_simulated(path: Path, access: Access) -> bool:
     """Whether uns says that the cells are made up."""
-    from anndata.io import read_elem
-
-    with open_store(path) as store:
-        return "uns/simulated" in store and bool(read_elem(store["uns/simulated"]))
+    with open_store(path, access) as store:
+        if "uns/simulated" not in store:
+            return False
+        said = store["uns/simulated"]
+        return getattr(said, "shape", None) == () and said.dtype.kind in "bui" and bool(said[()])
 
 
 def _note_csc(scratch_bytes: int) -> str:
@@ -149,14 +172,14 @@ def _note_targets(labels: Sequence[str], unmeasured: Sequence[str], features: Fe
     return notes
 
 
-def _note_counts(path: Path, matrix: str) -> list[str]:
+def _note_counts(path: Path, matrix: str, access: Access) -> list[str]:
     """Other matrices of the file that hold counts, told from their first values."""
-    with open_store(path) as store:
+    with open_store(path, access) as store:
         others = [name for name in list_matrices(store) if name != matrix]
     found = []
     for name in others:
         try:
-            first = next(iter(open_rows(path, matrix=name).sample()), None)
+            first = next(iter(open_rows(path, matrix=name, access=access).sample()), None)
         except VccAppError:  # a layer that cannot be read offers nothing
             continue
         values = np.zeros(0) if first is None else first[2].data
@@ -183,10 +206,8 @@ def _count_empty(rows: Rows, view: ViewedRows) -> int | None:
 
 def _read_base(store: Any) -> float | None:
     """The base of the logarithm, where scanpy wrote it down."""
-    from anndata.io import read_elem
-
-    try:
-        base = float(read_elem(store["uns/log1p/base"])) if "uns/log1p/base" in store else None
-    except (TypeError, ValueError, VccAppError):
+    if "uns/log1p/base" not in store:
         return None
-    return base if base is not None and 1 < base < 100 else None
+    said = store["uns/log1p/base"]
+    base = float(said[()]) if getattr(said, "shape", None) == () and said.dtype.kind in "iuf" else 0.0
+    return base if 1 < base < 100 else None

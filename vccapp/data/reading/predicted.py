@@ -22,11 +22,14 @@ from vccapp.data.names.controls import plain
 from vccapp.data.names.genes import GeneNames
 from vccapp.data.names.labels import KnownLabels
 from vccapp.data.reading.columns import PERTURBATION_NAMES, may_be_labels, read_column
-from vccapp.data.reading.files import check_path, open_store, reading
+from vccapp.data.reading.files import open_store, reading
 from vccapp.data.reading.matrix import open_rows
 from vccapp.data.reading.rows import SLAB_VALUES, WHOLE_SAMPLE, Rows
-from vccapp.data.reading.tables import check_shape, read_tables
+from vccapp.data.reading.tables import check_shape, naming, read_tables
 from vccapp.data.schema import CONTROL, Columns, ValueSpace, positions_of
+from vccapp.data.stores.access import CLOSED, Access
+from vccapp.data.stores.convert import make_readable
+from vccapp.data.stores.places import absolute
 from vccapp.data.values import Scale, detect_scale, to_log1p
 from vccapp.errors import DataError
 from vccapp.wording import name_some
@@ -92,23 +95,27 @@ def open_predicted(
     known: Sequence[str],
     columns: Columns | None = None,
     matrix: str | None = None,
+    access: Access = CLOSED,
 ) -> Predicted:
     """Open and check a prediction of data with these `genes` and perturbations (`known`).
 
     columns : perturbation column and control label, where they are not found by themselves; matrix : X, layers/NAME or
     obsm/NAME. Raises DataError, in one sentence, for a file that cannot be used.
     """
-    path, columns = Path(path).expanduser().absolute(), columns or Columns()
+    path, columns = absolute(path), columns or Columns()
     with reading(path):
-        check_path(path)
-        obs, var = read_tables(path)
-        with open_store(path) as store:
+        source = make_readable(path, access)
+        obs, var, left_out = tables = read_tables(source, access)
+        with open_store(source, access) as store:
             matrix = _choose_matrix(store, matrix)
-        rows = open_rows(path, matrix=matrix)
+        rows = open_rows(source, matrix=matrix, access=access)
         check_shape(rows, obs)
         width = rows.shape[1]
-        notes: list[str] = [] if matrix == "X" else [f"The prediction is read from {matrix}."]
-        labels = _find_labels(obs, columns, known=known, genes=genes, notes=notes)
+        notes = tables.notes
+        if matrix != "X":
+            notes.append(f"The prediction is read from {matrix}.")
+        with naming(left_out):
+            labels = _find_labels(obs, columns, known=known, genes=genes, notes=notes)
         names = _names_of(var, matrix, width)
         position = _find_genes(names, var if len(var) == width else var.iloc[:0], genes, notes)
         scale = _detect_scale(rows, notes)

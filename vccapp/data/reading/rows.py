@@ -25,6 +25,7 @@ from scipy.sparse import csc_matrix, csr_matrix, vstack
 
 from vccapp.data.reading.files import open_matrix, reading
 from vccapp.data.schema import Layout
+from vccapp.data.stores.access import CLOSED, Access
 from vccapp.errors import DataError
 
 WHOLE_SAMPLE = 20_000_000  # stored values up to which a sample is all of X
@@ -39,8 +40,11 @@ class Rows(ABC):
 
     layout: ClassVar[Layout]
 
-    def __init__(self, path: Path, *, matrix: str, shape: Sequence[int], dtype: str, chunk: int) -> None:
+    def __init__(
+        self, path: Path, *, matrix: str, shape: Sequence[int], dtype: str, chunk: int, access: Access = CLOSED
+    ) -> None:
         self.path = path
+        self.access = access
         self.matrix = matrix
         self.shape = (int(shape[0]), int(shape[1]))
         self.dtype = dtype
@@ -48,7 +52,7 @@ class Rows(ABC):
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[Any]:
-        with reading(self.path), open_matrix(self.path, self.matrix) as x:
+        with reading(self.path), open_matrix(self.path, self.matrix, self.access) as x:
             yield x
 
     @property
@@ -197,10 +201,8 @@ class CsrRows(RowsByCell):
 
     layout = "csr"
 
-    def __init__(
-        self, path: Path, *, matrix: str, shape: Sequence[int], dtype: str, chunk: int, ends: np.ndarray
-    ) -> None:
-        super().__init__(path, matrix=matrix, shape=shape, dtype=dtype, chunk=chunk)
+    def __init__(self, path: Path, *, ends: np.ndarray, **about: Any) -> None:
+        super().__init__(path, **about)
         self._ends = ends
 
     @property

@@ -87,8 +87,8 @@ def import_cell_embedding(dataset: Dataset, index: Index, key: str, *, progress:
     Raises DataError when a file has no such array, or it holds values that are not numbers.
     """
     widths = set()
-    for path in dataset.paths:
-        with reading(path), open_store(path) as store:
+    for path in dataset.sources:
+        with reading(path), open_store(path, dataset.access) as store:
             obsm = store.get("obsm", {})
             known = {name: obsm[name].shape[1] for name in obsm if len(getattr(obsm[name], "shape", ())) == 2}
             if key not in known:
@@ -109,8 +109,8 @@ def import_cell_embedding(dataset: Dataset, index: Index, key: str, *, progress:
 
     def read() -> Iterator[tuple[int, np.ndarray]]:
         start = 0
-        for path, kept in zip(dataset.paths, dataset.kept, strict=True):
-            with reading(path), open_store(path) as store:
+        for path, kept in zip(dataset.sources, dataset.kept, strict=True):
+            with reading(path), open_store(path, dataset.access) as store:
                 values = store["obsm"][key]
                 places = np.arange(values.shape[0]) if kept is None else kept
                 for first in range(0, len(places), step):

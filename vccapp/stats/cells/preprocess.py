@@ -5,7 +5,9 @@ the `seurat` flavour, the chosen genes dense in obsm), streamed by blocks of cel
 dispersions are taken from the index. Run it as `vccapp data preprocess DATASET OUT.h5ad`.
 """
 
+import contextlib
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -15,7 +17,9 @@ from vccapp.data.atomic import require_new, write_file
 from vccapp.data.h5ad import GrowingCsr, NewFile, create_h5, write_tables
 from vccapp.data.reading.dataset import Dataset
 from vccapp.data.reading.files import open_store, reading
+from vccapp.data.reading.tables import read_tables
 from vccapp.data.resources import MARGIN, VALUE_BYTES, require_disk
+from vccapp.data.stores.access import Access
 from vccapp.errors import DataError
 from vccapp.progress import Progress, silent
 from vccapp.stats.building.read_ahead import read_ahead
@@ -77,15 +81,14 @@ def _check_disk(dataset: Dataset, out: Path, *, n_dense: int) -> None:
 def _read_annotation(dataset: Dataset) -> tuple[pd.DataFrame, pd.DataFrame, dict]:
     """obs, var and uns as they are in the source; of several files the common columns of obs, and var of the first."""
     import anndata as ad
-    from anndata.io import read_elem
 
     tables = []
-    for path, kept in zip(dataset.paths, dataset.kept, strict=True):
-        with reading(path), open_store(path) as store:
-            table = read_elem(store["obs"])
-            tables.append(table if kept is None else table.iloc[kept])
-            if path == dataset.path:
-                var, uns = read_elem(store["var"]), read_elem(store["uns"]) if "uns" in store else {}
+    for path, kept in zip(dataset.sources, dataset.kept, strict=True):
+        with reading(path):
+            found = read_tables(path, dataset.access)
+            tables.append(found.obs if kept is None else found.obs.iloc[kept])
+            if path == dataset.sources[0]:
+                var, uns = found.var, _read_uns(path, dataset.access)
     if list(map(str, var.index)) != dataset.genes.tolist():
         var = var.set_axis(dataset.genes) if len(var) == dataset.n_genes else pd.DataFrame(index=dataset.genes)
     if len(tables) == 1:
@@ -93,6 +96,18 @@ def _read_annotation(dataset: Dataset) -> tuple[pd.DataFrame, pd.DataFrame, dict
     joined = ad.concat([ad.AnnData(obs=table) for table in tables])
     joined.obs_names_make_unique()
     return joined.obs, var, {"simulated": True} if dataset.simulated else {}
+
+
+def _read_uns(path: Path, access: Access) -> dict[str, Any]:
+    """uns, without the parts that cannot be read."""
+    from anndata.io import read_elem
+
+    uns = {}
+    with open_store(path, access) as store:
+        for name in store["uns"] if "uns" in store and not hasattr(store["uns"], "shape") else ():
+            with contextlib.suppress(Exception):  # of whatever library wrote it; nothing here needs it
+                uns[name] = read_elem(store["uns"][name])
+    return uns
 
 
 def _write_cells(file: NewFile, dataset: Dataset, index: Index, genes: np.ndarray, progress: Progress) -> None:

@@ -4,8 +4,10 @@ import shlex
 
 import streamlit as st
 
+from vccapp.data.stores.bounded import run_bounded
 from vccapp.data.workspace import Record, check_allowed, list_data_files
 from vccapp.jobs.store import JobStore
+from vccapp.tasks.base import check_task
 from vccapp.tasks.import_ import Import
 from vccapp.ui.kit.frame import errors_shown
 from vccapp.ui.kit.jobs import begin_job, show_jobs
@@ -54,7 +56,7 @@ def import_form(record: Record, *, key: str = "import") -> None:
     if st.button("Import", icon=":material/upload_file:", key=f"{key}_start", disabled=not path):
         with errors_shown():
             check_allowed(task.path, settings)
-            task.check(settings)
+            run_bounded(check_task, task, settings, memory_bytes=settings.memory_bytes)
             begin_job(task)
             st.rerun()
     show_jobs(task=task.name, dataset=record.fingerprint, limit=2, key=f"{key}_jobs")
