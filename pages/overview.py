@@ -25,10 +25,10 @@ with st.container(horizontal=True, key="numbers"):
     st.metric("Cells", f"{schema.n_cells:,}")
     st.metric("Genes", f"{schema.n_genes:,}")
     st.metric("Perturbations", f"{schema.n_perturbations:,}")
-    st.metric("Control cells", f"{control['n_cells']:,}", help=f"Called {schema.control_label} in the file.")
+    st.metric("Control cells", f"{control['n_cells']:,}", help=f"Called {ui.plain(schema.control_label)} in the file.")
     st.metric("UMIs per cell", f"{cells['umis'].median():,.0f}" if has_umis else "not known", help="Median")
     st.metric("Genes per cell", f"{cells['genes'].median():,.0f}", help="Median number of detected genes")
-    st.metric("Values", schema.value_space, help=schema.value_evidence)
+    st.metric("Values", ui.plain(schema.value_space), help=ui.plain(schema.value_evidence))
 
 
 @st.fragment

@@ -42,7 +42,7 @@ ui.show_table(
     height=35 * min(len(runs), 8) + 40,
 )
 if finished := [run for run in runs if run.state == "finished"]:
-    st.caption(f"The newest finished run, {ui.run_label(finished[0])}, with the baselines")
+    st.caption(f"The newest finished run, {ui.plain(ui.run_label(finished[0]))}, with the baselines")
     ui.show_table(
         ui.score_table(finished[0], part=part),
         key="train_scores",

@@ -1,6 +1,13 @@
-"""How sentences name many things, durations, sizes and what a library said: the same way everywhere."""
+"""How sentences name many things, durations, sizes and what a library said: the same way everywhere.
 
+`plain` is the one escape of Markdown: every name from data, a title, a link or a file goes through it on its way to a
+page, and whole sentences that hold such names (errors, notes, reasons) do too.
+"""
+
+import re
 from collections.abc import Iterable
+
+from vccapp.errors import one_line
 
 MAX_NAME = 30
 """Longer names are cut."""
@@ -41,3 +48,23 @@ def bytes_text(n: float) -> str:
 def reason_text(error: BaseException, limit: int = 150) -> str:
     """What a library's error says, in one line; its type where it says nothing."""
     return " ".join(str(error).split())[:limit] or type(error).__name__
+
+
+_JOINER = "\N{WORD JOINER}"
+"""Without width. Escapes end with the parser, but links and icons are looked for in what it leaves, too."""
+_FOUND_LATER = re.compile(r"(:)(?=//|[A-Za-z_]+[:/])|(@)(?=[\w-])|(\bwww)(?=\.)", re.IGNORECASE)
+_MARKS = re.compile(r"[\\`*\[\]<>|~$&#]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|:(?=[A-Za-z:])|^[-+=]")
+"""What Markdown and Streamlit's additions to it would take for more than text, anywhere or at the begin of a line."""
+_NUMBERED = re.compile(r"^(\d{1,9})([.)])(?=\s|$)")
+
+
+def plain(text: object) -> str:
+    """A text as Markdown that shows it as it is, in one line: no link, image, icon, formula or colour comes of it."""
+    line = " ".join(one_line(text).split())
+    marked = _MARKS.sub(r"\\\g<0>", _FOUND_LATER.sub(rf"\g<0>{_JOINER}", line))
+    return _NUMBERED.sub(r"\1\\\2", marked)
+
+
+def plain_lines(texts: Iterable[object]) -> str:
+    """Several texts as Markdown, each in a line of its own."""
+    return "  \n".join(map(plain, texts))

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from vccapp.figures.style import ACCENT, DOWN, NEUTRAL, QUIET, UP, apart, finish, plotly_heading
+from vccapp.figures.style import ACCENT, DOWN, NEUTRAL, QUIET, UP, apart, finish, plotly_heading, plotly_text
 
 MAX_NAMES = 48
 NEIGHBOURS = 10
@@ -17,18 +17,25 @@ SIZES = [50, 160, 160]
 
 def similarity_heatmap(correlation: np.ndarray, labels: list[str]) -> go.Figure:
     """Correlations of deltas, rows and columns in the order given. correlation: (n, n)."""
-    named = len(labels) <= MAX_NAMES
+    named, shown = len(labels) <= MAX_NAMES, list(map(plotly_text, labels))
     heat = go.Heatmap(
         z=np.round(correlation, 3).astype(np.float32),
-        x=labels,
-        y=labels,
+        x=shown,
+        y=shown,
         zmin=-1,
         zmax=1,
         autocolorscale=True,
         hovertemplate="%{x} and %{y}: %{z:.2f}<extra></extra>",
         colorbar={"title": {"text": "r"}, "thickness": 12, "outlinewidth": 0},
     )
-    axis = {"showticklabels": named, "tickfont": {"size": 9}, "showgrid": False, "zeroline": False, "ticks": ""}
+    axis = {
+        "showticklabels": named,
+        "tickfont": {"size": 9},
+        "showgrid": False,
+        "zeroline": False,
+        "ticks": "",
+        "type": "category",
+    }
     title = f"Similarity of {len(labels):,} perturbations"
     return go.Figure(heat).update_layout(
         **plotly_heading(title, "correlation of deltas; similar ones are next to each other"),

@@ -1,6 +1,7 @@
 """What figures have in common: colours, titles, and thinning of crowded scatters."""
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from textwrap import wrap
 from typing import Any, TypeVar
@@ -11,6 +12,7 @@ import pandas as pd
 
 Drawn = TypeVar("Drawn", alt.Chart, alt.LayerChart)
 
+_PLOTLY = re.compile(r"[&<>{}$]")
 UP = "#D55E00"
 DOWN = "#3D8FC4"
 NEUTRAL = "#9AA3AD"
@@ -81,9 +83,9 @@ def plotly_heading(text: str, subtitle: str, *, room: int = 0) -> dict[str, Any]
     """
     titles, quiet = broken([text], TITLE), broken([subtitle], SUBTITLE)
     title = {
-        "text": "<br>".join(titles),
+        "text": "<br>".join(map(plotly_text, titles)),
         "font": {"size": 14},
-        "subtitle": {"text": "<br>".join(quiet), "font": {"size": 12, "color": QUIET}},
+        "subtitle": {"text": "<br>".join(map(plotly_text, quiet)), "font": {"size": 12, "color": QUIET}},
         "x": 0,
         "y": 1,
         "yref": "container",
@@ -92,6 +94,11 @@ def plotly_heading(text: str, subtitle: str, *, room: int = 0) -> dict[str, Any]
     }
     top = 52 + room + LINE * (len(titles) + len(quiet) - 2)
     return {"title": title, "margin": {"l": 10, "r": 10, "t": top, "b": 10}}
+
+
+def plotly_text(name: str) -> str:
+    """A name as Plotly shows it: its texts are HTML with links and templates, and formulas where MathJax is loaded."""
+    return _PLOTLY.sub(lambda found: f"&#{ord(found[0])};", name)
 
 
 def broken(lines: Iterable[str], letter: float, *, width: float = NARROWEST) -> list[str]:

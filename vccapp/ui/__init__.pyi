@@ -67,6 +67,7 @@ from .kit.runs import (
     score_table as score_table,
 )
 from .kit.show import (
+    plain as plain,
     reproduce as reproduce,
     show_chart as show_chart,
     show_table as show_table,

@@ -13,6 +13,7 @@ from vccapp.stats.export import HVG
 from vccapp.stats.index import Index
 from vccapp.stats.views import name_quadrants
 from vccapp.ui.kit.loaders import load_cells, load_gene
+from vccapp.wording import plain
 
 COLUMNS = ["gene", "mean", "max", "min", "nonzero_fraction", "ctrl_nonzero_fraction"]
 COLUMNS += ["ctrl_mean", "pert_mean", "delta", "abs_delta", *HVG[1:]]
@@ -54,7 +55,7 @@ def name_gene(genes: pd.DataFrame) -> str | None:
     if found:
         return found[0]
     near = get_close_matches(text.upper(), names, n=5)
-    st.info(f"The dataset has no gene '{text}'." + (f" Near: {', '.join(near)}." if near else ""))
+    st.info(f"The dataset has no gene '{plain(text)}'." + (f" Near: {plain(', '.join(near))}." if near else ""))
     return None
 
 

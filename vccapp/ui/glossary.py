@@ -8,6 +8,7 @@ import streamlit as st
 from vccapp.glossary import GLOSSARY, find_terms
 from vccapp.ui.kit.downloads import show_csv_button
 from vccapp.ui.kit.show import reproduce
+from vccapp.wording import plain
 
 
 def show_glossary() -> None:
@@ -15,7 +16,7 @@ def show_glossary() -> None:
     sought = st.text_input("Search", key="glossary_search", bind="query-params", placeholder="For example PDS").strip()
     found = find_terms(sought)
     if not found:
-        st.info(f"No term contains '{sought}'.")
+        st.info(f"No term contains '{plain(sought)}'.")
     for term in found:
         also = f" :gray[({term.also})]" if term.also else ""
         st.markdown(f"**{term.word}**{also}  \n{term.meaning}")

@@ -17,7 +17,7 @@ from vccapp.ui.kit.frame import errors_shown
 from vccapp.ui.kit.jobs import begin_job, show_jobs
 from vccapp.ui.kit.loaders import cached, current_settings
 from vccapp.ui.kit.tables import show_schema
-from vccapp.wording import bytes_text, duration_text
+from vccapp.wording import bytes_text, duration_text, plain
 
 FIELDS = {
     "perturbation": "Perturbation column",
@@ -39,7 +39,7 @@ def choose_path() -> str:
         key="data_listed",
         on_change=_use_listed,
         placeholder="Choose an .h5ad file or a zarr store",
-        help=f"In {roots}. To add folders, set VCCAPP_DATA_ROOTS.",
+        help=f"In {plain(roots)}. To add folders, set VCCAPP_DATA_ROOTS.",
     )
     right.button(
         "The real sample",
@@ -102,7 +102,7 @@ def show_plan(opened: Opened) -> bool:
     with st.container(horizontal=True, key="plan"):
         st.metric("Estimated time", duration_text(plan.seconds), help="On this machine, to within a factor of two")
         st.metric("Memory", bytes_text(plan.memory_bytes), help=f"Limit: {bytes_text(settings.memory_bytes)}")
-        st.metric("Disk", bytes_text(plan.disk_bytes), help=f"In {settings.datasets}")
+        st.metric("Disk", bytes_text(plan.disk_bytes), help=f"In {plain(settings.datasets)}")
     with errors_shown():
         if opened.unusable:
             raise opened.unusable

@@ -24,7 +24,7 @@ from vccapp.ui.kit.frame import errors_shown
 from vccapp.ui.kit.jobs import begin_job, show_jobs
 from vccapp.ui.kit.loaders import current_settings
 from vccapp.ui.kit.runs import choose_run
-from vccapp.wording import bytes_text
+from vccapp.wording import bytes_text, plain
 
 SOURCES = {"heldout": "Held-out perturbations of the run", "upload": "Upload pert_counts.csv", "path": "Path of a CSV"}
 SIGNS = {
@@ -157,7 +157,7 @@ def show_plan_numbers(plan: Plan, challenge: Challenge) -> None:
         st.metric("Package size", bytes_text(estimate.vcc_bytes))
         st.metric("Disk needed", bytes_text(estimate.disk_bytes))
     for note in plan.notes:
-        st.caption(note)
+        st.caption(plain(note))
 
 
 def show_build_button(plan: Plan) -> None:
@@ -212,7 +212,7 @@ def show_submission(report: Report) -> None:
     with st.container(border=True, key=f"submission_{folder.name}"):
         left, right = st.columns([2, 1], vertical_alignment="center")
         practice = " :orange-badge[practice]" if report.kind == "PRACTICE" else ""
-        left.markdown(f"**{folder.name}**{practice}")
+        left.markdown(f"**{plain(folder.name)}**{practice}")
         if package is not None:
             right.link_button(
                 f"Download ({bytes_text(package.stat().st_size)})",
@@ -222,7 +222,7 @@ def show_submission(report: Report) -> None:
                 width="stretch",
             )
         if report.package is not None:
-            st.caption(f"{sum(report.cells.values()):,} cells · sha256 {report.package.sha256}")
+            st.caption(f"{sum(report.cells.values()):,} cells · sha256 {plain(report.package.sha256)}")
         for check in report.checks:
-            fix = f"  \n:small[{check.fix}]" if check.fix else ""
-            st.markdown(f"{SIGNS[check.status]} **{check.label}**: {check.message}{fix}")
+            fix = f"  \n:small[{plain(check.fix)}]" if check.fix else ""
+            st.markdown(f"{SIGNS[check.status]} **{plain(check.label)}**: {plain(check.message)}{fix}")

@@ -9,6 +9,7 @@ from vccapp import plugins
 from vccapp.plugins import Plugin, plugin_faults
 from vccapp.settings import Settings
 from vccapp.ui.kit import frame
+from vccapp.wording import plain
 
 RECORD = '"""Markers: what they do.\n\nsection: Mine\nicon: :material/star:\norder: 1\n"""\n'
 
@@ -44,4 +45,4 @@ def test_one_that_cannot_be_used_is_left_out_and_said_on_every_page(
     assert "mine 1.0" in fault and f"page '{name}'" in fault
     use(settings, monkeypatch)
     page = open_alone("glossary")
-    assert not page.exception and [warning.value for warning in page.warning] == [fault]
+    assert not page.exception and [warning.value for warning in page.warning] == [plain(fault)]

@@ -8,7 +8,7 @@ from plotly.subplots import make_subplots
 
 from vccapp.figures.genes import compute_violins
 from vccapp.figures.sources import colours
-from vccapp.figures.style import LINE, QUIET, SUBTITLE, broken, finish, legend, names_axis, plotly_heading
+from vccapp.figures.style import LINE, QUIET, SUBTITLE, broken, finish, legend, names_axis, plotly_heading, plotly_text
 
 MAX_NAMES = 50
 GROUP = 0.8
@@ -82,16 +82,19 @@ def heat_map(real: np.ndarray, predicted: np.ndarray, *, labels: list[str], gene
     reach = float(np.nanmax(np.abs(np.concatenate([real, predicted])))) if real.size else 1.0
     above = broken([name], SUBTITLE, width=HALF)
     figure = make_subplots(
-        cols=2, shared_yaxes=True, horizontal_spacing=0.02, subplot_titles=["real", "<br>".join(above)]
+        cols=2,
+        shared_yaxes=True,
+        horizontal_spacing=0.02,
+        subplot_titles=["real", "<br>".join(map(plotly_text, above))],
     )
     for column, (values, who) in enumerate(((real, "real"), (predicted, name)), 1):
         figure.add_trace(
             go.Heatmap(
                 z=np.round(values, 4).astype(np.float32),
-                x=genes,
-                y=labels,
+                x=list(map(plotly_text, genes)),
+                y=list(map(plotly_text, labels)),
                 coloraxis="coloraxis",
-                hovertemplate="%{y}, %{x}: %{z:.3f}<extra>" + who + "</extra>",
+                hovertemplate="%{y}, %{x}: %{z:.3f}<extra>" + plotly_text(who) + "</extra>",
             ),
             row=1,
             col=column,
@@ -103,8 +106,12 @@ def heat_map(real: np.ndarray, predicted: np.ndarray, *, labels: list[str], gene
         showgrid=False,
         ticks="",
     )
-    figure.update_yaxes(showticklabels=False, tickfont={"size": 9}, showgrid=False, ticks="", autorange="reversed")
+    figure.update_yaxes(
+        type="category", showticklabels=False, tickfont={"size": 9}, showgrid=False, ticks="", autorange="reversed"
+    )
     figure.update_yaxes(showticklabels=len(labels) <= MAX_NAMES, col=1)
+    for turn in (figure.update_xaxes, figure.update_yaxes):
+        turn(type="category")  # also where names look like numbers or dates
     figure.update_annotations(font={"size": 12})
     title = f"{len(labels)} perturbations x {len(genes)} genes"
     return figure.update_layout(

@@ -16,6 +16,7 @@ from vccapp.ui.kit.forms import choose_one, named
 from vccapp.ui.kit.loaders import cached
 from vccapp.ui.kit.runs import load_runs, run_label
 from vccapp.ui.kit.show import show_unreadable
+from vccapp.wording import plain
 
 MAX_RUNS = 6
 MAX_SHOWN = 24
@@ -57,7 +58,8 @@ def has_runs(record: Record) -> bool:
     from vccapp.ui.kit.frame import page_link
 
     st.info(
-        f"There is no finished run on {record.title} yet. Train a model first; the mean baseline trains in seconds."
+        f"There is no finished run on {plain(record.title)} yet. "
+        "Train a model first; the mean baseline trains in seconds."
     )
     page_link("train", "Go to Train")
     return False

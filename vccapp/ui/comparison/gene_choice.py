@@ -14,7 +14,7 @@ from vccapp.evaluation.comparison.gene_choice import (
 from vccapp.stats.index import Index
 from vccapp.ui.kit.frame import errors_shown
 from vccapp.ui.kit.loaders import cached, current_settings
-from vccapp.wording import name_some
+from vccapp.wording import name_some, plain
 
 RANKED: dict[str, Ranking] = {"Largest delta": "delta", "Clearest DEGs": "degs"}
 NAMED, SET = "Named", "Gene set"
@@ -41,7 +41,9 @@ def choose_genes(index: Index, perturbations: list[str]) -> tuple[tuple[str, ...
         else:
             chosen, options = (_name if way == NAMED else _choose_set)(index, perturbations)
         if chosen.unknown:
-            st.caption(f":orange[{len(chosen.unknown)} not among the dataset's genes: {name_some(chosen.unknown)}]")
+            st.caption(
+                f":orange[{len(chosen.unknown)} not among the dataset's genes: {plain(name_some(chosen.unknown))}]"
+            )
     if not chosen.genes:
         st.info("No gene is chosen: enter names, choose a set, or use the largest deltas.")
         st.stop()

@@ -18,6 +18,7 @@ from vccapp.stats.halves import explain_halves
 from vccapp.ui.comparison.choice import Choice
 from vccapp.ui.kit.forms import choose_one, named
 from vccapp.ui.kit.show import show_chart, show_table
+from vccapp.wording import plain
 
 DISTANCES: dict[Distance, str] = {"l1": "L1 (2025)", "cosine": "Cosine (2026)"}
 UNITS = {
@@ -46,7 +47,7 @@ def show_scores(chosen: Choice) -> list[str]:
         if len(labels) == 1:
             st.caption("PDS is empty: one perturbation alone has no others to be told from.")
         if missing := explain_halves(chosen.comparison.index, labels):
-            st.caption(missing)
+            st.caption(plain(missing))
         if view.means.drop(columns="source").isna().all(axis=None):
             st.caption(":orange[The runs were scored on different perturbations, so their means are not comparable.]")
     show_chart(
@@ -64,7 +65,7 @@ def show_scores(chosen: Choice) -> list[str]:
         name=f"compare_{metric}",
     )
     _show_gallery(view_gallery(chosen.comparison, chosen.shown, metric=metric), name, metric=metric)
-    st.subheader(f"{name}, perturbation by perturbation", anchor=False)
+    st.subheader(f"{plain(name)}, perturbation by perturbation", anchor=False)
     show_table(view.by_perturbation, key="cmp_scores", text=f"All metrics of {name} by perturbation", name="scores_all")
     return [chosen.command(verb, "--metric", metric, detail=True) for verb in ("scores", "gallery")]
 
@@ -83,7 +84,7 @@ def _show_gallery(gallery: Gallery, name: str, *, metric: str) -> None:
     """The best and the worst perturbations of the prediction of this name."""
     label, values = METRICS[metric].label, gallery.values
     if values.empty:
-        st.info(f"{name} has no {label}: a constant prediction has no correlation.")
+        st.info(f"{plain(name)} has no {plain(label)}: a constant prediction has no correlation.")
         return
     show_chart(
         panels.gallery(
@@ -106,7 +107,7 @@ def show_confusion(chosen: Choice) -> list[str]:
     with st.spinner("Measuring distances"):
         view = view_confusion(chosen.comparison, chosen.shown, distance=distance)
     means = "; ".join(f"{name} {value:.3f}" for name, value in view.means.itertuples(index=False))
-    st.caption(f"Mean PDS over {len(view.labels)} perturbations: {means}. Chance is about 0.5, the best is 1.")
+    st.caption(f"Mean PDS over {len(view.labels)} perturbations: {plain(means)}. Chance is about 0.5, the best is 1.")
     by_label = view.table.sort_index()
     left, right = st.columns([3, 2])
     with left:
@@ -166,7 +167,7 @@ def show_degs(chosen: Choice) -> list[str]:
 def _show_cell_scores(chosen: Choice, scores: pd.DataFrame | None) -> None:
     """DE of predicted cells, where they were made and scored."""
     shown = chosen.shown
-    st.subheader(f"{shown.name}: DE of its cells", anchor=False)
+    st.subheader(f"{plain(shown.name)}: DE of its cells", anchor=False)
     if scores is not None:
         show_table(scores, key="cmp_cell_scores", text="Scores of predicted cells by perturbation", name="cell_scores")
     elif shown.kind == "run":
@@ -201,7 +202,7 @@ def show_difference(chosen: Choice) -> list[str]:
     with st.spinner("Scoring every perturbation"):
         view = view_difference(comparison, comparison.find(first), comparison.find(second), metric=metric)
     if view.scores.empty:
-        st.info(f"One of the two has no {found.label}: a constant prediction has no correlation.")
+        st.info(f"One of the two has no {plain(found.label)}: a constant prediction has no correlation.")
     else:
         show_chart(
             figures.score_differences(view.scores, label=found.label, names=both, best=found.best),

@@ -9,6 +9,7 @@ import streamlit as st
 from vccapp.data.spreadsheet import to_csv
 from vccapp.stats.export import EXPORTS
 from vccapp.stats.index import Index
+from vccapp.wording import plain
 
 
 def show_csv_button(frame: pd.DataFrame, *, name: str, key: str) -> None:
@@ -22,7 +23,7 @@ def show_csv_button(frame: pd.DataFrame, *, name: str, key: str) -> None:
         type="tertiary",
         icon=":material/download:",
         on_click="ignore",
-        help=f"Download these {len(frame):,} rows as {name}.csv",
+        help=f"Download these {len(frame):,} rows as {plain(name)}.csv",
     )
 
 
@@ -32,7 +33,7 @@ def show_exports(index: Index, names: Sequence[str], *, key: str, changed: dict[
     with st.container(horizontal=True, key=key):
         for name in names:
             st.download_button(
-                name,
+                plain(name),
                 data=partial(_export, makers[name], index),
                 file_name=name,
                 mime="text/csv",

@@ -30,6 +30,7 @@ from vccapp.faults import describe, write_log
 from vccapp.places import ASSETS, PAGES
 from vccapp.plugins import add_fault, plugin_faults, plugins_of
 from vccapp.ui.kit.loaders import current_settings
+from vccapp.wording import plain
 
 LOGO = ASSETS / "logo.svg"
 STYLE = Path(__file__).with_suffix(".css")
@@ -111,14 +112,14 @@ def open_page(file: str) -> PageRecord:
     st.title(record.title, anchor=False)
     st.caption(record.lead + dataset_line())
     for fault in plugin_faults().values():
-        st.warning(fault, icon=":material/extension_off:")
+        st.warning(plain(fault), icon=":material/extension_off:")
     return record
 
 
 def page_link(name: str, label: str, **params: str) -> None:
     """A link to another page of the app, by file stem, with these values in its URL."""
     record = read_page(PAGES / f"{name}.py")
-    st.page_link(_page(record), label=label, icon=record.icon, query_params=params or None)
+    st.page_link(_page(record), label=plain(label), icon=record.icon, query_params=params or None)
 
 
 @contextlib.contextmanager
@@ -136,7 +137,7 @@ def show_error(error: Exception) -> bool:
     Returns True: the error has been shown.
     """
     if isinstance(error, VccAppError):
-        st.error(str(error), icon=":material/error:")
+        st.error(plain(error), icon=":material/error:")
         return True
     logging.getLogger("vccapp").error("a page failed", exc_info=error)
     try:
@@ -146,7 +147,7 @@ def show_error(error: Exception) -> bool:
     code, sentence = describe(error)
     log = write_log(error, home)
     again = " Reload the page to try again." if code == "unexpected" else ""
-    st.error(f"{sentence}{again}{f' Log: {log}.' if log else ''}", icon=":material/error:")
+    st.error(plain(f"{sentence}{again}{f' Log: {log}.' if log else ''}"), icon=":material/error:")
     return True
 
 

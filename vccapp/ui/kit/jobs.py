@@ -12,7 +12,7 @@ from vccapp.jobs.store import ACTIVE, Job, JobStore, seconds_left
 from vccapp.tasks.base import Task
 from vccapp.ui.kit.live import draw_live
 from vccapp.ui.kit.loaders import current_settings
-from vccapp.wording import duration_text
+from vccapp.wording import duration_text, plain
 
 LOG_BYTES = 6_000
 MOST_READ = 100
@@ -57,7 +57,7 @@ def ids_of(jobs: Iterable[Job]) -> tuple[str, ...]:
 
 def show_failure(job: Job) -> None:
     """Why a job has not come to its end."""
-    st.error(f"{job.title}: {job.state}. {job.reason}", icon=":material/error:")
+    st.error(plain(f"{job.title}: {job.state}. {job.reason}"), icon=":material/error:")
 
 
 def show_jobs(
@@ -67,7 +67,7 @@ def show_jobs(
 
     def draw(jobs: list[Job]) -> None:
         if heading and jobs:
-            st.subheader(heading, anchor=False)
+            st.subheader(plain(heading), anchor=False)
         for job in jobs:
             _draw_job(job, key)
 
@@ -112,12 +112,14 @@ def _draw_job(job: Job, key: str) -> None:
         head, action = st.columns([8, 1], vertical_alignment="center")
         took = f" · {duration_text((job.ended or time.time()) - job.started)}" if job.started else ""
         begun = time.strftime("%d %b %H:%M", time.localtime(job.created))
-        head.markdown(f"**{job.title}** {BADGES[job.state]}  \n:small[:gray[{begun}{took} · {job.id}]]")
+        head.markdown(
+            f"**{plain(job.title)}** {BADGES[job.state]}  \n:small[:gray[{plain(begun + took)} · {plain(job.id)}]]"
+        )
         if job.active:
             action.button("Stop", key=f"{key}_stop_{job.id}", on_click=_stop, args=(job.id,), width="stretch")
-            st.progress(job.fraction, text=progress_text(job))
+            st.progress(job.fraction, text=plain(progress_text(job)))
         elif job.reason and job.state != "succeeded":
-            st.caption(job.reason)
+            st.caption(plain(job.reason))
         log = st.expander("Log", key=f"{key}_log_{job.id}", on_change="rerun")
         if log.open:
             with JobStore(current_settings()) as store:

@@ -12,6 +12,7 @@ from vccapp.training import RunRecord, list_runs
 from vccapp.training.record import Part
 from vccapp.ui.kit.loaders import current_settings
 from vccapp.ui.kit.show import show_unreadable
+from vccapp.wording import plain
 
 OWN = "this run"
 
@@ -37,7 +38,8 @@ def choose_run(record: Record, *, key: str) -> RunRecord:
         from vccapp.ui.kit.frame import page_link
 
         st.info(
-            f"There is no finished run on {record.title} yet. Train a model first; the mean baseline trains in seconds."
+            f"There is no finished run on {plain(record.title)} yet. "
+            "Train a model first; the mean baseline trains in seconds."
         )
         page_link("train", "Go to Train")
         st.stop()

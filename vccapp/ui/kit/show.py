@@ -12,6 +12,8 @@ from altair.utils import schemapi
 from vccapp.records import Unreadable
 from vccapp.ui.kit.columns import column_format
 from vccapp.ui.kit.downloads import show_csv_button
+from vccapp.wording import plain as plain
+from vccapp.wording import plain_lines
 
 schemapi.disable_debug_mode()  # of the checks of a chart's parts, each costs milliseconds
 
@@ -88,7 +90,7 @@ def show_table(
 def show_unreadable(unreadable: Sequence[Unreadable]) -> None:
     """A line for each entry of a list that cannot be read."""
     if unreadable:
-        st.warning("  \n".join(str(found.error) for found in unreadable), icon=":material/broken_image:")
+        st.warning(plain_lines(found.error for found in unreadable), icon=":material/broken_image:")
 
 
 def reproduce(*commands: str) -> None:

@@ -9,6 +9,7 @@ from vccapp.ui.kit.jobs import ids_of, list_active, progress_text
 from vccapp.ui.kit.live import draw_live
 from vccapp.ui.kit.loaders import current_settings
 from vccapp.ui.kit.start import begin_first_start
+from vccapp.wording import plain
 
 
 def draw_sidebar() -> None:
@@ -41,8 +42,8 @@ def _choose(records: dict[str, Record]) -> Record | None:
         found = asked if asked in names else next((key for key, name in names.items() if name == asked), None)
         if asked is not None and found is None:
             st.warning(
-                f"The link names a dataset ({asked}) that this workspace does not have; its file may have changed. "
-                "Another one is shown.",
+                f"The link names a dataset ({plain(asked)}) that this workspace does not have; "
+                "its file may have changed. Another one is shown.",
                 icon=":material/link_off:",
             )
         found = found or next(iter(names))
@@ -76,4 +77,4 @@ def _name(records: dict[str, Record]) -> dict[str, str]:
 def _draw_jobs(jobs: list[Job]) -> None:
     """One line a job that waits or runs."""
     for job in jobs:
-        st.progress(job.fraction, text=f"{job.title}  \n:small[{progress_text(job)}]")
+        st.progress(job.fraction, text=f"{plain(job.title)}  \n:small[{plain(progress_text(job))}]")

@@ -16,6 +16,7 @@ from vccapp.ui.kit.jobs import begin_job, ids_of, list_active, progress_text, sh
 from vccapp.ui.kit.live import draw_live
 from vccapp.ui.kit.loaders import current_settings, load_index
 from vccapp.ui.kit.show import show_unreadable
+from vccapp.wording import plain
 
 _first = threading.Lock()
 
@@ -80,7 +81,7 @@ def show_missing_index(record: Record, settings: Settings) -> None:
         return
     if jobs and jobs[0].state != "succeeded":
         show_failure(jobs[0])
-    st.info(f"The statistics of {record.title} have not been computed yet. This is needed once.")
+    st.info(f"The statistics of {plain(record.title)} have not been computed yet. This is needed once.")
     if st.button("Compute the statistics", type="primary", icon=":material/play_arrow:", key="start_index"):
         begin_job(task)
         st.rerun()
@@ -97,8 +98,8 @@ def _show_why_unreadable(record: Record) -> None:
 
 def _show_making(job: Job, title: str, meaning: str) -> None:
     with st.container(border=True, key="making"):
-        st.subheader(title, anchor=False)
-        st.caption(meaning)
+        st.subheader(plain(title), anchor=False)
+        st.caption(plain(meaning))
 
         def look() -> list[Job]:
             with JobStore(current_settings()) as store:
@@ -106,6 +107,6 @@ def _show_making(job: Job, title: str, meaning: str) -> None:
 
         def draw(jobs: list[Job]) -> None:
             for now in jobs:
-                st.progress(now.fraction, text=progress_text(now))
+                st.progress(now.fraction, text=plain(progress_text(now)))
 
         draw_live(look, draw, watch=ids_of)

@@ -9,7 +9,7 @@ from vccapp.data.split import Split
 from vccapp.data.workspace import Record
 from vccapp.stats.index import Index, has_index
 from vccapp.stats.views import compute_imbalance
-from vccapp.wording import name_some
+from vccapp.wording import name_some, plain, plain_lines
 
 SPACES = {"counts": "raw counts", "log1p": "log1p", "scaled": "scaled"}
 
@@ -44,8 +44,8 @@ def _contexts(schema: Schema) -> str:
 
 def show_schema(schema: Schema) -> None:
     """The report of a file: what was found, and every note about what was guessed or mapped."""
-    st.table(schema_table(schema), border="horizontal", hide_index=True, hide_header=True, alt="Schema report")
-    st.caption("  \n".join(schema.notes))
+    _show_facts(schema_table(schema), text="Schema report")
+    st.caption(plain_lines(schema.notes))
 
 
 def summary_numbers(index: Index) -> pd.DataFrame:
@@ -70,7 +70,18 @@ def summary_numbers(index: Index) -> pd.DataFrame:
 
 def show_summary(index: Index) -> None:
     """The summary numbers as a plain table."""
-    st.table(summary_numbers(index), border="horizontal", hide_index=True, hide_header=True, alt="Summary numbers")
+    _show_facts(summary_numbers(index), text="Summary numbers")
+
+
+def _show_facts(frame: pd.DataFrame, *, text: str) -> None:
+    """Two columns of texts, one row a fact. `st.table` would render them as Markdown."""
+    escaped = plain_table(frame)
+    st.table(escaped, border="horizontal", hide_index=True, hide_header=True, alt=text)
+
+
+def plain_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """A frame of texts with the Markdown in them escaped."""
+    return frame.map(plain)
 
 
 def _share(mask: np.ndarray) -> str:

@@ -22,6 +22,7 @@ from vccapp.ui.kit.forms import choose_one, named
 from vccapp.ui.kit.loaders import cached, current_settings
 from vccapp.ui.kit.runs import load_runs
 from vccapp.ui.kit.show import show_chart, show_table, show_unreadable
+from vccapp.wording import plain
 
 ROWS = {"models": "Models, over seeds", "runs": "Single runs"}
 
@@ -67,7 +68,8 @@ def choose_board(record: Record) -> Chosen | None:
     show_unreadable([*listed.unreadable, *every.unreadable, *results.unreadable])
     if every.entries.empty:
         st.info(
-            f"No run on {record.title} has been scored yet. Train a model first; the mean baseline trains in seconds."
+            f"No run on {plain(record.title)} has been scored yet. "
+            "Train a model first; the mean baseline trains in seconds."
         )
         return None
     row = st.container(horizontal=True, key="scores_choices")  # wraps where the window is narrow
@@ -105,7 +107,9 @@ def choose_board(record: Record) -> Chosen | None:
     )
     rows = choose_rows(every, choice)
     if rows.entries.empty:
-        st.info(f"No run scored by {label_scorer(scorer)} on the {part} part matches; remove some filters.")
+        st.info(
+            f"No run scored by {plain(label_scorer(scorer))} on the {plain(part)} part matches; remove some filters."
+        )
         return None
     left, right = st.columns([2, 1])
     metrics = left.multiselect(
@@ -136,7 +140,7 @@ def show_leaderboard(chosen: Chosen) -> pd.DataFrame:
     """The table of all rows, and what cannot be compared. The newest run of a row chosen is noted as `scores_open`."""
     rows = chosen.rows
     if warning := describe_differences(rows.explain(chosen.reference), rows.names[chosen.reference]):
-        st.warning(warning, icon=":material/rule:")
+        st.warning(plain(warning), icon=":material/rule:")
     table = rows.table(chosen.metrics, chosen.reference, results=list_results(current_settings()))
     show_table(
         table.drop(columns="group"),

@@ -20,6 +20,7 @@ from vccapp.ui.kit.frame import errors_shown
 from vccapp.ui.kit.loaders import current_settings
 from vccapp.ui.kit.runs import load_runs, run_label
 from vccapp.ui.kit.show import show_table
+from vccapp.wording import plain
 
 NEW = "new"
 
@@ -53,7 +54,7 @@ def show_entered(record: Record) -> None:
             st.rerun()
     if own is not None:
         with delete.popover("Delete", icon=":material/delete:", width="stretch"):
-            st.markdown(f"Delete **{_title(own)}** permanently?")
+            st.markdown(f"Delete **{plain(_title(own))}** permanently?")
             st.button("Yes, delete it", key=f"{key}_delete", on_click=delete_result, args=(own.id, current_settings()))
 
 

@@ -13,6 +13,7 @@ from vccapp.ui.kit.frame import errors_shown
 from vccapp.ui.kit.jobs import begin_job, show_jobs
 from vccapp.ui.kit.loaders import current_settings, load_splits
 from vccapp.ui.kit.show import reproduce
+from vccapp.wording import plain
 
 WHOLE_FILE = "all perturbations in the file"
 
@@ -69,4 +70,4 @@ def _show_notes(record: Record) -> None:
     with JobStore(current_settings()) as store:
         jobs = [job for job in store.find(task=Import.name, limit=1) if job.params["dataset"] == record.fingerprint]
     if jobs and jobs[0].result:
-        st.markdown("\n".join(f"- {note}" for note in jobs[0].result["notes"]))
+        st.markdown("\n".join(f"- {plain(note)}" for note in jobs[0].result["notes"]))

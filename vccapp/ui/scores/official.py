@@ -14,6 +14,7 @@ from vccapp.ui.kit.frame import errors_shown
 from vccapp.ui.kit.jobs import begin_job, show_jobs
 from vccapp.ui.kit.loaders import current_settings
 from vccapp.ui.kit.runs import load_runs, run_label
+from vccapp.wording import plain
 
 
 def show_official(record: Record, index: Index, *, part: Part) -> str:
@@ -56,7 +57,7 @@ def show_official(record: Record, index: Index, *, part: Part) -> str:
     )
     if needed > allowed:
         st.warning("Use fewer cells or controls; both sides get the same number.", icon=":material/memory:")
-    label = f"Score with {scorer}"
+    label = f"Score with {plain(scorer)}"
     if st.button(label, icon=":material/play_arrow:", key="official_start", disabled=needed > allowed or not cells):
         with errors_shown():
             task.check(settings)

@@ -19,6 +19,7 @@ from vccapp.ui.kit.jobs import begin_job, show_jobs
 from vccapp.ui.kit.loaders import current_settings
 from vccapp.ui.kit.show import show_unreadable
 from vccapp.ui.training.training import NO_REFERENCES, show_curve
+from vccapp.wording import plain
 
 LABELS = {"loss": "Loss", "cells": "Error per cell", "genes": "Error per gene", "batches": "Batch cross-entropy"}
 METHODS = ("state", "pca", "obsm")
@@ -42,7 +43,7 @@ def show_embed(record: Record, index: Index) -> None:
         else:
             params = changed_values(StateEmbeddingSpec, spec_form(StateEmbeddingSpec, key="embed"))
             estimate = check_state_embedding(index, params, memory_bytes=current_settings().memory_bytes)
-            st.caption(estimate.describe())
+            st.caption(plain(estimate.describe()))
             choices["params"] = params
         task = Embed(dataset=record.fingerprint, method=method, **choices)
         st.code(shlex.join(task.command()), language="bash", wrap_lines=True)
@@ -54,7 +55,7 @@ def show_embed(record: Record, index: Index) -> None:
     listed = list_cell_embeddings(index)
     show_unreadable(listed.unreadable)
     if known := [f"{about['name']} ({about['width']} numbers)" for about in listed]:
-        st.caption(f"There are: {', '.join(known)}.")
+        st.caption(f"There are: {plain(', '.join(known))}.")
 
 
 def _show_curves(record: Record, index: Index) -> None:

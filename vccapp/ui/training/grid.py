@@ -16,6 +16,7 @@ from vccapp.ui.kit.forms import field_label
 from vccapp.ui.kit.frame import errors_shown, page_link
 from vccapp.ui.kit.loaders import current_settings
 from vccapp.ui.standard_split import keep_split
+from vccapp.wording import plain
 
 
 def show_grid(spec: RunSpec, index: Index, split: Split, *, devices: DeviceCount) -> None:
@@ -36,7 +37,7 @@ def show_grid(spec: RunSpec, index: Index, split: Split, *, devices: DeviceCount
     with errors_shown():
         grid = Grid(spec=spec, values=parse_values(texts), seeds=parse_seeds(seeds))
         specs = grid.specs()
-        st.caption(estimate_grid(specs, index, split, current_settings()).describe())
+        st.caption(plain(estimate_grid(specs, index, split, current_settings()).describe()))
         if st.button(
             f"Start {len(specs):,} run{'s' * (len(specs) > 1)}", icon=":material/grid_on:", key=f"{key}_start"
         ):

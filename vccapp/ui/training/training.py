@@ -24,7 +24,7 @@ from vccapp.ui.kit.live import draw_live
 from vccapp.ui.kit.loaders import current_settings
 from vccapp.ui.kit.runs import run_label
 from vccapp.ui.kit.show import show_chart
-from vccapp.wording import bytes_text
+from vccapp.wording import bytes_text, plain
 
 RESUMABLE = ("stopped", "interrupted", "failed")
 COLUMNS = 2
@@ -57,7 +57,7 @@ def show_estimate(model: str, params: dict, index: Index, split: Split, *, devic
         estimate = estimate_fit(make_model(model, params), index, split, settings, ranks=ranks)
     except VccAppError:
         return  # told when it is started
-    st.caption(estimate.describe())
+    st.caption(plain(estimate.describe()))
     if estimate.memory_bytes > settings.memory_bytes:
         allowed = bytes_text(settings.memory_bytes)
         st.warning(f"Exceeds the limit of {allowed}: choose fewer genes, or raise VCCAPP_MEMORY_GB.")
@@ -90,7 +90,7 @@ def _logs_steps(run: RunRecord) -> bool:
 def _draw(run: RunRecord, key: str) -> None:
     if run.state in RESUMABLE:
         left, right = st.columns([6, 1], vertical_alignment="center")
-        left.caption(f"This run is {run.state}. {run.reason} It can resume from its last checkpoint.")
+        left.caption(f"This run is {plain(run.state)}. {plain(run.reason)} It can resume from its last checkpoint.")
         right.button(
             "Resume", key=f"{key}_resume", icon=":material/resume:", on_click=_resume, args=(run,), width="stretch"
         )
