@@ -1,18 +1,30 @@
 """`vccapp data`: look at a data file, register and index it, export from it, simulate one."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
+from vccapp.cli.columns import (
+    BatchColumn,
+    ContextColumn,
+    ControlLabel,
+    GeneColumn,
+    GuideColumn,
+    Guides,
+    KeepLabel,
+    LeaveOut,
+    Matrix,
+    PairSeparator,
+    PerturbationColumn,
+    RepeatedGenes,
+    make_columns,
+)
 from vccapp.cli.following import Background, end_progress, run_job, show_progress
 from vccapp.cli.names import find_dataset, open_index, open_settings
 from vccapp.cli.output import Json, format_fields, format_lines, format_table, show, show_list
 from vccapp.commands import parse_assignments
 from vccapp.data.significance import FDR
-
-if TYPE_CHECKING:
-    from vccapp.data.schema import Columns
 
 app = typer.Typer(help="Data: describe, index, export and simulate files.", no_args_is_help=True)
 
@@ -23,16 +35,6 @@ DataPaths = Annotated[
 DatasetName = Annotated[
     str, typer.Argument(help="Path, fingerprint or title of an indexed dataset.", show_default=False)
 ]
-PerturbationColumn = Annotated[str | None, typer.Option(help="obs column of perturbations.")]
-GuideColumn = Annotated[str | None, typer.Option(help="obs column of guides.")]
-BatchColumn = Annotated[str | None, typer.Option(help="obs column of batches.")]
-ContextColumn = Annotated[
-    str | None,
-    typer.Option(
-        help="obs column of contexts (cell line, donor ...), within which cells are compared; none: ignore it."
-    ),
-]
-ControlLabel = Annotated[str | None, typer.Option(help="Label of control cells in the file.")]
 
 
 @app.command()
@@ -43,6 +45,13 @@ def describe(
     batch_column: BatchColumn = None,
     context_column: ContextColumn = None,
     control_label: ControlLabel = None,
+    matrix: Matrix = None,
+    gene_column: GeneColumn = None,
+    repeated_genes: RepeatedGenes = None,
+    pair_separator: PairSeparator = None,
+    guides: Guides = None,
+    keep_label: KeepLabel = None,
+    leave_out: LeaveOut = None,
     as_json: Json = False,
 ) -> None:
     """Show what a data file contains and how this was detected. Reads little and writes nothing."""
@@ -50,15 +59,30 @@ def describe(
     from vccapp.data.stores.access import Access
     from vccapp.data.stores.bounded import memory_bounded
 
+    columns = make_columns(
+        perturbation=perturbation_column,
+        guide=guide_column,
+        batch=batch_column,
+        context=context_column,
+        control=control_label,
+        matrix=matrix,
+        genes=gene_column,
+        repeated=repeated_genes,
+        pairs=pair_separator,
+        guides=guides,
+        keep=keep_label,
+        leave_out=leave_out,
+    )
     access = Access.of(open_settings())
-    columns = _columns(perturbation_column, guide_column, batch_column, context_column, control_label)
     with memory_bounded(access.memory_bytes):
         dataset = open_dataset(paths, columns=columns, access=access)
     found = {"fingerprint": dataset.fingerprint} | dataset.schema.model_dump(mode="json")
 
     def text() -> str:
-        fields = {name: value for name, value in found.items() if name != "notes"}
-        return "\n".join([format_fields(fields), format_lines(f"note: {note}" for note in dataset.schema.notes)])
+        fields = {name: value for name, value in found.items() if name not in ("notes", "candidates")}
+        lines = [f"candidate: {one.column}, {one}" for one in dataset.schema.candidates]
+        lines += [f"note: {note}" for note in dataset.schema.notes]
+        return "\n".join([format_fields(fields), format_lines(lines)])
 
     show(found, text, as_json=as_json)
 
@@ -71,6 +95,13 @@ def index(
     batch_column: BatchColumn = None,
     context_column: ContextColumn = None,
     control_label: ControlLabel = None,
+    matrix: Matrix = None,
+    gene_column: GeneColumn = None,
+    repeated_genes: RepeatedGenes = None,
+    pair_separator: PairSeparator = None,
+    guides: Guides = None,
+    keep_label: KeepLabel = None,
+    leave_out: LeaveOut = None,
     executor: Annotated[
         Literal["local", "ray"], typer.Option(help="Where to work: local (this machine) or ray (a cluster).")
     ] = "local",
@@ -90,7 +121,20 @@ def index(
         )
 
     settings = open_settings()
-    columns = _columns(perturbation_column, guide_column, batch_column, context_column, control_label)
+    columns = make_columns(
+        perturbation=perturbation_column,
+        guide=guide_column,
+        batch=batch_column,
+        context=context_column,
+        control=control_label,
+        matrix=matrix,
+        genes=gene_column,
+        repeated=repeated_genes,
+        pairs=pair_separator,
+        guides=guides,
+        keep=keep_label,
+        leave_out=leave_out,
+    )
     task = Index(paths=paths, columns=columns, executor=executor, ray_address=ray_address)
     task.check(settings)
     result = run_job(settings, task, background=background, as_json=as_json)
@@ -225,14 +269,6 @@ def simulate(
         lambda: format_lines([f"Wrote simulated cells to {out} and their truth to {out.with_suffix('.truth')}."]),
         as_json=as_json,
     )
-
-
-def _columns(
-    perturbation: str | None, guide: str | None, batch: str | None, context: str | None, control: str | None
-) -> "Columns":
-    from vccapp.data.schema import Columns
-
-    return Columns(perturbation=perturbation, guide=guide, batch=batch, context=context, control=control)
 
 
 def _read_counts(path: Path) -> dict[str, int]:

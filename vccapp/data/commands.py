@@ -13,15 +13,21 @@ if TYPE_CHECKING:
 
 def column_options(columns: Columns) -> list[str]:
     """The options of `vccapp data describe` and `index` for columns that the user named."""
-    return options(
+    words = options(
         {
             "--perturbation-column": columns.perturbation,
             "--guide-column": columns.guide,
             "--batch-column": columns.batch,
             "--context-column": columns.context,
-            "--control-label": columns.control,
+            "--matrix": columns.matrix,
+            "--gene-column": columns.genes,
+            "--repeated-genes": columns.repeated,
+            "--pair-separator": columns.pairs,
+            "--guides": columns.guides,
         }
     )
+    labels = {"--control-label": columns.controls or (), "--keep-label": columns.keep, "--leave-out": columns.leave_out}
+    return words + [word for option, several in labels.items() for label in several for word in (option, label)]
 
 
 def describe_command(paths: Iterable[Path | str], columns: Columns) -> list[str]:

@@ -96,12 +96,12 @@ def look_at(path: Path, columns: Columns, settings: Settings) -> Opened:
     return Opened(dataset.schema, plan_index(dataset), None)
 
 
-def look_at_columns(path: Path, settings: Settings) -> list[str]:
-    """The obs columns of a file. Raises DataError as `look_at`."""
-    from vccapp.data.reading.opening import list_columns
+def look_at_choices(path: Path, settings: Settings) -> tuple[list[str], list[str], list[str]]:
+    """The obs columns, var columns and matrices of a file. Raises DataError as `look_at`."""
+    from vccapp.data.reading.opening import list_choices
     from vccapp.data.stores.access import Access
 
-    return list_columns(path, Access.of(settings))
+    return list_choices(path, Access.of(settings))
 
 
 def add_index(

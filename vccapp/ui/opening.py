@@ -5,14 +5,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from vccapp.data.commands import describe_command
-from vccapp.data.schema import Columns
+from vccapp.data.schema import INDEX, Columns
 from vccapp.data.simulation.demo import sample_path
 from vccapp.data.stores.bounded import run_bounded
 from vccapp.data.stores.places import absolute
 from vccapp.data.workspace import check_allowed, list_data_files
-from vccapp.tasks.index import Index, Opened, look_at, look_at_columns
+from vccapp.tasks.index import Index, Opened, look_at, look_at_choices
 from vccapp.ui.kit.frame import errors_shown
 from vccapp.ui.kit.jobs import begin_job, show_jobs
 from vccapp.ui.kit.loaders import cached, current_settings
@@ -90,10 +91,10 @@ def load_opened(path: Path, columns: Columns) -> Opened:
 
 
 @cached(max_entries=16)
-def load_columns(path: Path) -> list[str]:
-    """The obs columns of a file."""
+def load_choices(path: Path) -> tuple[list[str], list[str], list[str]]:
+    """The obs columns, var columns and matrices of a file."""
     settings = current_settings()
-    return run_bounded(look_at_columns, path, settings, memory_bytes=settings.memory_bytes)
+    return run_bounded(look_at_choices, path, settings, memory_bytes=settings.memory_bytes)
 
 
 def show_plan(opened: Opened) -> bool:
@@ -113,25 +114,53 @@ def show_plan(opened: Opened) -> bool:
 
 
 def _choose_columns(path: str, *, key: str) -> Columns:
-    """Choices among a file's columns, and its control label; what is left empty is found by name and content."""
-    options = load_columns(_allowed(path))
+    """How a file is read: its columns, labels and matrix; what is left empty is found by name and content."""
+    obs, var, matrices = load_choices(_allowed(path))
+
+    def choose(place: DeltaGenerator, name: str, label: str, options: Sequence[str], *, new: bool = True) -> str | None:
+        return place.selectbox(
+            label,
+            options,
+            index=None,
+            key=f"{key}_{name}",
+            bind="query-params",
+            placeholder="detected",
+            accept_new_options=new,
+        )
+
+    def write(place: DeltaGenerator, name: str, label: str, help: str) -> tuple[str, ...]:
+        text = place.text_input(label, key=f"{key}_{name}", bind="query-params", help=help)
+        return tuple(part for one in text.split(";") if (part := one.strip()))
+
+    several = "Separate several by ;  * stands for any text."
     with st.expander("Columns and control label", icon=":material/tune:"):
         st.caption("Detected from names and content if empty; see the report below.")
         places = st.columns(5)
         chosen = {
-            name: place.selectbox(
-                label,
-                options,
-                index=None,
-                key=f"{key}_{name}",
-                bind="query-params",
-                placeholder="detected",
-                accept_new_options=True,
-            )
-            for place, (name, label) in zip(places, FIELDS.items(), strict=False)
+            name: choose(place, name, label, obs) for place, (name, label) in zip(places, FIELDS.items(), strict=False)
         }
-        label = places[4].text_input("Control label", key=f"{key}_control", bind="query-params").strip()
-    return Columns(**chosen, control=label or None)
+        control = write(places[4], "control", "Control label", f"Labels of control cells, which are pooled. {several}")
+        second = st.columns(4)
+        chosen["matrix"] = choose(second[0], "matrix", "Matrix", matrices, new=False)
+        chosen["genes"] = choose(second[1], "genes", "Gene names", [INDEX, *var], new=False)
+        chosen["repeated"] = choose(second[2], "repeated", "Repeated genes", ["unique", "sum"], new=False)
+        chosen["guides"] = choose(second[3], "guides", "Labels that are guides", ["pooled", "apart"], new=False)
+        third = st.columns(3)
+        pairs = third[0].text_input(
+            "Pair separator",
+            key=f"{key}_pairs",
+            bind="query-params",
+            help="What stands between two genes in a label, such as _; none: there are no pairs",
+        )
+        keep = write(third[1], "keep", "Labels to keep", f"Of cells without a call, to train on. {several}")
+        leave_out = write(third[2], "leave_out", "Labels to leave out", f"Their cells are not read. {several}")
+    return Columns(
+        **chosen,
+        control=control if len(control) > 1 else control[0] if control else None,
+        pairs=pairs or None,
+        keep=keep,
+        leave_out=leave_out,
+    )
 
 
 def _allowed(path: str) -> Path:

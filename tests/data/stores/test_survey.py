@@ -10,7 +10,7 @@ import pytest
 from refusals import refusal
 from toy import make_counts
 
-from vccapp.data.reading.opening import list_columns, open_dataset
+from vccapp.data.reading.opening import list_choices, open_dataset
 from vccapp.data.reading.predicted import open_predicted
 from vccapp.data.stores.access import Access
 from vccapp.data.workspace import file_state
@@ -79,7 +79,7 @@ def test_links_that_leave_the_file(way: Change, roots: tuple[Path, Path]) -> Non
         assert "secret" in str(caught.value)
         assert len(str(caught.value)) < 300
         with refusal(DataError, "link_outside"):
-            list_columns(path, access)
+            list_choices(path, access)
     with refusal(DataError, "link_outside"):
         open_predicted(path, genes=["A"], known=["A"])
     with refusal(DataError, "link_outside"):

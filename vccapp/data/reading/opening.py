@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -136,11 +136,22 @@ def _require_labels(left_out: dict[str, str], columns: Columns) -> None:
             raise DataError("column_unreadable", sentence, found=name, fix="write it again, or choose another column")
 
 
-def list_columns(path: Path | str, access: Access = CLOSED) -> list[str]:
-    """The obs columns of a file, which may need telling which is which. Raises DataError as `open_dataset` does."""
+class Choices(NamedTuple):
+    """What a file offers to be chosen: obs and var columns, matrices."""
+
+    obs: list[str]
+    var: list[str]
+    matrices: list[str]
+
+
+def list_choices(path: Path | str, access: Access = CLOSED) -> Choices:
+    """What a file, which may need telling which is which, offers. Raises DataError as `open_dataset` does."""
     path = absolute(path)
     with reading(path):
-        return list(map(str, read_tables(make_readable(path, access), access).obs.columns))
+        source = make_readable(path, access)
+        tables = read_tables(source, access)
+        with open_store(source, access) as store:
+            return Choices(list(map(str, tables.obs.columns)), list(map(str, tables.var.columns)), list_matrices(store))
 
 
 def _is_simulated(path: Path, access: Access) -> bool:

@@ -21,14 +21,15 @@ def schema_table(schema: Schema) -> pd.DataFrame:
     rows = {
         "File": str(schema.path),
         "Shape": f"{schema.n_cells:,} cells x {schema.n_genes:,} genes",
-        "Matrix": f"{schema.format}, {schema.layout}, {schema.dtype}, {stored}",
-        "Values": f"{SPACES[schema.value_space]}: {schema.value_evidence}",
+        "Matrix": f"{schema.matrix}, {schema.format}, {schema.layout}, {schema.dtype}, {stored}",
+        "Values": f"{schema.stored_scale or SPACES[schema.value_space]}: {schema.value_evidence}",
         "Perturbation column": schema.perturbation_column,
         "Control label": f"{schema.control_label} ({schema.n_control_cells:,} cells)",
         "Perturbations": f"{schema.n_perturbations:,} without the control",
         "Guide column": schema.guide_column or "none",
         "Batch column": schema.batch_column or "none",
         "Contexts": _contexts(schema),
+        "Left out": f"{schema.n_cells_left_out:,} cells, {schema.n_features_left_out:,} features",
         "Gene names": ids.get(schema.gene_id_kind, "of unknown kind"),
     }
     return pd.DataFrame({"what": list(rows), "found": list(rows.values())})
@@ -46,6 +47,27 @@ def show_schema(schema: Schema) -> None:
     """The report of a file: what was found, and every note about what was guessed or mapped."""
     _show_facts(schema_table(schema), text="Schema report")
     st.caption(plain_lines(schema.notes))
+    show_candidates(schema)
+
+
+def show_candidates(schema: Schema) -> None:
+    """The obs columns that may hold the perturbations, with what speaks for each; nothing where there is but one."""
+    if len(schema.candidates) < 2:
+        return
+    rows = [
+        {
+            "column": one.column,
+            "labels": one.n_labels,
+            "genes among them": one.n_genes,
+            "control cells": one.n_control_cells,
+            "cells per label": f"{one.cells_per_label:,.0f}",
+            "cells without label": f"{one.share_missing:.1%}",
+        }
+        for one in schema.candidates
+    ]
+    st.caption("Columns that may hold the perturbations, the best first")
+    text = "Columns that may hold the perturbations"
+    st.table(plain_table(pd.DataFrame(rows).astype(str)), border="horizontal", hide_index=True, alt=text)
 
 
 def summary_numbers(index: Index) -> pd.DataFrame:
