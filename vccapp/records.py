@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar, overload
 
 from vccapp.errors import DataError, SpecError, VccAppError, explain
+from vccapp.textfiles import read_bytes
 from vccapp.wording import reason_text
 
 T = TypeVar("T")
@@ -101,11 +102,11 @@ def read_record(path: Path, format: Format, parse: Callable[[dict[str, Any]], An
     other_format or newer_format.
     """
     try:
-        content = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise DataError("file_missing", f"{path} does not exist", fix="run the step that writes it first") from None
-    except OSError as error:
-        raise DataError("file_unreadable", f"{path} cannot be read ({_reason(error)})", fix="check the disk") from None
+        content = json.loads(read_bytes(path))
+    except DataError as error:
+        if error.code == "file_missing":
+            raise DataError(error.code, error.problem, fix="run the step that writes it first") from None
+        raise DataError("file_unreadable", error.problem, found=error.code, fix=error.fix) from None
     except (ValueError, RecursionError) as error:
         raise format.damaged(path, _reason(error)) from None
     fields = format.migrate(content, path)

@@ -260,6 +260,7 @@ def simulate(
         spec,
         out,
         genes=None if genes is None else read_gene_list(genes).genes,
+        memory_bytes=open_settings().memory_bytes,
         progress=show_progress,
     )
     end_progress()
@@ -274,15 +275,17 @@ def simulate(
 def _read_counts(path: Path) -> dict[str, int]:
     """Cells of each perturbation from a CSV with the columns target_gene and n_cells."""
     import csv
+    import io
 
     from vccapp.errors import DataError
+    from vccapp.textfiles import read_text
 
     try:
-        with path.open(newline="", encoding="utf-8-sig") as lines:
-            return {row["target_gene"]: int(row["n_cells"]) for row in csv.DictReader(lines)}
-    except (OSError, KeyError, TypeError, ValueError) as error:
+        lines = csv.DictReader(io.StringIO(read_text(path), newline=""))
+        return {row["target_gene"]: int(row["n_cells"]) for row in lines}
+    except (KeyError, TypeError, ValueError, csv.Error):
         raise DataError(
             "not_pert_counts",
-            f"{path} is not a table of cells per perturbation ({error!r})",
+            f"{path} is not a table of cells per perturbation",
             fix="it needs columns target_gene and n_cells",
         ) from None

@@ -12,6 +12,7 @@ from pathlib import Path
 from vccapp.data.atomic import write_file
 from vccapp.errors import DataError
 from vccapp.settings import Settings
+from vccapp.textfiles import read_text
 
 _NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -19,19 +20,10 @@ _NAME = re.compile(r"[^A-Za-z0-9._-]+")
 def read_gmt(path: Path) -> dict[str, tuple[str, ...]]:
     """The sets of a file by name. Raises DataError when there is none, or a line is not of the format."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except FileNotFoundError:
-        raise DataError(
-            "file_missing",
-            f"There is no gene set file {path}",
-            fix="add a .gmt file",
-        ) from None
-    except (OSError, ValueError):
-        raise DataError(
-            "not_text",
-            f"{path.name} cannot be read as text",
-            fix="use a .gmt file: one set per line, tab-separated",
-        ) from None
+        lines = read_text(path).splitlines()
+    except DataError as error:
+        fix = "add a .gmt file" if error.code == "file_missing" else "use a .gmt file: one set per line, tab-separated"
+        raise DataError(error.code, error.problem, found=error.found, fix=fix) from None
     sets: dict[str, tuple[str, ...]] = {}
     for number, line in enumerate(lines, 1):
         name, *rest = (word.strip() for word in line.split("\t"))

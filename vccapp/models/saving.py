@@ -17,6 +17,7 @@ import numpy as np
 from safetensors import SafetensorError
 
 from vccapp.records import Format, read_record, undamaged
+from vccapp.textfiles import read_bytes
 
 RECORD, ARRAYS = "model.json", "state.safetensors"
 MODEL = Format("model", 2, {1: lambda fields: fields | {"state": None}}, fix="train the model again")
@@ -74,7 +75,7 @@ def _under(items: Mapping[str, Any], name: str) -> dict[str, Any]:
 def _take_out(arrays: Mapping[str, np.ndarray], folder: Path) -> ModelState:
     """A state of version 1 as one of today: `TEXTS` and `NUMBERS` say what became of arrays that were none."""
     kept, imported = dict(arrays), folder / "import.json"
-    meta = json.loads(imported.read_bytes()) if imported.exists() else {}
+    meta = json.loads(read_bytes(imported)) if imported.exists() else {}
     for key, array in arrays.items():
         *path, name = key.split(".")
         read = (TEXTS if array.dtype == np.uint8 else NUMBERS).get(name)

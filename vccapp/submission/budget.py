@@ -5,6 +5,7 @@ alpha n_k are made whole by largest remainders (Hamilton's method): the cap is m
 cell, and who wants more never gets less.
 """
 
+import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pandas as pd
 
 from vccapp.data.schema import CONTROL
 from vccapp.errors import DataError, SpecError
+from vccapp.textfiles import read_text
 from vccapp.wording import name_some
 
 COLUMNS = ("target_gene", "n_cells")
@@ -27,18 +29,14 @@ def read_pert_counts(path: Path | str) -> pd.DataFrame:
     """
     path = Path(path)
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise DataError(
-            "file_missing",
-            f"{path} does not exist",
-            fix="use the challenge's pert_counts CSV",
-        ) from None
-    except (OSError, ValueError) as error:  # pandas' parser and decoding errors are ValueErrors
-        reason = str(error).strip().splitlines()[0]
+        table = pd.read_csv(io.StringIO(read_text(path)), dtype=str, keep_default_na=False)
+    except DataError as error:
+        fix = "use the challenge's pert_counts CSV"
+        raise DataError(error.code, error.problem, found=error.found, fix=fix) from None
+    except ValueError:  # of pandas' parser
         raise DataError(
             "table_unreadable",
-            f"{path} cannot be read as CSV ({reason})",
+            f"{path} cannot be read as CSV: its rows do not have the same number of fields",
             fix="use the challenge's pert_counts CSV",
         ) from None
     table.columns = table.columns.str.strip()

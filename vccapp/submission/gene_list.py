@@ -10,6 +10,7 @@ import numpy as np
 
 from vccapp.data.schema import positions_of
 from vccapp.errors import DataError, SpecError
+from vccapp.textfiles import read_text
 from vccapp.wording import name_some
 
 HEADERS = {"gene", "genes", "gene_name", "gene_names", "gene_symbol", "symbol", "feature_name", "index", "0", ""}
@@ -25,19 +26,10 @@ def read_gene_list(path: Path | str) -> GeneList:
     """The first column of a CSV. Raises DataError for a file that is absent, empty, or names a gene twice."""
     path = Path(path)
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except FileNotFoundError:
-        raise DataError(
-            "file_missing",
-            f"{path} does not exist",
-            fix="use the challenge's gene_names.csv",
-        ) from None
-    except (OSError, ValueError):
-        raise DataError(
-            "not_text",
-            f"{path} cannot be read as text",
-            fix="use the challenge's gene_names.csv",
-        ) from None
+        lines = read_text(path).splitlines()
+    except DataError as error:
+        fix = "use the challenge's gene_names.csv"
+        raise DataError(error.code, error.problem, found=error.found, fix=fix) from None
     names = [line.split(",")[0].strip().strip('"') for line in lines if line.strip()]
     header = names[0] if names and names[0].lower() in HEADERS else None
     genes = tuple(names[1:] if header is not None else names)

@@ -57,7 +57,7 @@ def _read_lines(path: Path) -> list[dict[str, float]]:
     if not path.exists():
         return []
     lines = []
-    for text in path.read_text().splitlines():
+    for text in path.read_text(errors="replace").splitlines():
         try:
             line = json.loads(text)
         except ValueError:  # torn: the process was killed while it wrote

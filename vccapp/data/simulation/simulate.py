@@ -23,9 +23,14 @@ import numpy as np
 from vccapp.data.atomic import require_new, write_file, write_folder
 from vccapp.data.resources import MARGIN, VALUE_BYTES, require_disk
 from vccapp.data.simulation.experiment import Simulation, SimulationSpec, draw_simulation
+from vccapp.data.stores.sizes import check_memory
 from vccapp.progress import Progress, silent
 
 BLOCK_VALUES = 2**22  # cells x genes sampled at a time by one thread: 34 MB
+
+
+GENE_BYTES, CELL_BYTES = 800, 100
+"""Of the truth of one gene (its name, its place among the programmes) and of one cell."""
 
 
 def simulate(
@@ -33,16 +38,25 @@ def simulate(
     out: Path,
     *,
     genes: Sequence[str] | None = None,
+    memory_bytes: int = 4 * 10**9,
     progress: Progress = silent,
 ) -> Path:
     """Write simulated cells to `out` and their truth beside it; returns `out`.
 
     genes : names to use; without them GENE1, GENE2, ... Raises SpecError for choices that do not fit, ResourceError for
-    a full disk.
+    a full disk, or where the truth does not fit `memory_bytes`.
     """
+    n_genes = spec.n_genes if genes is None else len(genes)
+    needed = n_genes * (GENE_BYTES + 8 * (spec.n_programmes + _count_labels(spec))) + CELL_BYTES * (spec.n_cells or 0)
+    check_memory(needed, f"A simulation of {n_genes:,} genes and {spec.n_cells or 3600:,} cells", memory_bytes)
     return write_simulation(
         lambda: draw_simulation(spec, genes=genes), out, compression=spec.compression, progress=progress
     )
+
+
+def _count_labels(spec: SimulationSpec) -> int:
+    given = spec.perturbations
+    return len(given) if given is not None else (spec.n_perturbations or 0) + (spec.n_pairs or 0)
 
 
 def write_simulation(

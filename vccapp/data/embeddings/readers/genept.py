@@ -6,15 +6,18 @@ numpy arrays, and refuses every other class or function before it is looked up.
 
 import codecs
 import io
+import logging
 import pickle
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from vccapp.data.embeddings.readers.base import READERS, Reader
+from vccapp.data.embeddings.readers.base import MAX_BYTES, READERS, Reader, check_total
 from vccapp.errors import DataError
-from vccapp.wording import reason_text
+from vccapp.textfiles import read_bytes
+
+LOG = logging.getLogger(__name__)
 
 
 @READERS.register("genept")
@@ -25,7 +28,7 @@ class PlainPickle(Reader):
         return path.suffix in {".pickle", ".pkl"} or (head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05")
 
     def read(self, path: Path) -> tuple[list[str], np.ndarray]:
-        return stack_vectors(load_plain_pickle(path.read_bytes(), name=path.name), name=path.name)
+        return stack_vectors(load_plain_pickle(read_bytes(path, limit=MAX_BYTES), name=path.name), name=path.name)
 
 
 def stack_vectors(vectors: Any, *, name: str) -> tuple[list[str], np.ndarray]:
@@ -35,6 +38,13 @@ def stack_vectors(vectors: Any, *, name: str) -> tuple[list[str], np.ndarray]:
             "not_vectors",
             f"{name}: it holds a {type(vectors).__name__}, but a dict of gene symbol to vector is needed",
         )
+    if any(_nested(vector) for vector in vectors.values()):
+        raise DataError(
+            "not_vectors",
+            f"{name}: some vectors are lists of lists",
+            fix="a dict of gene symbol to vector is needed",
+        )
+    check_total(4 * sum(np.size(vector) for vector in vectors.values()), name)
     try:
         rows = {gene: np.asarray(vector, np.float32).ravel() for gene, vector in vectors.items()}
     except (TypeError, ValueError):
@@ -54,6 +64,13 @@ def stack_vectors(vectors: Any, *, name: str) -> tuple[list[str], np.ndarray]:
     return list(rows), np.stack(list(rows.values()))
 
 
+def _nested(vector: Any) -> bool:
+    """Lists in lists: a few bytes of a pickle can be billions of them, as the same list may be there many times."""
+    return isinstance(vector, list | tuple | set | dict) and any(
+        isinstance(value, list | tuple | set | dict | np.ndarray) for value in vector
+    )
+
+
 def load_plain_pickle(content: bytes, *, name: str) -> Any:
     """What a pickle of plain values holds. Raises DataError for one that asks for anything else, or is damaged."""
     try:
@@ -64,11 +81,11 @@ def load_plain_pickle(content: bytes, *, name: str) -> Any:
             f"{name}: it uses {error}, which gene vectors do not need; for safety it is not loaded",
             fix="convert it to npz",
         ) from None
-    except Exception as error:
-        reason = f"{type(error).__name__}: {reason_text(error)}"
+    except Exception as error:  # a damaged pickle raises whatever its bytes happen to mean
+        LOG.info("%s is no readable pickle", name, exc_info=error)
         raise DataError(
             "pickle_damaged",
-            f"{name}: it is not a readable pickle ({reason})",
+            f"{name}: it is not a readable pickle",
             fix="copy it again or convert it to npz",
         ) from None
 

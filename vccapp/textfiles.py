@@ -28,10 +28,11 @@ def read_bytes(path: Path, *, limit: int = LIMIT) -> bytes:
         number = getattr(error, "errno", None)
         reason = os.strerror(number) if number else "its name is no name of a file"
         raise DataError("file_unreadable", f"{_short(path)} cannot be read ({reason})", fix="check the path") from None
+    state = os.fstat(handle)
+    if not stat.S_ISREG(state.st_mode):
+        os.close(handle)
+        raise DataError("not_a_file", f"{path} is a folder, a device or a pipe, not a file", fix="choose a file")
     with os.fdopen(handle, "rb") as file:
-        state = os.fstat(file.fileno())
-        if not stat.S_ISREG(state.st_mode):
-            raise DataError("not_a_file", f"{path} is a folder, a device or a pipe, not a file", fix="choose a file")
         content = file.read(limit + 1)
     if len(content) > limit:
         raise DataError(
