@@ -92,14 +92,15 @@ class Server:
 
 
 @contextlib.contextmanager
-def open_browser(*, dark: bool = False) -> Iterator[Page]:
-    """A page of a fresh browser, 1400 x 900."""
+def open_browser(*, dark: bool = False, bypass_csp: bool = False) -> Iterator[Page]:
+    """A page of a fresh browser, 1400 x 900; bypass_csp : it does not obey what the server says may be loaded."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         context = browser.new_context(
             viewport={"width": 1400, "height": 900},
             color_scheme="dark" if dark else "light",
             accept_downloads=True,
+            bypass_csp=bypass_csp,
         )
         context.set_default_timeout(30 * SECOND)
         try:
