@@ -427,3 +427,29 @@ def test_cells_without_umis_are_those_without_counts(case: Opener, opened: Opene
     assert opened(data).schema.n_cells_without_umis == 1
     data.X.data[:] = np.maximum(data.X.data, 1)
     assert opened(data).schema.n_cells_without_umis == 0
+
+
+# --- contexts
+
+
+def test_cells_of_contexts_without_controls_are_left_out(opened: Opener) -> None:
+    data = counts()
+    lines = np.resize(["K562", "RPE1", "HEK"], 240).astype(object)
+    lines[(lines == "HEK") & (labels(data) == CONTROL)] = "K562"
+    data.obs["cell_line"] = lines
+    dataset = opened(data)
+    assert [context.name for context in dataset.schema.contexts] == ["K562", "RPE1"]
+    assert dataset.n_cells == (lines != "HEK").sum() and said(dataset, "HEK", "without controls", "left out")
+    x = data.X.toarray()[lines != "HEK"]
+    np.testing.assert_array_equal(dataset.read_rows(np.arange(dataset.n_cells)).toarray(), x)
+
+
+def test_other_contexts_and_confounded_batches_are_told(opened: Opener) -> None:
+    data = counts()
+    data.obs["colour"] = np.resize(["red", "blue"], 240)
+    data.obs["batch"] = np.where(labels(data) == CONTROL, "a", np.resize(["a", "b", "c"], 240))
+    dataset = opened(data)
+    assert dataset.schema.contexts == () and said(dataset, "colour", "could be a context")
+    assert said(dataset, "2 of 3 batches have no control cells (b, c)")
+    data.obs["cell_line"] = np.where(labels(data) == CONTROL, "K562", "RPE1")
+    assert said(opened(data), "'cell_line' differs between controls and perturbed cells")

@@ -6,6 +6,7 @@ A control's family is its word without numbers: 'non-targeting_00001' and 'Non-T
 import re
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
+from functools import lru_cache
 
 CONTROL_LABELS = (
     *("nontargeting", "nontarget", "nontargetingcontrol", "ntc", "nt", "control", "ctrl", "negctrl", "negcontrol"),
@@ -45,6 +46,7 @@ def plain(text: str) -> str:
     return re.sub(r"[^a-z0-9]", "", text.lower())
 
 
+@lru_cache(maxsize=2**17)
 def control_family(label: str) -> str | None:
     """The word of a control label; None for one that is none. Joined labels are controls where all parts are."""
     if word := _family(label):

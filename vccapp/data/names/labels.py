@@ -271,10 +271,11 @@ def _join_variants(meanings: dict[str, Meaning], cells: Mapping[str, int]) -> di
     for name, meaning in meanings.items():
         if meaning.kind in ("unknown", "other control") and meaning.label:
             groups.setdefault(" ".join(meaning.label.split()).casefold(), []).append(name)
+    joined = dict(meanings)
     for group in groups.values():
         best = meanings[max(group, key=lambda name: (cells[name], name == name.strip()))]
-        meanings = meanings | {name: best for name in group if meanings[name] != best}
-    return meanings
+        joined.update(dict.fromkeys(group, best))
+    return joined
 
 
 def _join_orders(meanings: dict[str, Meaning], cells: Mapping[str, int]) -> dict[str, Meaning]:

@@ -15,7 +15,7 @@ from vccapp.data.names.features import Features, no_features
 from vccapp.data.names.genes import GeneNames
 from vccapp.data.names.labels import Reading, find_controls, read_labels, refuse_controls, split_names
 from vccapp.data.reading.contexts import CONTEXT_NAMES, MAX_CONTEXTS, fits, split_contexts
-from vccapp.data.schema import ALL, AT, CONTROL, IGNORED, INDEX, Candidate, Columns, Context
+from vccapp.data.schema import ALL, AT, CONTROL, IGNORED, INDEX, Candidate, Columns, Context, is_control
 from vccapp.errors import DataError
 from vccapp.wording import name_some
 
@@ -107,7 +107,11 @@ def find_cells(obs: pd.DataFrame, columns: Columns, features: Features | None = 
     naming = features.choose(split_names(labels.names))
     if naming != (features.chosen or INDEX):
         reading = read_labels(labels.cells, features.known_by(naming), columns, column=column)
-    mapped = labels.mapped(reading.mapping)
+    mapping = reading.mapping
+    if any(AT in (label or "") for label in mapping.values()):
+        mapping = {name: label and label.replace(AT, " at ") for name, label in mapping.items()}
+        notes.append(f"'{AT}' in labels is shown as ' at ', as it stands between a target and its context.")
+    mapped = labels.mapped(mapping)
     kept = np.array([label is not None for label in mapped], dtype=bool)
     if labels.n_missing:
         notes.append(f"{labels.n_missing:,} cells have no label in '{column}' and are left out.")
@@ -117,9 +121,6 @@ def find_cells(obs: pd.DataFrame, columns: Columns, features: Features | None = 
     guide = guide or _first_named(obs, GUIDE_NAMES, taken=(column, columns.batch))
     batch = columns.batch or _first_named(obs, BATCH_NAMES, taken=(column, guide))
     obs, found = obs.loc[kept] if not kept.all() else obs, pd.Series(mapped[kept], dtype=object)
-    if found.str.contains(AT, regex=False).any():
-        found = found.str.replace(AT, " at ", regex=False)
-        notes.append(f"'{AT}' in labels is shown as ' at ', as it stands between a target and its context.")
     if (found == CONTROL).all():
         raise DataError(
             "only_controls",
@@ -135,7 +136,16 @@ def find_cells(obs: pd.DataFrame, columns: Columns, features: Features | None = 
     if context is None:
         table["context"] = pd.Categorical([ALL] * len(table))
     else:
-        table, contexts, more = split_contexts(table, side_labels(obs, context).fillna(MISSING))
+        values = side_labels(obs, context).fillna(MISSING).to_numpy()
+        inside = np.isin(values, values[(table["perturbation"] == CONTROL).to_numpy()])
+        if not inside.all():
+            lacking = name_some(sorted(set(values[~inside])))
+            notes.append(
+                f"{int((~inside).sum()):,} cells are in contexts without controls and are left out: {lacking}."
+            )
+            kept[kept] = inside
+            table = table[inside].reset_index(drop=True).apply(lambda column: column.cat.remove_unused_categories())
+        table, contexts, more = split_contexts(table, values[inside])
         notes += more
     notes += _note_confounded(table, batch)
     return Cells(
@@ -319,7 +329,7 @@ def _weigh(labels: Labels, columns: Columns, names: GeneNames) -> _Weighed:
 
 
 def _names_gene(reading: Reading, name: str, names: GeneNames) -> bool:
-    return any(gene in names for gene in (reading.mapping[name] or "").split("+"))
+    return any(gene in names for gene in (reading.meanings[name].label or "").split("+"))
 
 
 def _refuse_all(obs: pd.DataFrame, weighed: Sequence[_Weighed], columns: Columns, names: GeneNames) -> DataError:
@@ -389,9 +399,10 @@ def _note_other_contexts(obs: pd.DataFrame, table: pd.DataFrame, names: Sequence
     for name in names:
         if is_bool(obs[name]) or pd.api.types.is_numeric_dtype(obs[name].dtype):
             continue
-        values = side_labels(obs, name).fillna(MISSING)
-        if not 2 <= values.nunique() <= MAX_CONTEXTS:
+        labels = read_column(obs, name)
+        if not 2 <= len(labels.names) + (labels.n_missing > 0) <= MAX_CONTEXTS:
             continue
+        values = side_labels(obs, name).fillna(MISSING)
         if plain(str(name)) not in other_roles and plain(str(name)) not in CONTEXT_NAMES and fits(values, controls):
             share = pd.Series(controls).groupby(values.to_numpy()).mean()
             possible += [name] if (share.between(0, 1, inclusive="neither").sum() > 1) else []
@@ -415,8 +426,9 @@ def _note_confounded(table: pd.DataFrame, batch: str | None) -> list[str]:
     """Batches without controls, and perturbations that are in such batches alone."""
     if batch is None:
         return []
-    controls = table["perturbation"].astype(str).str.partition(AT)[0] == CONTROL
-    with_controls = set(table.loc[controls.to_numpy(), "batch"])
+    labels = table["perturbation"].cat
+    controls = np.array([is_control(label) for label in labels.categories])[labels.codes]
+    with_controls = set(table.loc[controls, "batch"])
     lacking = sorted(set(table["batch"]) - with_controls)
     if not lacking:
         return []
