@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from vccapp.data.schema import CONTROL
+from vccapp.data.schema import CONTROL, control_of
 from vccapp.stats.index import Pseudobulks
 
 
@@ -17,7 +17,7 @@ class ToyIndex:
         self, labels: Sequence[str], genes: Sequence[str], *, means: np.ndarray | None = None, seed: int = 0
     ) -> None:
         rng = np.random.default_rng(seed)
-        self.labels = [CONTROL, *labels]
+        self.labels = [*dict.fromkeys(map(control_of, labels)), *labels] or [CONTROL]
         self.folder = Path("datasets", "toy", "index")
         self.genes = pd.DataFrame({"gene": list(genes)})
         shape = (len(self.labels), len(self.genes))
@@ -53,8 +53,14 @@ class ToyIndex:
     def control_mean(self) -> np.ndarray:
         return self.mean(CONTROL)
 
+    def control_rows(self, labels: Sequence[str]) -> list[int]:
+        return self.rows([control_of(label) for label in labels])
+
+    def control_means(self, labels: Sequence[str]) -> np.ndarray:
+        return self._means[self.control_rows(labels)]
+
     def deltas(self, labels: Sequence[str]) -> np.ndarray:
-        return self.means(labels) - self.control_mean
+        return self.means(labels) - self.control_means(labels)
 
     def delta(self, label: str) -> np.ndarray:
         return self.deltas([label])[0]

@@ -15,13 +15,14 @@ shares, each weighted by its sets, is then the loss of the whole step. So whatev
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any, Self, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vccapp.data.schema import CONTROL, genes_of
+from vccapp.data.schema import control_of, genes_of, is_control, positions_of
 from vccapp.data.significance import FDR
 from vccapp.registry import Registry
 from vccapp.stats.halves import correct_spearman_brown, correlate_halves, half_deltas
@@ -44,7 +45,7 @@ def of_sets(loss: Function) -> Function:
 
 @dataclass(frozen=True)
 class Tables:
-    """What the index says of every label, over the modelled genes; row 0 is the control.
+    """What the index says of every label, over the modelled genes; the controls of each context come first.
 
     means, deltas : (labels, genes) float32 log1p, of all cells of the label; minus the control's
     error : (labels, genes) standard error of the delta, never 0
@@ -52,6 +53,7 @@ class Tables:
     de : (labels, genes) int8, -1 down, 1 up at FDR < 0.05, 0 neither
     tested : (labels, genes) bool, genes that the DE and rank losses look at: not the label's own targets
     reliability : (labels,) Spearman-Brown corrected correlation of the two halves' deltas, 0 .. 1; 0 for the control
+    control : (labels,) int64 row of the controls that each is compared with
     """
 
     means: Tensor
@@ -61,6 +63,12 @@ class Tables:
     de: Tensor
     tested: Tensor
     reliability: Tensor
+    control: Tensor
+
+    @cached_property
+    def n_controls(self) -> int:
+        """The first so many rows are controls."""
+        return int(self.control.max()) + 1
 
     def to(self, device: torch.device | str) -> Self:
         return type(self)(*(getattr(self, field.name).to(device) for field in fields(self)))
@@ -93,14 +101,13 @@ class Context:
         """With its gradient."""
         return values if self.whole is None else SumOverProcesses.apply(values)
 
-    @property
-    def control_mean(self) -> Tensor:
-        """(genes,)"""
-        return self.tables.means[0]
+    def control_mean(self, label: Tensor | None = None) -> Tensor:
+        """(sets, genes), or of these labels: (labels, genes)."""
+        return self.tables.means[self.tables.control[self.label if label is None else label]]
 
-    def perturbed(self) -> Tensor:
-        """(sets,) bool: not the controls."""
-        return self.label > 0
+    def perturbed(self, label: Tensor | None = None) -> Tensor:
+        """(sets,) bool, or of these labels: not the controls."""
+        return (self.label if label is None else label) >= self.tables.n_controls
 
 
 def combine(
@@ -136,29 +143,32 @@ class SumOverProcesses(torch.autograd.Function):
 
 
 def read_tables(index: Pseudobulks, labels: Sequence[str], genes: np.ndarray) -> Tables:
-    """Of `labels`, the control first, over the genes at these positions."""
+    """Of `labels`, the controls first, over the genes at these positions."""
     rows = index.rows(list(labels))
+    position = positions_of(labels)
+    control = np.array([position[control_of(label)] for label in labels])
 
     def read(name: str) -> np.ndarray:
         return np.ascontiguousarray(index.array(name)[rows][:, genes])
 
     means, variance = read("mean").astype(np.float32), read("variance")
     n_cells = index.perturbations["n_cells"].to_numpy()[rows]
-    variance = np.where(n_cells[:, None] > 1, variance, variance[0])  # one cell does not tell its own
+    variance = np.where(n_cells[:, None] > 1, variance, variance[control])  # one cell does not tell its own
     own = variance / n_cells[:, None]
-    error = np.sqrt(own + own[0])
+    error = np.sqrt(own + own[control])
     floor = np.median(error[error > 0]) if (error > 0).any() else 1.0
     lfc, significant = read("de/lfc_2025"), read("de/fdr") < np.float32(FDR)
     names = index.genes["gene"].to_numpy(str)[genes]
-    targets = [() if label == CONTROL else genes_of(label) for label in labels]
+    targets = [() if is_control(label) else genes_of(label) for label in labels]
     halves = [half.astype(np.float64) for half in half_deltas(index, labels, genes)]
     reliability = np.nan_to_num(correct_spearman_brown(correlate_halves(*halves)))
     return Tables(
         means=torch.from_numpy(means),
-        deltas=torch.from_numpy(means - means[0]),
+        deltas=torch.from_numpy(means - means[control]),
         error=torch.from_numpy(np.maximum(error, 0.1 * floor).astype(np.float32)),
         expressed=torch.from_numpy(means > 0),
         de=torch.from_numpy((np.sign(np.nan_to_num(lfc)) * significant).astype(np.int8)),
         tested=torch.from_numpy(np.stack([~np.isin(names, own) for own in targets])),
         reliability=torch.from_numpy(reliability.astype(np.float32)),
+        control=torch.from_numpy(control.astype(np.int64)),
     )

@@ -32,7 +32,7 @@ def de(
     """logits : (2, sets, genes) of up and down, where a head gives them. 0 where no set is perturbed."""
     tables, label = context.tables, context.label
     if logits is None:
-        score = (predicted.mean(1) - context.control_mean) / tables.error[label]
+        score = (predicted.mean(1) - context.control_mean()) / tables.error[label]
         up, down = (score - THRESHOLD) / WIDTH, (-score - THRESHOLD) / WIDTH
     else:
         up, down = logits
@@ -51,4 +51,4 @@ def de(
         return (weight * surprise * tested).sum(1) / n_tested
 
     loss = surprise_of(up, 1) + surprise_of(down, -1)
-    return loss.sum() / ((context.step_label > 0).sum().clamp_min(1) * context.share)
+    return loss.sum() / (context.perturbed(context.step_label).sum().clamp_min(1) * context.share)

@@ -21,11 +21,12 @@ def direction(predicted: Tensor, target: Tensor, context: Context) -> Tensor:
     label, n_sets = context.step_label.unique(return_counts=True)
     at = torch.searchsorted(label, context.label)
     total = predicted.new_zeros(len(label), predicted.shape[2]).index_add(0, at, predicted.mean(1))
-    found = context.sum_over_processes(total) / n_sets[:, None] - context.control_mean
+    found = context.sum_over_processes(total) / n_sets[:, None] - context.control_mean(label)
     delta, error = tables.deltas[label], tables.error[label]
-    clear = (delta.abs() > error) & (label > 0)[:, None]
+    perturbed = context.perturbed(label)
+    clear = (delta.abs() > error) & perturbed[:, None]
     wrong = (torch.tanh(found / (2 * error)) - delta.sign()).square() * clear
-    return (wrong.sum(1) / clear.sum(1).clamp_min(1)).sum() / (label > 0).sum().clamp_min(1)
+    return (wrong.sum(1) / clear.sum(1).clamp_min(1)).sum() / perturbed.sum().clamp_min(1)
 
 
 @torch.no_grad()

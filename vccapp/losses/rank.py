@@ -35,16 +35,20 @@ def rank(
     """Weighted mean over the perturbed sets; 0 where there is none, or the bank has fewer than two perturbations."""
     tables = context.tables
     chosen = context.perturbed().nonzero()[:, 0]
-    if len(tables.deltas) < 3 or not len(chosen):
+    first = tables.n_controls
+    if len(tables.deltas) < first + 2 or not len(chosen):
         return predicted.sum() * 0
     label = context.label[chosen]
     tested = tables.tested[label]
-    found = (predicted[chosen].mean(1) - context.control_mean) * tested
-    bank = tables.deltas[1:]
+    found = (predicted[chosen].mean(1) - context.control_mean()[chosen]) * tested
+    bank = tables.deltas[first:]
     distances = _distances(found, bank, tested, distance)
-    own = label - 1
+    if first > 1:  # the score compares within a context
+        elsewhere = tables.control[label][:, None] != tables.control[first:]
+        distances = distances.masked_fill(elsewhere, torch.finfo(distances.dtype).max)
+    own = label - first
     weight = tables.reliability[label]
-    of_step = tables.reliability[context.step_label[context.step_label > 0]]
+    of_step = tables.reliability[context.step_label[context.perturbed(context.step_label)]]
     weight = weight / (of_step.sum().clamp_min(1e-12) * context.share)
     apart = _distances(tables.deltas[label] * tested, bank, tested, distance)
     if kind == "infonce":

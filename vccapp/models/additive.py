@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from vccapp.data.schema import positions_of
+from vccapp.data.per_context import PerContext
+from vccapp.data.schema import context_of, label_in, positions_of
 from vccapp.data.split import Split
 from vccapp.errors import SpecError
 from vccapp.models.base import MODELS, Fitting, Model, targets
@@ -29,7 +30,7 @@ class Additive(Model):
 
     singles: list[str]
     effects: np.ndarray  # (singles, n_genes) float32 measured deltas, log1p units
-    mean_effect: np.ndarray  # (n_genes,) float32 of the singles, their own targets masked
+    mean_effect: PerContext  # (n_contexts, n_genes) float32 of the singles, their own targets masked
     residual: float | None
 
     def learn(self, index: Pseudobulks, split: Split, fitting: Fitting) -> None:
@@ -43,34 +44,42 @@ class Additive(Model):
             )
         position = positions_of(self.genes)
         self.effects = np.asarray(index.deltas(self.singles), np.float32)
-        self.mean_effect = mask_targets(self.effects, self.singles, position=position).mean(axis=0)
+        masked, contexts = mask_targets(self.effects, self.singles, position=position), self.control_means.contexts
+        own = [[context_of(label) == context for label in self.singles] for context in contexts] or [slice(None)]
+        rows = [masked[mask] if np.any(mask) else masked for mask in own]
+        self.mean_effect = PerContext(contexts, np.stack([row.mean(axis=0) for row in rows]))
         self.residual = measure_residual(index, self.singles, position=position)
 
     def predict_deltas(self, perturbations: list[str]) -> np.ndarray:
         row = positions_of(self.singles)
-        genes = sorted({gene for label in perturbations for gene in targets(label)})
-        lacking = [gene for gene in genes if gene not in row]
-        stand_in = np.tile(self.mean_effect, (len(lacking), 1))
-        position = positions_of(self.genes)
-        set_targets(stand_in, lacking, residual=self.residual, control_mean=self.control_mean, position=position)
-        effect = {gene: self.effects[row[gene]] for gene in genes if gene in row}
+        singles = sorted({single for label in perturbations for single in _singles_of(label)})
+        lacking = [single for single in singles if single not in row]
+        stand_in, control = self.mean_effect.of(lacking).copy(), self.control_mean(lacking)
+        set_targets(stand_in, lacking, residual=self.residual, control=control, position=positions_of(self.genes))
+        effect = {single: self.effects[row[single]] for single in singles if single in row}
         effect |= dict(zip(lacking, stand_in, strict=True))
         deltas = np.zeros((len(perturbations), len(self.genes)), np.float32)
         for i, label in enumerate(perturbations):
-            for gene in targets(label):
-                deltas[i] += effect[gene]
+            for single in _singles_of(label):
+                deltas[i] += effect[single]
         return deltas
 
     def coverage(self, perturbations: Sequence[str]) -> pd.DataFrame:
         """As the base class; n_known counts the targets whose single perturbation is in training."""
         singles = set(self.singles)
-        known = [sum(gene in singles for gene in targets(label)) for label in perturbations]
+        known = [sum(single in singles for single in _singles_of(label)) for label in perturbations]
         return super().coverage(perturbations).assign(n_known=known)
 
     def state(self) -> ModelState:
-        arrays = {"effects": self.effects, "mean_effect": self.mean_effect}
+        arrays = {"effects": self.effects, "mean_effect": self.mean_effect.stored()}
         return ModelState(arrays, {"singles": self.singles, "residual": self.residual})
 
     def restore(self, state: ModelState) -> None:
-        self.effects, self.mean_effect = state.arrays["effects"], state.arrays["mean_effect"]
+        self.effects = state.arrays["effects"]
+        self.mean_effect = PerContext(self.control_means.contexts, np.atleast_2d(state.arrays["mean_effect"]))
         self.singles, self.residual = state.meta["singles"], state.meta["residual"]
+
+
+def _singles_of(label: str) -> list[str]:
+    """The labels of its genes alone, in the same context: 'A+B@K562' -> 'A@K562', 'B@K562'."""
+    return [label_in(gene, context_of(label)) for gene in targets(label)]

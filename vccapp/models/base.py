@@ -23,8 +23,9 @@ from scipy.sparse import csr_matrix
 
 import vccapp
 from vccapp.data.atomic import write_folder
+from vccapp.data.per_context import PerContext
 from vccapp.data.resources import PROGRAM_BYTES
-from vccapp.data.schema import CONTROL, genes_of
+from vccapp.data.schema import genes_of, is_control
 from vccapp.data.split import Split
 from vccapp.errors import DataError
 from vccapp.models.anchor import anchor_cells
@@ -45,7 +46,7 @@ class ModelSpec(BaseModel):
 
 
 class Model(ABC):
-    """A predictor of perturbation effects. Fitted models hold `genes`, `control_mean` and what they learnt."""
+    """A predictor of perturbation effects. Fitted models hold `genes`, `control_means` and what they learnt."""
 
     name: ClassVar[str]
     label: ClassVar[str]
@@ -72,7 +73,7 @@ class Model(ABC):
     def __init__(self, spec: ModelSpec | None = None) -> None:
         self.spec = self.Spec() if spec is None else spec
         self.genes: np.ndarray  # (n_genes,) str
-        self.control_mean: np.ndarray  # (n_genes,) float32, mean log1p of the controls
+        self.control_means: PerContext  # (n_contexts, n_genes) float32, mean log1p of the controls
         self.trained_on: tuple[str, ...]  # perturbations
 
     def fit(
@@ -86,7 +87,7 @@ class Model(ABC):
         options : fields of `Fitting`: seed, log, progress, ...
         """
         self.genes = index.genes["gene"].to_numpy(str)
-        self.control_mean = np.asarray(index.control_mean, dtype=np.float32)
+        self.control_means = PerContext(tuple(index.contexts), index.means(index.controls))
         self.trained_on = tuple(split.train)
         self.learn(index, split, Fitting(**options))
         return self
@@ -102,8 +103,12 @@ class Model(ABC):
     def predict(self, perturbations: Sequence[str]) -> np.ndarray:
         """(n, n_genes) float32 deltas against the controls, log1p units. The control's own delta is zero."""
         deltas = self.predict_deltas(list(perturbations)).astype(np.float32, copy=False)
-        deltas[[label == CONTROL for label in perturbations]] = 0
+        deltas[[is_control(label) for label in perturbations]] = 0
         return deltas
+
+    def control_mean(self, perturbations: Sequence[str]) -> np.ndarray:
+        """(n, n_genes) float32 mean log1p of the controls of each one's context; to read only."""
+        return self.control_means.of(perturbations)
 
     def coverage(self, perturbations: Sequence[str]) -> pd.DataFrame:
         """What the model knows of each: perturbation, n_targets, n_known (targets among its genes), trained.
@@ -125,7 +130,7 @@ class Model(ABC):
 
         Here: the control cells scaled gene by gene until their mean is the control mean plus the predicted delta.
         """
-        return anchor_cells(controls, self.control_mean + self.predict([perturbation])[0]).cells
+        return anchor_cells(controls, self.control_mean([perturbation])[0] + self.predict([perturbation])[0]).cells
 
     def cell_blocks(
         self, perturbation: str, controls: Iterable[tuple[csr_matrix, np.ndarray]]
@@ -143,13 +148,14 @@ class Model(ABC):
 
     def save(self, folder: Path) -> None:
         """Write the fitted model to `folder`, atomically."""
-        state = self.state() | ModelState({"control_mean": self.control_mean})
+        state = self.state() | ModelState({"control_mean": self.control_means.stored()})
         record = {
             "name": self.name,
             "spec": self.spec.model_dump(mode="json"),
             "genes": self.genes.tolist(),
             "genes_hash": hash_genes(self.genes),
             "trained_on": list(self.trained_on),
+            "contexts": list(self.control_means.contexts),
             "vccapp": vccapp.__version__,
         }
         with write_folder(folder) as beside:
@@ -158,7 +164,7 @@ class Model(ABC):
 
     def restore_member(self, member: "Model", state: ModelState) -> None:
         """Restore an unfitted model that this one is made of, and that was fitted to the same data."""
-        member.genes, member.control_mean, member.trained_on = self.genes, self.control_mean, self.trained_on
+        member.genes, member.control_means, member.trained_on = self.genes, self.control_means, self.trained_on
         member.restore(state)
 
     def write_files(self, folder: Path) -> None:  # noqa: B027 - optional
@@ -169,7 +175,7 @@ class Model(ABC):
 
     @abstractmethod
     def learn(self, index: Index, split: Split, fitting: Fitting) -> None:
-        """Learn; `genes`, `control_mean` and `trained_on` are set already."""
+        """Learn; `genes`, `control_means` and `trained_on` are set already."""
 
     @abstractmethod
     def predict_deltas(self, perturbations: list[str]) -> np.ndarray:
@@ -186,7 +192,7 @@ class Model(ABC):
 
 def targets(perturbation: str) -> tuple[str, ...]:
     """The genes that a label names: none for the control, two for 'A+B'."""
-    return () if perturbation == CONTROL else genes_of(perturbation)
+    return () if is_control(perturbation) else genes_of(perturbation)
 
 
 def hash_genes(genes: Iterable[str]) -> str:
@@ -221,7 +227,7 @@ def load_model(folder: Path, *, genes: Sequence[str] | None = None) -> Model:
     model.genes = np.array(record["genes"], dtype=str)
     model.trained_on = tuple(record["trained_on"])
     with undamaged(folder / ARRAYS, fix=MODEL.fix):
-        model.control_mean = state.arrays["control_mean"]
+        model.control_means = PerContext(tuple(record["contexts"]), np.atleast_2d(state.arrays["control_mean"]))
         model.restore(state)
     model.read_files(folder)
     return model

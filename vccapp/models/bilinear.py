@@ -10,7 +10,6 @@ A target without a row gets b. Unlike theirs, a perturbation's own targets are m
 import numpy as np
 from pydantic import Field
 
-from vccapp.data.schema import CONTROL
 from vccapp.models.base import MODELS, Fitting
 from vccapp.models.parts.effects import count_targets
 from vccapp.models.parts.embedded import EmbeddedModel
@@ -53,7 +52,7 @@ class Bilinear(EmbeddedModel):
     joint: np.ndarray  # (k, d) float32: K
 
     def prepare(self, index: Index) -> None:
-        means = index.means([CONTROL, *self.trained_on]).astype(np.float64).T
+        means = index.means([*index.controls, *self.trained_on]).astype(np.float64).T
         centred = means - means.mean(axis=0)
         values, vectors = np.linalg.eigh(centred.T @ centred)
         kept = min(self.spec.rank, int((values > 1e-9 * values[-1]).sum()))
@@ -64,7 +63,7 @@ class Bilinear(EmbeddedModel):
             super().prepare(index)
 
     def learn_deviations(self, labels: list[str], effects: np.ndarray, index: Index, fitting: Fitting) -> None:
-        deviations = effects - count_targets(labels)[:, None] * self.mean_effect
+        deviations = effects - self.mean_effects(labels)
         scores, vectors = self.scores.astype(np.float64), self.vectors(labels).astype(np.float64)
         left = scores.T @ scores + self.spec.ridge * np.eye(scores.shape[1])
         right = vectors.T @ vectors + self.spec.ridge * np.eye(vectors.shape[1])

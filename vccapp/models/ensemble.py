@@ -79,7 +79,8 @@ class Ensemble(Model):
             if weight > 0:
                 deltas += np.float32(weight) * member.predict(perturbations)
         position = positions_of(self.genes)
-        set_targets(deltas, perturbations, residual=self.residual, control_mean=self.control_mean, position=position)
+        control = self.control_mean(perturbations)
+        set_targets(deltas, perturbations, residual=self.residual, control=control, position=position)
         return deltas
 
     def coverage(self, perturbations: Sequence[str]) -> pd.DataFrame:

@@ -15,10 +15,11 @@ from scipy.sparse import csr_matrix
 
 from vccapp.data.atomic import scratch_folder
 from vccapp.data.h5ad import CsrWriter
+from vccapp.data.per_context import PerContext
 from vccapp.data.reading.matrix import open_rows
 from vccapp.data.reading.predicted import Predicted, open_predicted
 from vccapp.data.resources import VALUE_BYTES, require_disk
-from vccapp.data.schema import CONTROL, Columns
+from vccapp.data.schema import CONTROL, Columns, control_of, is_control
 from vccapp.data.split import Split
 from vccapp.errors import DataError, SpecError
 from vccapp.models.base import MODELS, Fitting, Model, ModelSpec
@@ -81,6 +82,8 @@ class Imported(Model):
         self._scratch = scratch_folder(fitting.folder)
         self._cells = Path(self._scratch.name) / CELLS
         self.labels, codes = predicted.labels.categories.tolist(), predicted.labels.codes
+        own = PerContext(self.control_means.contexts, np.array(index.meta["target_sums"])[:, None])
+        depth = own.of(self.labels)[:, 0]
         self.present, self.notes = predicted.present, predicted.notes
         self.scaling = np.zeros(predicted.n_cells, np.float32)
         sums = np.zeros((len(self.labels), predicted.n_genes))
@@ -90,7 +93,7 @@ class Imported(Model):
                 rows = slice(start, start + block.shape[0])
                 if predicted.space == "counts":
                     totals = np.asarray(block.sum(axis=1, dtype=np.float64)).ravel()
-                    self.scaling[rows] = compute_scaling(totals, index.meta["target_sum"])
+                    self.scaling[rows] = compute_scaling(totals, depth[codes[rows]])
                     block = log_rows(block, self.scaling[rows])
                 n_values += block.nnz
                 require_disk(
@@ -104,14 +107,16 @@ class Imported(Model):
                 done = (start + block.shape[0]) / predicted.n_cells
                 fitting.progress(done, f"Reading {predicted.path.name}")
         self.means = (sums / np.bincount(codes, minlength=len(self.labels))[:, None]).astype(np.float32)
-        self.means[:, ~self.present] = self.control_mean[~self.present]
+        self.means[:, ~self.present] = self.control_mean(self.labels)[:, ~self.present]
         self._set_rows(codes)
 
     def predict_deltas(self, perturbations: list[str]) -> np.ndarray:
         self._check(perturbations)
-        rows = [self.labels.index(label) if label in self.labels else -1 for label in perturbations]
-        means = np.vstack([self.means, self.control_mean])  # -1: the control of a file without controls
-        return means[rows] - self.control_mean
+        control = self.control_mean(perturbations)
+        means = control.copy()  # of the controls, where the file has none
+        here = [i for i, label in enumerate(perturbations) if label in self.labels]
+        means[here] = self.means[[self.labels.index(perturbations[i]) for i in here]]
+        return means - control
 
     def available_cells(self, perturbation: str) -> int:
         return len(self.rows_of.get(perturbation, ()))
@@ -150,9 +155,10 @@ class Imported(Model):
     def read_files(self, folder: Path) -> None:
         self._cells = folder / CELLS
 
-    def control_of_file(self) -> np.ndarray | None:
-        """(n_genes,) mean of the file's own control cells; None where it has none."""
-        return self.means[self.labels.index(CONTROL)] if CONTROL in self.labels else None
+    def control_of_file(self, perturbation: str) -> np.ndarray | None:
+        """(n_genes,) mean of the file's own control cells, of the context; None where it has none."""
+        control = control_of(perturbation)
+        return self.means[self.labels.index(control)] if control in self.labels else None
 
     def _set_rows(self, codes: np.ndarray) -> None:
         self.rows_of = {label: np.flatnonzero(codes == i) for i, label in enumerate(self.labels)}
@@ -167,7 +173,7 @@ class Imported(Model):
         return (own + csr_matrix(parts, shape=controls.shape)).tocsr()
 
     def _check(self, perturbations: Iterable[str]) -> None:
-        unknown = [label for label in perturbations if label != CONTROL and label not in self.labels]
+        unknown = [label for label in perturbations if not is_control(label) and label not in self.labels]
         if unknown:
             raise SpecError(
                 "perturbation_not_imported",

@@ -46,7 +46,7 @@ class NearestNeighbours(EmbeddedModel):
 
     def learn_deviations(self, labels: list[str], effects: np.ndarray, index: Index, fitting: Fitting) -> None:
         self.trained, counts = self.vectors(labels), count_targets(labels).astype(np.float64)
-        self.deviations = effects - counts[:, None].astype(np.float32) * self.mean_effect
+        self.deviations = effects - self.mean_effects(labels)
         gram = self.deviations.astype(np.float64) @ self.deviations.T
         cosine = _cosine(self.trained, self.trained)
         np.fill_diagonal(cosine, -np.inf)

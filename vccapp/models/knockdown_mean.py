@@ -53,7 +53,8 @@ class KnockdownMean(PerturbationMean):
         """Targets that are not among the genes have nothing to set (see `coverage`): the mean alone is given."""
         deltas = super().predict_deltas(perturbations)
         position = positions_of(self.genes)
-        set_targets(deltas, perturbations, residual=self.residual, control_mean=self.control_mean, position=position)
+        control = self.control_mean(perturbations)
+        set_targets(deltas, perturbations, residual=self.residual, control=control, position=position)
         return deltas
 
     def state(self) -> ModelState:

@@ -1,10 +1,13 @@
 """The mean effect: every perturbation gets the mean delta of the training perturbations, each with equal weight.
 
+Where the data have several contexts, of those of its own context, and of all where the context has none in training.
+
 Source: the baseline of the Virtual Cell Challenges (2026: the zero of its scale, there called context mean).
 """
 
 import numpy as np
 
+from vccapp.data.per_context import PerContext
 from vccapp.data.split import Split
 from vccapp.models.base import MODELS, Fitting, Model
 from vccapp.models.saving import ModelState
@@ -19,20 +22,24 @@ class PerturbationMean(Model):
         "Predicts the same effect for every perturbation: the mean over the training perturbations, equally weighted."
     )
 
-    mean_delta: np.ndarray  # (n_genes,) float32, log1p units
+    mean_delta: PerContext  # (n_contexts, n_genes) float32, log1p units
 
     def learn(self, index: Pseudobulks, split: Split, fitting: Fitting) -> None:
-        total = np.zeros(len(self.genes))
+        contexts = self.control_means.contexts
+        totals, counts = np.zeros((max(len(contexts), 1), len(self.genes))), np.zeros(max(len(contexts), 1))
         for done, label in enumerate(split.train, start=1):
-            total += index.delta(label)
+            [own] = self.control_means.places([label])
+            totals[own] += index.delta(label)
+            counts[own] += 1
             fitting.progress(done / len(split.train), f"{done:,} of {len(split.train):,} perturbations")
-        self.mean_delta = (total / len(split.train)).astype(np.float32)
+        totals[counts == 0], counts[counts == 0] = totals.sum(axis=0), counts.sum()
+        self.mean_delta = PerContext(contexts, (totals / counts[:, None]).astype(np.float32))
 
     def predict_deltas(self, perturbations: list[str]) -> np.ndarray:
-        return np.tile(self.mean_delta, (len(perturbations), 1))
+        return self.mean_delta.of(perturbations).copy()
 
     def state(self) -> ModelState:
-        return ModelState({"mean_delta": self.mean_delta})
+        return ModelState({"mean_delta": self.mean_delta.stored()})
 
     def restore(self, state: ModelState) -> None:
-        self.mean_delta = state.arrays["mean_delta"]
+        self.mean_delta = PerContext(self.control_means.contexts, np.atleast_2d(state.arrays["mean_delta"]))

@@ -65,7 +65,7 @@ class Ridge(EmbeddedModel):
         squared = _squared_distances(self.trained, self.trained)
         above = squared[np.triu_indices(len(labels), 1)]
         self.width = float(np.sqrt(np.median(above))) if len(above) and np.median(above) > 0 else 1.0
-        deviations = effects - self.counts[:, None] * self.mean_effect
+        deviations = effects - self.mean_effects(labels)
         kernel, gram = self._kernel(self.trained), deviations.astype(np.float64) @ deviations.T
         choices = score_shrinkage(kernel, gram, self.counts)
         for step, (value, error) in enumerate(choices):

@@ -20,9 +20,15 @@ from vccapp.records import Format, read_record, undamaged
 from vccapp.textfiles import read_bytes
 
 RECORD, ARRAYS = "model.json", "state.safetensors"
-MODEL = Format("model", 2, {1: lambda fields: fields | {"state": None}}, fix="train the model again")
-"""Version 1 had all of a state in arrays; `read_model` takes the text and the numbers out of them."""
-FIELDS = ("name", "spec", "genes", "genes_hash", "trained_on", "state")
+MODEL = Format(
+    "model",
+    3,
+    {1: lambda fields: fields | {"state": None}, 2: lambda fields: fields | {"contexts": []}},
+    fix="train the model again",
+)
+"""Version 1 had all of a state in arrays; `read_model` takes the text and the numbers out of them. 2 knew no contexts.
+"""
+FIELDS = ("name", "spec", "genes", "genes_hash", "trained_on", "contexts", "state")
 
 
 @dataclass(frozen=True)

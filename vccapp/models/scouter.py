@@ -26,10 +26,10 @@ from vccapp.losses.expression import LossText, parse_loss, refuse_set_losses
 from vccapp.models.base import MODELS, Fitting, Model, ModelSpec, targets
 from vccapp.models.parts.features import Features
 from vccapp.models.parts.residual import make_baseline
-from vccapp.models.parts.residual_network import PREPARING, ResidualNetwork, Work, draw_controls
+from vccapp.models.parts.residual_network import PREPARING, ResidualNetwork, Work
 from vccapp.models.saving import ModelState
 from vccapp.neural.fitting.estimate import Precision
-from vccapp.neural.fitting.sampler import CONTROLS, Cells, Pairs, PairSampler, read_cells
+from vccapp.neural.fitting.sampler import Cells, Pairs, PairSampler, read_cells
 from vccapp.progress import part
 from vccapp.stats.cells.matrix import choose_genes
 from vccapp.stats.index import Index
@@ -184,10 +184,10 @@ class Scouter(ResidualNetwork):
         matrix = self.open_cells(index, split, choose_genes(index, spec.genes), fitting)
         self.features = self._open_features(index)
         cells = read_cells(index, (*split.train, *split.val))
-        kept = draw_controls(cells.of(CONTROLS), spec.n_controls, seed=fitting.seed)
-        self.controls = matrix.rows(kept).astype(np.float16)
+        self.controls = matrix.rows(self.draw_controls(cells, spec.n_controls, seed=fitting.seed)).astype(np.float16)
         deltas = self.fit_baseline(index, split, cells.labels, seed=fitting.seed)
-        seen = dataclasses.replace(cells, label=np.where(cells.label > len(split.train), -1, cells.label))
+        held_out = cells.label >= cells.n_contexts + len(split.train)
+        seen = dataclasses.replace(cells, label=np.where(held_out, -1, cells.label))
         sampler = PairSampler(
             seen, batch_size=spec.batch_size, seed=fitting.seed, mapping=spec.mapping, fixed=spec.faithful
         )
@@ -195,7 +195,7 @@ class Scouter(ResidualNetwork):
             sampler,
             read=matrix.rows,
             vectors=self._vectors(cells.labels),
-            base=None if deltas is None else self.control_mean[self.modelled] + deltas,
+            base=None if deltas is None else self.control_mean(cells.labels)[:, self.modelled] + deltas,
             loss=self._make_loss(read_tables(index, cells.labels, self.modelled).to(device)),
             device=device,
             precision=self._precision,
@@ -218,13 +218,16 @@ class Scouter(ResidualNetwork):
         import torch
 
         device = next(self.network.parameters()).device
-        controls = torch.from_numpy(self.controls.astype(np.float32)).to(device)
         vectors = torch.from_numpy(self._vectors(perturbations)).to(device)
-        with torch.inference_mode():
-            output = self.network.mean_output(self.network.encoder(controls), vectors).cpu().numpy()
+        output = np.empty((len(perturbations), len(self.modelled)), np.float32)
+        for own, kept in self.by_context(perturbations, len(self.controls)):
+            controls = torch.from_numpy(self.controls[kept].astype(np.float32)).to(device)
+            with torch.inference_mode():
+                code = self.network.encoder(controls)
+                output[own] = self.network.mean_output(code, vectors[own]).cpu().numpy()
         shift = self.predict_baseline(perturbations)
         if shift is None:
-            return self.other_genes.complete(output - self.control_mean[self.modelled])
+            return self.other_genes.complete(output - self.control_mean(perturbations)[:, self.modelled])
         return self.other_genes.complete(shift[:, self.modelled] + output, shift=shift)
 
     def coverage(self, perturbations: Sequence[str]) -> pd.DataFrame:
@@ -317,10 +320,13 @@ class Scouter(ResidualNetwork):
     ) -> "Callable[[ScouterNet], dict[str, float]] | None":
         """Loss of held-out cells, each with a control, and scores of the predicted deltas."""
         rng = np.random.default_rng((fitting.seed, 6))
-        rows = rng.permutation(np.flatnonzero(cells.label > len(split.train)))[:N_VALIDATED]
+        rows = rng.permutation(np.flatnonzero(cells.label >= cells.n_contexts + len(split.train)))[:N_VALIDATED]
         if not len(rows):
             return None
-        controls = rng.choice(cells.of(CONTROLS), len(rows))
+        contexts, controls = cells.control[cells.label[rows]], np.empty(len(rows), np.int64)
+        for context in np.unique(contexts):
+            here = contexts == context
+            controls[here] = rng.choice(cells.of(context), int(here.sum()))
 
         def validate(network: "ScouterNet") -> dict[str, float]:
             total = 0.0

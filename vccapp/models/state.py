@@ -23,11 +23,11 @@ from vccapp.models.base import MODELS, Fitting, Model
 from vccapp.models.parts.features import WIDTH, Features
 from vccapp.models.parts.label_rows import EmbeddedRows, TableRows
 from vccapp.models.parts.residual import make_baseline
-from vccapp.models.parts.residual_network import PREPARING, Work, draw_controls
+from vccapp.models.parts.residual_network import PREPARING, Work
 from vccapp.models.parts.set_transformer import N_CONTROLS, SetSpec, SetTransformer
 from vccapp.models.parts.state_start import open_start
 from vccapp.neural.fitting.estimate import Precision
-from vccapp.neural.fitting.sampler import CONTROLS, Cells, SetSampler, read_cells
+from vccapp.neural.fitting.sampler import Cells, SetSampler, read_cells
 from vccapp.neural.state.shape import PRESETS, StateShape, sets_at_once
 from vccapp.progress import part
 from vccapp.stats.cells.embedding import open_cell_embedding
@@ -270,7 +270,7 @@ class State(SetTransformer):
         return lambda rows: np.asarray(embedded[rows], np.float32)
 
     def _keep_controls(self, inputs: "Rows", outputs: "Rows", cells: Cells, *, seed: int) -> None:
-        rows = draw_controls(cells.of(CONTROLS), N_CONTROLS, seed=seed)
+        rows = self.draw_controls(cells, N_CONTROLS, seed=seed)
         self.controls = inputs(rows).astype(np.float16)
         self.control_values = self.controls if self.spec.inputs == GENES else outputs(rows).astype(np.float16)
         self.control_batches = cells.batch[rows].astype(np.int64)

@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
-from vccapp.data.schema import positions_of
+from vccapp.data.schema import positions_of, target_of
 from vccapp.data.split import Split
 from vccapp.errors import SpecError
 from vccapp.models.base import MODELS, Fitting, Model
 from vccapp.models.parts.label_rows import TableRows
-from vccapp.models.parts.residual_network import Work, draw_controls
+from vccapp.models.parts.residual_network import Work
 from vccapp.models.parts.set_transformer import N_CONTROLS, SetSpec, SetTransformer
-from vccapp.neural.fitting.sampler import CONTROLS, read_cells
+from vccapp.neural.fitting.sampler import read_cells
 from vccapp.stats.index import Index
 
 MIN_SHARE = 0.5
@@ -69,13 +69,13 @@ class StateCheckpoint(SetTransformer):
         self.columns = self.predicted = genes
         self.baseline = None
         matrix = self.open_cells(index, split, genes[genes >= 0], fitting)
-        rows = draw_controls(read_cells(index, split.train).of(CONTROLS), N_CONTROLS, seed=fitting.seed)
+        rows = self.draw_controls(read_cells(index, split.train), N_CONTROLS, seed=fitting.seed)
         self.controls = np.zeros((len(rows), len(genes)), np.float16)
         self.controls[:, genes >= 0] = matrix.rows(rows)
         self.control_values = self.controls
         known = positions_of(official.batches)
         batches = index.cells["batch"].astype(str).iloc[rows]
-        self.control_batches = np.array([known.get(name, 0) for name in batches], np.int64)
+        self.control_batches = np.array([known.get(target_of(name), 0) for name in batches], np.int64)
 
     def baseline_maker(self) -> Callable[[], Model] | None:
         return None

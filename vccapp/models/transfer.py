@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
-from vccapp.data.schema import CONTROL, positions_of
+from vccapp.data.schema import positions_of, target_of
 from vccapp.errors import SpecError
 from vccapp.models.base import MODELS, Fitting, ModelSpec, targets
 from vccapp.models.parts.effects import MIN_TRAINED, EffectModel, count_targets
@@ -59,13 +59,13 @@ class Transfer(EffectModel):
                 "no_source",
                 "Transfer needs another dataset: set sources to the fingerprint of an indexed one",
             )
-        self.known = sorted({label for source in sources for label in source.labels if label != CONTROL})
+        self.known = sorted({target_of(label) for source in sources for label in source.perturbed})
         self.deviations = _combine(sources, self.known, self.genes)
 
     def count_known(self, perturbations: Sequence[str]) -> list[int]:
         known = set(self.known)
         return [
-            len(targets(label)) if label in known else sum(gene in known for gene in targets(label))
+            len(targets(label)) if target_of(label) in known else sum(gene in known for gene in targets(label))
             for label in perturbations
         ]
 
@@ -79,7 +79,7 @@ class Transfer(EffectModel):
         )
 
     def learn_deviations(self, labels: list[str], effects: np.ndarray, index: Index, fitting: Fitting) -> None:
-        real = effects - count_targets(labels)[:, None] * self.mean_effect
+        real = effects - self.mean_effects(labels)
         if self.spec.amplitude is not None:
             self.amplitude = self.spec.amplitude
             return
@@ -96,7 +96,7 @@ class Transfer(EffectModel):
         row = positions_of(self.known)
         out = np.zeros((len(perturbations), len(self.genes)), np.float32)
         for i, label in enumerate(perturbations):
-            for part in (label,) if label in row else targets(label):
+            for part in (target_of(label),) if target_of(label) in row else targets(label):
                 if part in row:
                     out[i] += self.deviations[row[part]]
         return self.amplitude * out
@@ -129,8 +129,8 @@ def _combine(sources: Sequence[Index], known: Sequence[str], genes: np.ndarray) 
     row = positions_of(known)
     total = np.zeros((len(known), len(genes)), np.float32)
     weights = np.zeros(len(known), np.float32)
-    for source in sources:
-        labels = [label for label in source.labels if label != CONTROL]
+    for source in (screen for source in sources for screen in map(source.within, source.contexts or [None])):
+        labels = source.perturbed
         own = positions_of(source.genes["gene"].to_numpy(str))
         shared = [(i, own[gene]) for i, gene in enumerate(genes.tolist()) if gene in own]
         if not shared:
@@ -146,7 +146,7 @@ def _combine(sources: Sequence[Index], known: Sequence[str], genes: np.ndarray) 
         reliability = measure_reliability(source, there).set_index("perturbation")["reliability"].reindex(labels)
         share = np.minimum(reliability.fillna(0).to_numpy(np.float32), MAX_RELIABILITY)
         weight = share / (1 - share)
-        rows = np.array([row[label] for label in labels])
+        rows = np.array([row[target_of(label)] for label in labels])
         total[np.ix_(rows, here)] += weight[:, None] * effects
         weights[rows] += weight
     return (total / (1 + weights)[:, None]).astype(np.float16)

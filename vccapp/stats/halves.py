@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vccapp.data.schema import CONTROL
+from vccapp.data.schema import control_of
 from vccapp.stats.index import Pseudobulks
 from vccapp.wording import name_some
 
@@ -20,8 +20,9 @@ def half_deltas(
 
     genes : positions, all without them. NaN where the label, or the control, has one cell, which has no halves.
     """
-    halves = read_halves(index, [CONTROL, *labels], genes)
-    first, second = halves[:, 1:] - halves[:, :1]
+    halves = read_halves(index, labels, genes)
+    controls = [control_of(label) for label in labels]
+    first, second = halves - read_halves(index, controls[:1] if len(set(controls)) == 1 else controls, genes)
     return first, second
 
 
@@ -36,7 +37,7 @@ def read_halves(index: Pseudobulks, labels: Sequence[str], genes: np.ndarray | s
 def have_halves(index: Pseudobulks, labels: Sequence[str]) -> np.ndarray:
     """(labels,) bool: both halves of the perturbation, and of the controls, have a cell."""
     n_cells = index.perturbations["n_cells"].to_numpy()
-    return (n_cells[index.rows(list(labels))] > 1) & (n_cells[index.rows([CONTROL])] > 1)
+    return (n_cells[index.rows(labels)] > 1) & (n_cells[index.control_rows(labels)] > 1)
 
 
 def explain_halves(index: Pseudobulks, labels: Sequence[str]) -> str:
@@ -44,7 +45,8 @@ def explain_halves(index: Pseudobulks, labels: Sequence[str]) -> str:
     single = [label for label, whole in zip(labels, have_halves(index, labels), strict=True) if not whole]
     if not single:
         return ""
-    if index.perturbations["n_cells"].iloc[0] < 2:
+    n_cells = index.perturbations["n_cells"].to_numpy()
+    if (n_cells[index.control_rows(labels)] < 2).all():
         return "There is one control cell, so no perturbation has a ceiling or a reliability."
     return f"{name_some(single)} have one cell, which has no halves: they count in no ceiling and no reliability."
 

@@ -4,6 +4,8 @@ Source: Satija et al., Nat Biotechnol 33, 495 (2015): dispersion (variance over 
 standardised within 20 bins of mean expression. The same genes as `scanpy.pp.highly_variable_genes(flavor="seurat")`.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -35,3 +37,18 @@ def choose_hvg(dispersions_norm: pd.Series, *, n_top: int) -> pd.Series:
     ranked = np.sort(dispersions_norm.dropna())[::-1]
     cutoff = ranked[min(n_top, len(ranked)) - 1] if len(ranked) else np.inf
     return dispersions_norm.fillna(-np.inf) >= cutoff
+
+
+def pool_hvg(tables: Sequence[pd.DataFrame], *, n_top: int = 2000) -> pd.DataFrame:
+    """highly_variable, means, dispersions, dispersions_norm over several tables of `compute_hvg`, one a context.
+
+    The genes that are highly variable in most of them come first, then those with the highest mean normalised
+    dispersion: as scanpy with a `batch_key`. Numbers are means over the contexts in which a gene varies.
+    """
+    columns = ["means", "dispersions", "dispersions_norm"]
+    mean = pd.concat([table[columns] for table in tables]).groupby(level=0).mean()
+    times = np.sum([table["highly_variable"] for table in tables], axis=0)
+    ranked = mean.assign(times=times).sort_values(["times", "dispersions_norm"], ascending=False, kind="stable")
+    varies = ranked.index[ranked["dispersions_norm"].notna()]
+    mean.insert(0, "highly_variable", mean.index.isin(varies[:n_top]))
+    return mean

@@ -11,23 +11,29 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import pandas as pd
 
-from vccapp.data.schema import CONTROL, positions_of
+from vccapp.data.schema import context_of, control_of, is_control, positions_of
 from vccapp.data.significance import FDR
 from vccapp.errors import DataError, SpecError
 from vccapp.records import Format, read_record, undamaged
+from vccapp.wording import name_some
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
     from vccapp.stats.store import GeneStore
 
-INDEX = Format("index", fix="delete the index folder and build it again (vccapp data index PATH)")
+INDEX = Format(
+    "index",
+    version=2,
+    migrations={1: lambda meta: {**meta, "target_sums": [meta["target_sum"]], "context_ignored": None}},
+    fix="delete the index folder and build it again (vccapp data index PATH)",
+)
 """Of index.json and of all arrays and tables beside it."""
 META = (
-    *("vccapp", "fingerprint", "n_cells", "n_genes", "value_space", "control_label", "target_sum"),
-    *("n_cells_without_umis", "seed", "seconds"),
+    *("vccapp", "fingerprint", "n_cells", "n_genes", "value_space", "control_label", "target_sums"),
+    *("context_ignored", "n_cells_without_umis", "seed", "seconds"),
 )
-"""What index.json says."""
+"""What index.json says. target_sums : depth of each context, in their order."""
 
 
 class Pseudobulks(Protocol):
@@ -39,12 +45,25 @@ class Pseudobulks(Protocol):
     def genes(self) -> pd.DataFrame: ...
     @property
     def perturbations(self) -> pd.DataFrame: ...
-    @property
-    def control_mean(self) -> np.ndarray: ...
     def array(self, name: str) -> np.ndarray: ...
     def rows(self, labels: Sequence[str]) -> list[int]: ...
+    @property
+    def control_mean(self) -> np.ndarray:
+        """(n_genes,) float32 pseudobulk of the controls. Raises SpecError where each context has its own."""
+        if len(self.controls) > 1:
+            raise SpecError(
+                "several_contexts",
+                f"Each of the {len(self.controls)} contexts has its own controls",
+                fix=f"choose one of {name_some(self.contexts)}",
+            )
+        return self.mean(self.controls[0])
+
+    @property
+    def control_mean(self) -> np.ndarray: ...
+    def control_rows(self, labels: Sequence[str]) -> list[int]: ...
     def means(self, labels: Sequence[str]) -> np.ndarray: ...
     def mean(self, label: str) -> np.ndarray: ...
+    def control_means(self, labels: Sequence[str]) -> np.ndarray: ...
     def deltas(self, labels: Sequence[str]) -> np.ndarray: ...
     def delta(self, label: str) -> np.ndarray: ...
 
@@ -84,6 +103,25 @@ class Index:
         """Perturbations in the order of every (n_perturbations, ...) array, the control first."""
         return self.perturbations["perturbation"].tolist()
 
+    @property
+    def controls(self) -> list[str]:
+        """The labels of the controls, one a context."""
+        return [label for label in self.labels if is_control(label)]
+
+    @property
+    def perturbed(self) -> list[str]:
+        """The labels without the controls: in order, they are the last rows of every (n_perturbations, ...) array."""
+        return self.labels[len(self.controls) :]
+
+    @property
+    def contexts(self) -> list[str]:
+        """Names of the contexts; none where the data tell none apart."""
+        return [context for label in self.controls if (context := context_of(label))]
+
+    def within(self, context: str | None) -> "Index":
+        """The index of one context, as if its cells were all; None: this index. Raises SpecError for an unknown one."""
+        return self if context is None else ContextIndex(self, context)
+
     @cached_property
     def _row(self) -> dict[str, int]:
         return positions_of(self.labels)
@@ -93,6 +131,11 @@ class Index:
         from vccapp.stats.store import GeneStore
 
         return GeneStore(self.folder / "store")
+
+    @cached_property
+    def _scaling(self) -> np.ndarray:
+        """(n_cells,) float32 divisors of the cells of the data, of all contexts."""
+        return Index.array(self, "scaling")
 
     @cached_property
     def gene_position(self) -> dict[str, int]:
@@ -128,13 +171,20 @@ class Index:
     def mean(self, label: str) -> np.ndarray:
         return self.means([label])[0]
 
-    @property
-    def control_mean(self) -> np.ndarray:
-        return self.mean(CONTROL)
+    def control_rows(self, labels: Sequence[str]) -> list[int]:
+        """Row numbers of the controls of each perturbation's context."""
+        return self.rows([control_of(label) for label in labels])
+
+    def control_means(self, labels: Sequence[str]) -> np.ndarray:
+        """(n, n_genes) float32 pseudobulk of the controls that each perturbation is compared with; to read only."""
+        rows = self.control_rows(labels)
+        if len(set(rows)) == 1:
+            return np.broadcast_to(self.array("mean")[rows[0]], (len(rows), len(self.genes)))
+        return self.array("mean")[rows]
 
     def deltas(self, labels: Sequence[str]) -> np.ndarray:
-        """(n, n_genes) float32 pseudobulk minus the controls', log1p units."""
-        return self.means(labels) - self.control_mean
+        """(n, n_genes) float32 pseudobulk minus that of the controls of its context, log1p units."""
+        return self.means(labels) - self.control_means(labels)
 
     def delta(self, label: str) -> np.ndarray:
         return self.deltas([label])[0]
@@ -158,7 +208,7 @@ class Index:
         counts = compute_deg_counts(
             self.array("de/fdr"), self.array("de/lfc_2025"), fdr_below=fdr, min_abs_lfc=min_abs_lfc
         )
-        return pd.DataFrame({"perturbation": self.labels, **counts}).iloc[1:].reset_index(drop=True)
+        return pd.DataFrame({"perturbation": self.labels, **counts})[len(self.controls) :].reset_index(drop=True)
 
     def gene_values(self, gene: str) -> np.ndarray:
         """(n_cells,) float32 log1p values of one gene over all cells, from the gene-major store."""
@@ -172,7 +222,7 @@ class Index:
                 fix=f"there are {len(self.genes):,}, e.g. {some}",
             )
         values = self._store.read(self.gene_position[gene])[0]
-        return values if self.meta["value_space"] == "log1p" else log_values(values, self.array("scaling"))
+        return values if self.meta["value_space"] == "log1p" else log_values(values, self._scaling)
 
     def cell_values(self, cells: np.ndarray) -> np.ndarray:
         """(n_genes, len(cells)) float32 log1p values of some cells, sorted row numbers, from the gene-major store."""
@@ -188,15 +238,83 @@ class Index:
         at = np.minimum(np.searchsorted(cells, cell), len(cells) - 1)
         wanted = cells[at] == cell
         values[gene[wanted], at[wanted]] = value[wanted]
-        return values if self.meta["value_space"] == "log1p" else log_values(values, self.array("scaling")[cells])
+        return values if self.meta["value_space"] == "log1p" else log_values(values, self._scaling[cells])
 
-    def normalise(self, block: "csr_matrix") -> "csr_matrix":
-        """Whole cells as stored ((n, n_genes) csr) as log1p values, float32, at this index's target sum."""
-        from vccapp.stats.normalise import compute_scaling, log_rows
+    def normalise(self, block: "csr_matrix", rows: np.ndarray) -> "csr_matrix":
+        """Whole cells as stored ((n, n_genes) csr), which are `rows` of the data, as log1p values, float32."""
+        from vccapp.stats.normalise import log_rows
 
         if self.meta["value_space"] == "log1p":
             return block
-        return log_rows(block, compute_scaling(np.asarray(block.sum(axis=1)).ravel(), self.meta["target_sum"]))
+        return log_rows(block, self._scaling[rows])
+
+
+GROUPS = ("perturbation", "guide", "batch")
+
+
+class ContextIndex(Index):
+    """One context of an index. Labels keep the name of the context; cells and genes are those of the context alone."""
+
+    def __init__(self, whole: Index, context: str) -> None:
+        super().__init__(whole.folder)
+        if context not in whole.contexts:
+            found = name_some(whole.contexts) if whole.contexts else "it tells none apart"
+            raise SpecError("unknown_context", f"The dataset has no context '{context}'", fix=f"contexts: {found}")
+        self.context, self._number = context, whole.contexts.index(context)
+
+    @cached_property
+    def genes(self) -> pd.DataFrame:
+        return self._table(f"genes.{self._number}")
+
+    @cached_property
+    def perturbations(self) -> pd.DataFrame:
+        return self._own("perturbations", "perturbation")
+
+    @cached_property
+    def guides(self) -> pd.DataFrame:
+        return self._own("guide", "guide")
+
+    @cached_property
+    def batches(self) -> pd.DataFrame:
+        return self._own("batch", "batch")
+
+    @property
+    def cells(self) -> pd.DataFrame:
+        """One row a cell of the context; the frame's index says which cell of the data."""
+        cells = super().cells.iloc[self._cells]
+        return cells.assign(**{name: cells[name].cat.remove_unused_categories() for name in GROUPS})
+
+    @cached_property
+    def _cells(self) -> np.ndarray:
+        """Which cells of the data are of the context."""
+        labels = super().cells["perturbation"].cat
+        own = np.array([context_of(label) == self.context for label in labels.categories])
+        return np.flatnonzero(own[labels.codes])
+
+    def array(self, name: str) -> np.ndarray:
+        array = super().array(name)
+        if name == "scaling":
+            return array[self._cells]
+        if name == "half_mean":
+            return array[:, self._rows_of("perturbations", "perturbation")]
+        if name in ("guide_mean", "batch_mean"):
+            kind = name.removesuffix("_mean")
+            return array[self._rows_of(kind, kind)]
+        return array[self._rows_of("perturbations", "perturbation")]
+
+    def gene_values(self, gene: str) -> np.ndarray:
+        """(cells of the context,) float32 log1p values of one gene."""
+        return super().gene_values(gene)[self._cells]
+
+    def cell_values(self, cells: np.ndarray) -> np.ndarray:
+        """(n_genes, len(cells)) float32 log1p values of some cells, sorted row numbers of `cells`."""
+        return super().cell_values(self._cells[np.asarray(cells)])
+
+    def _rows_of(self, table: str, column: str) -> np.ndarray:
+        return np.flatnonzero([context_of(label) == self.context for label in self._table(table)[column]])
+
+    def _own(self, table: str, column: str) -> pd.DataFrame:
+        return self._table(table).iloc[self._rows_of(table, column)].reset_index(drop=True)
 
 
 def load_index(folder: Path) -> Index:

@@ -14,7 +14,7 @@ def compute_target_sum(totals: np.ndarray) -> float:
     return float(np.median(positive)) if len(positive) else 1.0
 
 
-def compute_scaling(totals: np.ndarray, target_sum: float) -> np.ndarray:
+def compute_scaling(totals: np.ndarray, target_sum: float | np.ndarray) -> np.ndarray:
     """(n_cells,) float32 divisors; cells without UMIs are left alone (1)."""
     scaling = (totals / target_sum).astype(np.float32)
     scaling[scaling == 0] = 1

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from vccapp.data.schema import CONTROL, positions_of
+from vccapp.data.schema import control_of, genes_of, is_control, positions_of
 from vccapp.stats.halves import correct_spearman_brown, correlate_halves, half_deltas, have_halves
 from vccapp.stats.index import Index
 
@@ -76,12 +76,14 @@ def measure_guides(index: Index, cells: pd.DataFrame) -> pd.DataFrame:
     perturbations of which no target is measured in the controls are left out.
     """
     pairs = cells[["perturbation", "guide"]].value_counts().reset_index().astype({"perturbation": str, "guide": str})
-    pairs = pairs[pairs["perturbation"] != CONTROL].drop_duplicates("guide")
-    control, means = np.expm1(index.control_mean), index.array("guide_mean")
+    pairs = pairs[~pairs["perturbation"].map(is_control)].drop_duplicates("guide")
+    controls = {label: np.expm1(index.mean(label)) for label in index.controls}
+    means = index.array("guide_mean")
     row = positions_of(index.guides["guide"])
     found = []
     for label, guide, n_cells in pairs.itertuples(index=False):
-        targets = [index.gene_position[gene] for gene in label.split("+") if gene in index.gene_position]
+        control = controls[control_of(label)]
+        targets = [index.gene_position[gene] for gene in genes_of(label) if gene in index.gene_position]
         targets = [gene for gene in targets if control[gene] > 0]
         if targets:
             left = np.expm1(means[row[guide], targets]) / control[targets]
@@ -130,10 +132,12 @@ def measure_reliability(index: Index, genes: np.ndarray) -> pd.DataFrame:
     half_correlation r is that of the two halves' deltas over `genes`; reliability is 2r / (1 + r), what whole
     pseudobulks would reach (Spearman-Brown), 0 where r is negative. Both are NaN for `reason`, where there is one.
     """
-    r = correlate_halves(*half_deltas(index, index.labels[1:], genes))
-    frame = index.perturbations[["perturbation", "n_cells", "effect"]].iloc[1:].reset_index(drop=True)
-    why = "one control cell" if index.perturbations["n_cells"].iloc[0] < 2 else "one cell"
-    reason = np.where(have_halves(index, index.labels[1:]), "", why)
+    r = correlate_halves(*half_deltas(index, index.perturbed, genes))
+    frame = index.perturbations[["perturbation", "n_cells", "effect"]][len(index.controls) :].reset_index(drop=True)
+    n_cells = index.perturbations["n_cells"].to_numpy()
+    alone = n_cells[index.control_rows(index.perturbed)] < 2
+    why = np.where(alone, "one control cell", "one cell")
+    reason = np.where(have_halves(index, index.perturbed), "", why)
     return frame.assign(half_correlation=r, reliability=correct_spearman_brown(r), reason=reason)
 
 
@@ -171,13 +175,13 @@ def compute_similarity(index: Index, *, variable_only: bool = True) -> Similarit
     if variable_only and index.genes["highly_variable"].any():
         genes = np.flatnonzero(index.genes["highly_variable"])
     means = index.array("mean")[:, genes]
-    deltas = means - means[0]
-    correlation = correlate(deltas[1:])
+    deltas = means - means[index.control_rows(index.labels)]
+    correlation = correlate(deltas[len(index.controls) :])
     order = order_alike(correlation)
     scores, shares = project(deltas)
     frame = pd.DataFrame({"perturbation": index.labels, "x": scores[:, 0], "y": scores[:, 1]})
     return Similarity(
-        labels=[index.labels[1 + i] for i in order],
+        labels=[index.perturbed[i] for i in order],
         correlation=correlation[np.ix_(order, order)],
         scores=frame.assign(effect=index.perturbations["effect"].to_numpy()),
         shares=(float(shares[0]), float(shares[1])),

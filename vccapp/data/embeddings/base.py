@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from vccapp.data.embeddings.aliases import current_symbol
-from vccapp.data.schema import CONTROL, genes_of, positions_of
+from vccapp.data.schema import genes_of, is_control, positions_of
 from vccapp.errors import DataError
 
 Missing = Literal["error", "mean", "zero"]
@@ -160,7 +160,7 @@ def join(parts: Sequence[Embedding]) -> Embedding:
 
 def targets_of(label: str) -> tuple[str, ...]:
     """The genes that a label names: none for the control, two for 'A+B'."""
-    return () if label == CONTROL else genes_of(label)
+    return () if is_control(label) else genes_of(label)
 
 
 @lru_cache(maxsize=8)

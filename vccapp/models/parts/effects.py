@@ -1,6 +1,6 @@
 """What the closed-form models share: a mean effect, what a model adds to it, and the knocked-down target.
 
-    delta(p) = m_p * mean_effect + deviation(p),    then the targets of p are set to their residual level
+    delta(p) = m_p * mean_effect(context of p) + deviation(p),    then its targets are set to their residual level
 
 m_p is the number of genes that p targets, so the effects of two genes add up. A model learns and predicts deviations
 alone. Its own targets are masked in each training perturbation (`vccapp.models.parts.knockdown`).
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from vccapp.data.per_context import PerContext
 from vccapp.data.schema import positions_of
 from vccapp.data.split import Split
 from vccapp.errors import SpecError
@@ -27,7 +28,7 @@ MIN_TRAINED = 3
 class EffectModel(Model):
     """A model of deviations from the mean effect."""
 
-    mean_effect: np.ndarray  # (n_genes,) float32, of one silenced gene, log1p units
+    mean_effect: PerContext  # (n_contexts, n_genes) float32, of one silenced gene, log1p units
     residual: float | None  # share of control expression left on a target; None where it could not be measured
 
     def learn(self, index: Index, split: Split, fitting: Fitting) -> None:
@@ -39,15 +40,19 @@ class EffectModel(Model):
         position = positions_of(self.genes)
         self.residual = measure_residual(index, labels, position=position)
         effects = mask_targets(index.deltas(used), used, position=position)
-        counts = count_targets(used)
-        self.mean_effect = (counts @ effects / (counts @ counts)).astype(np.float32)
+        self.mean_effect = PerContext.weighted(self.control_means.contexts, used, effects, count_targets(used))
         self.learn_deviations(used, effects, index, fitting)
 
     def predict_deltas(self, perturbations: list[str]) -> np.ndarray:
-        deltas = count_targets(perturbations)[:, None] * self.mean_effect + self.predict_deviations(perturbations)
+        deltas = self.mean_effects(perturbations) + self.predict_deviations(perturbations)
         position = positions_of(self.genes)
-        set_targets(deltas, perturbations, residual=self.residual, control_mean=self.control_mean, position=position)
+        control = self.control_mean(perturbations)
+        set_targets(deltas, perturbations, residual=self.residual, control=control, position=position)
         return deltas
+
+    def mean_effects(self, perturbations: Sequence[str]) -> np.ndarray:
+        """(n, n_genes) float32: the mean effect of their context, times the genes that each targets."""
+        return count_targets(perturbations)[:, None] * self.mean_effect.of(perturbations)
 
     def coverage(self, perturbations: Sequence[str]) -> pd.DataFrame:
         """As the base class; n_known counts the targets that the prediction depends on, beyond their knock-down."""
@@ -55,10 +60,11 @@ class EffectModel(Model):
         return frame.assign(n_known=self.count_known(list(perturbations)))
 
     def state(self) -> ModelState:
-        return ModelState({"mean_effect": self.mean_effect}, {"residual": self.residual})
+        return ModelState({"mean_effect": self.mean_effect.stored()}, {"residual": self.residual})
 
     def restore(self, state: ModelState) -> None:
-        self.mean_effect, self.residual = state.arrays["mean_effect"], state.meta["residual"]
+        self.mean_effect = PerContext(self.control_means.contexts, np.atleast_2d(state.arrays["mean_effect"]))
+        self.residual = state.meta["residual"]
 
     def lack(self, labels: Sequence[str], used: Sequence[str]) -> SpecError:
         """Too few training perturbations can be learnt from: why, and what to do."""

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from vccapp.data.schema import control_of
 from vccapp.models.base import targets
 from vccapp.stats.index import Pseudobulks
 
@@ -31,10 +32,10 @@ def measure_residual(
     min_control_mean: float = MIN_CONTROL_MEAN,
 ) -> float | None:
     """Median share of control expression left on a target; None where no target is measured well enough."""
-    control = index.control_mean
     ratios = [
-        np.expm1(index.mean(label)[gene]) / np.expm1(control[gene])
+        np.expm1(mean[gene]) / np.expm1(control[gene])
         for label in perturbations
+        for mean, control in [(index.mean(label), index.mean(control_of(label)))]
         for gene in target_positions(label, position)
         if control[gene] > min_control_mean
     ]
@@ -46,15 +47,18 @@ def set_targets(
     perturbations: Sequence[str],
     *,
     residual: float | None,
-    control_mean: np.ndarray,
+    control: np.ndarray,
     position: Mapping[str, int],
 ) -> None:
-    """Set the targets in rows of deltas (n, n_genes) to their residual level, in place; None leaves them."""
+    """Set the targets in rows of deltas (n, n_genes) to their residual level, in place; None leaves them.
+
+    control : (n, n_genes) mean log1p of the controls of each row
+    """
     if residual is None:
         return
     for row, label in enumerate(perturbations):
         at = target_positions(label, position)
-        deltas[row, at] = np.log1p(residual * np.expm1(control_mean[at])) - control_mean[at]
+        deltas[row, at] = np.log1p(residual * np.expm1(control[row, at])) - control[row, at]
 
 
 def mask_targets(deltas: np.ndarray, perturbations: Sequence[str], *, position: Mapping[str, int]) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from vccapp.data.schema import CONTROL, positions_of
+from vccapp.data.schema import CONTROL, is_control, positions_of, target_of
 from vccapp.errors import SpecError
 from vccapp.models.base import targets
 from vccapp.models.parts.features import Features
@@ -72,7 +72,7 @@ class TableRows:
             )
         out = np.zeros((len(labels), self.matrix.shape[1]), np.float32)
         for i, label in enumerate(labels):
-            whole = self._row.get(self.control if label == CONTROL else label)
+            whole = self._row.get(self.control if is_control(label) else target_of(label))
             rows = [whole] if whole is not None else [self._row.get(gene) for gene in targets(label)]
             for row in rows:
                 out[i] += self._mean if row is None else self.matrix[row]
@@ -81,7 +81,7 @@ class TableRows:
     def count_known(self, labels: Sequence[str]) -> list[int]:
         """Targets of each that have a row."""
         return [
-            len(targets(label)) if label in self._row else sum(gene in self._row for gene in targets(label))
+            len(targets(label)) if target_of(label) in self._row else sum(gene in self._row for gene in targets(label))
             for label in labels
         ]
 

@@ -9,7 +9,7 @@ all that are here. A subclass whose network stands alone has no baseline.
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ from vccapp.models.parts.residual import cross_fit, fit_share
 from vccapp.models.saving import ModelState
 from vccapp.neural.fitting.estimate import BYTES_A_WEIGHT, TORCH_BYTES, Precision, training_speed
 from vccapp.neural.fitting.full_genes import FullGenes
+from vccapp.neural.fitting.sampler import Cells
 from vccapp.progress import part
 from vccapp.stats.cells.matrix import CellMatrix, cells_memory, matrix_bytes, open_cell_matrix
 from vccapp.stats.index import Index
@@ -54,6 +55,7 @@ class ResidualNetwork(Model):
 
     network: "ScouterNet | StateNet"  # in eval mode, on the CPU
     controls: np.ndarray  # (cells, inputs) float16: what the network starts from
+    control_contexts: np.ndarray  # (cells,) int64 number of the context of each of them
     other_genes: FullGenes
     baseline: Model | None  # fitted
 
@@ -98,12 +100,16 @@ class ResidualNetwork(Model):
         weights = {name: value.cpu().numpy() for name, value in self.network.state_dict().items()}
         parts = {"network": ModelState(weights), "rest": ModelState(self.other_genes.arrays())}
         parts |= {} if self.baseline is None else {"baseline": self.baseline.state()}
-        return ModelState({"controls": self.controls}) | ModelState.of(parts)
+        kept = {"controls": self.controls}
+        if self.control_means.contexts:
+            kept["control_contexts"] = self.control_contexts
+        return ModelState(kept) | ModelState.of(parts)
 
     def restore(self, state: ModelState) -> None:
         import torch
 
         self.controls = state.arrays["controls"]
+        self.control_contexts = state.arrays.get("control_contexts", np.zeros(len(self.controls), np.int64))
         self.other_genes = FullGenes.restore(state.part("rest").arrays)
         self.network = self.make_network(state).eval()
         weights = state.part("network").arrays
@@ -113,18 +119,32 @@ class ResidualNetwork(Model):
         if self.baseline is not None:
             self.restore_member(self.baseline, state.part("baseline"))
 
+    def draw_controls(self, cells: Cells, n: int, *, seed: int) -> np.ndarray:
+        """Rows of up to `n` control cells of each context, which are those that the model starts from."""
+        drawn = [draw_controls(cells.of(context), n, seed=seed) for context in range(cells.n_contexts)]
+        self.control_contexts = np.repeat(np.arange(len(drawn)), [len(rows) for rows in drawn])
+        return np.concatenate(drawn)
+
+    def by_context(self, perturbations: Sequence[str], n_controls: int) -> Iterator[tuple[list[int], np.ndarray]]:
+        """Places of the perturbations of a context, and the places of its first `n_controls` control cells."""
+        places = self.control_means.places(perturbations)
+        for context in sorted(set(places)):
+            own = [i for i, place in enumerate(places) if place == context]
+            yield own, np.flatnonzero(self.control_contexts == context)[:n_controls]
+
     def fit_baseline(self, index: Index, split: Split, labels: Sequence[str], *, seed: int) -> np.ndarray | None:
         """Fit it, and return the deltas (labels, modelled) that the network adds to; None without a baseline.
 
-        labels : the control, the training perturbations, which are cross-fitted, and maybe others
+        labels : the controls, the training perturbations, which are cross-fitted, and maybe others
         """
         make = self.baseline_maker()
         self.baseline = make().fit(index, split, seed=seed) if make else None
         if make is None or self.baseline is None:
             return None
         deltas = np.zeros((len(labels), len(self.genes)), np.float32)
-        known = 1 + len(split.train)
-        deltas[1:known] = cross_fit(make, index, split, seed=seed)
+        first = len(index.controls)
+        known = first + len(split.train)
+        deltas[first:known] = cross_fit(make, index, split, seed=seed)
         if len(labels) > known:
             deltas[known:] = self.baseline.predict(labels[known:])
         return np.ascontiguousarray(deltas[:, self.modelled])

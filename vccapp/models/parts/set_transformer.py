@@ -80,16 +80,20 @@ class SetTransformer(ResidualNetwork):
         network : another one than the model's own, while it is trained
         """
         network = self.network if network is None else network
-        controls, batches = self.controls[:n_controls], self.control_batches[:n_controls]
-        sums = np.zeros((len(perturbations), len(self.predicted)), np.float32)
-        for rows in split_sets(len(controls), self.set_size):
-            at_once = max(1, VALUES_AT_ONCE // (len(rows) * len(self.predicted)))
-            for first in range(0, len(perturbations), at_once):
-                labels = perturbations[first : first + at_once]
-                values = self.control_values[rows]
-                cells = self._forward(network, controls[rows], labels, batches[rows], values=values)
-                sums[first : first + at_once] += cells.sum(axis=1)
-        return sums / len(controls) - self.control_values[:n_controls].astype(np.float32).mean(axis=0)
+        deltas = np.empty((len(perturbations), len(self.predicted)), np.float32)
+        for own, kept in self.by_context(perturbations, n_controls):
+            sums = np.zeros((len(own), len(self.predicted)), np.float32)
+            for places in split_sets(len(kept), self.set_size):
+                rows = kept[places]
+                at_once = max(1, VALUES_AT_ONCE // (len(rows) * len(self.predicted)))
+                for first in range(0, len(own), at_once):
+                    labels = [perturbations[i] for i in own[first : first + at_once]]
+                    values = self.control_values[rows]
+                    batches = self.control_batches[rows]
+                    cells = self._forward(network, self.controls[rows], labels, batches, values=values)
+                    sums[first : first + at_once] += cells.sum(axis=1)
+            deltas[own] = sums / len(kept) - self.control_values[kept].astype(np.float32).mean(axis=0)
+        return deltas
 
     def transform(self, controls: np.ndarray, perturbation: str, *, batches: np.ndarray | None = None) -> np.ndarray:
         """Predicted cells (n, n_predicted) float32 of control cells (n, n_inputs), in sets of consecutive cells.

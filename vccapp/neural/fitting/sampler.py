@@ -16,21 +16,20 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
-from vccapp.data.schema import CONTROL, positions_of
+from vccapp.data.schema import control_of, positions_of
 from vccapp.errors import SpecError
 from vccapp.stats.index import Index
 
 Mapping = Literal["random", "batch"]
-"""Where a cell's control comes from: anywhere, or its own batch (anywhere where that has none)."""
-CONTROLS = 0
-"""The controls' place among the labels."""
+"""Where a cell's control comes from: anywhere in its context, or its own batch (anywhere where that has none)."""
 
 
 @dataclass(frozen=True)
 class Cells:
     """Who is who among the cells of a dataset, as far as training may see them."""
 
-    labels: tuple[str, ...]  # the control first
+    labels: tuple[str, ...]  # the controls of each context first
+    control: np.ndarray  # (labels,) int32 position in `labels` of the controls of its context
     label: np.ndarray  # (n_cells,) int32 position in `labels`; -1: never seen
     batch: np.ndarray  # (n_cells,) int32
     n_batches: int
@@ -38,6 +37,11 @@ class Cells:
     def of(self, label: int) -> np.ndarray:
         """Rows of one label."""
         return np.flatnonzero(self.label == label)
+
+    @property
+    def n_contexts(self) -> int:
+        """The first so many labels are controls."""
+        return int(self.control.max()) + 1
 
 
 @dataclass(frozen=True)
@@ -75,13 +79,14 @@ def take_share(step: Drawn, rank: int, ranks: int) -> Drawn:
 
 def read_cells(index: Index, perturbations: Sequence[str]) -> Cells:
     """The controls and the cells of `perturbations`. Raises SpecError when one of them is unknown."""
-    labels = (CONTROL, *perturbations)
+    labels = (*index.controls, *perturbations)
     index.rows(list(labels))
     table = index.cells
     position = positions_of(labels)
+    control = np.array([position[control_of(label)] for label in labels], np.int32)
     label = table["perturbation"].astype(object).map(position).fillna(-1).to_numpy(np.int32)
     codes, names = table["batch"].factorize(sort=True)
-    return Cells(labels, label, codes.astype(np.int32), len(names))
+    return Cells(labels, control, label, codes.astype(np.int32), len(names))
 
 
 class _Sampler:
@@ -91,28 +96,37 @@ class _Sampler:
         self.cells = cells
         self.mapping = mapping
         self.seed = seed
-        self._controls = cells.of(CONTROLS)
-        if not len(self._controls):
+        self._controls = [cells.of(context) for context in range(cells.n_contexts)]
+        if not all(map(len, self._controls)):
             raise SpecError(
                 "no_controls",
                 "The dataset has no control cells to start from",
                 fix="use a dataset with control cells",
             )
-        own = [self._controls[cells.batch[self._controls] == batch] for batch in range(cells.n_batches)]
-        self._of_batch = [rows if len(rows) else self._controls for rows in own]
+        self._of_batch = {
+            (context, batch): own if len(own) else rows
+            for context, rows in enumerate(self._controls)
+            for batch in np.unique(cells.batch[cells.label >= 0])
+            for own in [rows[cells.batch[rows] == batch]]
+        }
 
     def _rng(self, what: int, number: int) -> np.random.Generator:
         return np.random.default_rng((self.seed, what, number))
 
     def _draw_controls(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """A control for each of the cells `rows`, of any shape, drawn with replacement."""
+        if self.mapping == "random" and len(self._controls) == 1:
+            return self._controls[0][rng.integers(0, len(self._controls[0]), rows.shape)]
+        contexts, batches = self.cells.control[self.cells.label[rows]], self.cells.batch[rows]
+        controls = np.empty(rows.shape, np.int64)
         if self.mapping == "random":
-            return self._controls[rng.integers(0, len(self._controls), rows.shape)]
-        batches = self.cells.batch[rows]
-        controls = np.empty(rows.shape, self._controls.dtype)
-        for batch in np.unique(batches):
+            for context in np.unique(contexts):
+                here = contexts == context
+                controls[here] = rng.choice(self._controls[context], int(here.sum()))
+            return controls
+        for batch in np.unique(batches):  # a batch is of one context
             here = batches == batch
-            controls[here] = rng.choice(self._of_batch[batch], int(here.sum()))
+            controls[here] = rng.choice(self._of_batch[contexts[here][0], batch], int(here.sum()))
         return controls
 
 
@@ -127,7 +141,7 @@ class PairSampler(_Sampler):
         self, cells: Cells, *, batch_size: int, seed: int, mapping: Mapping = "random", fixed: bool = False
     ) -> None:
         super().__init__(cells, mapping=mapping, seed=seed)
-        self._rows = np.flatnonzero(cells.label > CONTROLS)
+        self._rows = np.flatnonzero(cells.label >= cells.n_contexts)
         if not len(self._rows):
             raise SpecError(
                 "no_training_cells",
@@ -138,7 +152,11 @@ class PairSampler(_Sampler):
         self.steps_per_epoch = len(self._rows) // self.batch_size
         self._fixed = None
         if fixed:
-            self._fixed = self._rng(0, 0).permutation(np.resize(self._controls, len(self._rows)))
+            rng, contexts = self._rng(0, 0), cells.control[cells.label[self._rows]]
+            self._fixed = np.empty(len(self._rows), np.int64)
+            for context, controls in enumerate(self._controls):
+                here = contexts == context
+                self._fixed[here] = rng.permutation(np.resize(controls, int(here.sum())))
         self._order = lru_cache(2)(lambda epoch: self._rng(1, epoch).permutation(len(self._rows)))
 
     def batch(self, step: int) -> Pairs:
@@ -173,7 +191,7 @@ class SetSampler(_Sampler):
         key = cells.label.astype(np.int64)
         if mapping == "batch":
             key = np.where(key < 0, key, key * cells.n_batches + cells.batch)
-        key[cells.label < (CONTROLS if with_controls else CONTROLS + 1)] = -1
+        key[cells.label < (0 if with_controls else cells.n_contexts)] = -1
         order = np.argsort(key, kind="stable")
         _, starts = np.unique(key[order], return_index=True)
         groups = np.split(order, starts[1:])

@@ -66,8 +66,10 @@ def _work(dataset: Dataset, stages: Path, index: Path, *, seed: int, executor: E
         with write_file(stages / "totals.npy") as beside:
             save_array(beside, totals)
     totals = np.load(stages / "totals.npy")
-    target_sum = compute_target_sum(totals)
-    scaling = compute_scaling(totals, target_sum) if counts else np.zeros(dataset.n_cells, np.float32)
+    target_sums = [compute_target_sum(totals[grouping.context == number]) for number in range(grouping.n_contexts)]
+    scaling = np.zeros(dataset.n_cells, np.float32)
+    if counts:
+        scaling = compute_scaling(totals, np.array(target_sums)[grouping.context])
     if not (stages / "sums").exists():
         sums, detected = stream(
             dataset,
@@ -85,8 +87,8 @@ def _work(dataset: Dataset, stages: Path, index: Path, *, seed: int, executor: E
         GeneStore(index / "store"),
         scaling,
         grouping.perturbation,
-        len(grouping.perturbations),
-        target_sum=target_sum,
+        grouping.control,
+        target_sums=target_sums,
         folder=index / "de",
         executor=executor,
         progress=part(progress, 0.55, 0.98),
@@ -103,7 +105,8 @@ def _work(dataset: Dataset, stages: Path, index: Path, *, seed: int, executor: E
         "n_genes": dataset.n_genes,
         "value_space": dataset.schema.value_space,
         "control_label": dataset.schema.control_label,
-        "target_sum": target_sum,
+        "target_sums": target_sums,
+        "context_ignored": dataset.schema.context_ignored,
         "n_cells_without_umis": int((totals == 0).sum()),
         "seed": seed,
         "seconds": round(time.time() - started, 1),

@@ -1,11 +1,12 @@
-"""Differential expression of every perturbation against the controls, over all genes, from the gene-major store.
+"""Differential expression of every perturbation against its context's controls, over all genes, from the gene store.
 
 Two-sided Mann-Whitney U on log1p values with mid-ranks, tie correction and continuity, normal approximation: equal to
 `scipy.stats.mannwhitneyu(group, control, method="asymptotic")`. FDR is Benjamini-Hochberg per perturbation over all
 genes. Fold changes: geometric, of expm1(mean log1p) (2025), and arithmetic, of mean counts per million (2026).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -41,9 +42,9 @@ def compute_de(
     store: GeneStore,
     scaling: np.ndarray,
     codes: np.ndarray,
-    n_perturbations: int,
+    control: np.ndarray,
     *,
-    target_sum: float,
+    target_sums: Sequence[float],
     folder: Path,
     executor: Executor = LOCAL,
     block_genes: int = 64,
@@ -51,11 +52,13 @@ def compute_de(
 ) -> None:
     """Write COLUMNS into `folder`, going on after the last gene that an interrupted call finished.
 
-    scaling : (n_cells,) float32, zeros for log1p input; codes : (n_cells,) perturbation of each cell, 0 the control.
+    scaling : (n_cells,) float32, zeros for log1p input; codes : (n_cells,) perturbation of each cell
+    control : (n_perturbations,) perturbation that each is compared with; target_sums : of each context, (n_contexts,)
     Memory of a task: about 4 bytes x block_genes x n_cells, six times.
     """
     from scipy.stats import false_discovery_control  # half a second, which only this work waits
 
+    n_perturbations = len(control)
     shape = (n_perturbations, store.n_genes)
     folder.mkdir(exist_ok=True)
     done_file = folder / "genes_done.json"
@@ -70,7 +73,7 @@ def compute_de(
     left = store.n_genes - done
     n_ranges = max(-(-left // CHECKPOINT_GENES), TASKS_PER_SLOT * executor.slots if executor.slots > 1 else 1)
     ranges = [(done + a, done + b) for a, b in cut_evenly(left, parts=n_ranges, unit=block_genes)]
-    work = partial(_compare_genes, store, scaling, codes, n_perturbations, target_sum, block_genes)
+    work = partial(_compare_genes, store, scaling, codes, control, target_sums, block_genes)
     results = executor.map(work, ranges, progress=part(progress, done / store.n_genes, 1.0))
     for (first, last), columns in zip(ranges, results, strict=True):
         for name, values in columns.items():
@@ -88,22 +91,16 @@ def _compare_genes(
     store: GeneStore,
     scaling: np.ndarray,
     codes: np.ndarray,
-    n_perturbations: int,
-    target_sum: float,
+    control: np.ndarray,
+    target_sums: Sequence[float],
     block_genes: int,
     genes: tuple[int, int],
     progress: Progress,
 ) -> dict[str, np.ndarray]:
     """COLUMNS but for the FDR of a range of genes: (n_perturbations, genes of the range) each."""
-    from numba import get_num_threads
-
-    from vccapp.stats import kernels
-
-    sizes = np.bincount(codes, minlength=n_perturbations).astype(np.int64)
-    codes = codes.astype(np.int32)
-    million = 1e6 / target_sum
     begin, end = genes
-    out = {name: np.empty((n_perturbations, end - begin), dtype) for name, dtype in COLUMNS.items() if name != "fdr"}
+    out = {name: np.empty((len(control), end - begin), dtype) for name, dtype in COLUMNS.items() if name != "fdr"}
+    contexts = _split_contexts(codes, control, target_sums)
 
     def read_blocks() -> Iterator[tuple[int, int, np.ndarray, np.ndarray]]:
         for first in range(begin, end, block_genes):
@@ -116,18 +113,61 @@ def _compare_genes(
                 yield first, last, values, np.expm1(values)
 
     for first, last, log_values, linear_values in read_ahead(read_blocks()):
-        u, ties, logs, linear = kernels.rank_sums(
-            log_values, linear_values, codes, n_perturbations, sizes, min(get_num_threads(), last - first)
-        )
         here = slice(first - begin, last - begin)
-        out["statistic"][:, here] = u.T
-        out["p_value"][:, here] = kernels.p_values(u, ties, sizes).T
-        with np.errstate(divide="ignore", invalid="ignore"):
-            geometric = np.expm1(logs / sizes)
-            arithmetic = linear / sizes * million + EPSILON_2026
-            out["lfc_2025"][:, here] = np.nan_to_num(
-                np.log2(geometric / geometric[:, :1]), nan=0.0, posinf=np.inf, neginf=-np.inf
-            ).T
-            out["lfc_2026"][:, here] = np.log2(arithmetic / arithmetic[:, :1]).T
+        for context in contexts:
+            for name, column in context.compare(log_values, linear_values).items():
+                out[name][context.perturbations, here] = column
         progress((last - begin) / (end - begin), f"differential expression, gene {last:,} of {store.n_genes:,}")
     return out
+
+
+@dataclass(frozen=True)
+class _Context:
+    """The cells and perturbations that are compared with each other.
+
+    perturbations : numbers of its perturbations, the control first; cells : which are its own, None for all
+    codes : (its cells,) int32 places among its perturbations; sizes : cells of each; million : from depth to per million
+    """
+
+    perturbations: np.ndarray
+    cells: np.ndarray | None
+    codes: np.ndarray
+    sizes: np.ndarray
+    million: float
+
+    def compare(self, log_values: np.ndarray, linear_values: np.ndarray) -> dict[str, np.ndarray]:
+        """Columns, (its perturbations, genes) each, of the values of some genes over all cells, (genes, n_cells)."""
+        from numba import get_num_threads
+
+        from vccapp.stats import kernels
+
+        if self.cells is not None:
+            log_values, linear_values = log_values[:, self.cells], linear_values[:, self.cells]
+        threads = min(get_num_threads(), len(log_values))
+        u, ties, logs, linear = kernels.rank_sums(
+            log_values, linear_values, self.codes, len(self.sizes), self.sizes, threads
+        )
+        with np.errstate(divide="ignore", invalid="ignore"):
+            geometric = np.expm1(logs / self.sizes)
+            arithmetic = linear / self.sizes * self.million + EPSILON_2026
+            lfc_2025 = np.log2(geometric / geometric[:, :1])
+            lfc_2026 = np.log2(arithmetic / arithmetic[:, :1])
+        return {
+            "statistic": u.T,
+            "p_value": kernels.p_values(u, ties, self.sizes).T,
+            "lfc_2025": np.nan_to_num(lfc_2025, nan=0.0, posinf=np.inf, neginf=-np.inf).T,
+            "lfc_2026": lfc_2026.T,
+        }
+
+
+def _split_contexts(codes: np.ndarray, control: np.ndarray, target_sums: Sequence[float]) -> list[_Context]:
+    contexts = []
+    for number, target_sum in enumerate(target_sums):
+        perturbations = np.flatnonzero(control == number)  # their control is the first of them
+        place = np.full(len(control), -1, np.int32)
+        place[perturbations] = np.arange(len(perturbations))
+        cells = None if len(target_sums) == 1 else np.flatnonzero(place[codes] >= 0)
+        own = place[codes if cells is None else codes[cells]]
+        sizes = np.bincount(own, minlength=len(perturbations)).astype(np.int64)
+        contexts.append(_Context(perturbations, cells, own, sizes, 1e6 / target_sum))
+    return contexts

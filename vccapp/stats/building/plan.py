@@ -60,7 +60,13 @@ def plan_index(dataset: Dataset) -> IndexPlan:
     n_values = dataset.schema.n_values or n_cells * n_genes
     dtype = "uint8" if dataset.schema.value_space == "counts" else "float32"
     size = 1 if dtype == "uint8" else 4
-    sums = sums_bytes(n_strata=n_strata, n_batches=n_batches, n_perturbations=n_perturbations, n_genes=n_genes)
+    sums = sums_bytes(
+        n_strata=n_strata,
+        n_batches=n_batches,
+        n_perturbations=n_perturbations,
+        n_contexts=max(len(dataset.schema.contexts), 1),
+        n_genes=n_genes,
+    )
     block = n_genes * size * min(BLOCK_CELLS[dtype], n_cells)
     tables = n_genes * (60 * n_perturbations + 4 * (n_guides + n_batches)) + 40 * n_cells
     work = n_values * SECONDS_PER_VALUE + n_cells * n_genes * SECONDS_PER_ENTRY
