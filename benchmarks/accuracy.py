@@ -196,12 +196,13 @@ def score_cells(case: Case, model: Predictor, labels: Sequence[str], scratch: Pa
 
     dataset = case.open()
     perturbation = dataset.cells["perturbation"].to_numpy(str)
-    controls = case.index.normalise(dataset.read_rows(np.flatnonzero(perturbation == CONTROL)))
+    own = np.flatnonzero(perturbation == CONTROL)
+    controls = case.index.normalise(dataset.read_rows(own), own)
     rng = np.random.default_rng(0)
     parts, names = {"real": [controls], "predicted": [controls]}, [CONTROL] * controls.shape[0]
     for label in labels:
         rows = np.flatnonzero(perturbation == label)
-        parts["real"].append(case.index.normalise(dataset.read_rows(rows)))
+        parts["real"].append(case.index.normalise(dataset.read_rows(rows), rows))
         drawn = controls[np.sort(rng.integers(controls.shape[0], size=len(rows)))]
         parts["predicted"].append(model.cells(label, drawn))
         names += [label] * len(rows)

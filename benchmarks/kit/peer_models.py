@@ -59,7 +59,7 @@ def _write_data(case: "Case", split: "Split", folder: Path, *, seed: int) -> Non
     obs["condition"] = [CONTROL_OF_SCOUTER if x == CONTROL else _condition(x) for x in labels[rows]]
     genes = case.index.genes["gene"].to_numpy(str)
     var = pd.DataFrame({"gene_name": genes, "highly_variable": True}, index=genes)
-    cells = case.index.normalise(dataset.read_rows(rows))
+    cells = case.index.normalise(dataset.read_rows(rows), rows)
     data = ad.AnnData(cells, obs=obs, var=var)
     data.obsm["X_hvg"] = cells.toarray()
     (folder / "data").mkdir()

@@ -99,7 +99,7 @@ def diagnose(real: Cells, made: Cells) -> dict[str, str]:
         labels=tuple(LABELS),
         variance=np.array([made[label].var(axis=0) for label in LABELS]),
         total=np.array([np.median(q.sum_counts(sparse[label])) for label in LABELS]),
-        control_total=float(np.median(q.sum_counts(sparse[CONTROL]))),
+        control_total=np.full(len(LABELS), np.median(q.sum_counts(sparse[CONTROL]))),
         n_cells=np.array([len(made[label]) for label in LABELS]),
         n_profiles=np.array([q.count_profiles(q.sign_cells(sparse[label])) for label in LABELS]),
     )

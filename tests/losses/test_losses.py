@@ -34,6 +34,7 @@ def make_tables(*, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tables:
         de=torch.tensor(rng.integers(-1, 2, (LABELS, GENES)), dtype=torch.int8),
         tested=torch.tensor(tested),
         reliability=torch.tensor([0.0, 0.9, 0.5, 1.0, 0.2], dtype=dtype),
+        control=torch.zeros(LABELS, dtype=torch.int64),
     )
 
 

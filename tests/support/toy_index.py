@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from vccapp.data.schema import CONTROL, control_of
+from vccapp.data.schema import CONTROL, context_of, control_of, is_control
 from vccapp.stats.index import Pseudobulks
 
 
@@ -36,6 +36,18 @@ class ToyIndex:
             "de/fdr": p_value.astype(np.float32),
             "de/lfc_2025": rng.normal(0, 1, shape).astype(np.float32),
         }
+
+    @property
+    def controls(self) -> list[str]:
+        return [label for label in self.labels if is_control(label)]
+
+    @property
+    def perturbed(self) -> list[str]:
+        return self.labels[len(self.controls) :]
+
+    @property
+    def contexts(self) -> list[str]:
+        return [context for label in self.controls if (context := context_of(label))]
 
     def array(self, name: str) -> np.ndarray:
         return self._arrays[name]

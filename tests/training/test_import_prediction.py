@@ -69,7 +69,7 @@ def write(path: Path, dataset: Dataset, labels: list[str], *, log1p: Index | Non
     perturbation = dataset.cells["perturbation"].to_numpy(str)
     rows = np.concatenate([np.flatnonzero(perturbation == label)[:n] for label in labels])
     x = dataset.read_rows(rows)
-    x = x if log1p is None else csr_matrix(log1p.normalise(x))
+    x = x if log1p is None else csr_matrix(log1p.normalise(x, rows))
     obs = pd.DataFrame({"perturbation": perturbation[rows]}, index=rows.astype(str))
     data = ad.AnnData(x, obs=obs, var=pd.DataFrame(index=dataset.genes))
     data.write_h5ad(path)
@@ -128,7 +128,7 @@ def test_missing_genes_are_those_of_the_controls(settings, dataset, index, tmp_p
     assert any("50 of the dataset's 150 genes are missing" in note for note in notes)
     model = load(run_id, settings)
     assert not model.predict(HELD_OUT)[:, ~present].any()
-    controls = csr_matrix(index.normalise(dataset.read_rows(range(10))))
+    controls = csr_matrix(index.normalise(dataset.read_rows(range(10)), np.arange(10)))
     cells = model.cells("GENE130", controls).toarray()
     own = written.X[(written.obs["perturbation"] == "GENE130").to_numpy()].toarray()[:10]
     np.testing.assert_array_equal(cells[:, present], own[:, present])

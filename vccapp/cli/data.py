@@ -196,7 +196,7 @@ def preprocess(
         "n_cells": data.n_cells,
         "n_genes": data.n_genes,
         "n_hvg": chosen,
-        "target_sum": index.meta["target_sum"],
+        "target_sums": index.meta["target_sums"],
     }
     show(found, lambda: format_fields(found), as_json=as_json)
 

@@ -27,13 +27,12 @@ def make(
     as_json: Json = False,
 ) -> None:
     """Split the perturbations of an indexed dataset: by ratio, into folds, or by lists."""
-    from vccapp.data.schema import CONTROL
     from vccapp.data.split import check_split, make_folds, make_split, split_from_lists, write_split
     from vccapp.errors import SpecError
 
     settings = open_settings()
     fingerprint = find_dataset(dataset, settings).fingerprint
-    labels = [label for label in open_index(fingerprint, settings).labels if label != CONTROL]
+    labels = open_index(fingerprint, settings).perturbed
     listed = [*(parse_names(val) or []), *(parse_names(test) or [])]
     if listed and folds is not None:
         raise SpecError(

@@ -1,7 +1,7 @@
 """A row of numbers for each context, such as the mean of its controls, given out by label.
 
-    means = PerContext.of_controls(index)
-    means.of(["KLF1@K562", "TP53@RPE1"])          # (2, n_genes), each the row of its context
+means = PerContext.of_controls(index)
+means.of(["KLF1@K562", "TP53@RPE1"])          # (2, n_genes), each the row of its context
 """
 
 from collections.abc import Sequence
@@ -42,14 +42,15 @@ class PerContext:
         if not self.contexts:
             return [0] * len(labels)
         place = positions_of(self.contexts)
-        unknown = [label for label in labels if context_of(label) not in place]
+        found = [place.get(context_of(label) or "") for label in labels]
+        unknown = [label for label, own in zip(labels, found, strict=True) if own is None]
         if unknown:
             raise SpecError(
                 "unknown_context",
                 f"{name_some(unknown)} is in none of the contexts {name_some(self.contexts)}",
                 fix=f"name the context, as in 'TARGET@{self.contexts[0]}'",
             )
-        return [place[context_of(label)] for label in labels]
+        return [own for own in found if own is not None]
 
     def of(self, labels: Sequence[str]) -> np.ndarray:
         """(labels, k); to read only."""

@@ -8,13 +8,13 @@ Rows are perturbations sorted by name, without the control; columns are the gene
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from vccapp.data.schema import CONTROL, positions_of
+from vccapp.data.schema import CONTROL, context_of, control_of, is_control, positions_of
 from vccapp.data.significance import FDR
 from vccapp.errors import SpecError
 from vccapp.stats.halves import have_halves, read_halves
@@ -78,7 +78,7 @@ class Profiles:
     """Perturbations, real or predicted.
 
     genes : (n_genes,) str; labels : n perturbations, sorted
-    means : (n, n_genes) float64 mean log1p; control_mean : (n_genes,) float64
+    means : (n, n_genes) float64 mean log1p; control_mean : likewise, of the controls of each; or (n_genes,) of all
     de, pooled : None where the cells are not known
     t_score : (n, n_genes) float64, Welch's t of cells against controls, log1p; NaN for a perturbation of one cell, None
     where not known
@@ -99,6 +99,23 @@ class Profiles:
     def deltas(self) -> np.ndarray:
         """(n, n_genes) float64 means minus the control's."""
         return self.means - self.control_mean
+
+    def contexts(self) -> "list[tuple[list[int], Profiles]]":
+        """The profiles of each context, and which rows they are: what is ranked or pooled is so within a context."""
+        own: dict[str | None, list[int]] = {}
+        for row, label in enumerate(self.labels):
+            own.setdefault(context_of(label), []).append(row)
+        return [(rows, self if len(own) == 1 else self._take(rows)) for rows in own.values()]
+
+    def _take(self, rows: list[int]) -> "Profiles":
+        return replace(
+            self,
+            labels=tuple(self.labels[row] for row in rows),
+            means=self.means[rows],
+            control_mean=self.control_mean[rows] if self.control_mean.ndim == 2 else self.control_mean,
+            de=self.de and DeTable(*(getattr(self.de, field.name)[rows] for field in fields(DeTable))),
+            t_score=None if self.t_score is None else self.t_score[rows],
+        )
 
     @cached_property
     def delta_ranks(self) -> np.ndarray:
@@ -121,7 +138,7 @@ def real_profiles(index: Pseudobulks, labels: Sequence[str]) -> Profiles:
     names = _sorted(labels)
     rows = index.rows(list(names))
     de = DeTable(*(index.array(f"de/{name}")[rows] for name in ("p_value", "fdr", "lfc_2025")))
-    means, control = index.means(list(names)), index.control_mean
+    means, control = index.means(names), index.control_means(names)
     return Profiles(
         genes=index.genes["gene"].to_numpy(str),
         labels=names,
@@ -145,7 +162,7 @@ def predicted_profiles(index: Pseudobulks, deltas: np.ndarray, labels: Sequence[
         )
     names = _sorted(labels)
     position = positions_of(labels)
-    control = np.asarray(index.control_mean, dtype=np.float64)
+    control = np.asarray(index.control_means(names), dtype=np.float64)
     means = control + np.asarray(deltas)[[position[name] for name in names]]
     return Profiles(genes=index.genes["gene"].to_numpy(str), labels=names, means=means, control_mean=control)
 
@@ -159,17 +176,19 @@ def half_profiles(index: Pseudobulks, labels: Sequence[str]) -> tuple[Profiles, 
     names = _sorted(labels)
     names = tuple(name for name, whole in zip(names, have_halves(index, names), strict=True) if whole)
     genes, t_score = index.genes["gene"].to_numpy(str), _welch(index, index.rows(list(names)))
+    controls = read_halves(index, [control_of(name) for name in names]).astype(np.float64)
+    halves = zip(read_halves(index, names).astype(np.float64), controls, strict=True)
     first, second = (
-        Profiles(genes=genes, labels=names, means=half[1:], control_mean=half[0], t_score=t_score)
-        for half in read_halves(index, [CONTROL, *names]).astype(np.float64)
+        Profiles(genes=genes, labels=names, means=half, control_mean=control, t_score=t_score)
+        for half, control in halves
     )
     return first, second
 
 
 def _sorted(labels: Sequence[str]) -> tuple[str, ...]:
-    """Raises SpecError for the control and for labels that occur twice."""
+    """Raises SpecError for controls and for labels that occur twice."""
     names = tuple(sorted(labels))
-    if len(set(names)) < len(names) or CONTROL in names:
+    if len(set(names)) < len(names) or any(map(is_control, names)):
         raise SpecError(
             "bad_perturbations",
             f"Perturbations to score are {', '.join(names[:5])} ...",
@@ -180,14 +199,14 @@ def _sorted(labels: Sequence[str]) -> tuple[str, ...]:
 
 def _welch(index: Pseudobulks, rows: list[int]) -> np.ndarray:
     """(n, n_genes) Welch's t of log1p values against the controls; 0 where neither varies, NaN for a single cell."""
-    [control] = index.rows([CONTROL])
+    controls = index.control_rows([index.labels[row] for row in rows])
     cells = index.perturbations["n_cells"].to_numpy(np.float64)
     mean, variance = index.array("mean"), index.array("variance")  # the variance is that of the population
 
-    def squared_error(row: int | list[int]) -> np.ndarray:
-        spare = np.where(cells[row] > 1, cells[row] - 1, np.nan)
-        return variance[row] / (spare if np.isscalar(row) else spare[:, None])
+    def squared_error(rows: list[int]) -> np.ndarray:
+        own, place = np.unique(np.asarray(rows, int), return_inverse=True)  # the controls of many are the same
+        return (variance[own] / np.where(cells[own] > 1, cells[own] - 1, np.nan)[:, None])[place]
 
-    difference = mean[rows].astype(np.float64) - mean[control]
-    error = np.sqrt(squared_error(rows) + squared_error(control))
+    difference = mean[rows].astype(np.float64) - mean[controls]
+    error = np.sqrt(squared_error(rows) + squared_error(controls))
     return np.divide(difference, error, out=np.zeros_like(difference), where=error != 0)

@@ -45,16 +45,16 @@ class Additive(Model):
         position = positions_of(self.genes)
         self.effects = np.asarray(index.deltas(self.singles), np.float32)
         masked, contexts = mask_targets(self.effects, self.singles, position=position), self.control_means.contexts
-        own = [[context_of(label) == context for label in self.singles] for context in contexts] or [slice(None)]
-        rows = [masked[mask] if np.any(mask) else masked for mask in own]
-        self.mean_effect = PerContext(contexts, np.stack([row.mean(axis=0) for row in rows]))
+        own = [np.array([context_of(label) == context for label in self.singles]) for context in contexts]
+        parts = [masked[mask] if mask.any() else masked for mask in own] or [masked]
+        self.mean_effect = PerContext(contexts, np.stack([part.mean(axis=0) for part in parts]))
         self.residual = measure_residual(index, self.singles, position=position)
 
     def predict_deltas(self, perturbations: list[str]) -> np.ndarray:
         row = positions_of(self.singles)
         singles = sorted({single for label in perturbations for single in _singles_of(label)})
         lacking = [single for single in singles if single not in row]
-        stand_in, control = self.mean_effect.of(lacking).copy(), self.control_mean(lacking)
+        stand_in, control = self.mean_effect.of(lacking).copy(), self.control_means.of(lacking)
         set_targets(stand_in, lacking, residual=self.residual, control=control, position=positions_of(self.genes))
         effect = {single: self.effects[row[single]] for single in singles if single in row}
         effect |= dict(zip(lacking, stand_in, strict=True))

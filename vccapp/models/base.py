@@ -106,10 +106,6 @@ class Model(ABC):
         deltas[[is_control(label) for label in perturbations]] = 0
         return deltas
 
-    def control_mean(self, perturbations: Sequence[str]) -> np.ndarray:
-        """(n, n_genes) float32 mean log1p of the controls of each one's context; to read only."""
-        return self.control_means.of(perturbations)
-
     def coverage(self, perturbations: Sequence[str]) -> pd.DataFrame:
         """What the model knows of each: perturbation, n_targets, n_known (targets among its genes), trained.
 
@@ -130,7 +126,7 @@ class Model(ABC):
 
         Here: the control cells scaled gene by gene until their mean is the control mean plus the predicted delta.
         """
-        return anchor_cells(controls, self.control_mean([perturbation])[0] + self.predict([perturbation])[0]).cells
+        return anchor_cells(controls, self.control_means.of([perturbation])[0] + self.predict([perturbation])[0]).cells
 
     def cell_blocks(
         self, perturbation: str, controls: Iterable[tuple[csr_matrix, np.ndarray]]

@@ -11,7 +11,6 @@ import numpy as np
 from pydantic import Field
 
 from vccapp.models.base import MODELS, Fitting
-from vccapp.models.parts.effects import count_targets
 from vccapp.models.parts.embedded import EmbeddedModel
 from vccapp.models.parts.features import EmbeddingSpec, Features
 from vccapp.models.saving import ModelState

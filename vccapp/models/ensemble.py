@@ -79,7 +79,7 @@ class Ensemble(Model):
             if weight > 0:
                 deltas += np.float32(weight) * member.predict(perturbations)
         position = positions_of(self.genes)
-        control = self.control_mean(perturbations)
+        control = self.control_means.of(perturbations)
         set_targets(deltas, perturbations, residual=self.residual, control=control, position=position)
         return deltas
 

@@ -107,12 +107,12 @@ class Imported(Model):
                 done = (start + block.shape[0]) / predicted.n_cells
                 fitting.progress(done, f"Reading {predicted.path.name}")
         self.means = (sums / np.bincount(codes, minlength=len(self.labels))[:, None]).astype(np.float32)
-        self.means[:, ~self.present] = self.control_mean(self.labels)[:, ~self.present]
+        self.means[:, ~self.present] = self.control_means.of(self.labels)[:, ~self.present]
         self._set_rows(codes)
 
     def predict_deltas(self, perturbations: list[str]) -> np.ndarray:
         self._check(perturbations)
-        control = self.control_mean(perturbations)
+        control = self.control_means.of(perturbations)
         means = control.copy()  # of the controls, where the file has none
         here = [i for i, label in enumerate(perturbations) if label in self.labels]
         means[here] = self.means[[self.labels.index(perturbations[i]) for i in here]]

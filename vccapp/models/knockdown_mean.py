@@ -53,7 +53,7 @@ class KnockdownMean(PerturbationMean):
         """Targets that are not among the genes have nothing to set (see `coverage`): the mean alone is given."""
         deltas = super().predict_deltas(perturbations)
         position = positions_of(self.genes)
-        control = self.control_mean(perturbations)
+        control = self.control_means.of(perturbations)
         set_targets(deltas, perturbations, residual=self.residual, control=control, position=position)
         return deltas
 

@@ -195,7 +195,7 @@ class Scouter(ResidualNetwork):
             sampler,
             read=matrix.rows,
             vectors=self._vectors(cells.labels),
-            base=None if deltas is None else self.control_mean(cells.labels)[:, self.modelled] + deltas,
+            base=None if deltas is None else self.control_means.of(cells.labels)[:, self.modelled] + deltas,
             loss=self._make_loss(read_tables(index, cells.labels, self.modelled).to(device)),
             device=device,
             precision=self._precision,
@@ -227,7 +227,7 @@ class Scouter(ResidualNetwork):
                 output[own] = self.network.mean_output(code, vectors[own]).cpu().numpy()
         shift = self.predict_baseline(perturbations)
         if shift is None:
-            return self.other_genes.complete(output - self.control_mean(perturbations)[:, self.modelled])
+            return self.other_genes.complete(output - self.control_means.of(perturbations)[:, self.modelled])
         return self.other_genes.complete(shift[:, self.modelled] + output, shift=shift)
 
     def coverage(self, perturbations: Sequence[str]) -> pd.DataFrame:

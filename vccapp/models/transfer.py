@@ -129,7 +129,7 @@ def _combine(sources: Sequence[Index], known: Sequence[str], genes: np.ndarray) 
     row = positions_of(known)
     total = np.zeros((len(known), len(genes)), np.float32)
     weights = np.zeros(len(known), np.float32)
-    for source in (screen for source in sources for screen in map(source.within, source.contexts or [None])):
+    for source in (whole.within(context) for whole in sources for context in whole.contexts or (None,)):
         labels = source.perturbed
         own = positions_of(source.genes["gene"].to_numpy(str))
         shared = [(i, own[gene]) for i, gene in enumerate(genes.tolist()) if gene in own]

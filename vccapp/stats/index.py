@@ -42,22 +42,17 @@ class Pseudobulks(Protocol):
     @property
     def labels(self) -> list[str]: ...
     @property
+    def controls(self) -> list[str]: ...
+    @property
+    def perturbed(self) -> list[str]: ...
+    @property
+    def contexts(self) -> list[str]: ...
+    @property
     def genes(self) -> pd.DataFrame: ...
     @property
     def perturbations(self) -> pd.DataFrame: ...
     def array(self, name: str) -> np.ndarray: ...
     def rows(self, labels: Sequence[str]) -> list[int]: ...
-    @property
-    def control_mean(self) -> np.ndarray:
-        """(n_genes,) float32 pseudobulk of the controls. Raises SpecError where each context has its own."""
-        if len(self.controls) > 1:
-            raise SpecError(
-                "several_contexts",
-                f"Each of the {len(self.controls)} contexts has its own controls",
-                fix=f"choose one of {name_some(self.contexts)}",
-            )
-        return self.mean(self.controls[0])
-
     @property
     def control_mean(self) -> np.ndarray: ...
     def control_rows(self, labels: Sequence[str]) -> list[int]: ...
@@ -170,6 +165,17 @@ class Index:
 
     def mean(self, label: str) -> np.ndarray:
         return self.means([label])[0]
+
+    @property
+    def control_mean(self) -> np.ndarray:
+        """(n_genes,) float32 pseudobulk of the controls. Raises SpecError where each context has its own."""
+        if len(self.controls) > 1:
+            raise SpecError(
+                "several_contexts",
+                f"Each of the {len(self.controls)} contexts has its own controls",
+                fix=f"choose one of {name_some(self.contexts)}",
+            )
+        return self.mean(self.controls[0])
 
     def control_rows(self, labels: Sequence[str]) -> list[int]:
         """Row numbers of the controls of each perturbation's context."""

@@ -17,7 +17,7 @@ import pandas as pd
 from scipy.sparse import csr_matrix, vstack
 
 from vccapp.data.reading.dataset import Dataset
-from vccapp.data.schema import CONTROL
+from vccapp.data.schema import CONTROL, control_of, is_control
 from vccapp.errors import SpecError
 from vccapp.models.base import Model
 from vccapp.stats.index import Index
@@ -55,25 +55,27 @@ class CellBlock:
 def iter_cells(
     dataset: Dataset, index: Index, model: Model, cells: Mapping[str, int], *, seed: int
 ) -> Iterator[tuple[str, CellBlock]]:
-    """Blocks of `cells` per label, in that order: the data's own for CONTROL, the model's for all others.
+    """Blocks of `cells` per label, in that order: the data's own for controls, the model's for all others.
+
+    Cells of a perturbation are made from the controls of its context.
 
     Raises SpecError when the model makes values that no file may have.
     """
-    controls = find_controls(index)
+    controls = {label: find_controls(index, label) for label in dict.fromkeys(map(control_of, cells))}
     for label, n_cells in cells.items():
-        drawn = draw_controls(controls, n_cells, label=label, seed=seed)
-        parts = list(split_cells(drawn, READ_VALUES if label == CONTROL else BLOCK_VALUES))
+        drawn = draw_controls(controls[control_of(label)], n_cells, label=label, seed=seed)
+        parts = list(split_cells(drawn, READ_VALUES if is_control(label) else BLOCK_VALUES))
         blocks = ((read_log1p(dataset, index, part), part["scaling"].to_numpy()) for part in parts)
-        made = blocks if label == CONTROL else model.cell_blocks(label, blocks)
+        made = blocks if is_control(label) else model.cell_blocks(label, blocks)
         for part, (block, scaling) in zip(parts, made, strict=True):
             _check(block, label, shape=(len(part), len(index.genes)))
             yield label, CellBlock(block, scaling)
 
 
-def find_controls(index: Index) -> pd.DataFrame:
-    """The control cells: batch, genes (detected), row in the data, scaling."""
+def find_controls(index: Index, label: str = CONTROL) -> pd.DataFrame:
+    """The control cells of this label: batch, genes (detected), row in the data, scaling."""
     cells = index.cells
-    return cells.assign(row=cells.index.to_numpy(), scaling=index.array("scaling"))[cells["perturbation"] == CONTROL]
+    return cells.assign(row=cells.index.to_numpy(), scaling=index.array("scaling"))[cells["perturbation"] == label]
 
 
 def draw_controls(controls: pd.DataFrame, n: int, *, label: str, seed: int) -> pd.DataFrame:
@@ -92,7 +94,8 @@ def draw_controls(controls: pd.DataFrame, n: int, *, label: str, seed: int) -> p
 
 def read_log1p(dataset: Dataset, index: Index, cells: pd.DataFrame) -> csr_matrix:
     """The stored cells (row, genes, ...) as log1p values: (n, n_genes) csr float32, rows sorted, no explicit zeros."""
-    blocks = [index.normalise(dataset.read_rows(part["row"].to_numpy())) for part in split_cells(cells, READ_VALUES)]
+    rows = [part["row"].to_numpy() for part in split_cells(cells, READ_VALUES)]
+    blocks = [index.normalise(dataset.read_rows(own), own) for own in rows]
     return blocks[0] if len(blocks) == 1 else vstack(blocks, format="csr")
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.sparse import csr_matrix, vstack
 
 from vccapp.data.reading.dataset import Dataset
-from vccapp.data.schema import CONTROL
+from vccapp.data.schema import control_of, is_control
 from vccapp.data.workspace import open_registered
 from vccapp.evaluation.comparison.diagnostics import CellStatistics, Finding, compute_diagnostics
 from vccapp.evaluation.quality import count_profiles, sign_cells, sum_counts
@@ -31,7 +31,10 @@ def diagnose_run(run_id: str, name: Part, settings: Settings, *, seed: int = 0) 
     dataset = open_registered(run.spec.dataset, settings)
     spread = np.unique(np.linspace(0, len(labels) - 1, min(MAX_LABELS, len(labels))).astype(int))
     cells = measure_cells(dataset, index, model, [labels[i] for i in spread], seed=seed)
-    own = model.control_of_file() if isinstance(model, Imported) else None
+    own = None
+    if isinstance(model, Imported):
+        found = [control for label in labels if (control := model.control_of_file(label)) is not None]
+        own = np.stack(found) if len(found) == len(labels) else None
     return compute_diagnostics(index, labels, deltas, cells=cells, file_control=own)
 
 
@@ -39,7 +42,7 @@ def measure_cells(
     dataset: Dataset, index: Index, model: Model, labels: list[str], *, n_cells: int = MAX_CELLS, seed: int = 0
 ) -> CellStatistics:
     """Statistics of at most `n_cells` predicted cells of each perturbation."""
-    wanted = {CONTROL: n_cells}
+    wanted = dict.fromkeys(map(control_of, labels), n_cells)
     for label in labels:
         available = model.available_cells(label)
         wanted[label] = n_cells if available is None else min(n_cells, available)
@@ -47,11 +50,12 @@ def measure_cells(
     for label, made in iter_cells(dataset, index, model, wanted, seed=seed):
         blocks.setdefault(label, []).append(made.block)
     cells = {label: vstack(parts, format="csr") for label, parts in blocks.items()}
+    controls = {label: _median_total(block) for label, block in cells.items() if is_control(label)}
     return CellStatistics(
         labels=tuple(labels),
         variance=np.array([_variance(cells[label]) for label in labels]),
         total=np.array([_median_total(cells[label]) for label in labels]),
-        control_total=_median_total(cells[CONTROL]),
+        control_total=np.array([controls[control_of(label)] for label in labels]),
         n_cells=np.array([cells[label].shape[0] for label in labels]),
         n_profiles=np.array([count_profiles(sign_cells(cells[label])) for label in labels]),
     )

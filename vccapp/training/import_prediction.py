@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vccapp.data.reading.predicted import Predicted
-from vccapp.data.schema import CONTROL, genes_of
+from vccapp.data.schema import genes_of
 from vccapp.data.split import Split, check_split, load_split, split_from_lists, write_split
 from vccapp.data.stores.places import resolved
 from vccapp.errors import DataError, ResourceError
@@ -96,7 +96,7 @@ def check_import(spec: ImportedSpec, settings: Settings, *, dataset: str, split:
 
 def _split_of_file(predicted: Predicted, index: Index, dataset: str) -> Split:
     """Test: what the file and the data have; train: all others of the data that share no gene with these."""
-    known = [label for label in index.labels if label != CONTROL]
+    known = index.perturbed
     test = [label for label in known if label in set(predicted.labels.categories)]
     held_out = {gene for label in test for gene in genes_of(label)}
     train = [label for label in known if not held_out & set(genes_of(label))]

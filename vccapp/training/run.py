@@ -15,7 +15,6 @@ import pandas as pd
 import vccapp
 from vccapp.data.atomic import save_array, write_folder, write_json
 from vccapp.data.lock import hold_lock
-from vccapp.data.schema import CONTROL
 from vccapp.data.split import Split, check_split, load_split
 from vccapp.errors import ResourceError, SpecError, Stopped, VccAppError
 from vccapp.evaluation.scoring.score import summarise
@@ -55,7 +54,7 @@ def _check(spec: RunSpec, split: Split, settings: Settings) -> tuple[Index, Spli
             f"The split '{split.name}' belongs to the dataset {split.dataset}, not to {spec.dataset}",
             fix="choose one of its splits",
         )
-    check_split(split, [label for label in index.labels if label != CONTROL])
+    check_split(split, index.perturbed)
     if index.perturbations["n_cells"].iloc[0] < 2:
         raise SpecError(
             "one_control",

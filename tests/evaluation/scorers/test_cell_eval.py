@@ -56,7 +56,7 @@ def score(predicted: Path, real: ad.AnnData, folder: Path) -> pd.DataFrame:
 def real_cells(dataset: Dataset, index: Index, labels: list[str]) -> ad.AnnData:
     rows = np.flatnonzero(dataset.cells["perturbation"].isin(labels))
     obs = pd.DataFrame({"target_gene": dataset.cells["perturbation"].to_numpy(str)[rows]}, index=rows.astype(str))
-    x = index.normalise(dataset.read_rows(rows))
+    x = index.normalise(dataset.read_rows(rows), rows)
     return ad.AnnData(csr_matrix(x), obs=obs, var=pd.DataFrame(index=dataset.genes))
 
 

@@ -7,7 +7,11 @@ from refusals import refusal
 from toy_index import ToyIndex
 
 from vccapp.errors import SpecError
-from vccapp.neural.fitting.sampler import CONTROLS, Cells, PairSampler, SetSampler, read_cells
+from vccapp.neural.fitting.sampler import Cells, PairSampler, SetSampler, read_cells
+
+
+CONTROLS = 0
+"""Their place among the labels, where there is one context."""
 
 
 def make_cells(n_cells: int = 400, *, seed: int = 0) -> Cells:
@@ -16,7 +20,7 @@ def make_cells(n_cells: int = 400, *, seed: int = 0) -> Cells:
     label = rng.choice([-1, 0, 1, 2], n_cells, p=[0.1, 0.3, 0.4, 0.2]).astype(np.int32)
     batch = rng.integers(0, 3, n_cells).astype(np.int32)
     batch[(label == CONTROLS) & (batch == 2)] = 0
-    return Cells(("non-targeting", "A", "B"), label, batch, 3)
+    return Cells(("non-targeting", "A", "B"), np.zeros(3, np.int32), label, batch, 3)
 
 
 @pytest.mark.parametrize("kind", ["object", "category"])
@@ -105,7 +109,9 @@ def test_sets_show_every_cell_and_none_twice_in_a_set(with_controls: bool) -> No
 
 
 def test_a_small_group_repeats_its_cells_evenly() -> None:
-    cells = Cells(("non-targeting", "A"), np.array([0, 0, 1, 1, 1], np.int32), np.zeros(5, np.int32), 1)
+    cells = Cells(
+        ("non-targeting", "A"), np.zeros(2, np.int32), np.array([0, 0, 1, 1, 1], np.int32), np.zeros(5, np.int32), 1
+    )
     sets = SetSampler(cells, n_sets=1, set_size=7, seed=0, with_controls=False).batch(0)
     assert sorted(np.bincount(sets.cells[0])[2:]) == [2, 2, 3]
 
@@ -113,10 +119,10 @@ def test_a_small_group_repeats_its_cells_evenly() -> None:
 def test_what_cannot_be_sampled_is_told() -> None:
     none = np.zeros(3, np.int32)
     with refusal(SpecError, "no_controls"):
-        PairSampler(Cells(("non-targeting", "A"), none + 1, none, 1), batch_size=2, seed=0)
+        PairSampler(Cells(("non-targeting", "A"), np.zeros(2, np.int32), none + 1, none, 1), batch_size=2, seed=0)
     for make in (
         lambda cells: PairSampler(cells, batch_size=2, seed=0),
         lambda cells: SetSampler(cells, n_sets=1, set_size=2, seed=0, with_controls=False),
     ):
         with refusal(SpecError, "no_training_cells"):
-            make(Cells(("non-targeting", "A"), none, none, 1))
+            make(Cells(("non-targeting", "A"), np.zeros(2, np.int32), none, none, 1))

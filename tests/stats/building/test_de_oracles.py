@@ -37,7 +37,7 @@ def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     dataset = open_dataset(path)
     build_index(dataset, folder / "index")
     index = load_index(folder / "index")
-    values = index.normalise(dataset.read_rows(range(dataset.n_cells)))
+    values = index.normalise(dataset.read_rows(range(dataset.n_cells)), np.arange(dataset.n_cells))
     obs = pd.DataFrame({"target": dataset.cells["perturbation"].to_numpy()}).astype("category")
     obs.index = obs.index.astype(str)
     return index, ad.AnnData(values, obs=obs, var=pd.DataFrame(index=dataset.genes))

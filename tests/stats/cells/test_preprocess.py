@@ -12,6 +12,7 @@ from refusals import refusal
 from toy import make_counts
 
 from vccapp.data.reading.opening import open_dataset
+from vccapp.data.schema import IGNORED, Columns
 from vccapp.errors import DataError, ResourceError, SpecError, Stopped
 from vccapp.stats.building.build import build_index
 from vccapp.stats.cells import preprocess
@@ -97,7 +98,7 @@ def test_several_files_are_one(toy: Path, tmp_path: Path) -> None:
     expected, whole = by_scanpy(toy, n_hvg=20), ad.read_h5ad(toy)
     whole[:100].write_h5ad(tmp_path / "a.h5ad")
     whole[100:, ::-1].write_h5ad(tmp_path / "b.h5ad")
-    dataset = open_dataset([tmp_path / "a.h5ad", tmp_path / "b.h5ad"])
+    dataset = open_dataset([tmp_path / "a.h5ad", tmp_path / "b.h5ad"], columns=Columns(context=IGNORED))
     build_index(dataset, tmp_path / "index")
     write_preprocessed(dataset, load_index(tmp_path / "index"), tmp_path / "out.h5ad", n_hvg=20)
     check_equal(tmp_path / "out.h5ad", expected)

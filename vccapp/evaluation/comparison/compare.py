@@ -32,14 +32,14 @@ def compute_comparison(
             fix=f"there are {len(names):,}, e.g. {', '.join(names[:3])}",
         )
     at = [position[gene] for gene in kept]
-    control = np.asarray(index.control_mean)[at]
+    control = index.control_means(perturbations)[:, at]
     real_delta = index.deltas(list(perturbations))[:, at]
     predicted_delta = np.asarray(deltas)[:, at]
     n = len(perturbations)
     columns = (
         np.repeat(list(perturbations), len(at)),
         np.tile(kept, n),
-        np.tile(control, n),
+        control.ravel(),
         (real_delta + control).ravel(),
         (predicted_delta + control).ravel(),
         real_delta.ravel(),

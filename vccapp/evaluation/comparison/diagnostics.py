@@ -7,12 +7,13 @@ Each `find_...` is pure and looks for one fault; `compute_diagnostics` puts them
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
+from vccapp.data.schema import context_of, control_of
 from vccapp.evaluation.comparison.comparison import Comparison
 from vccapp.evaluation.comparison.prediction import Prediction
 from vccapp.evaluation.quality import (
@@ -77,16 +78,21 @@ class CellStatistics:
     """What a few predicted cells of each of some perturbations show, beside as many control cells of the data.
 
     labels : perturbations looked at; variance : (n, n_genes) between predicted cells; total : (n,) median sum of expm1
-    control_total : median sum of expm1 of the control cells
+    control_total : (n,) median sum of expm1 of the control cells of its context
     n_cells, n_profiles : (n,) predicted cells, and how many of them are different
     """
 
     labels: tuple[str, ...]
     variance: np.ndarray
     total: np.ndarray
-    control_total: float
+    control_total: np.ndarray
     n_cells: np.ndarray
     n_profiles: np.ndarray
+
+    def within(self, context: str | None) -> "CellStatistics":
+        own = [i for i, label in enumerate(self.labels) if context_of(label) == context]
+        arrays = {field.name: getattr(self, field.name)[own] for field in fields(self) if field.name != "labels"}
+        return CellStatistics(labels=tuple(self.labels[i] for i in own), **arrays)
 
 
 def view_diagnostics(comparison: Comparison, shown: Prediction) -> Diagnostics:
@@ -115,13 +121,40 @@ def compute_diagnostics(
     cells: CellStatistics | None = None,
     file_control: np.ndarray | None = None,
 ) -> list[Finding]:
-    """All findings, the worst first.
+    """All findings, the worst first; of several contexts the worst of each kind, which then names its context.
 
     deltas : (labels, n_genes) predicted, log1p units; cells : of some predicted cells
-    file_control : (n_genes,) mean of the prediction's own controls, where it came with some
+    file_control : (labels, n_genes) mean of the prediction's own controls of each, where it came with some
     """
-    real, predicted = index.deltas(list(labels)).astype(np.float64), np.asarray(deltas, np.float64)
-    control = np.asarray(index.control_mean, np.float64)
+    worst: dict[str, Finding] = {}
+    contexts = dict.fromkeys(map(context_of, labels))
+    for context in contexts:
+        own = [i for i, label in enumerate(labels) if context_of(label) == context]
+        found = _diagnose(
+            index,
+            [labels[i] for i in own],
+            np.asarray(deltas, np.float64)[own],
+            cells=cells and cells.within(context),
+            file_control=None if file_control is None else file_control[own[0]],
+        )
+        for finding in found:
+            if len(contexts) > 1:
+                finding = replace(finding, message=f"{context}: {finding.message}")
+            if finding.name not in worst or ORDER[finding.status] < ORDER[worst[finding.name].status]:
+                worst[finding.name] = finding
+    return sorted(worst.values(), key=lambda finding: ORDER[finding.status])
+
+
+def _diagnose(
+    index: Pseudobulks,
+    labels: Sequence[str],
+    predicted: np.ndarray,
+    *,
+    cells: CellStatistics | None,
+    file_control: np.ndarray | None,
+) -> list[Finding]:
+    """Of the perturbations of one context."""
+    real, control = index.deltas(labels).astype(np.float64), index.mean(control_of(labels[0])).astype(np.float64)
     genes = index.genes["gene"].tolist()
     findings = [
         find_real_cells(real, predicted),
@@ -133,8 +166,8 @@ def compute_diagnostics(
     ]
     if cells is None:
         findings.append(find_library_size(_totals(predicted + control), float(_totals(control[None])[0])))
-    else:
-        findings.append(find_library_size(cells.total, cells.control_total))
+    elif cells.labels:
+        findings.append(find_library_size(cells.total, float(cells.control_total[0])))
         rows = np.array([index.labels.index(label) for label in cells.labels])
         several = (index.perturbations["n_cells"].to_numpy()[rows] > 1) & (
             cells.n_cells > 1
@@ -142,7 +175,7 @@ def compute_diagnostics(
         variance = np.asarray(index.array("variance")[rows[several]], np.float64)
         findings.append(find_lost_variance(variance, cells.variance[several]))
         findings.append(find_identical_cells(cells.n_profiles, cells.n_cells, labels=cells.labels))
-    return sorted(findings, key=lambda finding: ORDER[finding.status])
+    return findings
 
 
 def find_real_cells(real: np.ndarray, predicted: np.ndarray) -> Finding:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix
 
-from vccapp.data.schema import CONTROL
+from vccapp.data.schema import control_of
 from vccapp.evaluation.comparison.comparison import Comparison
 from vccapp.evaluation.comparison.prediction import Prediction
 from vccapp.models.anchor import anchor_cells
@@ -65,7 +65,7 @@ def compute_gene_means(
     cell, and for predictions, of which only the mean is known.
     """
     at = [index.gene_position[gene] for gene in genes]
-    rows = index.rows([CONTROL, perturbation])
+    rows = index.rows([control_of(perturbation), perturbation])
     n_cells = index.perturbations["n_cells"].to_numpy()[rows]
     means = index.array("mean")[rows][:, at]
     spare = np.where(n_cells > 1, n_cells - 1, np.nan)
@@ -98,7 +98,8 @@ def sample_gene_cells(
     `stored` for a prediction by its key: (n, n_genes) log1p.
     """
     codes = groups.cat.codes.to_numpy()
-    controls, real = (np.flatnonzero(codes == groups.cat.categories.get_loc(who)) for who in (CONTROL, perturbation))
+    place = groups.cat.categories.get_loc
+    controls, real = (np.flatnonzero(codes == place(who)) for who in (control_of(perturbation), perturbation))
     if len(controls) > MAX_CONTROLS:
         controls = controls[np.linspace(0, len(controls) - 1, MAX_CONTROLS).astype(int)]
     genes, at = list(values), [index.gene_position[gene] for gene in values]
@@ -108,7 +109,7 @@ def sample_gene_cells(
         if own.key in stored:
             cells[own.name] = stored[own.key][:, at].toarray()
         else:
-            wanted = index.control_mean[at] + own.only([perturbation]).deltas[0][at]
+            wanted = index.mean(control_of(perturbation))[at] + own.only([perturbation]).deltas[0][at]
             cells[own.name] = anchor_cells(csr_matrix(block), wanted).cells.toarray()
     sources = pd.Categorical.from_codes(
         np.concatenate([np.repeat(i, len(own) * len(genes)) for i, own in enumerate(cells.values())]), list(cells)

@@ -17,6 +17,8 @@ from vccapp.evaluation.profiles import Profiles
 def compute_metrics(real: Profiles, predicted: Profiles, names: Sequence[str] | None = None) -> pd.DataFrame:
     """perturbation, n_degs (real ones; NaN where DE is not known) and one column a metric, NaN where undefined.
 
+    Perturbations are compared with those of their own context.
+
     names : metrics; None takes all for which the two hold what they need. Rows are sorted by perturbation.
     Raises SpecError when the two have other genes or perturbations, or lack what a metric needs.
     """
@@ -44,7 +46,10 @@ def compute_metrics(real: Profiles, predicted: Profiles, names: Sequence[str] | 
         )
     table = real.de or real.pooled
     degs = np.full(len(real.labels), np.nan) if table is None else table.significant.sum(axis=1)
-    columns = {metric.name: metric.compute(real, predicted) for metric in known}
+    columns = {metric.name: np.full(len(real.labels), np.nan) for metric in known}
+    for (rows, own), (_, guess) in zip(real.contexts(), predicted.contexts(), strict=True):
+        for metric in known:
+            columns[metric.name][rows] = metric.compute(own, guess)
     return pd.DataFrame({"perturbation": real.labels, "n_degs": degs} | columns)
 
 

@@ -46,7 +46,7 @@ class EffectModel(Model):
     def predict_deltas(self, perturbations: list[str]) -> np.ndarray:
         deltas = self.mean_effects(perturbations) + self.predict_deviations(perturbations)
         position = positions_of(self.genes)
-        control = self.control_mean(perturbations)
+        control = self.control_means.of(perturbations)
         set_targets(deltas, perturbations, residual=self.residual, control=control, position=position)
         return deltas
 

@@ -126,7 +126,7 @@ class _Context:
     """The cells and perturbations that are compared with each other.
 
     perturbations : numbers of its perturbations, the control first; cells : which are its own, None for all
-    codes : (its cells,) int32 places among its perturbations; sizes : cells of each; million : from depth to per million
+    codes : (its cells,) int32 places among its perturbations; sizes : cells of each; million : of its depth
     """
 
     perturbations: np.ndarray

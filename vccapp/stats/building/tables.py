@@ -41,6 +41,7 @@ def write_tables(folder: Path, genes: np.ndarray, accumulator: Accumulator, cell
     _write_groups(folder, "guide", grouping.guides, cells["guide"], accumulator.guide_log_sums())
     _write_groups(folder, "batch", grouping.batches, cells["batch"], accumulator.batch_log_sums())
     control = grouping.control
+    labels = grouping.perturbations
     tables = [_gene_table(genes, accumulator, moments, sizes, number) for number in range(grouping.n_contexts)]
     for number, table in enumerate(tables if len(tables) > 1 else ()):
         table.drop(columns=list(COUNTED)).to_parquet(folder / f"genes.{number}.parquet")
@@ -58,9 +59,7 @@ def write_tables(folder: Path, genes: np.ndarray, accumulator: Accumulator, cell
             "umis_median": medians["umis"].to_numpy(),
             "genes_median": medians["genes"].to_numpy(),
             **compute_deg_counts(fdr, lfc, fdr_below=FDR, min_abs_lfc=0.0),
-            "knockdown": [
-                _residual(label, linear[i], linear[control[i]], position) for i, label in enumerate(grouping.perturbations)
-            ],
+            "knockdown": [_residual(label, linear[i], linear[control[i]], position) for i, label in enumerate(labels)],
             "effect": np.linalg.norm(means - means[control], axis=1),
         }
     ).to_parquet(folder / "perturbations.parquet")

@@ -3,27 +3,40 @@
     score = score_run("latest-id", "test", "cell-eval", settings)
 
 Predicted and real cells of each perturbation of the part, as many of one as of the other, and the same control cells
-on both sides. The files and all that the scorer writes stand in a scratch folder in the workspace and are removed.
+on both sides; of each context apart, with its own controls, as scorers compare all cells of a file with each other. The
+files and all that the scorer writes stand in a scratch folder in the workspace and are removed.
 """
 
+import dataclasses
 import shutil
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from scipy.sparse import csr_matrix
 
 from vccapp.data.atomic import scratch_folder
 from vccapp.data.h5ad import CsrWriter
 from vccapp.data.reading.dataset import Dataset
 from vccapp.data.resources import count_threads, require_disk
-from vccapp.data.schema import CONTROL
+from vccapp.data.schema import CONTROL, context_of, control_of, target_of
 from vccapp.data.workspace import open_registered
 from vccapp.errors import SpecError
-from vccapp.evaluation.scorers.base import PERT_COL, Season, Space, find_scorer, refuse_memory
+from vccapp.evaluation.scorers.base import (
+    PERT_COL,
+    CellScorer,
+    Scaled,
+    ScorerResult,
+    Season,
+    Space,
+    find_scorer,
+    refuse_memory,
+)
 from vccapp.models.base import Model, load_model
 from vccapp.progress import Progress, part, silent
 from vccapp.settings import Settings
@@ -37,7 +50,10 @@ VALUE_BYTES = 8  # float32 value, int32 column
 
 @dataclass(frozen=True)
 class Pair:
-    """What is scored. cells : of each perturbation, on either side; controls : rows of the data, on both sides."""
+    """What is scored of one context.
+
+    cells : of each perturbation, on either side; controls : rows of the data, on both sides
+    """
 
     dataset: Dataset
     index: Index
@@ -50,6 +66,11 @@ class Pair:
     def n_cells(self) -> dict[str, int]:
         n = sum(self.cells.values())
         return {"predicted": n, "real": n, "controls": len(self.controls)}
+
+    def restore_labels(self, table: pd.DataFrame) -> pd.DataFrame:
+        """A scorer's table of targets, with the labels that they have in the data."""
+        label = {target_of(label): label for label in self.cells}
+        return table.assign(perturbation=[label.get(name, name) for name in table["perturbation"].astype(str)])
 
     @property
     def disk_bytes(self) -> float:
@@ -93,29 +114,24 @@ def score_run(
         )
     model = load_model(run.folder / "model", genes=index.genes["gene"].tolist())
     dataset = open_registered(run.spec.dataset, settings)
-    pair = make_pair(dataset, index, model, labels, max_cells=max_cells, max_controls=max_controls, seed=seed)
-    n_genes, memory_bytes = len(index.genes), settings.memory_bytes
-    refuse_memory(chosen, pair.cells, len(pair.controls), n_genes, memory_bytes=memory_bytes)
+    own: dict[str | None, list[str]] = {}
+    for label in labels:
+        own.setdefault(context_of(label), []).append(label)
+    limits = {"max_cells": max_cells, "max_controls": max_controls}
+    pairs = {context: make_pair(dataset, index, model, some, seed=seed, **limits) for context, some in own.items()}
+    for pair in pairs.values():
+        memory_bytes = settings.memory_bytes
+        refuse_memory(chosen, pair.cells, len(pair.controls), len(index.genes), memory_bytes=memory_bytes)
     started = time.monotonic()
-    with scratch_folder(settings.home) as folder:
-        scratch = Path(folder)
-        fix = "free some space, score fewer cells (--max-cells), or set VCCAPP_HOME to a larger disk"
-        require_disk(scratch, pair.disk_bytes, purpose="Scoring", fix=fix)
-        predicted, real = scratch / "predicted.h5ad", scratch / "real.h5ad"
-        write_pair(pair, predicted, real, space=space, progress=part(progress, 0.0, 0.3))
-        own = scratch / "scorer"
-        own.mkdir()
-        result = chosen.score(
-            predicted,
-            real,
-            own,
-            season=season,
-            threads=count_threads(),
-            memory_bytes=memory_bytes,
-            progress=part(progress, 0.3, 0.98),
-        )
-        if keep is not None:
-            shutil.copytree(own, keep, ignore=shutil.ignore_patterns("*.h5ad"), dirs_exist_ok=True)
+    results: list[ScorerResult] = []
+    for done, (context, pair) in enumerate(pairs.items()):
+        report = part(progress, 0.98 * done / len(pairs), 0.98 * (done + 1) / len(pairs))
+        folder = keep if keep is None or context is None else keep / context.replace("/", "_")
+        result = _score_pair(pair, chosen, settings, season=season, space=space, keep=folder, progress=report)
+        results.append(dataclasses.replace(result, table=pair.restore_labels(result.table)))
+    result, n_cells = pool_results(results), Counter[str]()
+    for pair in pairs.values():
+        n_cells.update(pair.n_cells)
     asked = {"max_cells": max_cells, "max_controls": max_controls, "seed": seed}
     score = Score(
         run=run.id,
@@ -125,7 +141,7 @@ def score_run(
         part=name,
         created=datetime.now(UTC),
         n_perturbations=len(labels),
-        n_cells=pair.n_cells,
+        n_cells=dict(n_cells),
         seconds=round(time.monotonic() - started, 1),
         means=result.means,
         baseline=result.baseline,
@@ -136,11 +152,69 @@ def score_run(
     return score
 
 
+def _score_pair(
+    pair: Pair,
+    scorer: CellScorer,
+    settings: Settings,
+    *,
+    season: Season,
+    space: Space,
+    keep: Path | None,
+    progress: Progress,
+) -> ScorerResult:
+    with scratch_folder(settings.home) as name:
+        scratch = Path(name)
+        fix = "free some space, score fewer cells (--max-cells), or set VCCAPP_HOME to a larger disk"
+        require_disk(scratch, pair.disk_bytes, purpose="Scoring", fix=fix)
+        predicted, real = scratch / "predicted.h5ad", scratch / "real.h5ad"
+        write_pair(pair, predicted, real, space=space, progress=part(progress, 0.0, 0.3))
+        own = scratch / "scorer"
+        own.mkdir()
+        result = scorer.score(
+            predicted,
+            real,
+            own,
+            season=season,
+            threads=count_threads(),
+            memory_bytes=settings.memory_bytes,
+            progress=part(progress, 0.3, 1.0),
+        )
+        if keep is not None:
+            shutil.copytree(own, keep, ignore=shutil.ignore_patterns("*.h5ad"), dirs_exist_ok=True)
+    return result
+
+
+def pool_results(results: Sequence[ScorerResult]) -> ScorerResult:
+    """Results of several contexts as one: the mean, each weighted by its perturbations."""
+    if len(results) == 1:
+        return results[0]
+    weights = np.array([len(result.table) for result in results], float)
+
+    def mean(values: Sequence[float | None]) -> float | None:
+        known = np.array([value is not None for value in values])
+        return float(np.average(np.array(values, float)[known], weights=weights[known])) if known.any() else None
+
+    first = results[0]
+    return dataclasses.replace(
+        first,
+        table=pd.concat([result.table for result in results], ignore_index=True),
+        means={name: mean([result.means.get(name) for result in results]) for name in first.means},
+        baseline={name: mean([result.baseline.get(name) for result in results]) for name in first.baseline},
+        scaled={
+            name: Scaled(
+                raw=mean([result.scaled[name].raw for result in results]),
+                clipped=mean([result.scaled[name].clipped for result in results]),
+            )
+            for name in first.scaled
+        },
+    )
+
+
 def count_cells(index: Index, run: RunRecord, name: Part) -> tuple[list[int], int]:
-    """Real cells of each perturbation that a run predicts of a part, and control cells."""
+    """Real cells of each perturbation that a run predicts of a part, and control cells of their contexts."""
     counts = index.perturbations.set_index("perturbation")["n_cells"]
     labels, _ = run.prediction(name)
-    return counts.loc[labels].tolist(), int(counts.iloc[0])
+    return counts.loc[labels].tolist(), int(counts.loc[list(dict.fromkeys(map(control_of, labels)))].sum())
 
 
 def make_pair(
@@ -159,9 +233,10 @@ def make_pair(
     for label in labels:
         limits = (int(real[label]), model.available_cells(label), max_cells)
         cells[label] = min(limit for limit in limits if limit is not None)
-    controls = find_controls(index)
+    [control] = {control_of(label) for label in labels}
+    controls = find_controls(index, control)
     if max_controls is not None and max_controls < len(controls):
-        controls = draw_controls(controls, max_controls, label=CONTROL, seed=seed)
+        controls = draw_controls(controls, max_controls, label=control, seed=seed)
     return Pair(dataset, index, model, cells, controls.index.to_numpy(), seed)
 
 
@@ -186,20 +261,21 @@ def write_pair(pair: Pair, predicted: Path, real: Path, *, space: Space, progres
         rng = np.random.default_rng(pair.seed)
         for label, made in iter_cells(pair.dataset, pair.index, pair.model, pair.cells, seed=pair.seed):
             block = order_genes(made.to_counts(rng) if space == "counts" else made.block, None)
-            out.append(block, label)
+            out.append(block, target_of(label))
             report(block, "predicted cells")
         perturbation = pair.index.cells["perturbation"].to_numpy()
         for label, n in pair.cells.items():
-            rows = np.flatnonzero(perturbation == label)
+            rows = pair.index.cells.index[perturbation == label].to_numpy()
             if n < len(rows):
                 rows = np.sort(np.random.default_rng([pair.seed, len(rows)]).choice(rows, n, replace=False))
             for block in _read_real(pair, rows, space):
-                truth.append(block, label)
+                truth.append(block, target_of(label))
                 report(block, "real cells")
 
 
 def _read_real(pair: Pair, rows: np.ndarray, space: Space) -> Iterator[csr_matrix]:
     """Stored cells in `space`, in blocks."""
-    for cells in split_cells(pair.index.cells.iloc[rows], READ_VALUES):
-        stored = pair.dataset.read_rows(cells.index.to_numpy())
-        yield order_genes(stored if space == "counts" else pair.index.normalise(stored), None)
+    for cells in split_cells(pair.index.cells.loc[rows], READ_VALUES):
+        own = cells.index.to_numpy()
+        stored = pair.dataset.read_rows(own)
+        yield order_genes(stored if space == "counts" else pair.index.normalise(stored, own), None)
