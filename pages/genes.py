@@ -16,7 +16,7 @@ CSVS = ["gene_statistics.csv", "gene_delta_all_sorted.csv", "gene_delta_top50.cs
 CSVS += ["gene_delta_with_nonzero_fraction.csv", "hvg.csv"]
 
 ui.open_page(__file__)
-record, index = ui.need_index()
+record, index = ui.need_context()
 genes = ui.gene_table(index)
 unit = ui.SPACES[record.schema.value_space]
 
@@ -53,7 +53,7 @@ def show_gene() -> None:
     way = ui.choose_one("Groups of cells", ways, key="gene_by", place=row)
     drawing = ui.choose_one("Drawn as", ["Violins", "Cumulative"], key="gene_drawing", default="Violins", place=row)
     groups = ui.choose_gene_groups(index, gene, by=way)
-    values, labels, shown = groups.values, groups.labels, {"gene": gene, "control": groups.control}
+    values, labels, shown = groups.values, groups.labels, {"gene": gene, "controls": groups.controls}
     means = figures.compute_expression(values, labels, chosen=groups.chosen)
     if drawing == "Violins":
         curves = figures.compute_violins(values, labels, chosen=groups.chosen)

@@ -15,17 +15,18 @@ NUMBERS = {"umis": "UMIs", "genes": "Genes"}
 UNITS = {"umis": "UMIs", "genes": "genes"}
 
 ui.open_page(__file__)
-record, index = ui.need_index()
+record, index = ui.need_context()
 schema, perturbations = record.schema, index.perturbations
 cells = ui.load_cells(index)
-control = perturbations.iloc[0]
+controls = perturbations[: len(index.controls)]
 has_umis = bool(cells["umis"].notna().any())
 
 with st.container(horizontal=True, key="numbers"):
-    st.metric("Cells", f"{schema.n_cells:,}")
+    st.metric("Cells", f"{len(cells):,}")
     st.metric("Genes", f"{schema.n_genes:,}")
-    st.metric("Perturbations", f"{schema.n_perturbations:,}")
-    st.metric("Control cells", f"{control['n_cells']:,}", help=f"Called {ui.plain(schema.control_label)} in the file.")
+    st.metric("Perturbations", f"{len(index.perturbed):,}")
+    named = ui.plain(schema.control_label)
+    st.metric("Control cells", f"{controls['n_cells'].sum():,}", help=f"Called {named} in the file.")
     st.metric("UMIs per cell", f"{cells['umis'].median():,.0f}" if has_umis else "not known", help="Median")
     st.metric("Genes per cell", f"{cells['genes'].median():,.0f}", help="Median number of detected genes")
     st.metric("Values", ui.plain(schema.value_space), help=ui.plain(schema.value_evidence))
@@ -43,7 +44,7 @@ def show_groups() -> None:
     frame, plural = known[by][[by, "n_cells"]], PLURALS[by]
     with left:
         ui.show_chart(
-            figures.cells_ranked(frame, name=by, plural=plural, control=control["perturbation"]),
+            figures.cells_ranked(frame, name=by, plural=plural, controls=index.controls),
             key="over_cells",
             text=f"Bar chart: cells of each of {len(frame)} {plural}, most first.",
             data=frame,

@@ -15,7 +15,7 @@ from vccapp.figures import perturbations as figures
 ALL, ONE = "All perturbations", "One perturbation"
 
 ui.open_page(__file__)
-record, index = ui.need_index()
+record, index = ui.need_context()
 if "pert" in st.query_params and "pert_view" not in st.query_params:
     st.session_state.setdefault("pert_view", ONE)
 
@@ -67,7 +67,7 @@ def show_all(*, rule: str, fdr: float, lfc: float) -> None:
 
 def show_one(*, rule: str, fdr: float, lfc: float) -> None:
     table = ui.perturbation_table(index, fdr=fdr, lfc=lfc)
-    names = index.labels[1:]
+    names = index.perturbed
     first = names.index(table["perturbation"].iloc[0])
     label = st.selectbox("Perturbation", names, index=first, key="pert", bind="query-params")
     de = ui.describe_perturbation(index, label)

@@ -15,7 +15,7 @@ from vccapp.figures import similarity as figures
 GENES = {"variable": "Highly variable", "all": "All genes"}
 
 ui.open_page(__file__)
-record, index = ui.need_index()
+record, index = ui.need_context()
 
 
 @st.fragment
@@ -23,13 +23,13 @@ def show_page() -> None:
     left, right = st.columns(2, vertical_alignment="bottom")
     which = ui.choose_one("Genes compared", GENES, key="sim_genes", default="variable", place=left)
     found = ui.load_similarity(index, which)
-    names = index.labels[1:]
-    first = names.index(found.scores.iloc[1:].nlargest(1, "effect")["perturbation"].iloc[0])
+    names = index.perturbed
+    first = names.index(found.scores[len(index.controls) :].nlargest(1, "effect")["perturbation"].iloc[0])
     label = right.selectbox("Perturbation", names, index=first, key="sim_pert", bind="query-params")
     close, pairs = found.neighbours(label), found.pairs()
     shown = figures.similarity_heatmap(found.correlation, found.labels)
     near = figures.neighbours(close, label=label)
-    spread = figures.pseudobulk_map(found.scores, shares=found.shares, control=index.labels[0], chosen=label)
+    spread = figures.pseudobulk_map(found.scores, shares=found.shares, controls=index.controls, chosen=label)
     sure = figures.reliability(found.reliability, chosen=label)
     charts = [
         ("heatmap", shown, f"Heat map of the correlations between {len(names)} perturbations.", pairs),

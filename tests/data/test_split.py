@@ -11,20 +11,21 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from refusals import refusal
 
-from vccapp.data.schema import CONTROL
+from vccapp.data.commands import split_command
+from vccapp.data.schema import CONTROL, context_of, genes_of, target_of
 from vccapp.data.split import (
     Split,
     check_split,
-    from_toml,
-    genes_of,
+    hold_out_contexts,
+    keep_contexts,
     list_splits,
     load_split,
     make_folds,
     make_split,
     split_from_lists,
-    to_toml,
     write_split,
 )
+from vccapp.data.split_toml import from_toml, to_toml
 from vccapp.errors import DataError, SpecError
 from vccapp.settings import Settings
 
@@ -250,3 +251,51 @@ def test_toml_that_does_not_split(text: str, message: str) -> None:
 def test_the_starter_of_the_challenge_splits_no_perturbations(shared: Path) -> None:
     with pytest.raises(SpecError, match="does not split perturbations"):
         read((shared / "vcc2025_official" / "starter.toml").read_text())
+
+
+IN_CONTEXTS = [f"{gene}@{context}" for context in ("A", "B", "C") for gene in ("G1", "G2", "G3", "G4", "G5", "G1+G2")]
+
+
+def test_a_gene_stands_in_one_part_in_all_contexts() -> None:
+    split = make_split(IN_CONTEXTS, name="s", dataset=FINGERPRINT, ratio=(0.5, 0.25, 0.25))
+    home = {}
+    for part in ("train", "val", "test"):
+        for label in getattr(split, part):
+            for gene in genes_of(label):
+                assert home.setdefault(gene, part) == part
+    with refusal(SpecError, "leaking_split"):
+        check_split(
+            split.model_copy(update={"train": (*split.train, split.test[0]), "test": split.test[1:]}), IN_CONTEXTS
+        )
+
+
+@pytest.mark.parametrize("val", [(), ("B",)])
+def test_whole_contexts_are_held_out(val: tuple[str, ...]) -> None:
+    split = hold_out_contexts(IN_CONTEXTS, name="s", dataset=FINGERPRINT, test=["C"], val=val, seed=1)
+    assert set(split.test) == {label for label in IN_CONTEXTS if context_of(label) == "C"}
+    assert {*split.train, *split.val, *split.test} == set(IN_CONTEXTS)
+    if val:
+        assert set(map(context_of, split.val)) == {"B"}
+    else:
+        assert split.val and not {g for x in split.val for g in genes_of(x)} & {
+            g for x in split.train for g in genes_of(x)
+        }
+    text = to_toml(split, dataset_name="data", path="x.h5ad", context="all")
+    again = from_toml(text, perturbations=IN_CONTEXTS, name="s", dataset=FINGERPRINT)
+    assert all(set(getattr(again, part)) == set(getattr(split, part)) for part in ("train", "val", "test"))
+    assert "--test-context" in split_command(split)
+
+
+def test_contexts_that_are_none() -> None:
+    for make in (
+        lambda: hold_out_contexts(IN_CONTEXTS, name="s", dataset=FINGERPRINT, test=["D"]),
+        lambda: keep_contexts(IN_CONTEXTS, ["D"]),
+        lambda: keep_contexts(["G1"], ["D"]),
+    ):
+        with refusal(SpecError, "unknown_context"):
+            make()
+    with refusal(SpecError, "repeated_context"):
+        hold_out_contexts(IN_CONTEXTS, name="s", dataset=FINGERPRINT, test=["A"], val=["A"])
+    with refusal(SpecError, "empty_train"):
+        hold_out_contexts(IN_CONTEXTS, name="s", dataset=FINGERPRINT, test=["A", "B", "C"])
+    assert [target_of(label) for label in keep_contexts(IN_CONTEXTS, ["B"])] == ["G1", "G2", "G3", "G4", "G5", "G1+G2"]

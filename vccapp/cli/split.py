@@ -23,16 +23,29 @@ def make(
     folds: Annotated[int | None, typer.Option(min=3, help="Make this many splits, each testing another fold.")] = None,
     val: Annotated[str | None, typer.Option(help="Validation perturbations, 'A,B,C'.")] = None,
     test: Annotated[str | None, typer.Option(help="Test perturbations; all others are for training.")] = None,
+    context: Annotated[str | None, typer.Option(help="Only perturbations of these contexts, 'K562,RPE1'.")] = None,
+    test_context: Annotated[str | None, typer.Option(help="Contexts to test on as a whole.")] = None,
+    val_context: Annotated[
+        str | None, typer.Option(help="Contexts to validate on. Default: a fifth of the other perturbations.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same split.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Split the perturbations of an indexed dataset: by ratio, into folds, or by lists."""
-    from vccapp.data.split import check_split, make_folds, make_split, split_from_lists, write_split
+    """Split the perturbations of an indexed dataset: by ratio, into folds, by lists, or by contexts."""
+    from vccapp.data.split import (
+        check_split,
+        hold_out_contexts,
+        keep_contexts,
+        make_folds,
+        make_split,
+        split_from_lists,
+        write_split,
+    )
     from vccapp.errors import SpecError
 
     settings = open_settings()
     fingerprint = find_dataset(dataset, settings).fingerprint
-    labels = open_index(fingerprint, settings).perturbed
+    labels = keep_contexts(open_index(fingerprint, settings).perturbed, parse_names(context))
     listed = [*(parse_names(val) or []), *(parse_names(test) or [])]
     if listed and folds is not None:
         raise SpecError(
@@ -40,7 +53,14 @@ def make(
             "Folds and lists cannot be combined",
             fix="use --folds, or --val and --test",
         )
-    if folds is not None:
+    if test_context is not None or val_context is not None:
+        if listed or folds is not None:
+            raise SpecError(
+                "contexts_and_lists", "Contexts cannot be combined with folds or lists", fix="use --test-context alone"
+            )
+        held = {"test": parse_names(test_context) or [], "val": parse_names(val_context) or []}
+        splits = [hold_out_contexts(labels, name=name, dataset=fingerprint, seed=seed, **held)]
+    elif folds is not None:
         splits = make_folds(labels, name=name, dataset=fingerprint, k=folds, seed=seed)
     elif listed:
         train = [label for label in labels if label not in listed]
@@ -96,7 +116,8 @@ def export(
 ) -> None:
     """Write a split as the TOML that STATE and cell-load read."""
     from vccapp.data.atomic import write_file
-    from vccapp.data.split import load_split, to_toml
+    from vccapp.data.split import load_split
+    from vccapp.data.split_toml import to_toml
 
     settings = open_settings()
     split = load_split(name, settings)

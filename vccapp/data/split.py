@@ -1,22 +1,21 @@
 """Splits: which perturbations a model learns from, is tuned on and is judged by.
 
-A perturbation stands in one part only, and so does a gene: the two-gene perturbations 'A+B' and 'B+C' go together.
-Controls belong to every part and are not listed. A split is a file that runs refer to by name; it is never changed.
-STATE's TOML ([datasets] [training] [zeroshot] [fewshot]) is written and read.
+A perturbation stands in one part only, and so does a gene: the two-gene perturbations 'A+B' and 'B+C' go together, and
+so do those of a gene in several contexts. A split that holds out whole contexts tests genes in a context in which
+nothing was trained on. Controls belong to every part and are not listed. A split is a file that runs refer to by name;
+it is never changed.
 """
 
-import json
 import re
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from vccapp.data.atomic import write_json
-from vccapp.data.schema import CONTROL, genes_of
+from vccapp.data.schema import context_of, genes_of, is_control
 from vccapp.errors import DataError, SpecError
 from vccapp.records import Format, Listing, list_records, read_record
 from vccapp.settings import Settings
@@ -33,7 +32,7 @@ class Split(BaseModel):
 
     name: str
     dataset: str  # fingerprint
-    method: Literal["ratio", "kfold", "lists"]
+    method: Literal["ratio", "kfold", "lists", "contexts"]
     seed: int
     train: tuple[str, ...]
     val: tuple[str, ...]
@@ -110,6 +109,48 @@ def make_folds(perturbations: Sequence[str], *, name: str, dataset: str, k: int,
     return splits
 
 
+def keep_contexts(perturbations: Sequence[str], contexts: Sequence[str] | None) -> list[str]:
+    """Those of these contexts; all where None. Raises SpecError for an unknown context."""
+    if contexts is None:
+        return list(perturbations)
+    known = sorted({context for label in perturbations if (context := context_of(label))})
+    unknown = [context for context in contexts if context not in known]
+    if unknown:
+        found = name_some(known) if known else "it tells none apart"
+        raise SpecError("unknown_context", f"The dataset has no context {name_some(unknown)}", fix=f"contexts: {found}")
+    return [label for label in perturbations if context_of(label) in contexts]
+
+
+def hold_out_contexts(
+    perturbations: Sequence[str],
+    *,
+    name: str,
+    dataset: str,
+    test: Sequence[str],
+    val: Sequence[str] = (),
+    seed: int = 0,
+) -> Split:
+    """Test: all perturbations of the contexts `test`; train: those of the other contexts, but for the validation part.
+
+    val : contexts too; where none are given, a fifth of the perturbations of the other contexts, by gene.
+    Raises SpecError for an unknown context, one that is named twice, or where nothing is left to train on.
+    """
+    keep_contexts(perturbations, [*test, *val])
+    if len({*test, *val}) < len([*test, *val]):
+        raise SpecError("repeated_context", f"{name_some([*test, *val])}: a context is named twice", fix="name it once")
+    held = {label for label in perturbations if context_of(label) in test}
+    others = [label for label in perturbations if label not in held]
+    if val or not others:
+        tuned = [label for label in others if context_of(label) in val]
+    else:
+        tuned = list(make_split(others, name=name, dataset=dataset, ratio=(0.8, 0.0, 0.2), seed=seed).test)
+    parts = {"train": [label for label in others if label not in set(tuned)], "val": tuned, "test": held}
+    lists = {part: tuple(sorted(labels)) for part, labels in parts.items()}
+    split = Split(name=name, dataset=dataset, method="contexts", seed=seed, **lists)
+    check_split(split, perturbations)
+    return split
+
+
 def split_from_lists(
     *, name: str, dataset: str, train: Sequence[str], val: Sequence[str] = (), test: Sequence[str] = ()
 ) -> Split:
@@ -118,7 +159,10 @@ def split_from_lists(
 
 
 def check_split(split: Split, perturbations: Sequence[str]) -> None:
-    """Raises SpecError for an empty train, a label that the data lack or that is listed twice, a gene in two parts."""
+    """Raises SpecError for an empty train, a label that the data lack or that is listed twice, a gene in two parts.
+
+    In a split by contexts or of lists a gene may be in several parts, as long as it is so in different contexts.
+    """
     if not split.train:
         raise SpecError(
             "empty_train",
@@ -126,7 +170,7 @@ def check_split(split: Split, perturbations: Sequence[str]) -> None:
             fix="move some perturbations to train",
         )
     listed = [label for part in PARTS for label in getattr(split, part)]
-    unknown = sorted(set(listed) - set(perturbations) | {CONTROL} & set(listed))
+    unknown = sorted(set(listed) - set(perturbations) | {label for label in listed if is_control(label)})
     if unknown:
         raise SpecError(
             "unknown_perturbation",
@@ -140,11 +184,12 @@ def check_split(split: Split, perturbations: Sequence[str]) -> None:
             f"The split '{split.name}' lists {name_some(map(repr, twice))} more than once",
             fix="list each in one part only",
         )
-    home: dict[str, tuple[str, str]] = {}
+    home: dict[tuple[str, str | None], tuple[str, str]] = {}
+    apart = split.method in ("contexts", "lists")
     for part in PARTS:
         for label in getattr(split, part):
             for gene in genes_of(label):
-                other, where = home.setdefault(gene, (label, part))
+                other, where = home.setdefault((gene, context_of(label) if apart else None), (label, part))
                 if where != part:
                     raise SpecError(
                         "leaking_split",
@@ -187,71 +232,9 @@ def list_splits(settings: Settings, *, dataset: str | None = None) -> Listing[Sp
     return Listing((split for split in splits if dataset in (None, split.dataset)), splits.unreadable)
 
 
-def to_toml(split: Split, *, dataset_name: str, path: Path | str, context: str) -> str:
-    """The split as STATE's TOML: what is neither val nor test of the context trains.
-
-    STATE matches the labels of the file itself: where labels were mapped on opening, map them in the file too.
-    """
-    key = _quote(f"{dataset_name}.{context}")
-    lists = [f"{part} = [{', '.join(map(_quote, getattr(split, part)))}]" for part in ("val", "test")]
-    return "\n".join(
-        [
-            "[datasets]",
-            f"{_quote(dataset_name)} = {_quote(str(path))}",
-            "",
-            "[training]",
-            f'{_quote(dataset_name)} = "train"',
-            "",
-            "[zeroshot]",
-            "",
-            "[fewshot]",
-            "",
-            f"[fewshot.{key}]",
-            *lists,
-            "",
-        ]
-    )
-
-
-def from_toml(text: str, *, perturbations: Sequence[str], name: str, dataset: str, context: str | None = None) -> Split:
-    """A split from STATE's TOML: val and test of its [fewshot] table, the other perturbations train.
-
-    context : 'dataset.context', needed where the file has several. Raises SpecError when the file has no such table,
-    and for what `check_split` refuses, misspelled labels among it.
-    """
-    try:
-        tables = tomllib.loads(text).get("fewshot", {})
-    except tomllib.TOMLDecodeError as error:
-        raise SpecError(
-            "not_toml",
-            f"The text is not valid TOML ({error})",
-            fix="correct it",
-        ) from None
-    if not isinstance(tables, dict) or not tables:
-        raise SpecError(
-            "no_fewshot",
-            'The TOML has no [fewshot."dataset.context"] table, so it does not split perturbations',
-            fix="add val and test lists",
-        )
-    if context is None and len(tables) == 1:
-        context = next(iter(tables))
-    if context is None or context not in tables:
-        raise SpecError(
-            "unknown_context",
-            f"The TOML has the contexts {name_some(map(repr, list(tables)))}, not '{context}'",
-            fix="choose one of them",
-        )
-    val, test = (_read_list(tables[context], part, context) for part in ("val", "test"))
-    held = {*val, *test}
-    train = [label for label in perturbations if label not in held and label != CONTROL]
-    split = split_from_lists(name=name, dataset=dataset, train=train, val=val, test=test)
-    check_split(split, perturbations)
-    return split
-
-
 def _shuffled_groups(perturbations: Sequence[str], seed: int) -> list[tuple[str, ...]]:
     """Perturbations that share genes, directly or through others, as one group; groups in a random order."""
-    labels = sorted(set(perturbations) - {CONTROL})
+    labels = sorted({label for label in perturbations if not is_control(label)})
     if not labels:
         raise SpecError(
             "no_perturbation",
@@ -314,19 +297,3 @@ def _labels(parts: dict[str, list[tuple[str, ...]]]) -> dict[str, tuple[str, ...
 
 def _read(path: Path) -> Split:
     return read_record(path, SPLIT, Split.model_validate)
-
-
-def _read_list(table: Any, part: str, context: str) -> list[str]:
-    values = table.get(part, []) if isinstance(table, dict) else None
-    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-        raise SpecError(
-            "not_a_list",
-            f"The TOML's {part} of '{context}' is not a list of labels",
-            fix=f'write {part} = ["A", "B"]',
-        )
-    return values
-
-
-def _quote(text: str) -> str:
-    """A TOML basic string: JSON's rules, and DEL escaped too."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

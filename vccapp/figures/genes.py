@@ -1,5 +1,7 @@
 """Figures of the page Genes."""
 
+from collections.abc import Sequence
+
 import altair as alt
 import numpy as np
 import pandas as pd
@@ -81,11 +83,11 @@ def compute_expression(values: np.ndarray, groups: pd.Series, *, chosen: list[st
     return pd.DataFrame(rows, columns=["group", "n_cells", "mean", "low", "high", "nonzero_fraction"])
 
 
-def expression_means(frame: pd.DataFrame, *, gene: str, control: str | None = None) -> alt.LayerChart:
+def expression_means(frame: pd.DataFrame, *, gene: str, controls: Sequence[str] = ()) -> alt.LayerChart:
     """Mean and 95 % interval of one gene in each group. frame: as `compute_expression` gives."""
     order = frame["group"].tolist()
     y = alt.Y("group:N", sort=order, title=None, axis=alt.Axis(labelOverlap=False))
-    frame = frame.assign(kind=np.where(frame["group"] == control, "control", "other"))
+    frame = frame.assign(kind=np.where(frame["group"].isin(controls), "control", "other"))
     kinds = ["other", "control"]
     colour = alt.Color("kind:N", scale=alt.Scale(domain=kinds, range=[ACCENT, UP]), legend=None)
     shape = alt.Shape("kind:N", scale=alt.Scale(domain=kinds, range=["circle", "diamond"]), legend=None)
@@ -104,7 +106,7 @@ def expression_means(frame: pd.DataFrame, *, gene: str, control: str | None = No
     return finish(
         alt.LayerChart(layer=[lines, points], data=frame),
         text,
-        "lines: 95 % interval" + ("; diamond: controls" if control else ""),
+        "lines: 95 % interval" + ("; diamond: controls" if controls else ""),
         height=EXPRESSION_HEIGHT,
     )
 
@@ -123,10 +125,10 @@ def compute_ecdf(values: np.ndarray, groups: pd.Series, *, chosen: list[str]) ->
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["group", "value", "share"])
 
 
-def expression_curves(frame: pd.DataFrame, *, gene: str, control: str | None = None) -> alt.Chart:
+def expression_curves(frame: pd.DataFrame, *, gene: str, controls: Sequence[str] = ()) -> alt.Chart:
     """Share of cells that express at least so much of a gene, a line a group. frame: as `compute_ecdf` gives."""
     order = list(dict.fromkeys(frame["group"]))
-    dashes = [[6, 3] if label == control else [1, 0] for label in order]
+    dashes = [[6, 3] if label in controls else [1, 0] for label in order]
     chart = (
         alt.Chart(frame)
         .mark_line(strokeWidth=2)
@@ -145,7 +147,7 @@ def expression_curves(frame: pd.DataFrame, *, gene: str, control: str | None = N
     return finish(
         chart,
         f"{gene}: cumulative",
-        "dashed: controls" if control else "cells by batch",
+        "dashed: controls" if controls else "cells by batch",
         names=order,
         height=EXPRESSION_HEIGHT,
     )
@@ -175,10 +177,10 @@ def compute_violins(values: np.ndarray, groups: pd.Series, *, chosen: list[str])
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["group", "place", "value"])
 
 
-def expression_violins(frame: pd.DataFrame, *, gene: str, control: str | None = None) -> alt.Chart:
+def expression_violins(frame: pd.DataFrame, *, gene: str, controls: Sequence[str] = ()) -> alt.Chart:
     """The distribution of one gene in each group. frame: as `compute_violins` gives."""
     order = list(dict.fromkeys(frame["group"]))
-    kinds = np.where(frame["group"] == control, "control", "other")
+    kinds = np.where(frame["group"].isin(controls), "control", "other")
     axis = alt.Axis(
         values=list(range(len(order))),
         tickCount=len(order),
@@ -201,5 +203,5 @@ def expression_violins(frame: pd.DataFrame, *, gene: str, control: str | None = 
             tooltip=[alt.Tooltip("group:N")],
         )
     )
-    subtitle = "density over all cells, each of one width" + ("; orange: controls" if control else "")
+    subtitle = "density over all cells, each of one width" + ("; orange: controls" if controls else "")
     return finish(chart, f"{gene}: distribution over cells", subtitle, height=EXPRESSION_HEIGHT)

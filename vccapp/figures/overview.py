@@ -1,5 +1,7 @@
 """Figures of the page Overview: how many cells, how deep."""
 
+from collections.abc import Sequence
+
 import altair as alt
 import numpy as np
 import pandas as pd
@@ -11,10 +13,10 @@ MAX_HEAT_NAMES = 24
 """More names than these are not written on an axis."""
 
 
-def cells_ranked(frame: pd.DataFrame, *, name: str, plural: str, control: str | None = None) -> alt.LayerChart:
-    """Cells per group, the largest first. frame: columns `name`, n_cells; the control is left out."""
+def cells_ranked(frame: pd.DataFrame, *, name: str, plural: str, controls: Sequence[str] = ()) -> alt.LayerChart:
+    """Cells per group, the largest first. frame: columns `name`, n_cells; the controls are left out."""
     groups = (
-        frame.loc[frame[name] != control, [name, "n_cells"]]
+        frame.loc[~frame[name].isin(controls), [name, "n_cells"]]
         .sort_values("n_cells", ascending=False)
         .reset_index(drop=True)
     )

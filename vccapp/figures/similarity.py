@@ -1,5 +1,7 @@
 """Figures of the page Similarity: which perturbations act alike, and how well each effect is measured."""
 
+from collections.abc import Sequence
+
 import altair as alt
 import numpy as np
 import pandas as pd
@@ -45,10 +47,12 @@ def similarity_heatmap(correlation: np.ndarray, labels: list[str]) -> go.Figure:
     )
 
 
-def pseudobulk_map(frame: pd.DataFrame, *, shares: tuple[float, float], control: str, chosen: str) -> alt.LayerChart:
+def pseudobulk_map(
+    frame: pd.DataFrame, *, shares: tuple[float, float], controls: Sequence[str], chosen: str
+) -> alt.LayerChart:
     """Pseudobulks on their first two principal components. frame: perturbation, x, y, effect."""
     names = frame["perturbation"]
-    frame = frame.assign(kind=np.select([names == control, names == chosen], ["control", "chosen"], "other"))
+    frame = frame.assign(kind=np.select([names.isin(controls), names == chosen], ["control", "chosen"], "other"))
     frame = frame.sort_values("kind", key=lambda kind: kind != "other", kind="stable")
     x, y = (
         alt.X("x:Q", title=f"component 1 ({shares[0]:.0%} of the variance)"),

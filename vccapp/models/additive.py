@@ -9,7 +9,6 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from vccapp.data.per_context import PerContext
 from vccapp.data.schema import context_of, label_in, positions_of
 from vccapp.data.split import Split
 from vccapp.errors import SpecError
@@ -17,6 +16,7 @@ from vccapp.models.base import MODELS, Fitting, Model, targets
 from vccapp.models.parts.knockdown import mask_targets, measure_residual, set_targets
 from vccapp.models.saving import ModelState
 from vccapp.stats.index import Pseudobulks
+from vccapp.stats.per_context import PerContext
 
 
 @MODELS.register("additive")

@@ -23,7 +23,6 @@ from scipy.sparse import csr_matrix
 
 import vccapp
 from vccapp.data.atomic import write_folder
-from vccapp.data.per_context import PerContext
 from vccapp.data.resources import PROGRAM_BYTES
 from vccapp.data.schema import genes_of, is_control
 from vccapp.data.split import Split
@@ -35,6 +34,7 @@ from vccapp.neural.fitting.fitting import Fitting, FittingOptions
 from vccapp.records import undamaged
 from vccapp.registry import Registry, make_spec
 from vccapp.stats.index import Index
+from vccapp.stats.per_context import PerContext
 
 MODELS = Registry[type["Model"]]("model", package="vccapp.models")
 

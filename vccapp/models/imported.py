@@ -15,7 +15,6 @@ from scipy.sparse import csr_matrix
 
 from vccapp.data.atomic import scratch_folder
 from vccapp.data.h5ad import CsrWriter
-from vccapp.data.per_context import PerContext
 from vccapp.data.reading.matrix import open_rows
 from vccapp.data.reading.predicted import Predicted, open_predicted
 from vccapp.data.resources import VALUE_BYTES, require_disk
@@ -26,6 +25,7 @@ from vccapp.models.base import MODELS, Fitting, Model, ModelSpec
 from vccapp.models.saving import ModelState
 from vccapp.stats.index import Index
 from vccapp.stats.normalise import compute_scaling, log_rows
+from vccapp.stats.per_context import PerContext
 
 CELLS = "cells.h5ad"
 

@@ -7,11 +7,11 @@ Source: the baseline of the Virtual Cell Challenges (2026: the zero of its scale
 
 import numpy as np
 
-from vccapp.data.per_context import PerContext
 from vccapp.data.split import Split
 from vccapp.models.base import MODELS, Fitting, Model
 from vccapp.models.saving import ModelState
 from vccapp.stats.index import Pseudobulks
+from vccapp.stats.per_context import PerContext
 
 
 @MODELS.register("perturbation_mean")

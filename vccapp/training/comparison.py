@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix
 
+from vccapp.data.schema import context_of
 from vccapp.errors import SpecError
 from vccapp.evaluation.comparison.comparison import Comparison
 from vccapp.evaluation.comparison.prediction import Prediction, fit_baseline
@@ -29,13 +30,18 @@ MAX_STORED_CELLS = 500
 OWN_SCORER = "vccapp"
 
 
-def open_comparison(run_ids: Sequence[str], settings: Settings, *, part: Part = "test") -> Comparison:
-    """Raises SpecError for unknown or unfinished runs, runs on different data, or runs that share no perturbation."""
+def open_comparison(
+    run_ids: Sequence[str], settings: Settings, *, part: Part = "test", context: str | None = None
+) -> Comparison:
+    """context : whose perturbations are compared; None: those of all.
+
+    Raises SpecError for unknown or unfinished runs, runs on different data, or runs that share no perturbation.
+    """
     runs = [load_run(run_id, settings) for run_id in run_ids]
     if len({run.spec.dataset for run in runs}) > 1:
         raise SpecError("other_data", "The runs are on different datasets", fix="compare runs on the same dataset")
     index = load_index(settings.index_of(runs[0].spec.dataset))
-    comparison = compare_runs(index, runs, part=part)
+    comparison = compare_runs(index, runs, part=part, context=context)
     if not comparison.labels:
         raise SpecError(
             "nothing_in_common",
@@ -45,14 +51,20 @@ def open_comparison(run_ids: Sequence[str], settings: Settings, *, part: Part = 
     return comparison
 
 
-def compare_runs(index: Index, runs: Sequence[RunRecord], *, part: Part = "test") -> Comparison:
+def compare_runs(
+    index: Index, runs: Sequence[RunRecord], *, part: Part = "test", context: str | None = None
+) -> Comparison:
     """`runs` are finished and on the data of `index`; `labels` of the result is empty where they share none."""
     predictions = read_predictions(runs, part=part)
+    if context is not None:
+        index.within(context)
+        own = [label for label in predictions[0].labels if context_of(label) == context]
+        predictions = tuple(prediction.only(own) for prediction in predictions)
     labels, first = predictions[0].labels, runs[0]
     references = [(run.id, run, run.spec.model) for run in runs]
     references += [(name, first, name) for name in (*FLOORS, CEILING)]
     tables = {run.id: load_references(run, part) for run in runs}
-    stored = {key: tables[run.id][name] for key, run, name in references if name in tables[run.id]}
+    stored = {key: _keep(tables[run.id][name], context) for key, run, name in references if name in tables[run.id]}
     expected = set(labels), {name for name, halved in zip(labels, have_halves(index, labels), strict=True) if halved}
     whole = {run.id: set(run.prediction(part)[0]) == set(labels) for run in runs}
     return Comparison(
@@ -99,7 +111,16 @@ def _read_cell_scores(runs: dict[str, RunRecord], part: Part, labels: tuple[str,
         _, table = load_score(runs[key], OWN_SCORER, part)
     except SpecError:
         return None
+    contexts = {context_of(label) for label in labels}
+    table = _keep(table, contexts.pop() if len(contexts) == 1 else None)
     return table if set(table["perturbation"]) == set(labels) else None
+
+
+def _keep(table: pd.DataFrame, context: str | None) -> pd.DataFrame:
+    """Scores of perturbations of one context, within which they were computed; None: all."""
+    if context is None:
+        return table
+    return table[[context_of(label) == context for label in table["perturbation"]]].reset_index(drop=True)
 
 
 def _stored_cells(run: RunRecord) -> "partial[csr_matrix] | None":

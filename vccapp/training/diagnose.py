@@ -7,7 +7,7 @@ import numpy as np
 from scipy.sparse import csr_matrix, vstack
 
 from vccapp.data.reading.dataset import Dataset
-from vccapp.data.schema import control_of, is_control
+from vccapp.data.schema import context_of, control_of, is_control
 from vccapp.data.workspace import open_registered
 from vccapp.evaluation.comparison.diagnostics import CellStatistics, Finding, compute_diagnostics
 from vccapp.evaluation.quality import count_profiles, sign_cells, sum_counts
@@ -22,11 +22,17 @@ MAX_LABELS, MAX_CELLS = 8, 100
 """Perturbations and cells of each that are looked at: 1 to 2 s at 18,080 genes."""
 
 
-def diagnose_run(run_id: str, name: Part, settings: Settings, *, seed: int = 0) -> list[Finding]:
+def diagnose_run(
+    run_id: str, name: Part, settings: Settings, *, context: str | None = None, seed: int = 0
+) -> list[Finding]:
     """Findings on the `name` part, the worst first. Raises SpecError where the run predicts nothing of it."""
     run = load_run(run_id, settings)
     labels, deltas = run.require_prediction(name)
     index = load_index(settings.index_of(run.spec.dataset))
+    if context is not None:
+        index.within(context)
+        kept = [i for i, label in enumerate(labels) if context_of(label) == context]
+        labels, deltas = [labels[i] for i in kept], deltas[kept]
     model = load_model(run.folder / "model", genes=index.genes["gene"].tolist())
     dataset = open_registered(run.spec.dataset, settings)
     spread = np.unique(np.linspace(0, len(labels) - 1, min(MAX_LABELS, len(labels))).astype(int))

@@ -74,6 +74,7 @@ from .kit.show import (
     show_unreadable as show_unreadable,
 )
 from .kit.start import (
+    need_context as need_context,
     need_index as need_index,
 )
 from .kit.tables import (

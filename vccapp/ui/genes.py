@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from vccapp.data.gene_sets import find_genes
-from vccapp.data.schema import CONTROL
+from vccapp.data.schema import control_of, target_of
 from vccapp.stats.export import HVG
 from vccapp.stats.index import Index
 from vccapp.stats.views import name_quadrants
@@ -23,12 +23,12 @@ FIRST, MOST = 5, 12
 
 @dataclass(frozen=True)
 class GeneGroups:
-    """values : of one gene, labels : group of each cell; chosen : groups to show; control : the one of controls."""
+    """values : of one gene, labels : group of each cell; chosen : groups to show; controls : those of them."""
 
     values: np.ndarray
     labels: pd.Series
     chosen: list[str]
-    control: str | None
+    controls: list[str]
 
 
 def gene_table(index: Index) -> pd.DataFrame:
@@ -73,10 +73,10 @@ def choose_gene_groups(index: Index, gene: str, *, by: str) -> GeneGroups:
             wrap=True,
             max_selections=MOST,
         )
-        controls = (cells["perturbation"] == CONTROL).to_numpy()
-        return GeneGroups(values[controls], cells.loc[controls, "batch"], chosen, None)
-    names = index.labels[1:]
-    strongest = index.perturbations.iloc[1:].nlargest(FIRST, "effect")["perturbation"]
+        controls = cells["perturbation"].isin(index.controls).to_numpy()
+        return GeneGroups(values[controls], cells.loc[controls, "batch"], chosen, [])
+    names = index.perturbed
+    strongest = index.perturbations[len(index.controls) :].nlargest(FIRST, "effect")["perturbation"]
     added = st.multiselect(
         "Perturbations to compare with the controls",
         names,
@@ -87,5 +87,7 @@ def choose_gene_groups(index: Index, gene: str, *, by: str) -> GeneGroups:
         max_selections=MOST,
         help="The perturbation of this gene is always shown if there is one.",
     )
-    chosen = list(dict.fromkeys([CONTROL, *([gene] if gene in names else []), *added]))
-    return GeneGroups(values, cells["perturbation"], chosen, CONTROL)
+    own = [label for label in names if target_of(label) == gene]
+    shown = list(dict.fromkeys([*own, *added]))[: MOST + 1]
+    controls = dict.fromkeys(map(control_of, shown or names))
+    return GeneGroups(values, cells["perturbation"], [*controls, *shown], list(controls))

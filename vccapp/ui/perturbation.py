@@ -5,6 +5,7 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
+from vccapp.data.schema import control_of
 from vccapp.data.significance import FDR
 from vccapp.stats.export import deg_counts
 from vccapp.stats.index import Index
@@ -18,7 +19,11 @@ SHOWN = ["perturbation", "n_cells", "degs", "up", "down", "effect", "knockdown",
 def perturbation_table(index: Index, *, fdr: float, lfc: float) -> pd.DataFrame:
     """One row a perturbation, the most DEGs first. fdr, lfc : what counts as a DEG."""
     counts = index.deg_counts(fdr=fdr, min_abs_lfc=lfc)
-    table = index.perturbations.iloc[1:].drop(columns=["degs", "up", "down"]).merge(counts, on="perturbation")[SHOWN]
+    table = (
+        index.perturbations[len(index.controls) :]
+        .drop(columns=["degs", "up", "down"])
+        .merge(counts, on="perturbation")[SHOWN]
+    )
     return table.sort_values("degs", ascending=False, kind="stable")
 
 
@@ -30,7 +35,9 @@ def show_deg_export(index: Index, *, fdr: float, lfc: float, key: str) -> None:
 
 def describe_perturbation(index: Index, label: str) -> pd.DataFrame:
     """One row a gene: its DE, and control, perturbed and delta in log1p units."""
-    return index.de(label).assign(delta=index.delta(label), control=index.control_mean, perturbed=index.mean(label))
+    return index.de(label).assign(
+        delta=index.delta(label), control=index.mean(control_of(label)), perturbed=index.mean(label)
+    )
 
 
 def show_perturbation_numbers(own: pd.Series, *, rule: str) -> None:

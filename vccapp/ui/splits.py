@@ -6,8 +6,8 @@ from collections.abc import Mapping
 import streamlit as st
 
 from vccapp.data.commands import count_folds, split_command
-from vccapp.data.schema import CONTROL
-from vccapp.data.split import Split, check_split, make_folds, make_split, split_from_lists, to_toml, write_split
+from vccapp.data.split import Split, check_split, make_folds, make_split, split_from_lists, write_split
+from vccapp.data.split_toml import to_toml
 from vccapp.data.workspace import Record
 from vccapp.stats.index import Index
 from vccapp.ui.kit.forms import choose_one
@@ -93,4 +93,4 @@ def split_commands(split: Split, splits: Mapping[str, Split]) -> list[str]:
 
 
 def _perturbations(index: Index) -> list[str]:
-    return [label for label in index.labels if label != CONTROL]
+    return index.perturbed

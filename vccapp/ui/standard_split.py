@@ -1,6 +1,5 @@
 """The split that a newcomer need not think about."""
 
-from vccapp.data.schema import CONTROL
 from vccapp.data.split import Split, list_splits, make_split, write_split
 from vccapp.data.workspace import Record
 from vccapp.stats.index import Index
@@ -9,7 +8,7 @@ from vccapp.ui.kit.loaders import current_settings
 
 def standard_split(record: Record, index: Index) -> Split:
     """64 % of the perturbations to train on, 16 % to validate, 20 % to test, seed 0. Not written yet."""
-    labels = [label for label in index.labels if label != CONTROL]
+    labels = index.perturbed
     return make_split(labels, name=f"standard-{record.fingerprint[:6]}", dataset=record.fingerprint)
 
 

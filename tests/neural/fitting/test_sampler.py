@@ -9,7 +9,6 @@ from toy_index import ToyIndex
 from vccapp.errors import SpecError
 from vccapp.neural.fitting.sampler import Cells, PairSampler, SetSampler, read_cells
 
-
 CONTROLS = 0
 """Their place among the labels, where there is one context."""
 

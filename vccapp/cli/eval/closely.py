@@ -6,6 +6,7 @@ import typer
 
 from vccapp.cli.eval.options import (
     By,
+    Context,
     Csv,
     Genes,
     GeneSet,
@@ -30,6 +31,7 @@ from vccapp.cli.output import Json
 def agreement(
     run: RunIds = None,
     part: Part = "test",
+    context: Context = None,
     perturbations: Perturbations = None,
     by: By = "delta",
     top: Top = None,
@@ -44,7 +46,7 @@ def agreement(
     """Show predicted and real values gene by gene, their correlation, and the band of a repeated measurement."""
     from vccapp.evaluation.comparison.agreement import view_agreement
 
-    comparison = open_runs(run, part)
+    comparison = open_runs(run, part, context)
     labels = choose_perturbations(comparison, perturbations)
     chosen = choose_genes(comparison, labels, by=by, top=top, genes=genes, gmt=gmt, gene_set=gene_set)
     view = view_agreement(comparison, perturbations=labels, genes=chosen, quantity=values)
@@ -55,6 +57,7 @@ def agreement(
 def genes(
     run: RunIds = None,
     part: Part = "test",
+    context: Context = None,
     perturbation: Annotated[str | None, typer.Option(help="The prediction to show; default: the first.")] = None,
     perturbations: Perturbations = None,
     by: By = "delta",
@@ -72,7 +75,7 @@ def genes(
     """Show control, real and predicted means of genes in one perturbation, and their cells."""
     from vccapp.evaluation.comparison.gene_values import view_genes
 
-    comparison = open_runs(run, part)
+    comparison = open_runs(run, part, context)
     labels = choose_perturbations(comparison, perturbations)
     label = comparison.check_perturbations([perturbation])[0] if perturbation else labels[0]
     chosen = choose_genes(comparison, labels, by=by, top=top, genes=genes, gmt=gmt, gene_set=gene_set)
@@ -83,6 +86,7 @@ def genes(
 def heatmap(
     run: RunIds = None,
     part: Part = "test",
+    context: Context = None,
     shown: Shown = None,
     every: Annotated[bool, typer.Option("--all", help="All perturbations of the part.")] = False,
     perturbations: Perturbations = None,
@@ -98,7 +102,7 @@ def heatmap(
     """Show the deltas of perturbations and genes, real beside predicted, genes that act alike next to each other."""
     from vccapp.evaluation.comparison.heat_map import view_heat_map
 
-    comparison = open_runs(run, part)
+    comparison = open_runs(run, part, context)
     own = find_shown(comparison, shown)
     labels = choose_perturbations(comparison, perturbations)
     chosen = choose_genes(comparison, labels, by=by, top=top, genes=genes, gmt=gmt, gene_set=gene_set)

@@ -4,7 +4,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vccapp.cli.eval.options import Csv, Part, RunIds, Shown, Table, about_comparison, find_shown, open_runs, show_view
+from vccapp.cli.eval.options import (
+    Context,
+    Csv,
+    Part,
+    RunIds,
+    Shown,
+    Table,
+    about_comparison,
+    find_shown,
+    open_runs,
+    show_view,
+)
 from vccapp.cli.names import find_finished_run, open_settings
 from vccapp.cli.output import Json, format_lines, format_table
 from vccapp.errors import SpecError
@@ -16,6 +27,7 @@ if TYPE_CHECKING:
 def diagnose(
     run: RunIds = None,
     part: Part = "test",
+    context: Context = None,
     pseudobulks: Annotated[
         bool, typer.Option("--pseudobulks", help="Use pseudobulks only, for several runs and the baselines.")
     ] = False,
@@ -29,7 +41,7 @@ def diagnose(
     from vccapp.training.diagnose import diagnose_run
 
     if pseudobulks:
-        comparison = open_runs(run, part)
+        comparison = open_runs(run, part, context)
         own = find_shown(comparison, shown)
         view, about = view_diagnostics(comparison, own), about_comparison(comparison, shown=own.key)
     else:
@@ -39,7 +51,7 @@ def diagnose(
             )
         settings = open_settings()
         record = find_finished_run(run[0] if run else "latest", settings)
-        view = tabulate_diagnostics({record.id: diagnose_run(record.id, part, settings)}, record.id)
+        view = tabulate_diagnostics({record.id: diagnose_run(record.id, part, settings, context=context)}, record.id)
         about = {"run": record.id, "part": part}
     show_view(view, about, as_json=as_json, csv=csv, table=table, text=lambda: _format(view))
 

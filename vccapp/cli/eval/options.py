@@ -27,6 +27,7 @@ RunIds = Annotated[
     typer.Option("--run", help="Id of a run; repeatable. Default: the newest."),
 ]
 Part = Annotated[Literal["val", "test"], typer.Option(help="Held-out part of the split.")]
+Context = Annotated[str | None, typer.Option(help="Only perturbations of this context. Default: of all.")]
 Shown = Annotated[
     str | None,
     typer.Option(help="Prediction shown in detail: a run, control_mean or perturbation_mean. Default: the first run."),
@@ -42,12 +43,13 @@ Csv = Annotated[str | None, typer.Option("--csv", help="Also write one table as 
 Table = Annotated[str | None, typer.Option(help="Which table --csv writes. Default: the first.")]
 
 
-def open_runs(runs: Sequence[str] | None, part: Literal["val", "test"]) -> "Comparison":
+def open_runs(runs: Sequence[str] | None, part: Literal["val", "test"], context: str | None = None) -> "Comparison":
     """The comparison of these runs, 'latest' among them."""
     from vccapp.training.comparison import open_comparison
 
     settings = open_settings()
-    return open_comparison([find_finished_run(run, settings).id for run in runs or ["latest"]], settings, part=part)
+    found = [find_finished_run(run, settings).id for run in runs or ["latest"]]
+    return open_comparison(found, settings, part=part, context=context)
 
 
 def find_shown(comparison: "Comparison", key: str | None) -> "Prediction":

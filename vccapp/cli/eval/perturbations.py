@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 import typer
 
 from vccapp.cli.eval.options import (
+    Context,
     Csv,
     Metric,
     Part,
@@ -25,6 +26,7 @@ FIRST_METRIC = "pearson_delta"
 def scores(
     run: RunIds = None,
     part: Part = "test",
+    context: Context = None,
     shown: Shown = None,
     metric: Metric = FIRST_METRIC,
     csv: Csv = None,
@@ -35,7 +37,7 @@ def scores(
     from vccapp.evaluation.comparison.scores import view_scores
     from vccapp.stats.halves import explain_halves
 
-    comparison = open_runs(run, part)
+    comparison = open_runs(run, part, context)
     own = find_shown(comparison, shown)
     view = view_scores(comparison, own, metric=check_metric(metric))
     notes = [note for note in (explain_halves(comparison.index, comparison.labels),) if note]
@@ -48,6 +50,7 @@ def scores(
 def gallery(
     run: RunIds = None,
     part: Part = "test",
+    context: Context = None,
     shown: Shown = None,
     metric: Metric = FIRST_METRIC,
     csv: Csv = None,
@@ -57,7 +60,7 @@ def gallery(
     """Show the perturbations that are predicted best and worst, over the genes that change most."""
     from vccapp.evaluation.comparison.scores import view_gallery
 
-    comparison = open_runs(run, part)
+    comparison = open_runs(run, part, context)
     own = find_shown(comparison, shown)
     view = view_gallery(comparison, own, metric=check_metric(metric))
     about = about_comparison(comparison, shown=own.key, metric=metric)
@@ -67,6 +70,7 @@ def gallery(
 def confusion(
     run: RunIds = None,
     part: Part = "test",
+    context: Context = None,
     shown: Shown = None,
     distance: Annotated[Literal["l1", "cosine"], typer.Option(help="l1: as in 2025; cosine: as in 2026.")] = "l1",
     csv: Csv = None,
@@ -76,7 +80,7 @@ def confusion(
     """Show which real perturbation each prediction lies nearest to, with the places that PDS counts."""
     from vccapp.evaluation.comparison.confusion import view_confusion
 
-    comparison = open_runs(run, part)
+    comparison = open_runs(run, part, context)
     own = find_shown(comparison, shown)
     view = view_confusion(comparison, own, distance=distance)
     about = about_comparison(comparison, shown=own.key, distance=distance)
@@ -86,6 +90,7 @@ def confusion(
 def overlap(
     run: RunIds = None,
     part: Part = "test",
+    context: Context = None,
     shown: Shown = None,
     csv: Csv = None,
     table: Table = None,
@@ -94,7 +99,7 @@ def overlap(
     """Show how many of the real DEGs are among the genes of largest predicted |delta|."""
     from vccapp.evaluation.comparison.overlap import view_overlap
 
-    comparison = open_runs(run, part)
+    comparison = open_runs(run, part, context)
     own = find_shown(comparison, shown)
     view = view_overlap(comparison, own)
     show_view(view, about_comparison(comparison, shown=own.key), as_json=as_json, csv=csv, table=table)
@@ -103,6 +108,7 @@ def overlap(
 def difference(
     run: RunIds = None,
     part: Part = "test",
+    context: Context = None,
     first: Annotated[str | None, typer.Option(help="Key of a prediction; default: the first run.")] = None,
     second: Annotated[
         str | None, typer.Option(help="Key of another; default: the second run, or perturbation_mean.")
@@ -115,7 +121,7 @@ def difference(
     """Show where one prediction is better than another: by perturbation and by gene."""
     from vccapp.evaluation.comparison.difference import choose_pair, view_difference
 
-    comparison = open_runs(run, part)
+    comparison = open_runs(run, part, context)
     pair = [
         default if key is None else comparison.find(key)
         for key, default in zip((first, second), choose_pair(comparison), strict=True)

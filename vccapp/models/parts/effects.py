@@ -12,7 +12,6 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from vccapp.data.per_context import PerContext
 from vccapp.data.schema import positions_of
 from vccapp.data.split import Split
 from vccapp.errors import SpecError
@@ -20,6 +19,7 @@ from vccapp.models.base import Fitting, Model, targets
 from vccapp.models.parts.knockdown import mask_targets, measure_residual, set_targets
 from vccapp.models.saving import ModelState
 from vccapp.stats.index import Index
+from vccapp.stats.per_context import PerContext
 
 MIN_TRAINED = 3
 """Perturbations below which nothing can be told from noise."""

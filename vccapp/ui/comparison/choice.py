@@ -12,6 +12,7 @@ from vccapp.evaluation.comparison.prediction import Prediction
 from vccapp.stats.index import Index
 from vccapp.training.comparison import compare_runs
 from vccapp.ui.comparison.gene_choice import choose_genes
+from vccapp.ui.kit.context import current_context
 from vccapp.ui.kit.forms import choose_one, named
 from vccapp.ui.kit.loaders import cached
 from vccapp.ui.kit.runs import load_runs, run_label
@@ -43,6 +44,7 @@ class Choice:
         words = ["vccapp", "eval", view]
         words += [word for run in self.comparison.runs for word in ("--run", run.key)]
         words += ["--part", self.comparison.part]
+        words += ["--context", context] if (context := current_context()) else []
         words += ["--shown", self.shown.key] if detail else []
         if closely:
             words += ["--perturbations", ",".join(self.perturbations), *self.gene_options]
@@ -89,7 +91,7 @@ def choose_comparison(record: Record, index: Index) -> Choice:
     if not chosen:
         st.info("Choose at least one run.")
         st.stop()
-    comparison = load_comparison(index, tuple(known[run_id] for run_id in chosen), part=part)
+    comparison = load_comparison(index, tuple(known[run_id] for run_id in chosen), part=part, context=current_context())
     labels = comparison.labels
     if not labels:
         st.info(f"The chosen runs have no perturbation in common in the {PARTS[part]} part of their splits.")

@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from vccapp.data.schema import CONTROL
+from vccapp.data.schema import is_control
 from vccapp.data.split import Split, list_splits
 from vccapp.data.workspace import Record, list_datasets
 from vccapp.jobs.store import Job, JobStore
 from vccapp.records import Listing
 from vccapp.settings import Settings, open_settings
-from vccapp.stats.index import Index
+from vccapp.stats.index import ContextIndex, Index
 from vccapp.stats.index import load_index as open_index
 from vccapp.stats.views import Similarity, compute_depth, compute_similarity, count_pairs, measure_guides
 
@@ -33,6 +33,7 @@ cached = partial(
     hash_funcs={
         type(Path()): _changed,
         Index: lambda index: _changed(index.folder / "index.json"),
+        ContextIndex: lambda index: [index.context, *_changed(index.folder / "index.json")],
         # Named, not imported: most pages need no run.
         "vccapp.training.record.RunRecord": lambda run: _changed(run.folder / "run.json", run.folder / "scores"),
     },
@@ -70,7 +71,7 @@ def load_depth(index: Index, by: str) -> pd.DataFrame:
 @cached(max_entries=4)
 def load_pairs(index: Index) -> pd.DataFrame:
     """Cells of each perturbation in each batch, without the controls."""
-    return count_pairs(load_cells(index)).loc[lambda pairs: pairs["perturbation"] != CONTROL]
+    return count_pairs(load_cells(index)).loc[lambda pairs: ~pairs["perturbation"].map(is_control)]
 
 
 @cached(max_entries=4)

@@ -4,6 +4,7 @@ import streamlit as st
 
 from vccapp.data.workspace import Record, list_datasets
 from vccapp.jobs.store import Job
+from vccapp.ui.kit.context import choose_context
 from vccapp.ui.kit.forms import named
 from vccapp.ui.kit.jobs import ids_of, list_active, progress_text
 from vccapp.ui.kit.live import draw_live
@@ -20,7 +21,8 @@ def draw_sidebar() -> None:
     if not (records or listed.unreadable):
         begin_first_start(settings)
     with st.sidebar:
-        st.session_state["data_record"] = _choose(records)
+        st.session_state["data_record"] = record = _choose(records)
+        choose_context(record)
         draw_live(list_active, _draw_jobs, watch=ids_of)
 
 

@@ -12,6 +12,7 @@ from vccapp.settings import Settings
 from vccapp.stats.index import Index, has_index
 from vccapp.tasks.demo import Demo
 from vccapp.tasks.index import Index as IndexTask
+from vccapp.ui.kit.context import current_context
 from vccapp.ui.kit.jobs import begin_job, ids_of, list_active, progress_text, show_failure
 from vccapp.ui.kit.live import draw_live
 from vccapp.ui.kit.loaders import current_settings, load_index
@@ -36,6 +37,12 @@ def need_dataset() -> Record:
         show_start(current_settings())
         st.stop()
     return record
+
+
+def need_context() -> tuple[Record, Index]:
+    """The chosen dataset, and its index within the chosen context; see `need_index`."""
+    record, index = need_index()
+    return record, index.within(current_context())
 
 
 def need_index() -> tuple[Record, Index]:

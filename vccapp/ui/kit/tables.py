@@ -72,7 +72,7 @@ def show_candidates(schema: Schema) -> None:
 
 def summary_numbers(index: Index) -> pd.DataFrame:
     """The numbers people print of a dataset, over its genes: columns what, value."""
-    genes, perturbations = index.genes, index.perturbations.iloc[1:]
+    genes, perturbations = index.genes, index.perturbations[len(index.controls) :]
     uneven = compute_imbalance(perturbations["perturbation"].tolist(), perturbations["n_cells"].to_numpy())
     rows = {
         "Mean of the gene means": f"{genes['mean'].mean():.4g}",
