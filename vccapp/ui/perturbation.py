@@ -19,11 +19,8 @@ SHOWN = ["perturbation", "n_cells", "degs", "up", "down", "effect", "knockdown",
 def perturbation_table(index: Index, *, fdr: float, lfc: float) -> pd.DataFrame:
     """One row a perturbation, the most DEGs first. fdr, lfc : what counts as a DEG."""
     counts = index.deg_counts(fdr=fdr, min_abs_lfc=lfc)
-    table = (
-        index.perturbations[len(index.controls) :]
-        .drop(columns=["degs", "up", "down"])
-        .merge(counts, on="perturbation")[SHOWN]
-    )
+    known = index.perturbations[len(index.controls) :].drop(columns=["degs", "up", "down"])
+    table = known.merge(counts, on="perturbation")[SHOWN]
     return table.sort_values("degs", ascending=False, kind="stable")
 
 

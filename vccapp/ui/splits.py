@@ -6,7 +6,16 @@ from collections.abc import Mapping
 import streamlit as st
 
 from vccapp.data.commands import count_folds, split_command
-from vccapp.data.split import Split, check_split, make_folds, make_split, split_from_lists, write_split
+from vccapp.data.split import (
+    Split,
+    check_split,
+    hold_out_contexts,
+    keep_contexts,
+    make_folds,
+    make_split,
+    split_from_lists,
+    write_split,
+)
 from vccapp.data.split_toml import to_toml
 from vccapp.data.workspace import Record
 from vccapp.stats.index import Index
@@ -18,10 +27,11 @@ WAYS = {"ratio": "By shares", "kfold": "Folds", "lists": "Lists"}
 
 
 def split_form(record: Record, index: Index, *, expanded: bool) -> None:
-    """Make a split by shares, in folds, or of lists."""
-    labels = _perturbations(index)
+    """Make a split by shares, in folds, of lists, or of whole contexts."""
+    labels = index.perturbed
     with st.expander("Create a split", icon=":material/add:", expanded=expanded):
-        way = choose_one("How", WAYS, key="split_way", default="ratio")
+        ways = WAYS | ({"contexts": "Contexts"} if index.contexts else {})
+        way = choose_one("How", ways, key="split_way", default="ratio")
         left, right = st.columns([3, 1])
         name = left.text_input("Name", "first", key="split_name", help="Letters, digits, '-' and '_'")
         seed = int(
@@ -31,6 +41,11 @@ def split_form(record: Record, index: Index, *, expanded: bool) -> None:
         val: list[str] = []
         test: list[str] = []
         folds, shares = 5, (0.64, 0.16, 0.20)
+        if index.contexts and way != "contexts":
+            kept = st.multiselect(
+                "Contexts", index.contexts, default=index.contexts, key="split_contexts", help="Others are left out"
+            )
+            labels = keep_contexts(labels, kept)
         if way == "ratio":
             left, right = st.columns(2)
             tested = left.slider("Test", 0.0, 0.5, 0.20, 0.01, key="split_test", format="percent")
@@ -43,6 +58,17 @@ def split_form(record: Record, index: Index, *, expanded: bool) -> None:
                     "Folds", 3, max(3, min(20, len(labels))), min(5, max(3, len(labels))), key="split_folds"
                 )
             )
+        elif way == "contexts":
+            test = st.multiselect(
+                "Test contexts", index.contexts, default=index.contexts[-1:], key="split_test_contexts"
+            )
+            val = st.multiselect(
+                "Validation contexts",
+                [context for context in index.contexts if context not in test],
+                key="split_val_contexts",
+                help="If empty, a fifth of the perturbations of the training contexts",
+            )
+            st.caption("All perturbations of the test contexts are held out; models see the controls there.")
         else:
             test = st.multiselect("Test", labels, wrap=True, key="split_test_list")
             val = st.multiselect("Validation", labels, wrap=True, key="split_val_list")
@@ -52,6 +78,9 @@ def split_form(record: Record, index: Index, *, expanded: bool) -> None:
             with errors_shown():
                 if way == "ratio":
                     made = [make_split(labels, name=name, dataset=record.fingerprint, ratio=shares, seed=seed)]
+                elif way == "contexts":
+                    held = {"test": test, "val": val, "seed": seed}
+                    made = [hold_out_contexts(labels, name=name, dataset=record.fingerprint, **held)]
                 elif way == "kfold":
                     made = make_folds(labels, name=name, dataset=record.fingerprint, k=folds, seed=seed)
                 else:
@@ -67,9 +96,11 @@ def split_form(record: Record, index: Index, *, expanded: bool) -> None:
 def show_split_check(split: Split, index: Index) -> None:
     """Whether a split is one of these data, and leaks nothing."""
     with errors_shown():
-        check_split(split, _perturbations(index))
+        check_split(split, index.perturbed)
+        where = " of the same context" if split.method in ("contexts", "lists") and index.contexts else ""
         st.caption(
-            "Checked: no gene is in two parts. Two-gene perturbations go with their genes. Controls are in all parts."
+            f"Checked: no gene is in two parts{where}. Two-gene perturbations go with their genes. Controls are in all "
+            "parts."
         )
 
 
@@ -90,7 +121,3 @@ def split_commands(split: Split, splits: Mapping[str, Split]) -> list[str]:
     """`vccapp split make` and `export` of one of the splits."""
     export = ["vccapp", "split", "export", split.name, f"{split.name}.toml"]
     return [shlex.join(words) for words in (split_command(split, folds=count_folds(split, splits)), export)]
-
-
-def _perturbations(index: Index) -> list[str]:
-    return index.perturbed

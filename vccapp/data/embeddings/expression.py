@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from vccapp.data.embeddings.base import Embedding
-from vccapp.data.schema import CONTROL
+from vccapp.data.schema import is_control
 from vccapp.errors import DataError
 
 WIDTH = 64
@@ -35,7 +35,8 @@ def embed_expression(index: Cells, *, width: int = WIDTH, seed: int = 0) -> Embe
     Holds (n_genes, MAX_CELLS) float32. Raises DataError when the data have fewer than three control cells.
     """
     labels: pd.Series = index.cells["perturbation"]
-    controls = np.flatnonzero((labels == CONTROL).to_numpy())
+    own = np.array([is_control(label) for label in labels.cat.categories])[labels.cat.codes]
+    controls = np.flatnonzero(own)
     if len(controls) < 3:
         raise DataError(
             "no_controls",
@@ -45,7 +46,10 @@ def embed_expression(index: Cells, *, width: int = WIDTH, seed: int = 0) -> Embe
     if len(controls) > MAX_CELLS:
         controls = np.sort(np.random.default_rng(seed).choice(controls, MAX_CELLS, replace=False))
     values = index.cell_values(controls)
-    values -= values.mean(axis=1, keepdims=True)
+    contexts = labels.cat.codes.to_numpy()[controls]
+    for context in np.unique(contexts):  # genes go together within a context, not because contexts differ
+        here = contexts == context if len(np.unique(contexts)) > 1 else slice(None)
+        values[:, here] -= values[:, here].mean(axis=1, keepdims=True)
     sd = values.std(axis=1)
     varies = sd > 0
     values, sd = values[varies], sd[varies]
