@@ -79,8 +79,8 @@ def split_form(record: Record, index: Index, *, expanded: bool) -> None:
                 if way == "ratio":
                     made = [make_split(labels, name=name, dataset=record.fingerprint, ratio=shares, seed=seed)]
                 elif way == "contexts":
-                    held = {"test": test, "val": val, "seed": seed}
-                    made = [hold_out_contexts(labels, name=name, dataset=record.fingerprint, **held)]
+                    fingerprint = record.fingerprint
+                    made = [hold_out_contexts(labels, name=name, dataset=fingerprint, test=test, val=val, seed=seed)]
                 elif way == "kfold":
                     made = make_folds(labels, name=name, dataset=record.fingerprint, k=folds, seed=seed)
                 else:
