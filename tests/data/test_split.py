@@ -200,7 +200,9 @@ TEXT = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)
 
 
 @given(
-    labels=st.lists(TEXT.filter(lambda x: "+" not in x and x != CONTROL), min_size=1, max_size=9, unique=True),
+    labels=st.lists(
+        TEXT.filter(lambda x: not {"+", "@"} & set(x) and x != CONTROL), min_size=1, max_size=9, unique=True
+    ),
     name=TEXT,
     context=TEXT,
     path=TEXT,

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from vccapp.data.workspace import Record
+from vccapp.wording import plain
 
 EVERY = "All contexts"
 
@@ -14,7 +15,7 @@ def choose_context(record: Record | None) -> None:
         return
     if record.schema.context_ignored:
         st.error(
-            f"The context ({record.schema.context_ignored}) is ignored: cells are compared with the controls of all "
+            f"The context ({plain(record.schema.context_ignored)}) is ignored: cells are compared with the controls of all "
             "contexts, so effects may be those of the context.",
             icon=":material/warning:",
         )
@@ -29,7 +30,7 @@ def choose_context(record: Record | None) -> None:
         names,
         key="context",
         bind="query-params",
-        help=f"From the obs column {record.schema.context_column}. Cells are compared with the controls of their own "
+        help=f"From the obs column {plain(record.schema.context_column)}. Cells are compared with the controls of their own "
         "context.",
     )
     st.session_state["data_context"] = None if chosen == EVERY else chosen
