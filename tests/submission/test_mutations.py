@@ -5,11 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
-from mutations import CELLS, CONTROL, GENES, MUTATIONS, write_submission
+from mutations import CELLS, CONTROL, DEPTH, GENES, MUTATIONS, adata_changed, values_changed, write_submission
 
 from vccapp.challenges.base import CHALLENGES
 from vccapp.errors import VccAppError
+from vccapp.evaluation.quality import Depth
+from vccapp.submission.budget import season_depth
 from vccapp.submission.check import CheckResult, run_checks
 
 CHALLENGE = CHALLENGES["vcc2025"].model_copy(update={"n_genes": len(GENES)})
@@ -121,3 +124,72 @@ def test_nothing_passes_that_the_official_packager_refuses(
     ours = {name for name, verdict in verdicts.items() if accepts(verdict)}
     assert ours - official == set()
     assert official - ours == STRICTER
+
+
+OUTSIDE = {
+    "log2": (lambda x: x / np.log(2), "log2(1 + x)"),
+    "log10": (lambda x: x / np.log(10), "log10(1 + x)"),
+    "twice": (np.log1p, "log1p applied twice"),
+    "square_roots": (lambda x: np.sqrt(np.expm1(x)), "square roots"),
+    "cp10k": (lambda x: np.log1p(np.expm1(x) / DEPTH * 1e4), "log1p of counts per 10,000"),
+    "a_tenth": (lambda x: x * 0.1, ""),
+    "depth_of_a_tenth": (lambda x: np.log1p(np.expm1(x) * 0.1), ""),
+    "depth_of_thirty": (lambda x: np.log1p(np.expm1(x) * 30), ""),
+}
+"""What a whole file may be, controls and all, and how it is named; "" where it cannot be."""
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_another_scale_of_the_whole_file_is_seen_from_outside(tmp_path: Path, name: str) -> None:
+    change, looks = OUTSIDE[name]
+    path = tmp_path / "x.h5ad"
+    write_submission(path)
+    values_changed(change)(path)
+    inside, outside = (
+        {result.name: result for result in judge(path, genes=GENES, wanted=WANTED, depth=depth)}
+        for depth in (None, Depth(DEPTH, "pert_counts says"))
+    )
+    assert inside["library_size"].status == "ok"
+    assert outside["library_size"].status == "warning"
+    assert (
+        looks in outside["library_size"].message and f"{DEPTH} that pert_counts says" in outside["library_size"].message
+    )
+    assert bool(looks) == ("look like" in outside["library_size"].message)
+
+
+def test_a_good_file_is_on_the_scale_from_outside(files: dict[str, Path]) -> None:
+    for depth in (DEPTH, 1.2 * DEPTH, DEPTH / 1.2):
+        results = {r.name: r for r in judge(files["none"], depth=Depth(depth, "pert_counts says"))}
+        assert results["library_size"].status == "ok"
+
+
+def test_counts_per_ten_thousand_are_told_from_a_depth_near_them(tmp_path: Path) -> None:
+    path = tmp_path / "x.h5ad"
+    write_submission(path)
+    values_changed(OUTSIDE["cp10k"][0])(path)
+    for depth, status in ((12_000, "warning"), (10_000, "ok")):
+        results = {r.name: r for r in judge(path, depth=Depth(depth, "pert_counts says"))}
+        assert results["library_size"].status == status
+
+
+def test_the_season_says_the_depth_of_all_its_genes() -> None:
+    season = CHALLENGES["vcc2025"]
+    assert season_depth(season, season.n_genes).total == season.depth
+    assert season_depth(season, 80) is None and season_depth(CHALLENGE, len(GENES)) is None
+
+
+def test_genes_on_one_side_alone(tmp_path: Path) -> None:
+    path = tmp_path / "x.h5ad"
+    write_submission(path)
+    values_changed(lambda x: np.where((np.arange(150) >= 60)[:, None] & (np.arange(40) > 30), 0, x))(path)
+    results = {r.name: r for r in judge(path)}
+    assert results["one_sided_zeros"].status == "warning"
+    assert "27 genes" in results["one_sided_zeros"].message
+
+
+def test_few_cells_without_a_table(tmp_path: Path) -> None:
+    path = tmp_path / "x.h5ad"
+    write_submission(path)
+    adata_changed(lambda a: a[np.r_[:61, 90:130, 130:131]].copy())(path)
+    result = {r.name: r for r in judge(path)}["cells_per_perturbation"]
+    assert result.status == "warning" and "(G1, G3)" in result.message

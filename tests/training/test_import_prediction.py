@@ -20,6 +20,7 @@ from vccapp.data.split import split_from_lists, write_split
 from vccapp.data.workspace import register
 from vccapp.errors import DataError, ResourceError, SpecError
 from vccapp.models.base import Model, load_model
+from vccapp.models.imported import ImportedSpec
 from vccapp.settings import Settings
 from vccapp.stats.building.build import build_index
 from vccapp.stats.index import Index, load_index
@@ -29,7 +30,7 @@ from vccapp.submission.plan import make_plan, write_plan
 from vccapp.training import load_run
 from vccapp.training.cells import iter_cells
 from vccapp.training.diagnose import diagnose_run
-from vccapp.training.import_prediction import import_prediction
+from vccapp.training.import_prediction import check_import, import_prediction
 from vccapp.training.results.score_run import score_run
 
 HELD_OUT = ["GENE130", "GENE146"]
@@ -94,6 +95,22 @@ def test_deltas_are_those_of_the_files_cells(settings, dataset, index, tmp_path)
     assert any("1 held-out perturbations are not in the file" in note for note in notes)
     assert set(run.metrics) == {"test"} and "control_mean" in run.metrics["test"]
     assert diagnose_run(run_id, "test", settings)
+
+
+@pytest.mark.parametrize(
+    ("change", "looks"),
+    [(lambda x: x / np.log(2), "log2(1 + x)"), (np.log1p, "log1p applied twice"), (lambda x: x, "")],
+)
+def test_another_scale_than_the_datasets_is_told(settings, dataset, index, tmp_path, change, looks) -> None:
+    written = write(tmp_path / "theirs.h5ad", dataset, HELD_OUT, log1p=index)
+    for genes in (slice(None), slice(0, 120)):
+        own = written[:, genes].copy()
+        own.X = csr_matrix(change(own.X.toarray()).astype(np.float32))
+        own.write_h5ad(tmp_path / "theirs.h5ad")
+        spec = ImportedSpec(file=str(tmp_path / "theirs.h5ad"))
+        predicted, _ = check_import(spec, settings, dataset=dataset.fingerprint, split="s")
+        told = [note for note in predicted.notes if "scale" in note]
+        assert len(told) == bool(looks) and all(looks in note for note in told)
 
 
 def test_counts_and_log1p_are_the_same_prediction(settings, dataset, index, tmp_path) -> None:

@@ -28,4 +28,5 @@ class Challenge(BaseModel):
     max_value: float = Field(description="Upper limit of values (exclusive).")
     members: tuple[str, str] = Field(description="Members of the .vcc archive: the compressed h5ad, the watermark.")
     watermark: bytes = Field(description="Content of the second member.")
+    depth: float | None = Field(None, description="What real cells sum to, typically (UMIs).")
     source: str = Field(description="Source of these rules.")

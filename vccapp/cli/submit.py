@@ -118,7 +118,7 @@ def check(
 ) -> None:
     """Check a prediction file by the rules of a challenge; exit code 1 when a check fails."""
     from vccapp.challenges.base import CHALLENGES
-    from vccapp.submission.budget import read_pert_counts
+    from vccapp.submission.budget import advised_depth, read_pert_counts
     from vccapp.submission.build import check_submission
     from vccapp.submission.gene_list import read_gene_list
 
@@ -129,6 +129,7 @@ def check(
         genes=None if genes is None else read_gene_list(genes).genes,
         wanted=None if table is None else dict(zip(table["target_gene"], table["n_cells"], strict=True)),
         practice=practice,
+        depth=None if table is None else advised_depth(table),
         progress=show_progress,
     )
     end_progress()

@@ -6,7 +6,7 @@ it; "measured" means: real cells, three mean baselines, ridge, kNN and bilinear,
 Norman's K562, McFaline's three lines and simulated cells.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,6 +17,7 @@ from vccapp.data.schema import genes_of, positions_of
 from vccapp.models.parts.knockdown import MIN_CONTROL_MEAN
 
 Verdict = Literal["ok", "warning", "problem"]
+WORSE: tuple[Verdict, ...] = ("ok", "warning", "problem")
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,14 @@ LIBRARY = Limits(warning=1.25, problem=2.0)
 A logarithm to base 2 makes totals at least 1.44 times as large, to base 10 at most 0.43 times, whatever the cells
 (Bernoulli's inequality); cells of a wrong target sum are off by their ratio. Measured medians: 0.90 to 1.20.
 """
+NEAR_SCALE = 1.1
+"""Times by which cells read on another scale may miss the depth that is known, and still be said to look like it."""
+EVEN = 1e-3
+"""Relative spread of totals up to which all cells sum to the same; float32 values come within 1e-5."""
+ROUND_TOTALS = {1e4: "10,000", 1e5: "100,000", 1e6: "1,000,000"}
+"""Target sums that tools have by default, of which a dataset's own median is none."""
+ROUND_FOLD = 1.02
+"""Times by which a depth that is known must differ from such a target sum, to tell the two apart."""
 NO_EFFECT = 0.002
 """Mean effect, as a share of the controls' pseudobulk, up to which a prediction is that of the controls.
 
@@ -69,13 +78,78 @@ DISTINCT = 0.5
 """Share of a label's cells that must differ: below, a rank test believes more than twice the cells that there are."""
 
 
+SCALES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "natural log1p": np.expm1,
+    "log2(1 + x)": lambda values: np.exp2(values) - 1,
+    "log10(1 + x)": lambda values: np.power(10.0, values) - 1,
+    "log1p applied twice": lambda values: np.expm1(np.minimum(np.expm1(values), CEILING_VALUE)),
+    "square roots": np.square,
+}
+"""How counts come out of values, by what these may be; the first is what they should be."""
+CEILING_VALUE = 50.0
+"""Values that no logarithm reaches; higher ones count as this."""
+
+
 def sum_counts(cells: csr_matrix) -> np.ndarray:
     """(n,) float64: the total of each cell out of its log1p values. NaN counts as 0, infinity as a huge value."""
+    return _sum_as(cells, np.expm1)
+
+
+def sum_scales(cells: csr_matrix) -> np.ndarray:
+    """(n, SCALES) float64: the total of each cell, if its values were of each scale."""
+    return np.stack([_sum_as(cells, read) for read in SCALES.values()], axis=1)
+
+
+def _sum_as(cells: csr_matrix, read: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     values = cells.data
     if not np.isfinite(values.sum(dtype=np.float64)):
         values = np.nan_to_num(values)
-    values = np.expm1(np.clip(values, 0, 50), dtype=np.float64)
+    values = read(np.clip(values, 0, CEILING_VALUE).astype(np.float64))
     return np.asarray(csr_matrix((values, cells.indices, cells.indptr), shape=cells.shape).sum(axis=1)).ravel()
+
+
+@dataclass(frozen=True)
+class Depth:
+    """What cells should sum to (expm1 of their values), and where that is known from: 'pert_counts says'."""
+
+    total: float
+    source: str
+
+
+def judge_depth(sums: np.ndarray, depth: Depth) -> tuple[Verdict, str]:
+    """Whether cells are on the scale that is known from outside, and what they look like.
+
+    sums : (n, SCALES) of `sum_scales`, one cell or more; a single column where the natural scale alone is known
+    """
+    medians = np.median(sums, axis=0)
+    ratio = float(medians[0]) / depth.total
+    fold = float(measure_folds(np.array([ratio]))[0])
+    verdict, target = LIBRARY.judge(fold), _find_target(sums[:, 0]) if fold > ROUND_FOLD else ""
+    median = f"{medians[0]:,.0f}" if medians[0] >= 100 else f"{medians[0]:.3g}"
+    found = f"cells sum to {median} (expm1 of the values), {ratio:.2g} times the {depth.total:,.0f} that "
+    found += depth.source
+    if verdict == "ok" and not target:
+        return "ok", found
+    looks = f"log1p of counts per {target}" if target else name_scale(medians, depth.total)
+    return max(verdict, "warning", key=WORSE.index), found + (f"; they look like {looks}" if looks else "")
+
+
+def name_scale(medians: np.ndarray, total: float) -> str:
+    """The scale, other than the natural logarithm's, on which cells would sum to `total`; "" where there is none.
+
+    medians : (SCALES,) of the sums of cells
+    """
+    folds = measure_folds(medians / total)
+    near = [i for i in range(1, len(folds)) if folds[i] < NEAR_SCALE]
+    return list(SCALES)[min(near, key=folds.__getitem__)] if near else ""
+
+
+def _find_target(totals: np.ndarray) -> str:
+    """The usual target sum to which all cells were scaled; "" where they were not."""
+    low, middle, high = np.quantile(totals, [0.05, 0.5, 0.95])
+    if high - low > EVEN * middle:
+        return ""
+    return next((name for target, name in ROUND_TOTALS.items() if abs(middle - target) < EVEN * target), "")
 
 
 def measure_folds(ratios: np.ndarray) -> np.ndarray:
@@ -121,7 +195,8 @@ class Targets:
 
     def measure_left(self, means: np.ndarray, control: np.ndarray) -> np.ndarray:
         """(n targets,) share of the controls' expression, expm1 of the pseudobulks, that is left."""
-        return np.expm1(means[self.rows, self.columns]) / np.expm1(control[self.columns])
+        with np.errstate(over="ignore", invalid="ignore"):  # values that no logarithm has; another check says so
+            return np.expm1(means[self.rows, self.columns]) / np.expm1(control[self.columns])
 
 
 def find_targets(labels: Sequence[str], genes: Sequence[str], control: np.ndarray) -> Targets:

@@ -12,13 +12,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from vccapp.challenges.base import Challenge
 from vccapp.data.schema import CONTROL
 from vccapp.errors import DataError, SpecError
+from vccapp.evaluation.quality import Depth
 from vccapp.textfiles import read_text
 from vccapp.wording import name_some
 
 COLUMNS = ("target_gene", "n_cells")
 OPTIONAL_COLUMN = "median_umi_per_cell"
+WHOLE_GENES = 10_000
+"""Cells of fewer genes are no whole transcriptomes, so the season's depth says nothing of them."""
 
 
 def read_pert_counts(path: Path | str) -> pd.DataFrame:
@@ -79,6 +83,24 @@ def read_pert_counts(path: Path | str) -> pd.DataFrame:
         )
     table.attrs["notes"] = notes
     return table
+
+
+def advised_depth(table: pd.DataFrame) -> Depth | None:
+    """What cells should sum to by a pert_counts table: the mean of its medians over the cells; None without them."""
+    if OPTIONAL_COLUMN not in table:
+        return None
+    medians, n_cells = table[OPTIONAL_COLUMN].to_numpy(float), table["n_cells"].to_numpy(float)
+    known = np.isfinite(medians) & (medians > 0)
+    if not known.any():
+        return None
+    return Depth(float(np.average(medians[known], weights=n_cells[known])), "pert_counts says")
+
+
+def season_depth(challenge: Challenge, n_genes: int) -> Depth | None:
+    """What cells of the season sum to over all its genes; None for files of few or of other genes."""
+    if challenge.depth is None or n_genes < WHOLE_GENES or n_genes != challenge.n_genes:
+        return None
+    return Depth(challenge.depth, f"cells of the {challenge.label} have")
 
 
 def observed_counts(perturbations: pd.DataFrame, labels: Iterable[str]) -> pd.DataFrame:

@@ -11,6 +11,7 @@ submissions/<id>/
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from vccapp.challenges.base import CHALLENGES, Challenge
 from vccapp.data.atomic import scratch_folder, write_file
 from vccapp.data.reading.dataset import Dataset
 from vccapp.data.resources import require_disk
+from vccapp.evaluation.quality import Depth
 from vccapp.models.base import Model, load_model
 from vccapp.progress import Progress, part, silent
 from vccapp.settings import Settings
@@ -84,6 +86,7 @@ def build_from(
         cells=plan.cells_in_order,
         wanted=plan.wanted,
         practice=plan.practice,
+        depth=None if plan.depth is None else Depth(plan.depth, "pert_counts says"),
         progress=part(progress, 0.6, 0.75),
     )
     report = _report(plan, results, clock())
@@ -103,16 +106,19 @@ def check_submission(
     genes: Sequence[str] | None = None,
     wanted: Mapping[str, int] | None = None,
     practice: bool = False,
+    depth: Depth | None = None,
     progress: Progress = silent,
 ) -> list[CheckResult]:
     """Check an .h5ad or a .vcc made elsewhere; for a .vcc the first result is about the archive.
 
-    genes : the official gene list; wanted : cells per perturbation that the challenge advises
+    genes : the official gene list; wanted : cells per perturbation that the challenge advises; depth : that cells
+    should have
     Raises DataError or CheckError when it cannot be read as a prediction at all, ResourceError when there is no room
     to unpack it.
     """
+    check = partial(run_checks, challenge=challenge, genes=genes, wanted=wanted, practice=practice, depth=depth)
     if path.suffix != ".vcc":
-        return run_checks(path, challenge, genes=genes, wanted=wanted, practice=practice, progress=progress)
+        return check(path, progress=progress)
     with scratch_folder() as folder:
         h5ad = unpack_vcc(path, Path(folder) / "pred.h5ad", challenge, progress=part(progress, 0.0, 0.5))
         archive = CheckResult(
@@ -121,11 +127,7 @@ def check_submission(
             status="ok",
             message=f"{path.name} holds {' and '.join(challenge.members)}, undamaged.",
         )
-        checked = part(progress, 0.5, 1.0)
-        return [
-            archive,
-            *run_checks(h5ad, challenge, genes=genes, wanted=wanted, practice=practice, progress=checked),
-        ]
+        return [archive, *check(h5ad, progress=part(progress, 0.5, 1.0))]
 
 
 def _report(plan: Plan, results: Sequence[CheckResult], built: datetime) -> Report:

@@ -22,8 +22,10 @@ from scipy.sparse import csr_matrix
 
 from vccapp.challenges.base import Challenge
 from vccapp.errors import CheckError
+from vccapp.evaluation.quality import Depth
 from vccapp.progress import Progress, silent
 from vccapp.registry import Registry
+from vccapp.submission.budget import season_depth
 from vccapp.submission.h5ad import Cells, open_cells
 
 CHECKS = Registry[type["Check"]]("check", package="vccapp.submission.checks")
@@ -51,6 +53,7 @@ class Context:
     genes : the official gene list; None where it is not known
     cells : cells per label that the plan promises, controls included; None for a file made elsewhere
     wanted : cells per perturbation that the challenge advises
+    depth : what cells should sum to, from outside the file; None where it is not known
     sums : (n_labels, n_genes) float64, sum of values per label; None where there are too many labels
     """
 
@@ -60,6 +63,7 @@ class Context:
     cells: Mapping[str, int] | None
     wanted: Mapping[str, int] | None
     practice: bool
+    depth: Depth | None = None
     labels: list[str] = field(init=False)
     n_cells: np.ndarray = field(init=False)
     sums: np.ndarray | None = field(init=False)
@@ -150,6 +154,7 @@ def run_checks(
     cells: Mapping[str, int] | None = None,
     wanted: Mapping[str, int] | None = None,
     practice: bool = False,
+    depth: Depth | None = None,
     progress: Progress = silent,
 ) -> list[CheckResult]:
     """Run every check on the h5ad in one pass over X. Parameters: see `Context`.
@@ -157,7 +162,7 @@ def run_checks(
     Raises DataError or CheckError when the file cannot be read as a prediction at all.
     """
     file = open_cells(path, challenge.pert_col)
-    context = Context(file, challenge, genes, cells, wanted, practice)
+    context = Context(file, challenge, genes, cells, wanted, practice, depth or season_depth(challenge, file.shape[1]))
     checks = [check(name, context) for name, check in CHECKS.items()]
     if file.layout == "csc":  # it cannot be read by cell as it is stored; the layout check says so
         reason = "X is stored by gene (CSC), so its values were not read."

@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
@@ -19,15 +20,21 @@ from vccapp.commands import options
 from vccapp.data.atomic import write_json
 from vccapp.data.schema import CONTROL
 from vccapp.errors import SpecError
+from vccapp.evaluation.quality import Depth, judge_depth
 from vccapp.records import Format, Listing, list_records, read_record
 from vccapp.settings import Settings
 from vccapp.stats.index import Index
-from vccapp.submission.budget import scale_cells
+from vccapp.submission.budget import advised_depth, scale_cells, season_depth
 from vccapp.submission.gene_list import find_columns, read_gene_list
 from vccapp.submission.package import estimate_package
 from vccapp.training.cells import BLOCK_VALUES
 
-PLAN = Format("plan", fix="delete it and create the plan again")
+PLAN = Format(
+    "plan",
+    version=2,
+    migrations={1: lambda fields: {"depth": None} | fields},
+    fix="delete it and create the plan again",
+)
 BLOCK_BYTES = 26
 VALUE_BYTES = 8  # float32 value, int32 column
 CELL_BYTES = 60  # row pointer, label code, name in the HDF5 heap
@@ -48,7 +55,10 @@ class Estimate(BaseModel):
 
 
 class Plan(BaseModel):
-    """Everything that decides the content of a submission. `cells` are in the order of the file's rows."""
+    """Everything that decides the content of a submission. `cells` are in the order of the file's rows.
+
+    depth : what cells should sum to (expm1) by pert_counts; None where it does not say
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -64,6 +74,7 @@ class Plan(BaseModel):
     values_per_cell: float
     seed: int
     practice: bool
+    depth: float | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -130,6 +141,7 @@ def make_plan(
             fix="choose 1 to that many",
         )
     notes = tuple(counts.attrs.get("notes", ()))
+    depth = advised_depth(counts)
     n_genes = len(index.genes)
     if genes is not None:
         gene_list = read_gene_list(genes)
@@ -141,6 +153,7 @@ def make_plan(
             f"The prediction would have {n_genes:,} genes, but {challenge.label} asks for {challenge.n_genes:,}",
             fix="use the challenge's training file, or mark the plan as practice",
         )
+    notes += _note_depth(index, depth or season_depth(challenge, n_genes))
     wanted = {str(label): int(n) for label, n in zip(counts["target_gene"], counts["n_cells"], strict=True)}
     n_controls = len(controls) if n_controls is None else n_controls
     plan = Plan(
@@ -156,6 +169,7 @@ def make_plan(
         values_per_cell=float(controls.mean()),
         seed=seed,
         practice=practice,
+        depth=None if depth is None else depth.total,
         notes=notes,
     )
     digest = hashlib.sha256(plan.model_dump_json().encode()).hexdigest()[:8]
@@ -167,6 +181,16 @@ def make_plan(
             fix="choose another name or delete it",
         )
     return plan
+
+
+def _note_depth(index: Index, depth: Depth | None) -> tuple[str, ...]:
+    """Where the training cells, of which predictions are made, are not on the scale that the challenge has."""
+    if depth is None:
+        return ()
+    verdict, found = judge_depth(np.array([[index.meta["target_sum"]]], float), depth)
+    if verdict == "ok":
+        return ()
+    return (f"Training {found}. Predictions will be on that scale: train on raw counts of the challenge's depth.",)
 
 
 def plan_command(

@@ -8,15 +8,19 @@ which the file has cells; without a split, one is made that holds out all pertur
 
 import hashlib
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from vccapp.data.reading.predicted import Predicted
 from vccapp.data.schema import genes_of
 from vccapp.data.split import Split, check_split, load_split, split_from_lists, write_split
 from vccapp.data.stores.places import resolved
 from vccapp.errors import DataError, ResourceError
+from vccapp.evaluation.quality import Depth, judge_depth, sum_scales
 from vccapp.models.imported import Imported, ImportedSpec, open_for
 from vccapp.progress import Progress, silent
 from vccapp.settings import Settings
@@ -25,6 +29,8 @@ from vccapp.training.record import RunSpec, make_run_id
 from vccapp.training.run import train
 from vccapp.wording import name_some
 
+SCALE_CELLS = 200
+"""Cells by which the scale of a file is told."""
 SUM_BYTES = 8 + 4 + 4  # a pseudobulk value: its sum, its mean, the prediction of the run
 
 
@@ -74,6 +80,7 @@ def check_import(spec: ImportedSpec, settings: Settings, *, dataset: str, split:
     """The opened file and the split it is judged on; writes nothing. Raises what `import_prediction` raises."""
     index = load_index(settings.index_of(dataset))
     predicted = open_for(spec, index)
+    predicted = replace(predicted, notes=predicted.notes + _note_scale(predicted, index))
     labels = set(predicted.labels.categories)
     needed = len(labels) * predicted.n_genes * SUM_BYTES
     if needed > settings.memory_bytes:
@@ -92,6 +99,21 @@ def check_import(spec: ImportedSpec, settings: Settings, *, dataset: str, split:
             fix="choose another split",
         )
     return predicted, judged
+
+
+def _note_scale(predicted: Predicted, index: Index) -> tuple[str, ...]:
+    """Where the first cells do not sum to what the dataset's do over the same genes."""
+    if predicted.space != "log1p" or predicted.rows.layout == "csc":  # cells of CSC cannot be had one by one
+        return ()
+    _, block = next(predicted.iter_cells())
+    means = np.expm1(index.genes["means"].to_numpy(float))[predicted.present]
+    total = float(index.meta["target_sum"]) if predicted.present.all() else float(means.sum())
+    verdict, found = judge_depth(
+        sum_scales(block[:: -(-block.shape[0] // SCALE_CELLS)]), Depth(total, "the dataset has")
+    )
+    if verdict == "ok":
+        return ()
+    return (f"The scale is another than the dataset's: {found}. Scores compare values as they are.",)
 
 
 def _split_of_file(predicted: Predicted, index: Index, dataset: str) -> Split:

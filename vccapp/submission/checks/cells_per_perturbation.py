@@ -4,8 +4,11 @@ cells decides how many genes the scorer calls differentially expressed."""
 from vccapp.errors import SpecError
 from vccapp.submission.budget import scale_cells
 from vccapp.submission.check import CHECKS, Check, CheckResult
+from vccapp.wording import name_some
 
 TOLERANCE = 0.05
+FEW = 10
+"""A rank test of fewer cells against any number of controls hardly finds a gene."""
 
 
 @CHECKS.register("cells_per_perturbation")
@@ -18,6 +21,12 @@ class CellsPerPerturbation(Check):
         found = {context.labels[i]: int(context.n_cells[i]) for i in context.perturbations()}
         wanted = {label: n for label, n in (context.wanted or {}).items() if label in found}
         if not wanted:
+            few = [label for label, n in found.items() if n < FEW]
+            if few:
+                return self.warning(
+                    f"{len(few):,} perturbations have fewer than {FEW} cells ({name_some(few)}).",
+                    "Provide the challenge's pert_counts CSV, and give each the number of cells that it advises.",
+                )
             return self.skipped("No pert_counts table was given to compare with.")
         control = context.control()
         n_controls = 0 if control is None else int(context.n_cells[control])

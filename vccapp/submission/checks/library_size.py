@@ -1,11 +1,15 @@
-"""Cell totals of predictions are like the controls': another base or scale of the logarithm shows here."""
+"""Cell totals are what is known from outside (pert_counts, the training cells, the season), and predictions' are like
+the controls': another base or scale of the logarithm shows here, of the whole file too."""
 
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from vccapp.evaluation.quality import LABELS, LIBRARY, judge_library, measure_folds, sum_counts
+from vccapp.evaluation.quality import LABELS, LIBRARY, judge_depth, judge_library, measure_folds, sum_counts, sum_scales
 from vccapp.submission.check import CHECKS, Check, CheckResult
 from vccapp.wording import name_some
+
+SAMPLED = 32
+"""Cells of a block whose sums are taken on every scale; on the natural one, all are."""
 
 
 @CHECKS.register("library_size")
@@ -14,11 +18,27 @@ class LibrarySize(Check):
 
     def start(self) -> None:
         self.totals = np.zeros(self.context.file.shape[0])
+        self.scales: list[np.ndarray] = []
 
     def block(self, start: int, csr: csr_matrix) -> None:
         self.totals[start : start + csr.shape[0]] = sum_counts(csr)
+        if self.context.depth is not None:
+            self.scales.append(sum_scales(csr[:: -(-csr.shape[0] // SAMPLED)]))
 
     def finish(self) -> CheckResult:
+        depth, inside = self.context.depth, self._compare_inside()
+        if depth is None or not self.scales or inside.status == "warning":
+            return inside
+        verdict, found = judge_depth(np.concatenate(self.scales), depth)
+        if verdict == "ok":
+            return self.ok(f"{found.capitalize()}. {inside.message}")
+        return self.warning(
+            f"{found[0].upper()}{found[1:]}.",
+            "Write natural log1p of counts that were scaled to that depth: scores compare values as they are.",
+        )
+
+    def _compare_inside(self) -> CheckResult:
+        """Of the perturbations with the file's own controls."""
         control, codes = self.context.control(), self.context.file.labels.codes
         real = 0.0 if control is None else float(np.median(self.totals[codes == control]))
         which = self.context.perturbations()
