@@ -453,3 +453,17 @@ def test_other_contexts_and_confounded_batches_are_told(opened: Opener) -> None:
     assert said(dataset, "2 of 3 batches have no control cells (b, c)")
     data.obs["cell_line"] = np.where(labels(data) == CONTROL, "K562", "RPE1")
     assert said(opened(data), "'cell_line' differs between controls and perturbed cells")
+
+
+def test_norman_as_published(opened: Opener) -> None:
+    """Two guides, each of two: NegCtrl0_NegCtrl0__NegCtrl0_NegCtrl0, A_NegCtrl0__A_NegCtrl0, A_B__A_B."""
+    data = counts()
+    guides = {
+        CONTROL: "NegCtrl0_NegCtrl0",
+        "GENE0": "GENE0_NegCtrl0",
+        "GENE1": "NegCtrl3_GENE1",
+        "GENE2": "GENE2_GENE3",
+    }
+    names = [f"{guides.get(x, x + '_NegCtrl0')}__{guides.get(x, x + '_NegCtrl0')}" for x in labels(data)]
+    data.obs = pd.DataFrame({"guide_identity": names}, index=data.obs_names)
+    assert set(cells(opened(data))) == {CONTROL, "GENE0", "GENE1", "GENE2+GENE3", "GENE3"}

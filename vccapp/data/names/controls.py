@@ -54,7 +54,7 @@ def control_family(label: str) -> str | None:
     for sign in _SEPARATORS:
         parts = label.split(sign)
         if len(parts) > 1 and all(parts):
-            words = [_family(part) for part in parts]
+            words = [control_family(part) for part in parts]
             if all(words):
                 return min((word for word in words if word), key=CONTROL_LABELS.index)
     return None

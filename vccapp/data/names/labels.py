@@ -168,10 +168,11 @@ class _Reader:
             return pair
         if found := self.names.find(text):
             return Meaning(found.gene, "gene")
-        for sign in self.separators:
-            if sign != "+" and (pair := self._divide(text, sign)):
-                return pair
-        return Meaning(_without_strand(text), "unknown")
+        return self._divide_any(text) or Meaning(_without_strand(text), "unknown")
+
+    def _divide_any(self, text: str) -> Meaning | None:
+        """By the first separator, other than +, that fits."""
+        return next((pair for sign in self.separators if sign != "+" and (pair := self._divide(text, sign))), None)
 
     def _divide(self, text: str, sign: str) -> Meaning | None:
         if sign not in text or (sign == "+" and _STRAND.search(text)):
@@ -189,6 +190,9 @@ class _Reader:
             if part in self.names and family:
                 self.genes_like_controls.append(text)
             found = self.names.find(part)
+            if found is None and (inner := self._divide_any(part)):
+                genes += (inner.label or "").split("+")
+                continue
             if found is None and not (sign == "+" or self.given):
                 return None
             genes.append(found.gene if found else part)
@@ -362,7 +366,8 @@ def _note_pairs(reading: Reading, reader: _Reader) -> list[str]:
         (name, meaning.label)
         for name, meaning in reading.meanings.items()
         if meaning.kind == "pair" and meaning.label and "+" in name and name != meaning.label
-        if {part.strip() for part in name.split("+")} == set(meaning.label.split("+"))
+        if (parts := [part.strip() for part in name.split("+")]) != meaning.label.split("+")
+        and set(parts) == set(meaning.label.split("+"))
     ]
     if turned:
         notes.append(

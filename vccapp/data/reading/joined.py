@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix, vstack
 
+from vccapp.data.names.labels import join_orders
 from vccapp.data.reading.contexts import order_labels, split_contexts
 from vccapp.data.reading.dataset import Dataset
 from vccapp.data.reading.rows import in_order
@@ -150,6 +151,12 @@ def _check_parts(parts: Sequence[Dataset]) -> list[str]:
                 f"and has {len(further):,} others ({name_some(sorted(further))})",
                 fix="join files with the same genes",
             )
+        own, other = part.schema.depth, first.schema.depth
+        if own is not None and other is not None and not np.isclose(own, other, rtol=0.01):
+            notes.append(
+                f"Cells of {part.path.name} sum to {own:,.0f} before the logarithm, those of {first.path.name} to "
+                f"{other:,.0f}."
+            )
         if not np.array_equal(part.genes, first.genes):
             notes.append(f"The genes of {part.path.name} are reordered to match {first.path.name}.")
     return notes
@@ -167,6 +174,11 @@ def _join_cells(parts: Sequence[Dataset], notes: list[str]) -> tuple[pd.DataFram
         table["context"] = [name if where == ALL else f"{name} {where}" for where in table["context"]]
         tables.append(table)
     joined = pd.concat(tables, ignore_index=True)
+    orders = join_orders(joined["perturbation"].value_counts().to_dict())
+    if orders:
+        joined["perturbation"] = joined["perturbation"].replace(orders)
+        first, other = next(iter(orders.items()))
+        notes.append(f"{len(orders):,} pairs are in another order in another file: '{first}' is '{other}'.")
     if parts[0].columns.context != IGNORED:
         notes.append("Each file is a context: its cells are compared with its own controls.")
         cells, contexts, more = split_contexts(joined, joined["context"])

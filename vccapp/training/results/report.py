@@ -15,7 +15,7 @@ import pandas as pd
 
 import vccapp
 from vccapp.data.atomic import write_file
-from vccapp.data.commands import split_command
+from vccapp.data.commands import column_options, split_command
 from vccapp.data.workspace import Record, list_datasets
 from vccapp.errors import SpecError
 from vccapp.evaluation.leaderboard.metric_names import best_of, label_metric
@@ -218,7 +218,7 @@ def _origin(board: Board, records: list[RunRecord], data: list[Record]) -> Secti
 
 
 def _commands(records: list[RunRecord], data: list[Record], last: list[str], *, part: Part, scorer: str) -> Section:
-    made = [["vccapp", "data", "index", *map(str, record.paths)] for record in data]
+    made = [["vccapp", "data", "index", *map(str, record.paths), *column_options(record.columns)] for record in data]
     made += [split_command(split) for split in {run.split.name: run.split for run in records}.values()]
     made += [run.spec.command() for run in records if run.spec.model != "imported"]
     if scorer != PSEUDOBULKS:
