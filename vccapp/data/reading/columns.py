@@ -158,7 +158,7 @@ def find_cells(obs: pd.DataFrame, columns: Columns, features: Features | None = 
         context_ignored=ignored,
         contexts=contexts,
         naming=naming,
-        control_label=name_some(reading.controls, 3),
+        control_label=reading.controls[0] if len(reading.controls) == 1 else name_some(reading.controls, 3),
         candidates=candidates,
         notes=tuple(notes),
     )
