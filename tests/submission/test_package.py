@@ -1,8 +1,10 @@
 """Our .vcc against the official packager's of the same cells, its bytes, and archives that are refused."""
 
 import argparse
+import contextlib
 import hashlib
 import io
+import os
 import shutil
 import subprocess
 import sys
@@ -162,7 +164,7 @@ def tar(*members: tuple[str, bytes], mode: str = "w", kind: bytes = tarfile.REGT
     return buffer.getvalue()
 
 
-FRAME = zstandard.ZstdCompressor(write_checksum=True).compress(bytes(range(256)) * 4000)
+FRAME = zstandard.ZstdCompressor(write_checksum=True).compress(b"\x89HDF\r\n\x1a\n" + bytes(range(256)) * 4000)
 CHANGED = FRAME[:-2] + bytes([FRAME[-2] ^ 1]) + FRAME[-1:]
 UNSIZED = zstandard.ZstdCompressor(write_content_size=False).compress(b"h5ad")
 MARK = ("watermark.txt", b"vcc-prep")
@@ -216,6 +218,7 @@ from vccapp.submission.package import unpack_vcc, write_vcc
 folder = Path({str(tmp_path)!r})
 rng = np.random.default_rng(0)
 with (folder / "big").open("wb") as file:
+    file.write(b"\\x89HDF\\r\\n\\x1a\\n")
     for _ in range(50):
         file.write(rng.bytes(4_000_000))
 write_vcc(folder / "big", folder / "big.vcc", CHALLENGES["vcc2025"])
@@ -224,3 +227,80 @@ print(int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) * 1024
 """
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert int(result.stdout) < 300e6
+
+
+def unpacked(size: int) -> bytes:
+    """A frame of zeros of that many bytes after the signature, of unknown size where size is negative."""
+    compressor = zstandard.ZstdCompressor(write_content_size=size > 0, write_checksum=True)
+    return compressor.compress(b"\x89HDF\r\n\x1a\n" + bytes(abs(size)))
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (tar(("pred.h5ad.zst", unpacked(-200_000_000)), MARK), "frame_size"),
+        (tar(("pred.h5ad.zst", unpacked(200_000_000)), MARK), "frame_size"),
+        (tar(("pred.h5ad.zst", zstandard.compress(b"PK" * 4000)), MARK), "not_hdf5"),
+        (tar(("pred\x1b[2J\n.zst", FRAME), MARK), "archive_members"),
+        (tar(("x" * 5000, FRAME), MARK), "archive_members"),
+    ],
+)
+def test_bombs_and_odd_names_write_nothing(tmp_path, monkeypatch, content, code):
+    written = []
+    monkeypatch.setattr("vccapp.submission.package.BLOCK", 2**16)
+    monkeypatch.setattr("vccapp.submission.package.write_file", spy_on(written))
+    path = tmp_path / "bad.vcc"
+    path.write_bytes(content)
+    with pytest.raises(CheckError) as error:
+        unpack_vcc(path, tmp_path / "out.h5ad", CHALLENGE)
+    assert error.value.code == code
+    assert written == [0]
+    assert len(str(error.value)) < 300 and str(error.value).isprintable()
+
+
+def spy_on(written):
+    """`write_file` that keeps how many bytes were in the file in the end."""
+    from vccapp.data.atomic import write_file
+
+    @contextlib.contextmanager
+    def spied(path):
+        with write_file(path) as beside:
+            try:
+                yield beside
+            finally:
+                written.append(beside.stat().st_size)
+
+    return spied
+
+
+@pytest.mark.parametrize("size", [2**62, 3 * 10**9, -1])
+def test_a_header_that_declares_too_much_is_refused(tmp_path, size):
+    info = tarfile.TarInfo("pred.h5ad.zst")
+    info.size = 100
+    header = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+    header[124:136] = tarfile.itn(size, 12, tarfile.GNU_FORMAT)
+    header[148:156] = b"        "
+    header[148:156] = b"%06o\0 " % sum(header)
+    (tmp_path / "bad.vcc").write_bytes(bytes(header) + bytes(4096))
+    with refusal(CheckError, "archive_header"):
+        unpack_vcc(tmp_path / "bad.vcc", tmp_path / "out.h5ad", CHALLENGE)
+
+
+def test_a_long_name_in_a_sparse_file_is_not_read(tmp_path):
+    info = tarfile.TarInfo("././@LongLink")
+    info.type, info.size = tarfile.GNUTYPE_LONGNAME, 3 * 10**9
+    with (tmp_path / "bad.vcc").open("wb") as file:
+        file.write(info.tobuf(tarfile.GNU_FORMAT))
+        file.truncate(4 * 10**9)
+    with refusal(CheckError, "archive_header"):
+        unpack_vcc(tmp_path / "bad.vcc", tmp_path / "out.h5ad", CHALLENGE)
+
+
+def test_what_is_no_plain_file_is_a_sentence(tmp_path):
+    (tmp_path / "folder.vcc").mkdir()
+    os.mkfifo(tmp_path / "pipe.vcc")
+    (tmp_path / "loop.vcc").symlink_to(tmp_path / "loop.vcc")
+    codes = {"folder": "not_a_file", "pipe": "not_a_file", "loop": "file_unreadable", "x" * 300: "file_unreadable"}
+    for name, code in codes.items():
+        with refusal(CheckError, code):
+            unpack_vcc(tmp_path / f"{name}.vcc", tmp_path / "out.h5ad", CHALLENGE)

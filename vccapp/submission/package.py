@@ -6,6 +6,7 @@ memory stays below 0.3 GB at any size. Headers carry no user, group or time: the
 
 import hashlib
 import os
+import stat
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from vccapp.data.atomic import write_file
 from vccapp.data.resources import require_disk
 from vccapp.errors import CheckError
 from vccapp.progress import Progress, part, silent
+from vccapp.wording import name_some
 
 LEVEL = 3
 COMPRESSED = 0.6
@@ -27,6 +29,15 @@ MAX_THREADS = 4
 """Each holds some 40 MB at level 3; the output does not depend on their number."""
 BLOCK = 2**22
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+MAX_HEADERS = 16
+"""A .vcc has two, or a few more where the packer wrote long names or times."""
+MAX_NAME_BYTES = 2**16
+CELL_VALUE_BYTES = 16
+"""Value and column in the widest types: times cells and genes, more than any submission has."""
+SMALL, MAX_RATIO = 2**26, 1000
+"""Unpacked bytes from which on a frame may be a bomb, and how much larger than the packed ones it may be: cells of
+models came to 3 to 10 times, one cell repeated to some 100."""
 
 
 class Package(BaseModel):
@@ -119,41 +130,84 @@ def _padding(size: int) -> bytes:
 
 def _read_h5ad(path: Path, challenge: Challenge, *, progress: Progress, folder: Path | None = None) -> Iterator[bytes]:
     """The bytes of the h5ad inside a .vcc. `folder` is where they will be kept, if they will."""
+    size = _size_of(path)
     try:
-        with tarfile.open(path, "r:") as archive:
-            yield from _read_frame(_find_frame(archive, path, challenge), path, progress=progress, folder=folder)
-    except FileNotFoundError:
-        raise CheckError(
-            "file_missing",
-            f"{path} does not exist",
-            fix="use a .vcc file",
-        ) from None
-    except tarfile.TarError as error:
-        raise CheckError(
-            "not_tar",
-            f"{path.name} is not a complete, uncompressed tar archive ({error})",
-            fix="package it again",
-        ) from None
+        with path.open("rb") as file:
+            _check_headers(file, path, size)
+            with tarfile.open(fileobj=file, mode="r:") as archive:
+                yield from _read_frame(
+                    *_find_frame(archive, path, challenge), path, challenge, progress=progress, folder=folder
+                )
+    except (tarfile.TarError, EOFError) as error:
+        raise _not_tar(path) from error
     except zstandard.ZstdError as error:
         raise CheckError(
             "archive_damaged",
-            f"{challenge.members[0]} in {path.name} is damaged ({error})",
+            f"{challenge.members[0]} in {name_some([path.name])} is damaged",
             fix="package it again",
-        ) from None
+        ) from error
 
 
-def _find_frame(archive: tarfile.TarFile, path: Path, challenge: Challenge) -> IO[bytes]:
-    """The compressed member, once both members are what they should be."""
+def _size_of(path: Path) -> int:
+    """Raises CheckError for what is no plain file that may be read: a FIFO would be waited for, for ever."""
+    name = name_some([path.name])
+    try:
+        about = path.stat()
+    except FileNotFoundError:
+        raise CheckError("file_missing", f"{name} does not exist", fix="use a .vcc file") from None
+    except (OSError, ValueError) as error:
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else "its name has a NUL"
+        raise CheckError("file_unreadable", f"{name} cannot be opened ({reason})", fix="use a .vcc file") from None
+    if not stat.S_ISREG(about.st_mode):
+        kind = "a folder" if stat.S_ISDIR(about.st_mode) else "a device or pipe"
+        raise CheckError("not_a_file", f"{name} is {kind}, not a file", fix="use a .vcc file")
+    if not os.access(path, os.R_OK):
+        raise CheckError("permission", f"you are not allowed to read {name}", fix="change its permissions")
+    return about.st_size
+
+
+def _check_headers(file: BinaryIO, path: Path, size: int) -> None:
+    """Walk the headers without what they are of: each must lie in the file, and those of names be short."""
+    place = 0
+    for _ in range(MAX_HEADERS):
+        file.seek(place)
+        header = file.read(tarfile.BLOCKSIZE)
+        if len(header) < tarfile.BLOCKSIZE or header == bytes(tarfile.BLOCKSIZE):
+            break
+        try:
+            about = tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape")
+        except tarfile.HeaderError:
+            raise _not_tar(path) from None
+        place += tarfile.BLOCKSIZE
+        of_name = about.type not in (tarfile.REGTYPE, tarfile.AREGTYPE)
+        if not 0 <= about.size <= size - place or (of_name and about.size > MAX_NAME_BYTES):
+            raise CheckError(
+                "archive_header",
+                f"{name_some([path.name])} is not a complete archive: a header declares {about.size:,} bytes",
+                fix="package it again",
+            )
+        place += -(-about.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+    file.seek(0)
+
+
+def _not_tar(path: Path) -> CheckError:
+    return CheckError(
+        "not_tar", f"{name_some([path.name])} is not a complete, uncompressed tar archive", fix="package it again"
+    )
+
+
+def _find_frame(archive: tarfile.TarFile, path: Path, challenge: Challenge) -> tuple[IO[bytes], int]:
+    """The compressed member and its size, once both members are what they should be."""
     members: list[tarfile.TarInfo] = []
     for member in archive:
         members.append(member)
         if len(members) > len(challenge.members):
             break
-    found = [member.name for member in members]
+    found, name = [member.name for member in members], name_some([path.name])
     if sorted(found) != sorted(challenge.members) or not all(member.isreg() for member in members):
         raise CheckError(
             "archive_members",
-            f"{path.name} holds {', '.join(found[:3]) or 'nothing'}",
+            f"{name} holds {name_some(found, 3) if found else 'nothing'}",
             fix=f"a .vcc holds the two plain files {' and '.join(challenge.members)} and nothing else. "
             "Package it again",
         )
@@ -163,34 +217,59 @@ def _find_frame(archive: tarfile.TarFile, path: Path, challenge: Challenge) -> I
     if (content := watermark.read(100)) != challenge.watermark:
         raise CheckError(
             "watermark",
-            f"{challenge.members[1]} in {path.name} is {content!r}, not {challenge.watermark!r}",
+            f"{challenge.members[1]} in {name} is {name_some([repr(content)])}, not {challenge.watermark!r}",
             fix="package it again",
         )
     if frame.read(4) != ZSTD_MAGIC:
         raise CheckError(
             "not_zstd",
-            f"{challenge.members[0]} in {path.name} is not compressed with zstd",
+            f"{challenge.members[0]} in {name} is not compressed with zstd",
             fix="package it again",
         )
     frame.seek(0)
-    return frame
+    return frame, archive.getmember(challenge.members[0]).size
 
 
-def _read_frame(frame: IO[bytes], path: Path, *, progress: Progress, folder: Path | None) -> Iterator[bytes]:
-    """Decompress in bounded blocks. A frame of unknown size is refused: where it was cut short could not be told."""
-    size, done = zstandard.frame_content_size(frame.read(64)), 0
+def _read_frame(
+    frame: IO[bytes], compressed: int, path: Path, challenge: Challenge, *, progress: Progress, folder: Path | None
+) -> Iterator[bytes]:
+    """Decompress in bounded blocks what is an HDF5 file of the size that the frame declares, and of a size that may be.
+
+    A frame of unknown size is refused: where it was cut short, or where it ends, could not be told.
+    """
+    size, done, name = zstandard.frame_content_size(frame.read(64)), 0, name_some([path.name])
     frame.seek(0)
-    if size >= 0 and folder is not None:
-        require_disk(folder, size, purpose=f"Unpacking {path.name}")
+    if size < 0:
+        raise CheckError(
+            "frame_size",
+            f"{challenge.members[0]} in {name} unpacks to an unknown number of bytes",
+            fix="compress it with `zstd FILE`, not through a pipe, or package it again",
+        )
+    largest = challenge.max_cells * challenge.n_genes * CELL_VALUE_BYTES
+    if size > largest or (size > SMALL and size > MAX_RATIO * compressed):
+        raise CheckError(
+            "frame_size",
+            f"{challenge.members[0]} in {name} would unpack {compressed:,} bytes to {size:,}, as no submission does",
+            fix="package it again",
+        )
+    if folder is not None:
+        require_disk(folder, size, purpose=f"Unpacking {name}")
     with zstandard.ZstdDecompressor().stream_reader(frame) as source:
         while block := source.read(BLOCK):
-            yield block
+            if done == 0 and not block.startswith(HDF5_MAGIC):
+                raise CheckError(
+                    "not_hdf5",
+                    f"{challenge.members[0]} in {name} holds no HDF5 file: it is damaged or another",
+                    fix="package it again",
+                )
             done += len(block)
-            progress(min(done / max(size, 1), 1.0), f"Read {done / 1e6:,.0f} MB of {path.name}")
+            if done > size:
+                break
+            yield block
+            progress(min(done / max(size, 1), 1.0), f"Read {done / 1e6:,.0f} MB of {name}")
     if done != size:
-        known = f"{size:,}" if size >= 0 else "an unknown number"
         raise CheckError(
             "archive_damaged",
-            f"The h5ad in {path.name} ends after {done:,} of {known} of bytes",
+            f"The h5ad in {name} ends after {done:,} of {size:,} bytes",
             fix="package it again",
         )
