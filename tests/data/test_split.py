@@ -197,6 +197,7 @@ def test_missing_and_damaged_files(settings: Settings) -> None:
 
 
 TEXT = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)
+LABEL = TEXT.filter(lambda text: not {"+", "@"} & set(text) and text != CONTROL)
 
 
 @given(

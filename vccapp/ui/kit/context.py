@@ -13,10 +13,10 @@ def choose_context(record: Record | None) -> None:
     st.session_state["data_context"] = None
     if record is None:
         return
-    if record.schema.context_ignored:
+    if ignored := record.schema.context_ignored:
         st.error(
-            f"The context ({plain(record.schema.context_ignored)}) is ignored: cells are compared with the controls of all "
-            "contexts, so effects may be those of the context.",
+            f"The context ({plain(ignored)}) is ignored: cells are compared with the controls of all contexts, so "
+            "effects may be those of the context.",
             icon=":material/warning:",
         )
     names = [EVERY, *(context.name for context in record.schema.contexts)]
@@ -30,8 +30,7 @@ def choose_context(record: Record | None) -> None:
         names,
         key="context",
         bind="query-params",
-        help=f"From the obs column {plain(record.schema.context_column)}. Cells are compared with the controls of their own "
-        "context.",
+        help=f"From {plain(record.schema.context_column)}. Cells are compared with the controls of their own context.",
     )
     st.session_state["data_context"] = None if chosen == EVERY else chosen
 
