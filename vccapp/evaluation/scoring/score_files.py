@@ -14,6 +14,8 @@ import numpy as np
 import pandas as pd
 
 from vccapp.data.reading.dataset import Dataset
+from vccapp.data.reading.within import within
+from vccapp.data.schema import label_in
 from vccapp.errors import DataError
 from vccapp.evaluation.metrics import METRICS
 from vccapp.evaluation.scoring.cell_space import CellSpace, place_cells
@@ -22,6 +24,7 @@ from vccapp.evaluation.scoring.profiles_2025 import profiles_2025
 from vccapp.evaluation.scoring.profiles_2026 import profiles_2026
 from vccapp.evaluation.scoring.score import compute_metrics
 from vccapp.progress import Progress, part, silent
+from vccapp.wording import name_some
 
 
 def score_files(
@@ -38,8 +41,42 @@ def score_files(
     memory_bytes : for values; where there are more, files are read more than twice, some genes at a time.
     space : where to compare cells too, by their energy distance; None leaves it out.
 
-    Raises DataError when the files differ in genes or perturbations, or hold other values than the season scores.
+    Where the files tell contexts apart, each is scored for itself, against its own controls.
+    Raises DataError when the files differ in genes, perturbations or contexts, or hold other values than the season
+    scores.
     """
+    names = [context.name for context in real.schema.contexts]
+    if names != [context.name for context in predicted.schema.contexts]:
+        found = " and ".join(name_some([c.name for c in file.schema.contexts]) or "none" for file in (real, predicted))
+        raise DataError(
+            "contexts_differ",
+            f"{real.path.name} and {predicted.path.name} have the contexts {found}",
+            fix="label the cells of both, or give --context-column none",
+        )
+    frames = []
+    for done, context in enumerate(names or [None]):
+        report = part(progress, done / max(len(names), 1), (done + 1) / max(len(names), 1))
+        frame = _score_context(
+            within(real, context),
+            within(predicted, context),
+            season=season,
+            memory_bytes=memory_bytes,
+            space=space,
+            progress=report,
+        )
+        frames.append(frame.assign(perturbation=[label_in(label, context) for label in frame["perturbation"]]))
+    return pd.concat(frames, ignore_index=True)
+
+
+def _score_context(
+    real: Dataset,
+    predicted: Dataset,
+    *,
+    season: Literal["2025", "2026"],
+    memory_bytes: int,
+    space: CellSpace | None,
+    progress: Progress,
+) -> pd.DataFrame:
 
     def look(dataset: Dataset, done: float) -> Cells:
         cells = open_cells(dataset)
