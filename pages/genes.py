@@ -53,14 +53,14 @@ def show_gene() -> None:
     way = ui.choose_one("Groups of cells", ways, key="gene_by", place=row)
     drawing = ui.choose_one("Drawn as", ["Violins", "Cumulative"], key="gene_drawing", default="Violins", place=row)
     groups = ui.choose_gene_groups(index, gene, by=way)
-    values, labels, shown = groups.values, groups.labels, {"gene": gene, "controls": groups.controls}
+    values, labels, controls = groups.values, groups.labels, groups.controls
     means = figures.compute_expression(values, labels, chosen=groups.chosen)
     if drawing == "Violins":
         curves = figures.compute_violins(values, labels, chosen=groups.chosen)
-        chart = figures.expression_violins(curves, **shown)
+        chart = figures.expression_violins(curves, gene=gene, controls=controls)
     else:
         curves = figures.compute_ecdf(values, labels, chosen=groups.chosen)
-        chart = figures.expression_curves(curves, **shown)
+        chart = figures.expression_curves(curves, gene=gene, controls=controls)
     left, right = st.columns(2)
     with left:
         ui.show_chart(
@@ -72,7 +72,7 @@ def show_gene() -> None:
         )
     with right:
         ui.show_chart(
-            figures.expression_means(means, **shown),
+            figures.expression_means(means, gene=gene, controls=controls),
             key="gene_means_chart",
             text=f"Mean expression of {gene} with 95 % interval in {len(means)} groups of cells.",
             data=means,

@@ -33,7 +33,7 @@ if not runs:
     st.stop()
 ui.show_training(runs, key="train_curves")
 st.subheader("Runs", anchor=False)
-part = ui.choose_one("Scored on", ["val", "test"], key="train_part", default="test", linked=False)
+part = ui.choose_part(key="train_part")
 ui.show_table(
     ui.run_table(runs, part=part),
     key="train_runs",

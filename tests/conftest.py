@@ -1,5 +1,7 @@
 """Shared fixtures: the reference data (skipped, saying so, where it is absent) and a private workspace."""
 
+import functools
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +9,14 @@ import pytest
 from places import SHARED
 
 from vccapp.settings import Settings
+
+
+def pytest_collection_finish() -> None:
+    """Every AppTest searches all installed packages for Streamlit components, a tenth of a second: once is enough."""
+    if "streamlit" in sys.modules:
+        from streamlit.components.v2 import manifest_scanner
+
+        manifest_scanner.scan_component_manifests = functools.cache(manifest_scanner.scan_component_manifests)
 
 
 @pytest.fixture(scope="session")

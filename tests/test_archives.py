@@ -132,6 +132,7 @@ def test_a_planned_submission_is_built_again(here: Settings, ask: Callable[..., 
     assert after.obs.equals(before.obs) and list(after.var_names) == list(before.var_names)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("title", UNFINISHED)
 def test_a_training_goes_on(title: str, here: Settings, ask: Callable[..., Any]) -> None:
     run = titled(here, title)

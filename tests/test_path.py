@@ -51,6 +51,7 @@ def unpack(report: dict[str, Any], folder: Path) -> ad.AnnData:
     return ad.read_h5ad(folder / "pred.h5ad")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "n_perturbations"),
     [
@@ -77,6 +78,7 @@ def test_real_cells_to_vcc(shared: Path, ask: Ask, tmp_path: Path, file: str, n_
     assert not [check for check in checked if check["status"] == "failed"]
 
 
+@pytest.mark.slow
 def test_the_challenges_genes_and_counts(shared: Path, ask: Ask, tmp_path: Path) -> None:
     official = shared / "vcc2025_official"
     cells = tmp_path / "cells.h5ad"

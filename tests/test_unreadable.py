@@ -282,6 +282,7 @@ def test_a_run_of_a_model_that_is_not_installed_is_listed(page: str, here: Setti
         path.write_text(whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("which", "damage"), CALLED_CASES)
 def test_a_command_and_a_page_say_it(
     which: str, damage: str, here: Settings, names: dict[str, str], call: Callable[..., tuple[int, str, str]]

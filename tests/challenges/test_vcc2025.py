@@ -19,6 +19,7 @@ def test_each_season_is_registered_under_its_own_name():
     assert [(name, c.name) for name, c in CHALLENGES.items()] == [(name, name) for name in CHALLENGES]
 
 
+@pytest.mark.official
 def test_rules_agree_with_the_official_packager():
     prep = pytest.importorskip("cell_eval._cli._prep", reason="cell-eval is not installed")
     challenge = CHALLENGES["vcc2025"]

@@ -68,6 +68,7 @@ def test_a_shell_completes_commands(call: Call, monkeypatch: pytest.MonkeyPatch)
     assert call()[1].split() == ["describe", "demo"]
 
 
+@pytest.mark.slow
 def test_the_path_from_file_to_scores(home: Path, call: Call, ask: Callable[..., Any]) -> None:
     toy = home / "toy.h5ad"
     described = ask("data", "describe", toy)
@@ -147,6 +148,7 @@ def test_the_path_from_file_to_scores(home: Path, call: Call, ask: Callable[...,
         assert code == 0 and err == "" and len(out.splitlines()) > 1, words
 
 
+@pytest.mark.slow
 def test_several_files_are_one_dataset(home: Path, ask: Callable[..., Any]) -> None:
     paths = [home / "first.h5ad", home / "second.h5ad"]
     for seed, path in enumerate(paths):

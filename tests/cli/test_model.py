@@ -38,6 +38,7 @@ def dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return data.fingerprint
 
 
+@pytest.mark.slow
 def test_embedded_cells_are_what_a_network_takes(dataset: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["model", "embed", dataset, "--components", "4", "--json"])
@@ -52,6 +53,7 @@ def test_embedded_cells_are_what_a_network_takes(dataset: str, capsys: pytest.Ca
     assert json.loads(said.out)["state"] == "finished"
 
 
+@pytest.mark.slow
 def test_embeddings_of_the_file_are_taken_and_written_with_the_preprocessed_cells(
     dataset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -86,6 +88,7 @@ def test_unknown_methods_are_refused(dataset: str, capsys: pytest.CaptureFixture
     assert ended.value.code == 2 and "umap" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_stopped_training_of_the_embedding_goes_on(
     dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

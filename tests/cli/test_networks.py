@@ -60,6 +60,7 @@ def words_of(model: str, **changed: Any) -> list[str]:
     return ["train", "start", model, "--split", "s", *(f"--set={name}={value}" for name, value in params.items())]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", SMALL)
 def test_two_hundred_steps(model: str, home: Path, call: Call) -> None:
     code, out, err = call(*words_of(model), "--json")
@@ -85,6 +86,7 @@ def test_a_network_too_large_for_the_memory_is_refused(call: Call, monkeypatch: 
     assert code == 2 and "1.0 GB" in err and "VCCAPP_MEMORY_GB" in err
 
 
+@pytest.mark.slow
 def test_two_processes_share_a_run(home: Path, call: Call) -> None:
     code, out, err = call(*words_of("state", steps=100), "--devices", "2", "--json")
     assert code == 0, err
@@ -102,6 +104,7 @@ def test_devices_that_make_no_sense_are_refused(call: Call) -> None:
     assert code == 2 and "'ridge' uses a single process; leave out --devices." in err
 
 
+@pytest.mark.slow
 def test_a_grid_of_runs_trains_in_the_background(call: Call) -> None:
     grid = ("train", "grid", "knn", "--split", "s", "--json")
     for wrong, message in (

@@ -21,17 +21,17 @@ def test_sets_of_a_file_are_read_by_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "code"),
     [
-        (b"", "contains no gene set"),
-        (b"ONE\tabout it\n", "Line 1"),
-        (b"ONE\tabout\tMYC\nMYC, TP53\n", "Line 2"),
-        (b"\tabout\tMYC\n", "Line 1"),
-        (b"\xff\xfe\x00\x01", "cannot be read as text"),
+        (b"", "no_gene_set"),
+        (b"ONE\tabout it\n", "not_a_gene_set"),
+        (b"ONE\tabout\tMYC\nMYC, TP53\n", "not_a_gene_set"),
+        (b"\tabout\tMYC\n", "not_a_gene_set"),
+        (b"\xff\xfe\x00\x01", "not_text"),
     ],
 )
-def test_what_is_no_gmt_is_one_sentence_and_not_kept(content: bytes, said: str, settings: Settings) -> None:
-    with pytest.raises(DataError, match=said) as found:
+def test_what_is_no_gmt_is_one_sentence_and_not_kept(content: bytes, code: str, settings: Settings) -> None:
+    with refusal(DataError, code) as found:
         keep_gmt("mine.gmt", content, settings)
     assert "mine.gmt" in str(found.value) and "part" not in str(found.value)
     assert list_gmt(settings) == []

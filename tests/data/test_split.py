@@ -133,19 +133,19 @@ def test_impossible_folds(k: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("options", "code"),
     [
-        ({"train": []}, "no perturbation to train on"),
-        ({"train": ["A", "typo"]}, "names 'typo'"),
-        ({"train": ["A"], "val": [CONTROL]}, f"names '{CONTROL}'"),
-        ({"train": ["A"], "test": ["A"]}, "lists 'A' more than once"),
-        ({"train": ["A", "A"]}, "lists 'A' more than once"),
-        ({"train": ["A"], "test": ["A+B"]}, r"gene A in two parts, 'A' in train and 'A\+B' in test"),
-        ({"train": ["C"], "val": ["A+B"], "test": ["B+C"]}, "gene B in two parts"),
+        ({"train": []}, "empty_train"),
+        ({"train": ["A", "typo"]}, "unknown_perturbation"),
+        ({"train": ["A"], "val": [CONTROL]}, "unknown_perturbation"),
+        ({"train": ["A"], "test": ["A"]}, "repeated_perturbation"),
+        ({"train": ["A", "A"]}, "repeated_perturbation"),
+        ({"train": ["A"], "test": ["A+B"]}, "leaking_split"),
+        ({"train": ["C"], "val": ["A+B"], "test": ["B+C"]}, "leaking_split"),
     ],
 )
-def test_leaks_and_typos(options: dict, message: str) -> None:
-    with pytest.raises(SpecError, match=message):
+def test_leaks_and_typos(options: dict, code: str) -> None:
+    with refusal(SpecError, code):
         check_split(lists(**options), ["A", "B", "C", "A+B", "B+C", CONTROL])
 
 
@@ -233,26 +233,26 @@ def test_toml_of_several_contexts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "code"),
     [
-        ("not toml", "not valid TOML"),
-        ('[datasets]\nd = "x"\n', "does not split perturbations"),
-        ('fewshot = "x"\n', "does not split perturbations"),
-        ('[fewshot."d.h1"]\nval = "A"\n', "not a list of labels"),
-        ('[fewshot."d.h1"]\nval = [1]\n', "not a list of labels"),
-        ('[fewshot."d.h1"]\nval = ["misspelled"]\n', "names 'misspelled'"),
-        ('[fewshot."d.h1"]\nval = ["A+C", "B"]\n', "gene A in two parts"),
-        ('[fewshot."d.h1"]\nval = ["B"]\ntest = ["B"]\n', "lists 'B' more than once"),
+        ("not toml", "not_toml"),
+        ('[datasets]\nd = "x"\n', "no_fewshot"),
+        ('fewshot = "x"\n', "no_fewshot"),
+        ('[fewshot."d.h1"]\nval = "A"\n', "not_a_list"),
+        ('[fewshot."d.h1"]\nval = [1]\n', "not_a_list"),
+        ('[fewshot."d.h1"]\nval = ["misspelled"]\n', "unknown_perturbation"),
+        ('[fewshot."d.h1"]\nval = ["A+C", "B"]\n', "leaking_split"),
+        ('[fewshot."d.h1"]\nval = ["B"]\ntest = ["B"]\n', "repeated_perturbation"),
     ],
 )
-def test_toml_that_does_not_split(text: str, message: str) -> None:
-    with pytest.raises(SpecError, match=message):
+def test_toml_that_does_not_split(text: str, code: str) -> None:
+    with refusal(SpecError, code):
         read(text)
 
 
 @pytest.mark.shared
 def test_the_starter_of_the_challenge_splits_no_perturbations(shared: Path) -> None:
-    with pytest.raises(SpecError, match="does not split perturbations"):
+    with refusal(SpecError, "no_fewshot"):
         read((shared / "vcc2025_official" / "starter.toml").read_text())
 
 

@@ -114,6 +114,7 @@ def test_the_model_the_reader_and_the_metric_by_commands(run: Run, trained: dict
     assert "sign_share" in json.dumps(rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["C1 + 0.5*spread", "mmd + 0.1*spread"])
 def test_the_loss_by_command(run: Run, settings: Settings, loss: str) -> None:
     choices = [f"--set={name}={value}" for name, value in TINY.items()]
@@ -122,12 +123,14 @@ def test_the_loss_by_command(run: Run, settings: Settings, loss: str) -> None:
     assert found["state"] == "finished" and first["spread"] > 0 and {"energy", "mmd"} & first.keys()
 
 
+@pytest.mark.slow
 def test_the_network_by_command(run: Run, settings: Settings) -> None:
     found = command(run, "train", "start", "linear", "--split", "s", "--set=steps=200", "--set=embedding=expression")
     losses = read_losses(settings, found["id"])
     assert found["state"] == "finished" and losses[-1]["loss"] < 0.5 * losses[0]["loss"]
 
 
+@pytest.mark.slow
 def test_the_scorer_by_command(run: Run, trained: dict[str, Any]) -> None:
     words = ["--run", trained["id"], "--scorer", "squared", "--max-cells", 10]
     score = command(run, "eval", "official", *words)
@@ -146,6 +149,7 @@ def test_the_check_by_command(run: Run, index: Any, tmp_path: Path) -> None:
     assert check["status"] == "failed" and genes[3] in check["message"]
 
 
+@pytest.mark.slow
 def test_each_is_chosen_on_the_pages(run: Run, settings: Settings, trained: dict[str, Any], vectors: Path) -> None:
     command(run, "submit", "plan", "--run", trained["id"], "--practice", "--name", "p")
     command(run, "submit", "build", "p")

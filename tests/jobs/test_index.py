@@ -81,6 +81,7 @@ def kill_at(moments: list[float], home: Path, cells: Path, expected: dict[str, b
     return left
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_it_goes_on_to_the_same_index(cells: Path, tmp_path: Path) -> None:
     run_alone(tmp_path / "compiles", cells)
     with ThreadPoolExecutor(2) as both:  # two jobs at a time, as many as the cores at least

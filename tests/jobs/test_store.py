@@ -144,6 +144,7 @@ class Transitions(RuleBasedStateMachine):
         self.folder.cleanup()
 
 
+@pytest.mark.slow
 def test_illegal_transitions_never_happen():
     run_state_machine_as_test(
         Transitions, settings=hypothesis_settings(max_examples=60, stateful_step_count=30, deadline=None)

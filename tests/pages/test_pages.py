@@ -313,6 +313,7 @@ def loaded_by(code: str) -> set[str]:
     return set(done.stdout.split())
 
 
+@pytest.mark.slow
 def test_pages_load_nothing_heavy(here: Settings) -> None:
     code = (
         "from streamlit.testing.v1 import AppTest\n"

@@ -69,6 +69,7 @@ def official(h5ad, vcc):
     return out
 
 
+@pytest.mark.official
 def test_official_packager_accepts_it_and_makes_the_same(official, vcc, tmp_path):
     ours, theirs = read_officially(vcc.path, tmp_path / "ours"), read_officially(official, tmp_path / "theirs")
     assert ours.X.format == theirs.X.format == "csr"
@@ -80,6 +81,7 @@ def test_official_packager_accepts_it_and_makes_the_same(official, vcc, tmp_path
     assert (list(ours.uns), list(ours.layers), list(ours.obsm)) == ([], [], [])
 
 
+@pytest.mark.official
 def test_we_read_the_official_package(official, tmp_path):
     theirs = ad.read_h5ad(unpack_vcc(official, tmp_path / "pred.h5ad", CHALLENGE))
     assert theirs.n_obs == 47

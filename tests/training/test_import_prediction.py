@@ -192,11 +192,11 @@ def test_refusals_come_before_anything_is_written(settings, dataset, index, tmp_
     fingerprint = dataset.fingerprint
     with refusal(DataError, "needs_split"):
         import_prediction(tmp_path / "every.h5ad", settings, dataset=fingerprint)
-    with pytest.raises(DataError, match="no cells of the 3 held-out perturbations of the split 's'"):
+    with refusal(DataError, "no_held_out_cells"):
         import_prediction(tmp_path / "trained.h5ad", settings, dataset=fingerprint, split="s")
-    with pytest.raises(SpecError, match="no index yet"):
+    with refusal(SpecError, "no_index"):
         import_prediction(tmp_path / "every.h5ad", settings, dataset="f" * 16)
     small = settings.model_copy(update={"memory_gb": 1e-6})
-    with pytest.raises(ResourceError, match="VCCAPP_MEMORY_GB"):
+    with refusal(ResourceError, "memory"):
         import_prediction(tmp_path / "every.h5ad", small, dataset=fingerprint, split="s")
     assert not settings.checkpoints.exists()

@@ -68,6 +68,7 @@ def weights_of(folder: Path) -> dict[str, np.ndarray]:
     return load_file(folder / "model" / "state.safetensors")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", SMALL)
 def test_two_processes_give_the_weights_of_one(model: str, workspace: Settings) -> None:
     spec = spec_of(model, workspace)
@@ -108,6 +109,7 @@ def find_processes(rank: str = "") -> list[psutil.Process]:
     return [p for p, words in found if "vccapp.training.rank" in words and words[3].startswith(rank)]
 
 
+@pytest.mark.slow
 def test_a_killed_process_ends_the_run_which_is_told_and_resumed(workspace: Settings) -> None:
     spec = spec_of("state", workspace, steps=100_000)
 
@@ -131,6 +133,7 @@ def test_a_killed_process_ends_the_run_which_is_told_and_resumed(workspace: Sett
     assert int(checkpoint.name.removeprefix("step-")) > 0
 
 
+@pytest.mark.slow
 def test_what_one_process_refuses_is_the_end(workspace: Settings) -> None:
     with pytest.raises(SpecError) as refused:
         train(spec_of("state", workspace, sets=1), workspace, run_id="refused")

@@ -61,6 +61,7 @@ from .kit.loaders import (
     load_splits as load_splits,
 )
 from .kit.runs import (
+    choose_part as choose_part,
     load_runs as load_runs,
     run_label as run_label,
     run_table as run_table,

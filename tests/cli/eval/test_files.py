@@ -13,6 +13,7 @@ from vccapp.evaluation.scoring.cell_space import CellSpace
 from vccapp.evaluation.scoring.score_files import score_files
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("season", ["2025", "2026"])
 def test_two_files_are_scored(season: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     choice = {"seed": 5, "real": ["own"] * 4, "predicted": ["own"] * 7, "outside": 0, "repeats": False}

@@ -35,6 +35,7 @@ def call(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     return run
 
 
+@pytest.mark.slow
 def test_from_a_file_made_elsewhere_to_scores(home: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     def ask(*words: object) -> dict:
         code, out, err = call(*words, "--json")

@@ -98,8 +98,9 @@ def test_a_pickle_runs_nothing(case: str, tmp_path: Path) -> None:
     target = tmp_path / "ran"
     path = tmp_path / "evil.pickle"
     path.write_bytes(evil(target)[case])
-    with pytest.raises(DataError, match=r"evil\.pickle: it (uses|is not a readable pickle)"):
+    with pytest.raises(DataError) as refused:
         read_embedding(path)
+    assert refused.value.code in ("pickle_refused", "pickle_damaged")
     assert not target.exists()
     if case in ("an object in a list", "os.system"):  # the file does what it should when it is loaded in earnest
         pickle.loads(path.read_bytes())  # noqa: S301
@@ -121,26 +122,26 @@ def test_an_npz_of_objects_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "code"),
     [
-        ("a.pickle", pickle.dumps([1.0]), "holds a list"),
-        ("a.pickle", pickle.dumps({1: [1.0]}), "dict of gene symbol"),
-        ("a.pickle", pickle.dumps({"A": [1.0], "B": [1.0, 2.0]}), "the vector of B has 2 values"),
-        ("a.pickle", pickle.dumps({"A": ["x"]}), "not lists of numbers"),
-        ("a.pickle", pickle.dumps({"A": [1.0]})[:-5], "not a readable pickle"),
-        ("a.pickle", pickle.dumps({"A": [float("nan")]}), "the vector of A holds values that are not finite"),
-        ("a.csv", b"gene,x\nA,1\nA,2\n", "gene A has more than one vector"),
-        ("a.csv", b"gene,x\nA,one\n", "columns do not hold vectors"),
-        ("a.csv", b"gene\nA\n", "columns do not hold vectors"),
-        ("a.npz", b"PK\x03\x04 cut", "cannot be read as npz"),
-        ("a.pt", b"\x80\x02 no tensors", "plain tensors"),
-        ("a.gmt", b"\n", "contains no gene set"),
-        ("a.xlsx", b"binary", "not a known kind of gene embedding"),
+        ("a.pickle", pickle.dumps([1.0]), "not_vectors"),
+        ("a.pickle", pickle.dumps({1: [1.0]}), "not_vectors"),
+        ("a.pickle", pickle.dumps({"A": [1.0], "B": [1.0, 2.0]}), "ragged_vectors"),
+        ("a.pickle", pickle.dumps({"A": ["x"]}), "not_vectors"),
+        ("a.pickle", pickle.dumps({"A": [1.0]})[:-5], "pickle_damaged"),
+        ("a.pickle", pickle.dumps({"A": [float("nan")]}), "not_finite"),
+        ("a.csv", b"gene,x\nA,1\nA,2\n", "repeated_gene"),
+        ("a.csv", b"gene,x\nA,one\n", "not_vectors"),
+        ("a.csv", b"gene\nA\n", "not_vectors"),
+        ("a.npz", b"PK\x03\x04 cut", "npz_unreadable"),
+        ("a.pt", b"\x80\x02 no tensors", "not_tensors"),
+        ("a.gmt", b"\n", "no_gene_set"),
+        ("a.xlsx", b"binary", "not_an_embedding"),
     ],
 )
-def test_a_file_that_is_none_says_why(name: str, content: bytes, said: str, tmp_path: Path) -> None:
+def test_a_file_that_is_none_says_why(name: str, content: bytes, code: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(DataError, match=said):
+    with refusal(DataError, code):
         read_embedding(tmp_path / name)
 
 

@@ -257,17 +257,17 @@ def test_bad_choices_are_one_sentence(choices: dict, sentence: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("choices", "genes", "sentence"),
+    ("choices", "genes", "code"),
     [
-        ({"perturbations": {"X": 5}}, ["A", "B"], "targets 'X'"),
-        ({"perturbations": {"A": 5}}, ["A", "B", "A"], "'A' is given more than once"),
-        ({"n_perturbations": 3, "n_cells": 50}, ["A", "B"], "there are 2"),
-        ({"n_cells": 4, "n_perturbations": 4}, ["A", "B", "C", "D"], "take 5 or more"),
-        ({"n_perturbations": 2, "n_pairs": 2, "n_cells": 50}, ["A", "B", "C"], "2 pairs"),
+        ({"perturbations": {"X": 5}}, ["A", "B"], "unknown_target"),
+        ({"perturbations": {"A": 5}}, ["A", "B", "A"], "repeated_genes"),
+        ({"n_perturbations": 3, "n_cells": 50}, ["A", "B"], "too_few_genes"),
+        ({"n_cells": 4, "n_perturbations": 4}, ["A", "B", "C", "D"], "too_few_cells"),
+        ({"n_perturbations": 2, "n_pairs": 2, "n_cells": 50}, ["A", "B", "C"], "too_few_genes"),
     ],
 )
-def test_labels_that_do_not_fit_the_genes_are_refused(choices: dict, genes: list[str], sentence: str) -> None:
-    with pytest.raises(SpecError, match=sentence):
+def test_labels_that_do_not_fit_the_genes_are_refused(choices: dict, genes: list[str], code: str) -> None:
+    with refusal(SpecError, code):
         draw_simulation(SimulationSpec(**choices), genes=genes)
 
 
@@ -293,6 +293,7 @@ def test_an_existing_file_is_not_overwritten(tmp_path: Path) -> None:
     assert (tmp_path / "real.h5ad").read_bytes() == b"years of work"
 
 
+@pytest.mark.slow
 def test_memory_stays_bounded(tmp_path: Path) -> None:
     code = f"""
 from pathlib import Path

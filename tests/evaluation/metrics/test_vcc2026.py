@@ -56,6 +56,8 @@ def compare(real: ad.AnnData, predicted: ad.AnnData, folder: Path, *, memory_byt
     return official
 
 
+@pytest.mark.official
+@pytest.mark.slow
 @SLOW
 @given(choice=sides, memory_bytes=st.sampled_from([4000, 10**9]))
 def test_random_and_degenerate_cells(choice: dict, memory_bytes: int, tmp_path: Path) -> None:
@@ -75,6 +77,7 @@ def spread(predicted: Path, real: Path) -> float:
     return vcc2026._spread(guess.profile, other, weight) / (np.minimum(guess.noise, truth.noise) * weight).sum()
 
 
+@pytest.mark.official
 @pytest.mark.parametrize(
     ("kind", "low", "high"),
     [("the same control cells", 0, 1e-12), ("control cells", 0.2, 1), ("noisy copies", 1, np.inf)],
@@ -96,6 +99,7 @@ def test_every_branch_of_the_noise_budget(kind: str, low: float, high: float, tm
     assert low <= spread(tmp_path / "predicted.h5ad", tmp_path / "real.h5ad") <= high
 
 
+@pytest.mark.official
 @pytest.mark.shared
 @pytest.mark.parametrize("file", ["vcc2025_h1_subset/H1-VCC-2025-training.h5ad", "papalexi2021_thp1"])
 def test_real_cells(file: str, shared: Path, tmp_path: Path) -> None:

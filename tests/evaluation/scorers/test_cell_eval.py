@@ -67,6 +67,7 @@ def through_vcc(h5ad: Path, folder: Path) -> Path:
     return folder / "read.h5ad"
 
 
+@pytest.mark.official
 def test_a_prediction_is_scored(data: tuple[Dataset, Index], tmp_path: Path) -> None:
     dataset, index = data
     split = make_split(index.labels[1:], name="s", dataset=dataset.fingerprint, ratio=(0.5, 0.0, 0.5))
@@ -88,6 +89,7 @@ def test_a_prediction_is_scored(data: tuple[Dataset, Index], tmp_path: Path) -> 
     np.testing.assert_allclose(table.loc[list(split.test), "mae"], expected, atol=2e-3)
 
 
+@pytest.mark.official
 def test_a_perfect_prediction_is_perfect(data: tuple[Dataset, Index], tmp_path: Path) -> None:
     dataset, index = data
     labels = index.deg_counts().query("degs > 0")["perturbation"].tolist()[:6]

@@ -198,15 +198,15 @@ def test_frozen_weights_stay() -> None:
     assert torch.equal(before, network[0].weight)
 
 
-@pytest.mark.parametrize(("wrong", "message"), [(math.nan, "loss term 'error' is nan"), (1e9, "diverged at step 7")])
-def test_a_loss_that_is_no_number_ends_the_training(wrong: float, message: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("wrong", "code"), [(math.nan, "loss_not_finite"), (1e9, "diverged")])
+def test_a_loss_that_is_no_number_ends_the_training(wrong: float, code: str, tmp_path: Path) -> None:
     def breaking(network: nn.Module, batch: torch.Tensor) -> dict[str, torch.Tensor]:
         terms = step_loss(network, batch)
         if torch.equal(batch, next_batch(6)):
             return {"error": terms["error"] * wrong, "loss": terms["loss"] * wrong}
         return terms
 
-    with pytest.raises(SpecError, match=message):
+    with refusal(SpecError, code):
         fit(LoopSpec(steps=20, checkpoint_seconds=0), loss=breaking, folder=tmp_path)
     assert find_checkpoint(tmp_path).name == "step-00000006"
 

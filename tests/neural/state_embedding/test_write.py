@@ -73,6 +73,7 @@ def test_the_embedding_does_not_depend_on_the_order_of_genes() -> None:
     torch.testing.assert_close(cell.norm(dim=1), torch.ones(4))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("tiny")
 def test_se_learns_and_tells_kinds_of_cells_apart(index: Index) -> None:
     lines: list[dict[str, float]] = []

@@ -183,6 +183,7 @@ def blocks(tmp_path_factory: pytest.TempPathFactory) -> tuple[Dataset, Index]:
     return dataset, load_index(folder / "index")
 
 
+@pytest.mark.slow
 @needs_ray
 def test_two_nodes_make_the_same_index(
     cluster: tuple[str, set[str]], executor: Executor, blocks: tuple[Dataset, Index], tmp_path: Path
@@ -196,6 +197,7 @@ def test_two_nodes_make_the_same_index(
     assert seen == sorted(seen) and seen[-1] == 1.0
 
 
+@pytest.mark.slow
 @needs_ray
 def test_the_command_works_on_a_cluster(
     cluster: tuple[str, set[str]], blocks: tuple[Dataset, Index], tmp_path: Path
@@ -209,6 +211,7 @@ def test_the_command_works_on_a_cluster(
     assert_same_index(load_index(tmp_path / "datasets" / dataset.fingerprint / "index"), whole)
 
 
+@pytest.mark.slow
 @needs_ray
 def test_a_stop_ends_the_tasks(executor: Executor) -> None:
     def wait(task: float, progress: Progress) -> float:
@@ -225,6 +228,7 @@ def test_a_stop_ends_the_tasks(executor: Executor) -> None:
     assert list(executor.map(wait, [0.0, 0.1])) == [0.0, 0.1]
 
 
+@pytest.mark.slow
 @needs_ray
 def test_a_killed_task_is_done_again(executor: Executor, tmp_path: Path) -> None:
     def die_once(task: Path, progress: Progress) -> str:

@@ -118,6 +118,8 @@ def test_the_pair_holds_the_same_controls_and_as_many_cells(settings, run, datas
         assert 0.5 < np.median(depth[50:]) / np.median(depth[:50]) < 2
 
 
+@pytest.mark.official
+@pytest.mark.slow
 def test_cell_eval_through_a_job(settings, run, tmp_path) -> None:
     task = ScoreRun(run_id="r", max_cells=40, keep=tmp_path)
     job = wait(settings, start_job(settings, task))
@@ -147,6 +149,8 @@ def test_cell_eval_through_a_job(settings, run, tmp_path) -> None:
     assert list_scores(settings, dataset="another") == []
 
 
+@pytest.mark.official
+@pytest.mark.slow
 def test_cell_eval2_through_a_job(settings, run, tmp_path) -> None:
     task = ScoreRun(run_id="r", scorer="cell-eval2", max_cells=40, keep=tmp_path)
     job = wait(settings, start_job(settings, task))

@@ -34,7 +34,7 @@ from vccapp.errors import SpecError, Stopped
 from vccapp.neural.fitting.checkpoint import Checkpoint, Checkpoints, read_last
 from vccapp.neural.fitting.fitting import Fitting, forget
 from vccapp.neural.fitting.processes import average_terms, share_gradients, take_from_first
-from vccapp.neural.fitting.speed import Adam, gather_ahead, keep_freed_memory
+from vccapp.neural.fitting.speed import Adam, cast_once, clip, gather_ahead, keep_freed_memory
 from vccapp.neural.fitting.tally import Best, Terms
 from vccapp.progress import silent
 
@@ -152,14 +152,15 @@ def run_loop(
             torch.manual_seed(_step_seed(fitting.seed, step, fitting.rank))
             optimiser.zero_grad()
             found: dict[str, Tensor] = {}
-            for share in range(shares):
-                # Processes give each other their gradients once a step, with the last share.
-                with wrapped.no_sync() if wrapped and share < shares - 1 else contextlib.nullcontext():
-                    losses = step_loss(forward, next(batches))
-                    losses["loss"].backward()
-                found = {name: value.detach() + found.get(name, 0) for name, value in losses.items()}
+            with cast_once(weights):
+                for share in range(shares):
+                    # Processes give each other their gradients once a step, with the last share.
+                    with wrapped.no_sync() if wrapped and share < shares - 1 else contextlib.nullcontext():
+                        losses = step_loss(forward, next(batches))
+                        losses["loss"].backward()
+                    found = {name: value.detach() + found.get(name, 0) for name, value in losses.items()}
             if spec.clip:
-                nn.utils.clip_grad_norm_(weights, spec.clip)
+                clip(weights, spec.clip)
             rate = learning_rate(spec, step)
             optimiser.step(rate)
             step += 1

@@ -25,9 +25,9 @@ def write_tables(folder: Path, genes: np.ndarray, accumulator: Accumulator, cell
     grouping = accumulator.grouping
     sizes = np.bincount(grouping.perturbation, minlength=len(grouping.perturbations))
     moments = accumulator.perturbation_moments()
-    means = moments[:, :, LOG_SUM] / sizes[:, None]
     first = (sizes + 1) // 2
-    with np.errstate(invalid="ignore"):  # the second half of a single cell is empty: 0 / 0, missing
+    with np.errstate(invalid="ignore"):  # of no cells, as in the second half of a single one: 0 / 0, missing
+        means = moments[:, :, LOG_SUM] / sizes[:, None]
         halves = np.stack(
             [
                 accumulator.halves[:, :, 1] / first[:, None],

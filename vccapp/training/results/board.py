@@ -22,10 +22,10 @@ from vccapp.models.base import label_model
 from vccapp.records import Listing, Unreadable
 from vccapp.references import NAMES, OFFICIAL_BASELINE
 from vccapp.settings import Settings
-from vccapp.training.record import RunRecord, list_runs, load_run
+from vccapp.training.record import Part, RunRecord, list_runs, load_run
 from vccapp.training.results.scores import Score, load_score, read_scores
 
-PARTS = ("test", "val")
+PARTS: tuple[Part, ...] = ("test", "val")
 """The part that models are judged by first."""
 WHERE = ["run", "part", "scorer"]
 ENTRY = [

@@ -26,6 +26,7 @@ from vccapp.evaluation.leaderboard.ranking import (
 from vccapp.evaluation.scorers.base import is_official
 from vccapp.evaluation.scorers.own import PSEUDOBULKS
 from vccapp.references import PERTURBATION_MEAN
+from vccapp.training.record import Part
 from vccapp.training.results.board import Board
 from vccapp.training.results.entered import EnteredResult, tabulate_results
 
@@ -50,7 +51,7 @@ def scales_of(scorer: str) -> dict[str, str]:
 class RowChoice:
     """per : "models", over their seeds, or single "runs". models, splits, text : filters; empty leaves all."""
 
-    part: str = "test"
+    part: Part = "test"
     scorer: str = PSEUDOBULKS
     scale: str = "raw"
     per: str = "models"

@@ -10,6 +10,8 @@ from vccapp.records import Listing
 from vccapp.references import CEILING, FULL_NAMES
 from vccapp.training import RunRecord, list_runs
 from vccapp.training.record import Part
+from vccapp.training.results.board import PARTS
+from vccapp.ui.kit.forms import choose_one
 from vccapp.ui.kit.loaders import current_settings
 from vccapp.ui.kit.show import show_unreadable
 from vccapp.wording import plain
@@ -45,6 +47,11 @@ def choose_run(record: Record, *, key: str) -> RunRecord:
         st.stop()
     chosen = st.selectbox("Run", list(runs), key=key, bind="query-params", format_func=lambda id: run_label(runs[id]))
     return runs[chosen]
+
+
+def choose_part(*, key: str) -> Part:
+    """The held-out part whose scores are shown."""
+    return choose_one("Scored on", PARTS, key=key, default="test", linked=False)
 
 
 def run_table(runs: list[RunRecord], *, part: Part) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from vccapp.evaluation.leaderboard.ranking import describe_differences
 from vccapp.evaluation.scorers.base import label_scorer, order_scorers
 from vccapp.figures import scores as figures
 from vccapp.training import RunRecord
+from vccapp.training.record import Part
 from vccapp.training.results.board import PARTS, Board
 from vccapp.training.results.board import load_board as read_board
 from vccapp.training.results.entered import list_results
@@ -42,7 +43,7 @@ class Chosen:
     reference: str
 
     @property
-    def part(self) -> str:
+    def part(self) -> Part:
         return self.rows.choice.part
 
 
