@@ -41,6 +41,7 @@ WORDS = (
 def run(words: list[str], tree: Path) -> dict[str, Any]:
     """What a process of a tree took and printed."""
     os.environ["PYTHONPATH"] = str(tree)
+    os.chdir(tree)  # the first place where `-c` and `-m` look
     found = measure(words)
     if "failed" in found:
         sys.exit(f"{tree}: {found['failed']}")
