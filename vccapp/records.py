@@ -107,8 +107,8 @@ def read_record(path: Path, format: Format, parse: Callable[[dict[str, Any]], An
         if error.code == "file_missing":
             raise DataError(error.code, error.problem, fix="run the step that writes it first") from None
         raise DataError("file_unreadable", error.problem, found=error.code, fix=error.fix) from None
-    except (ValueError, RecursionError) as error:
-        raise format.damaged(path, _reason(error)) from None
+    except (ValueError, RecursionError):
+        raise format.damaged(path, "it is not JSON") from None
     fields = format.migrate(content, path)
     try:
         return parse(fields)

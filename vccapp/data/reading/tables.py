@@ -15,6 +15,7 @@ import pandas as pd
 from vccapp.data.reading.files import open_store
 from vccapp.data.reading.rows import Rows
 from vccapp.data.stores.access import CLOSED, Access
+from vccapp.data.stores.labels import read_labels
 from vccapp.data.stores.layouts import find_matrix, find_tenx
 from vccapp.data.stores.sizes import MAX_TEXT, check_array, check_memory, declared_bytes
 from vccapp.errors import DataError, ResourceError
@@ -54,7 +55,7 @@ def read_tables(path: Path, access: Access = CLOSED) -> Tables:
     with open_store(path, access) as store:
         tenx = find_tenx(store)
         if tenx is not None:
-            return _read_tenx(tenx, access)
+            return _read_tenx(tenx, path.parent, access)
         missing = [name for name in ("obs", "var") if name not in store]
         if missing:
             raise DataError(
@@ -132,8 +133,7 @@ class _Reader:
                 if error.code not in COLUMN_FAULTS:
                     raise
                 self.left_out[column] = error.problem
-        frame = pd.DataFrame(columns, index=pd.Index(index, name=None if index_name == "_index" else index_name))
-        return _add_shared(frame, store) if name == "obs" else frame
+        return pd.DataFrame(columns, index=pd.Index(index, name=None if index_name == "_index" else index_name))
 
     def _values(self, table: Any, column: str, name: str, n: int | None) -> Any:
         """One column. Raises DataError whose sentence begins with `name`."""
@@ -268,13 +268,8 @@ def _legacy_categories(table: Any, found: Any) -> pd.Categorical:
     return pd.Categorical.from_codes(read_elem(found), names, ordered=ordered)
 
 
-def _add_shared(obs: pd.DataFrame, group: Any) -> pd.DataFrame:
-    """Labels that a MuData keeps for all modalities, beside those of the modality."""
-    return obs
-
-
-def _read_tenx(group: Any, access: Access) -> Tables:
-    """Barcodes and features of Cell Ranger, versions 2 (genes) and 3 (features)."""
+def _read_tenx(group: Any, folder: Path, access: Access) -> Tables:
+    """Barcodes and features of Cell Ranger, versions 2 (genes) and 3 (features); labels from tables in the folder."""
     reader = _Reader(access.memory_bytes)
     features = group.get("features", group)
     names = {"name": "name", "gene_names": "name", "id": "gene_ids", "genes": "gene_ids"}
@@ -287,7 +282,7 @@ def _read_tenx(group: Any, access: Access) -> Tables:
         raise DataError("tables_missing", "its features have no names", fix="save it as AnnData")
     var = pd.DataFrame(columns).set_index("name").rename_axis(None)
     barcodes = _texts(reader._values(group, "barcodes", "The barcodes", None))
-    return Tables(pd.DataFrame(index=pd.Index(barcodes)), var, reader.left_out)
+    return Tables(read_labels(folder, pd.Index(barcodes)), var, reader.left_out)
 
 
 def _texts(values: Any) -> Any:

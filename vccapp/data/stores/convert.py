@@ -18,9 +18,10 @@ import numpy as np
 import pandas as pd
 
 from vccapp.data.atomic import write_file
-from vccapp.data.h5ad import GrowingCsr, write_tables
+from vccapp.data.h5ad import GrowingCsr, create_h5, write_tables
 from vccapp.data.resources import require_disk
 from vccapp.data.stores.access import Access
+from vccapp.data.stores.labels import read_labels
 from vccapp.data.stores.places import Place, find_place
 from vccapp.data.stores.sizes import check_chunk, check_memory
 from vccapp.data.stores.survey import check_links
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 
 BLOCK_VALUES = 2**24
 VALUE_BYTES = 8
-LABELLED = 0.5
-"""Share of the cells that a table of labels must name to be taken as one of this folder."""
 
 
 def make_readable(path: Path, access: Access) -> Path:
@@ -75,7 +74,7 @@ def _own_cache() -> Path:
 def _write_loom(place: Place, out: Path, access: Access) -> None:
     import h5py
 
-    with h5py.File(place.file, "r", locking="best-effort") as file, h5py.File(out, "w") as new:
+    with h5py.File(place.file, "r", locking="best-effort") as file, create_h5(out) as new:
         matrix = file["matrix"]
         n_genes, n_cells = map(int, matrix.shape)
         if matrix.dtype.kind not in "buif":
@@ -124,7 +123,6 @@ def _write_mtx(place: Place, out: Path, access: Access) -> None:
 
     Tables beside them whose first column holds the barcodes give the labels of the cells.
     """
-    import h5py
     from scipy.sparse import coo_matrix
 
     folder = place.file
@@ -150,8 +148,8 @@ def _write_mtx(place: Place, out: Path, access: Access) -> None:
     var = pd.DataFrame({"gene_ids": features[0].to_numpy()}, index=pd.Index(features[1 if named else 0].astype(str)))
     if features.shape[1] > 2:
         var["feature_types"] = features[2].to_numpy()
-    obs = _read_labels(folder, pd.Index(barcodes[0].astype(str)))
-    with h5py.File(out, "w") as new:
+    obs = read_labels(folder, pd.Index(barcodes[0].astype(str), name=None))
+    with create_h5(out) as new:
         written = GrowingCsr(new, n_genes=n_genes)
         written.append(x.data, x.indices, x.indptr[1:])
         written.close()
@@ -208,22 +206,3 @@ def _read_table(path: Path) -> pd.DataFrame:
         return pd.read_csv(path, sep="\t", header=None, dtype=str, keep_default_na=False, quoting=csv.QUOTE_NONE)
     except (ValueError, pd.errors.ParserError, EOFError, OSError):
         raise DataError("not_a_table", f"{path.name} cannot be read as a table", fix="copy it again") from None
-
-
-def _read_labels(folder: Path, barcodes: pd.Index) -> pd.DataFrame:
-    """Columns of every table in the folder whose first column names at least half of the barcodes."""
-    obs = pd.DataFrame(index=barcodes)
-    for path in sorted(folder.iterdir()):
-        name = path.name.lower().removesuffix(".gz")
-        if not name.endswith((".csv", ".tsv", ".txt")) or name in ("barcodes.tsv", "features.tsv", "genes.tsv"):
-            continue
-        try:
-            table = pd.read_csv(path, sep="," if name.endswith(".csv") else "\t", dtype={0: str})
-        except (ValueError, pd.errors.ParserError, EOFError, OSError):
-            continue
-        if table.shape[1] < 2:
-            continue
-        table = table.drop_duplicates(table.columns[0]).set_index(table.columns[0])
-        if barcodes.isin(table.index).mean() >= LABELLED:
-            obs = obs.join(table[[column for column in table if column not in obs]])
-    return obs
