@@ -62,7 +62,7 @@ class ToyIndex:
     def array(self, name):
         return {"scaling": np.ones(2 * N_CONTROLS, np.float32)}[name]
 
-    def normalise(self, block):
+    def normalise(self, block, rows=None):
         return block.log1p()
 
 

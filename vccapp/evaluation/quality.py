@@ -49,6 +49,8 @@ A logarithm to base 2 makes totals at least 1.44 times as large, to base 10 at m
 """
 NEAR_SCALE = 1.1
 """Times by which cells read on another scale may miss the depth that is known, and still be said to look like it."""
+UNLOGGED = 1e3
+"""Times that values without a logarithm exceed the depth at least, read as if they had one; they are the last scale."""
 EVEN = 1e-3
 """Relative spread of totals up to which all cells sum to the same; float32 values come within 1e-5."""
 ROUND_TOTALS = {1e4: "10,000", 1e5: "100,000", 1e6: "1,000,000"}
@@ -78,21 +80,28 @@ DISTINCT = 0.5
 """Share of a label's cells that must differ: below, a rank test believes more than twice the cells that there are."""
 
 
+LARGEST = 50.0
+"""Values that no logarithm reaches; higher ones count as this."""
+
+
+def _power(base: float) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda values: np.expm1(np.minimum(values, LARGEST) * np.log(base))
+
+
 SCALES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "natural log1p": np.expm1,
-    "log2(1 + x)": lambda values: np.exp2(values) - 1,
-    "log10(1 + x)": lambda values: np.power(10.0, values) - 1,
-    "log1p applied twice": lambda values: np.expm1(np.minimum(np.expm1(values), CEILING_VALUE)),
+    "natural log1p": _power(np.e),
+    "log2(1 + x)": _power(2),
+    "log10(1 + x)": _power(10),
+    "log1p applied twice": lambda values: np.expm1(np.minimum(np.expm1(np.minimum(values, LARGEST)), LARGEST)),
     "square roots": np.square,
+    "values without a logarithm": lambda values: values,
 }
 """How counts come out of values, by what these may be; the first is what they should be."""
-CEILING_VALUE = 50.0
-"""Values that no logarithm reaches; higher ones count as this."""
 
 
 def sum_counts(cells: csr_matrix) -> np.ndarray:
     """(n,) float64: the total of each cell out of its log1p values. NaN counts as 0, infinity as a huge value."""
-    return _sum_as(cells, np.expm1)
+    return _sum_as(cells, SCALES["natural log1p"])
 
 
 def sum_scales(cells: csr_matrix) -> np.ndarray:
@@ -104,7 +113,7 @@ def _sum_as(cells: csr_matrix, read: Callable[[np.ndarray], np.ndarray]) -> np.n
     values = cells.data
     if not np.isfinite(values.sum(dtype=np.float64)):
         values = np.nan_to_num(values)
-    values = read(np.clip(values, 0, CEILING_VALUE).astype(np.float64))
+    values = read(np.maximum(values, 0).astype(np.float64))
     return np.asarray(csr_matrix((values, cells.indices, cells.indptr), shape=cells.shape).sum(axis=1)).ravel()
 
 
@@ -125,7 +134,7 @@ def judge_depth(sums: np.ndarray, depth: Depth) -> tuple[Verdict, str]:
     ratio = float(medians[0]) / depth.total
     fold = float(measure_folds(np.array([ratio]))[0])
     verdict, target = LIBRARY.judge(fold), _find_target(sums[:, 0]) if fold > ROUND_FOLD else ""
-    median = f"{medians[0]:,.0f}" if medians[0] >= 100 else f"{medians[0]:.3g}"
+    median = f"{medians[0]:,.0f}" if 100 <= medians[0] < 1e9 else f"{medians[0]:.3g}"
     found = f"cells sum to {median} (expm1 of the values), {ratio:.2g} times the {depth.total:,.0f} that "
     found += depth.source
     if verdict == "ok" and not target:
@@ -140,7 +149,8 @@ def name_scale(medians: np.ndarray, total: float) -> str:
     medians : (SCALES,) of the sums of cells
     """
     folds = measure_folds(medians / total)
-    near = [i for i in range(1, len(folds)) if folds[i] < NEAR_SCALE]
+    known = len(folds) if folds[0] > UNLOGGED else len(folds) - 1
+    near = [i for i in range(1, known) if folds[i] < NEAR_SCALE]
     return list(SCALES)[min(near, key=folds.__getitem__)] if near else ""
 
 
