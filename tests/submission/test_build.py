@@ -116,7 +116,7 @@ def test_plan(toy, settings):
     [(10_000, 12_000, "counts per 10,000"), (10_000, 50_000, "0.2 times"), (54_000, 54_100, ""), (54_000, 50_000, "")],
 )
 def test_plan_says_where_training_cells_are_on_another_scale(toy, settings, target_sum, advised, says):
-    toy.index.meta["target_sum"] = target_sum
+    toy.index.meta["target_sums"] = [target_sum]
     made = plan_for(toy, settings, counts=COUNTS.assign(median_umi_per_cell=[advised, np.nan]))
     told = [note for note in made.notes if note.startswith("Training cells")]
     assert made.depth == advised

@@ -187,7 +187,7 @@ def _note_depth(index: Index, depth: Depth | None) -> tuple[str, ...]:
     """Where the training cells, of which predictions are made, are not on the scale that the challenge has."""
     if depth is None:
         return ()
-    verdict, found = judge_depth(np.array([[index.meta["target_sum"]]], float), depth)
+    verdict, found = judge_depth(np.array(index.meta["target_sums"], float)[:, None], depth)
     if verdict == "ok":
         return ()
     return (f"Training {found}. Predictions will be on that scale: train on raw counts of the challenge's depth.",)

@@ -107,7 +107,7 @@ def _note_scale(predicted: Predicted, index: Index) -> tuple[str, ...]:
         return ()
     _, block = next(predicted.iter_cells())
     means = np.expm1(index.genes["means"].to_numpy(float))[predicted.present]
-    total = float(index.meta["target_sum"]) if predicted.present.all() else float(means.sum())
+    total = float(np.median(index.meta["target_sums"])) if predicted.present.all() else float(means.sum())
     verdict, found = judge_depth(
         sum_scales(block[:: -(-block.shape[0] // SCALE_CELLS)]), Depth(total, "the dataset has")
     )
