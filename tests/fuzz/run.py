@@ -308,7 +308,7 @@ def _command(words: list[str]) -> int:
 
 
 def _toml(path: str, dataset: str) -> int:
-    from vccapp.data.split import from_toml
+    from vccapp.data.split_toml import from_toml
     from vccapp.errors import VccAppError
     from vccapp.textfiles import read_text
 
