@@ -99,12 +99,6 @@ class Scale:
         return None
 
 
-def detect_values(sample: Sample, n_genes: int, *, base: float | None = None) -> tuple[ValueSpace, str]:
-    """The value space and the evidence for it. Raises DataError as `detect_scale` does."""
-    scale = detect_scale(sample, n_genes, base=base)
-    return scale.space, scale.evidence
-
-
 def detect_scale(sample: Sample, n_genes: int, *, base: float | None = None) -> Scale:
     """The scale of the values, told from a sample.
 

@@ -259,6 +259,7 @@ def test_a_second_kind_of_control_is_kept_apart_or_pooled(opened: Opener) -> Non
         pooled = opened(data, control=(CONTROL, other))
         assert pooled.schema.n_perturbations == 3
         assert opened(data, leave_out=(other,)).n_cells == 240 - cells(apart)[other]
+        assert said(opened(data, leave_out=("NOTHERE",)), "No label", "NOTHERE")
         data.obs["target_gene"] = ["GENE1" if label == other else label for label in labels(data)]
 
 

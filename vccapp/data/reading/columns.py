@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from vccapp.data.names.controls import plain
+from vccapp.data.names.controls import matches, plain
 from vccapp.data.names.features import Features, no_features
 from vccapp.data.names.genes import GeneNames
 from vccapp.data.names.labels import Reading, find_controls, read_labels, refuse_controls, split_names
@@ -116,6 +116,9 @@ def find_cells(obs: pd.DataFrame, columns: Columns, features: Features | None = 
     if labels.n_missing:
         notes.append(f"{labels.n_missing:,} cells have no label in '{column}' and are left out.")
     notes += reading.notes
+    asked = (*(columns.controls or ()), *columns.keep, *columns.leave_out)
+    if lacking := [one for one in asked if not any(matches(name, (one,)) for name in map(str.strip, labels.names))]:
+        notes.append(f"No label in '{column}' is {name_some(lacking)}.")
     of_guides = bool(reading.of_kind("guide"))
     guide = columns.guide or (column if of_guides else None)
     guide = guide or _first_named(obs, GUIDE_NAMES, taken=(column, columns.batch))
@@ -374,7 +377,7 @@ def _find_context(
     may_be = [name for name in obs.columns if name not in taken and may_be_labels(obs[name])]
     named = [name for name in _named(obs, CONTEXT_NAMES) if name in may_be]
     found = [name for name in named if fits(side_labels(obs, name).fillna(MISSING), controls)]
-    notes += _note_other_contexts(obs, table, [name for name in may_be if name not in found])
+    notes += _note_other_contexts(obs, table, [name for name in may_be if name not in found], found=bool(found))
     if not found:
         return None, None
     values = name_some(side_labels(obs, found[0]).fillna(MISSING).unique())
@@ -392,7 +395,7 @@ def _find_context(
     return found[0], None
 
 
-def _note_other_contexts(obs: pd.DataFrame, table: pd.DataFrame, names: Sequence[str]) -> list[str]:
+def _note_other_contexts(obs: pd.DataFrame, table: pd.DataFrame, names: Sequence[str], *, found: bool) -> list[str]:
     """Columns that are no context but could be: of any name, or with values that hold no controls at all."""
     controls, notes, possible, apart = (table["perturbation"] == CONTROL).to_numpy(), [], [], []
     other_roles = (*PERTURBATION_NAMES, *GUIDE_NAMES, *BATCH_NAMES, *NO_CONTEXT_NAMES)
@@ -409,7 +412,7 @@ def _note_other_contexts(obs: pd.DataFrame, table: pd.DataFrame, names: Sequence
         elif plain(str(name)) in CONTEXT_NAMES and plain(str(name)) not in PERTURBATION_NAMES:
             kinds = table["perturbation"].astype(str).groupby(values.to_numpy()).nunique()
             apart += [name] if kinds.max() > 1 and not fits(values, controls) else []
-    if possible:
+    if possible and not found:
         notes.append(
             f"{name_some(possible, 3)} could be a context as well: it has values with both controls and perturbed "
             "cells. Choose it as the context if controls must match in it."
