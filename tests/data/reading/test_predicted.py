@@ -225,3 +225,29 @@ def test_scouter() -> None:
     source = ad.read_h5ad(ASSETS / "scouter_pred.h5ad")
     assert source.X.min() < 0
     np.testing.assert_array_equal(cells_of(found), np.maximum(source.X, 0))
+
+
+@pytest.mark.parametrize("base", [2, 10])
+def test_other_logarithms_are_brought_to_natural_ones(opened, base: int) -> None:
+    data = make()
+    counts = np.random.default_rng(0).poisson(4.0, (40, 12)) + np.eye(40, 12)
+    values = counts / counts.sum(axis=1, keepdims=True) * 1e4
+    data.X = (np.log1p(values) / np.log(base)).astype(np.float32)
+    found = opened(data)
+    np.testing.assert_allclose(cells_of(found), np.log1p(values), rtol=1e-5, atol=1e-6)
+    assert (found.space, found.scale.base) == ("log1p", base)
+    assert any(f"log{base}(1 + x)" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("change", [str.lower, lambda name: f"GRCh38_{name}", lambda name: f"{name}_ENSG00000000001"])
+def test_genes_under_other_names(opened, change) -> None:
+    data = make()
+    data.var_names = [change(name) for name in GENES]
+    found = opened(data)
+    np.testing.assert_array_equal(cells_of(found), data.X)
+    assert any("under other names" in note for note in found.notes)
+
+
+def test_labels_as_guides_and_joined_by_other_signs(opened) -> None:
+    other = {CONTROL: "NTC_1", "GENE1": "GENE1_+_123.45-P1P2", "GENE2": "gene2 ", "GENE3+GENE4": "GENE4_GENE3"}
+    assert list(opened(make(labels=[other[label] for label in LABELS])).labels) == LABELS

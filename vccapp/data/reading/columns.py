@@ -117,8 +117,8 @@ def find_cells(obs: pd.DataFrame, columns: Columns, features: Features | None = 
         notes.append(f"{labels.n_missing:,} cells have no label in '{column}' and are left out.")
     notes += reading.notes
     asked = (*(columns.controls or ()), *columns.keep, *columns.leave_out)
-    if lacking := [one for one in asked if not any(matches(name, (one,)) for name in map(str.strip, labels.names))]:
-        notes.append(f"No label in '{column}' is {name_some(lacking)}.")
+    if absent := [one for one in asked if not any(matches(name, (one,)) for name in map(str.strip, labels.names))]:
+        notes.append(f"No label in '{column}' is {name_some(absent)}.")
     of_guides = bool(reading.of_kind("guide"))
     guide = columns.guide or (column if of_guides else None)
     guide = guide or _first_named(obs, GUIDE_NAMES, taken=(column, columns.batch))
