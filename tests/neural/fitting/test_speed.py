@@ -1,4 +1,4 @@
-"""Our Adam: the numbers of torch's, also when it goes on, and nothing of torch's compiler."""
+"""Our Adam and clipping: the numbers of torch's, also when Adam goes on, and nothing of its compiler."""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from vccapp.neural.fitting.speed import Adam
+from vccapp.neural.fitting.speed import Adam, clip
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -57,3 +57,16 @@ print("torch._dynamo" in sys.modules, weight.max().item() < 1)
 """
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.split() == ["False", "True"]
+
+
+@pytest.mark.parametrize("share", [0.5, 1 - 1e-9, 1.0, 1 + 1e-7, 1 + 1e-3, 5.0])
+def test_gradients_are_clipped_as_torch_clips_them(share: float) -> None:
+    own, oracle = make_weights(), make_weights()
+    for weights in (own, oracle):
+        set_gradients(weights, 0)
+    limit = float(nn.utils.get_total_norm([weight.grad for weight in oracle[:3]])) * share
+    nn.utils.clip_grad_norm_(oracle, limit)
+    clip(own, limit)
+    for mine, theirs in zip(own[:3], oracle[:3], strict=True):
+        assert torch.equal(mine.grad, theirs.grad)
+    assert own[3].grad is None
