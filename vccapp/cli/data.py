@@ -207,13 +207,14 @@ def export(
     folder: Annotated[Path, typer.Argument(help="Folder for the CSVs.", show_default=False, file_okay=False)],
     fdr: Annotated[float, typer.Option(min=0, max=1, help="Maximum false discovery rate of DEGs.")] = FDR,
     min_abs_lfc: Annotated[float, typer.Option(min=0, help="Minimum absolute log2 fold change of DEGs.")] = 0.0,
+    context: Annotated[str | None, typer.Option(help="Only this context of the data.")] = None,
     as_json: Json = False,
 ) -> None:
     """Write the tables of genes and DEG counts as CSVs."""
     from vccapp.stats.export import write_exports
 
     settings = open_settings()
-    index = open_index(find_dataset(dataset, settings).fingerprint, settings)
+    index = open_index(find_dataset(dataset, settings).fingerprint, settings).within(context)
     paths = [str(path) for path in write_exports(index, folder, fdr=fdr, min_abs_lfc=min_abs_lfc)]
     show({"paths": paths}, lambda: format_lines(paths), as_json=as_json)
 

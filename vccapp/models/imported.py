@@ -18,7 +18,7 @@ from vccapp.data.h5ad import CsrWriter
 from vccapp.data.reading.matrix import open_rows
 from vccapp.data.reading.predicted import Predicted, open_predicted
 from vccapp.data.resources import VALUE_BYTES, require_disk
-from vccapp.data.schema import CONTROL, Columns, control_of, is_control
+from vccapp.data.schema import CONTROL, Columns, control_of, is_control, target_of
 from vccapp.data.split import Split
 from vccapp.errors import DataError, SpecError
 from vccapp.models.base import MODELS, Fitting, Model, ModelSpec
@@ -39,6 +39,11 @@ class ImportedSpec(ModelSpec):
     matrix: str | None = Field(
         None, title="Matrix", description="Matrix with the prediction: X, layers/NAME or obsm/NAME."
     )
+    context: str | None = Field(
+        None,
+        title="Context",
+        description="Context of all cells, where the data have several; detected if empty.",
+    )
 
 
 def open_for(spec: ImportedSpec, index: Index) -> Predicted:
@@ -46,9 +51,11 @@ def open_for(spec: ImportedSpec, index: Index) -> Predicted:
     predicted = open_predicted(
         spec.file,
         genes=index.genes["gene"].tolist(),
-        known=index.labels,
+        known=list(dict.fromkeys(map(target_of, index.labels))),
         columns=Columns(perturbation=spec.perturbation, control=spec.control),
         matrix=spec.matrix,
+        contexts=index.contexts,
+        context=spec.context,
     )
     if predicted.space == "counts" and index.meta["value_space"] != "counts":
         raise DataError(

@@ -32,13 +32,18 @@ class Import(Task[ImportedRun]):
     perturbation: str | None = Field(None, description="obs column of perturbations.")
     control: str | None = Field(None, description="Label of control cells.")
     matrix: str | None = Field(None, description="X, layers/NAME or obsm/NAME.")
+    context: str | None = Field(None, description="Context of all cells, where obs does not say it.")
 
     @property
     def spec(self) -> "ImportedSpec":
         from vccapp.models.imported import ImportedSpec
 
         return ImportedSpec(
-            file=str(self.path), perturbation=self.perturbation, control=self.control, matrix=self.matrix
+            file=str(self.path),
+            perturbation=self.perturbation,
+            control=self.control,
+            matrix=self.matrix,
+            context=self.context,
         )
 
     @property
@@ -53,6 +58,7 @@ class Import(Task[ImportedRun]):
             perturbation="--perturbation-column",
             control="--control-label",
             matrix="--matrix",
+            context="--context",
         )
 
     def check(self, settings: Settings) -> None:
@@ -63,6 +69,6 @@ class Import(Task[ImportedRun]):
     def run(self, settings: Settings, progress: Progress) -> ImportedRun:
         from vccapp.training.import_prediction import import_prediction
 
-        choices = self.model_dump(include={"dataset", "split", "perturbation", "control", "matrix"})
+        choices = self.model_dump(include={"dataset", "split", "perturbation", "control", "matrix", "context"})
         run_id, notes = import_prediction(self.path, settings, title=self.run_title, progress=progress, **choices)
         return ImportedRun(run=run_id, notes=notes)

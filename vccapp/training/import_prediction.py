@@ -44,16 +44,19 @@ def import_prediction(
     perturbation: str | None = None,
     control: str | None = None,
     matrix: str | None = None,
+    context: str | None = None,
     run_id: str | None = None,
     progress: Progress = silent,
 ) -> tuple[str, tuple[str, ...]]:
     """Import the predicted cells of `path`; returns the id of the finished run and what was noticed about the file.
 
     dataset : fingerprint of the data predicted; split : name or path of the split to be judged on
-    perturbation, control, matrix : see `ImportedSpec`
+    perturbation, control, matrix, context : see `ImportedSpec`
     Raises DataError, SpecError or ResourceError, in one sentence, before anything is written.
     """
-    spec = ImportedSpec(file=str(resolved(path)), perturbation=perturbation, control=control, matrix=matrix)
+    spec = ImportedSpec(
+        file=str(resolved(path)), perturbation=perturbation, control=control, matrix=matrix, context=context
+    )
     predicted, judged = check_import(spec, settings, dataset=dataset, split=split)
     if split is None:
         write_split(judged, settings)

@@ -68,6 +68,7 @@ def import_(
     ] = None,
     control_label: Annotated[str | None, typer.Option(help="Label of control cells; default: detected.")] = None,
     matrix: Annotated[str | None, typer.Option(help="X, layers/NAME or obsm/NAME; default: X.")] = None,
+    context: Annotated[str | None, typer.Option(help="Context of all cells, where obs does not say it.")] = None,
     background: Background = False,
     as_json: Json = False,
 ) -> None:
@@ -83,6 +84,7 @@ def import_(
         perturbation=perturbation_column,
         control=control_label,
         matrix=matrix,
+        context=context,
     )
     task.check(settings)
     result = run_job(settings, task, background=background, as_json=as_json)

@@ -26,7 +26,7 @@ from vccapp.data.reading.files import open_store, reading
 from vccapp.data.reading.matrix import open_rows
 from vccapp.data.reading.rows import SLAB_VALUES, WHOLE_SAMPLE, Rows
 from vccapp.data.reading.tables import check_shape, naming, read_tables
-from vccapp.data.schema import CONTROL, Columns, ValueSpace, positions_of
+from vccapp.data.schema import CONTROL, Columns, ValueSpace, label_in, positions_of
 from vccapp.data.stores.access import CLOSED, Access
 from vccapp.data.stores.convert import make_readable
 from vccapp.data.stores.places import absolute
@@ -95,10 +95,13 @@ def open_predicted(
     known: Sequence[str],
     columns: Columns | None = None,
     matrix: str | None = None,
+    contexts: Sequence[str] = (),
+    context: str | None = None,
     access: Access = CLOSED,
 ) -> Predicted:
-    """Open and check a prediction of data with these `genes` and perturbations (`known`).
+    """Open and check a prediction of data with these `genes` and perturbations (`known`, targets without a context).
 
+    contexts : of the data; context : that of all cells of the file, where no obs column names those of each.
     columns : perturbation column and control label, where they are not found by themselves; matrix : X, layers/NAME or
     obsm/NAME. Raises DataError, in one sentence, for a file that cannot be used.
     """
@@ -116,6 +119,8 @@ def open_predicted(
             notes.append(f"The prediction is read from {matrix}.")
         with naming(left_out):
             labels = _find_labels(obs, columns, known=known, genes=genes, notes=notes)
+            if contexts:
+                labels = _place(labels, _find_contexts(obs, contexts, context, notes))
         names = _names_of(var, matrix, width)
         position = _find_genes(names, var if len(var) == width else var.iloc[:0], genes, notes)
         scale = _detect_scale(rows, notes)
@@ -215,6 +220,36 @@ def _find_labels(
             f"{len(strange):,} perturbations are not in the dataset and cannot be compared: {name_some(strange)}."
         )
     return pd.Categorical(text.astype(str).map(names))
+
+
+def _find_contexts(obs: pd.DataFrame, contexts: Sequence[str], context: str | None, notes: list[str]) -> np.ndarray:
+    """(n_cells,) object: the context of each cell, which all are `context` or stand in an obs column."""
+    if context is not None:
+        if context not in contexts:
+            raise DataError(
+                "unknown_context",
+                f"the dataset has no context '{context}'",
+                fix=f"choose one of {name_some(contexts)}",
+            )
+        return np.full(len(obs), context, dtype=object)
+    known = set(contexts)
+    found = [
+        str(name) for name in obs.columns if may_be_labels(obs[name]) and set(read_column(obs, name).names) <= known
+    ]
+    if not found:
+        raise DataError(
+            "needs_context",
+            f"no obs column says in which context its cells are ({name_some(contexts)})",
+            fix="add one, or name the context of all cells (--context)",
+        )
+    chosen = max(found, key=lambda name: obs[name].nunique())
+    notes.append(f"The context of each cell is read from the obs column '{chosen}'.")
+    return obs[chosen].astype(str).to_numpy(object)
+
+
+def _place(labels: pd.Categorical, contexts: np.ndarray) -> pd.Categorical:
+    """Labels within contexts."""
+    return pd.Categorical([label_in(label, context) for label, context in zip(labels, contexts, strict=True)])
 
 
 def _names_of(var: pd.DataFrame, matrix: str, width: int) -> list[str]:

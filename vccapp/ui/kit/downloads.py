@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from vccapp.data.spreadsheet import to_csv
-from vccapp.stats.export import EXPORTS
+from vccapp.stats.export import EXPORTS, mark_ignored
 from vccapp.stats.index import Index
 from vccapp.wording import plain
 
@@ -16,7 +16,7 @@ def show_csv_button(frame: pd.DataFrame, *, name: str, key: str) -> None:
     """A quiet button that downloads the frame as `<name>.csv`; the file is only made when it is asked for."""
     st.download_button(
         "CSV",
-        data=lambda: to_csv(frame),
+        data=lambda: to_csv(_marked(frame)),
         file_name=f"{name}.csv",
         mime="text/csv",
         key=f"{key}_csv",
@@ -45,4 +45,11 @@ def show_exports(index: Index, names: Sequence[str], *, key: str, changed: dict[
 
 
 def _export(make: Callable[[Index], pd.DataFrame], index: Index) -> bytes:
-    return to_csv(make(index))
+    return to_csv(mark_ignored(make(index), index))
+
+
+def _marked(frame: pd.DataFrame) -> pd.DataFrame:
+    """With the context of the page's dataset that is ignored, where there is one."""
+    record = st.session_state.get("data_record")
+    ignored = None if record is None else record.schema.context_ignored
+    return frame if ignored is None else frame.assign(context_ignored=ignored)
