@@ -11,7 +11,7 @@ from vccapp import ui
 from vccapp.figures import submission as figures
 
 ui.open_page(__file__)
-record, index = ui.need_index()
+record, index = ui.need_context()
 chosen = ui.choose_submission(record, index)
 plan = ui.load_plan(chosen, index)
 if plan is not None:

@@ -54,6 +54,8 @@ class ToyData:
 class ToyIndex:
     """log1p of the counts as they are."""
 
+    controls, contexts = [CONTROL], []
+
     def __init__(self, data: ToyData) -> None:
         self.meta = {"fingerprint": data.fingerprint}
         self.genes = pd.DataFrame({"gene": GENES})
@@ -62,7 +64,7 @@ class ToyIndex:
     def array(self, name):
         return {"scaling": np.ones(2 * N_CONTROLS, np.float32)}[name]
 
-    def normalise(self, block, rows=None):
+    def normalise(self, block, rows):
         return block.log1p()
 
 

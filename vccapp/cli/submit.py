@@ -29,6 +29,9 @@ def plan(
     controls: Annotated[int | None, typer.Option(help="Number of control cells to copy; default: all.")] = None,
     genes: GeneList = None,
     practice: Practice = False,
+    context: Annotated[
+        str | None, typer.Option(help="Context of the data that it is of, where there are several.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Random seed for drawing control cells.")] = 0,
     name: Annotated[str | None, typer.Option(help="Id of the submission; generated if not given.")] = None,
     as_json: Json = False,
@@ -40,7 +43,7 @@ def plan(
 
     settings = open_settings()
     record = find_finished_run(run, settings)
-    index = open_index(record.spec.dataset, settings)
+    index = open_index(record.spec.dataset, settings).within(context)
     table = observed_counts(index.perturbations, record.split.test) if counts is None else read_pert_counts(counts)
     made = make_plan(
         index,

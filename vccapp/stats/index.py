@@ -267,6 +267,7 @@ class ContextIndex(Index):
             found = name_some(whole.contexts) if whole.contexts else "it tells none apart"
             raise SpecError("unknown_context", f"The dataset has no context '{context}'", fix=f"contexts: {found}")
         self.context, self._number = context, whole.contexts.index(context)
+        self.meta |= {"target_sums": [self.meta["target_sums"][self._number]], "n_cells": len(self._cells)}
 
     @cached_property
     def genes(self) -> pd.DataFrame:

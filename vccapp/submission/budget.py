@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from vccapp.challenges.base import Challenge
-from vccapp.data.schema import CONTROL
+from vccapp.data.schema import CONTROL, context_of, is_control, target_of
 from vccapp.errors import DataError, SpecError
 from vccapp.evaluation.quality import Depth
 from vccapp.textfiles import read_text
@@ -104,9 +104,13 @@ def season_depth(challenge: Challenge, n_genes: int) -> Depth | None:
 
 
 def observed_counts(perturbations: pd.DataFrame, labels: Iterable[str]) -> pd.DataFrame:
-    """The same table from an index's `perturbations`: as many cells as the data have of each of `labels`."""
+    """The same table from an index's `perturbations`: as many cells as the data have of each of `labels`.
+
+    Within a context those of the context, by their targets.
+    """
     n_cells = perturbations.set_index("perturbation")["n_cells"]
-    labels = [label for label in labels if label != CONTROL]
+    contexts = {context_of(label) for label in n_cells.index}
+    labels = [label for label in labels if not is_control(label) and context_of(label) in contexts]
     unknown = [label for label in labels if label not in n_cells.index]
     if unknown:
         raise SpecError(
@@ -114,7 +118,8 @@ def observed_counts(perturbations: pd.DataFrame, labels: Iterable[str]) -> pd.Da
             f"The dataset has no perturbation {name_some(unknown)}",
             fix="take the cell numbers from a pert_counts CSV instead",
         )
-    return pd.DataFrame({"target_gene": labels, "n_cells": [int(n_cells[label]) for label in labels]})
+    targets = [target_of(label) for label in labels]
+    return pd.DataFrame({"target_gene": targets, "n_cells": [int(n_cells[label]) for label in labels]})
 
 
 def scale_cells(wanted: Mapping[str, int], *, n_controls: int, max_cells: int) -> dict[str, int]:

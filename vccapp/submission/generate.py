@@ -7,7 +7,7 @@ from pathlib import Path
 from vccapp.challenges.base import CHALLENGES
 from vccapp.data.h5ad import CsrWriter
 from vccapp.data.reading.dataset import Dataset
-from vccapp.data.schema import CONTROL
+from vccapp.data.schema import is_control, target_of
 from vccapp.errors import SpecError
 from vccapp.models.base import Model
 from vccapp.progress import Progress, silent
@@ -37,8 +37,8 @@ def generate(
     total, done = plan.estimate.n_cells, 0
     progress(0.0, f"Making {total:,} cells")
     with CsrWriter(out_h5ad, genes=genes, pert_col=challenge.pert_col, reserved=plan.estimate.h5ad_bytes) as writer:
-        for label, cells in iter_cells(dataset, index, model, plan.cells_in_order, seed=plan.seed):
-            name = challenge.control_label if label == CONTROL else label
+        for label, cells in iter_cells(dataset, index, model, plan.labels_in_order, seed=plan.seed):
+            name = challenge.control_label if is_control(label) else target_of(label)
             writer.append(order_genes(cells.block, columns), name)
             done += cells.block.shape[0]
             progress(done / total, f"{done:,} of {total:,} cells, finished {label}")

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from vccapp.challenges.base import CHALLENGES, Challenge
 from vccapp.commands import options
 from vccapp.data.atomic import write_json
-from vccapp.data.schema import CONTROL
+from vccapp.data.schema import CONTROL, label_in
 from vccapp.errors import SpecError
 from vccapp.evaluation.quality import Depth, judge_depth
 from vccapp.records import Format, Listing, list_records, read_record
@@ -28,11 +28,12 @@ from vccapp.submission.budget import advised_depth, scale_cells, season_depth
 from vccapp.submission.gene_list import find_columns, read_gene_list
 from vccapp.submission.package import estimate_package
 from vccapp.training.cells import BLOCK_VALUES
+from vccapp.wording import name_some
 
 PLAN = Format(
     "plan",
-    version=2,
-    migrations={1: lambda fields: {"depth": None} | fields},
+    version=3,
+    migrations={1: lambda fields: {"depth": None} | fields, 2: lambda fields: {"context": None} | fields},
     fix="delete it and create the plan again",
 )
 BLOCK_BYTES = 26
@@ -57,6 +58,7 @@ class Estimate(BaseModel):
 class Plan(BaseModel):
     """Everything that decides the content of a submission. `cells` are in the order of the file's rows.
 
+    context : that the perturbations are in, None where the data tell none apart; labels are without it
     depth : what cells should sum to (expm1) by pert_counts; None where it does not say
     """
 
@@ -76,6 +78,7 @@ class Plan(BaseModel):
     practice: bool
     depth: float | None = None
     notes: tuple[str, ...] = ()
+    context: str | None = None
 
     @property
     def alpha(self) -> float:
@@ -103,6 +106,11 @@ class Plan(BaseModel):
         """Cells per label as the file has them: the controls first."""
         return {CONTROL: self.n_controls, **self.cells}
 
+    @property
+    def labels_in_order(self) -> dict[str, int]:
+        """The same by the labels of the data, which name the context."""
+        return {label_in(target, self.context): n for target, n in self.cells_in_order.items()}
+
 
 def make_plan(
     index: Index,
@@ -119,6 +127,7 @@ def make_plan(
 ) -> Plan:
     """Decide a submission's cells.
 
+    index : of the data, or within the context that the submission is of
     counts : target_gene, n_cells (`read_pert_counts`, `observed_counts`)
     n_controls : control cells copied from the training data, drawn by `seed`; all of them when None
     genes : the official gene list; the training file's genes in order when None
@@ -126,8 +135,14 @@ def make_plan(
 
     Raises SpecError for a choice that cannot be met, DataError for a gene list that cannot be read.
     """
+    if len(index.controls) > 1:
+        raise SpecError(
+            "needs_context",
+            f"The dataset has the contexts {name_some(index.contexts)}, and a submission is of one of them",
+            fix="choose one (--context)",
+        )
     cells = index.cells
-    controls = cells["genes"][cells["perturbation"] == CONTROL]
+    controls = cells["genes"][cells["perturbation"].isin(index.controls)]
     if controls.empty:
         raise SpecError(
             "no_controls",
@@ -160,6 +175,7 @@ def make_plan(
         id="",
         challenge=challenge.name,
         dataset=index.meta["fingerprint"],
+        context=next(iter(index.contexts), None),
         run=run_id,
         genes=genes.resolve() if genes is not None else None,
         n_genes=n_genes,
@@ -201,6 +217,7 @@ def plan_command(
     n_controls: int | None = None,
     genes: str = "",
     practice: bool = False,
+    context: str | None = None,
     name: str = "",
 ) -> list[str]:
     """`vccapp submit plan` of such a submission, word by word; counts, genes : paths."""
@@ -211,6 +228,7 @@ def plan_command(
         "--controls": n_controls,
         "--genes": genes,
         "--practice": practice,
+        "--context": context,
         "--name": name,
     }
     return ["vccapp", "submit", "plan", *options(choices)]

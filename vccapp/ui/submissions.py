@@ -18,6 +18,7 @@ from vccapp.submission.plan import Plan, list_plans, make_plan, plan_command, wr
 from vccapp.submission.report import Report, list_reports
 from vccapp.tasks.build import Build
 from vccapp.training import RunRecord
+from vccapp.ui.kit.context import current_context
 from vccapp.ui.kit.files import file_url, submission_file
 from vccapp.ui.kit.forms import choose_one
 from vccapp.ui.kit.frame import errors_shown
@@ -62,6 +63,7 @@ class SubmissionChoice:
             n_controls=self.n_controls,
             genes=self.genes,
             practice=self.practice,
+            context=current_context(),
             name=name,
         )
         return [shlex.join(words) for words in (plan, Build(plan=name).command())]
@@ -69,6 +71,9 @@ class SubmissionChoice:
 
 def choose_submission(record: Record, index: Index) -> SubmissionChoice:
     """Run, challenge, cells wanted, controls, genes and name. Where there is no run, say so, and end the page."""
+    if len(index.controls) > 1:
+        st.info("A submission is of one context: choose it in the sidebar.")
+        st.stop()
     left, right = st.columns([3, 2])
     with left:
         run = choose_run(record, key="sub_run")
