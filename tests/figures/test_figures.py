@@ -69,7 +69,7 @@ def means(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 FIGURES = {
-    "cells_ranked": lambda f: overview.cells_ranked(f, name="perturbation", plural="perturbations", control="G0"),
+    "cells_ranked": lambda f: overview.cells_ranked(f, name="perturbation", plural="perturbations", controls=("G0",)),
     "depth_groups": lambda f: overview.depth_groups(f, name="guide", plural="guides", value="umis", unit="UMIs"),
     "depth_of_many": lambda f: overview.depth_groups(
         pd.concat([f] * 9), name="guide", plural="guides", value="umis", unit="UMIs"
@@ -80,10 +80,10 @@ FIGURES = {
     "depth_histogram": lambda f: overview.depth_histogram(f["n_cells"].to_numpy(), label="UMIs per cell", unit="UMIs"),
     "means_histogram": lambda f: genes.means_histogram(f, unit="counts"),
     "mean_dispersion": lambda f: genes.mean_dispersion(f, cuts=(0.1, 0.2)),
-    "violins": lambda f: genes.expression_violins(violins(f), gene="MYC", control="G0"),
-    "curves": lambda f: genes.expression_curves(ecdf(f), gene="MYC", control="G0"),
-    "means": lambda f: genes.expression_means(means(f), gene="MYC", control="G0"),
-    "pseudobulk_map": lambda f: similarity.pseudobulk_map(f, shares=(0.5, 0.2), control="G0", chosen="G1"),
+    "violins": lambda f: genes.expression_violins(violins(f), gene="MYC", controls=("G0",)),
+    "curves": lambda f: genes.expression_curves(ecdf(f), gene="MYC", controls=("G0",)),
+    "means": lambda f: genes.expression_means(means(f), gene="MYC", controls=("G0",)),
+    "pseudobulk_map": lambda f: similarity.pseudobulk_map(f, shares=(0.5, 0.2), controls=("G0",), chosen="G1"),
     "reliability": lambda f: similarity.reliability(f, chosen="G0"),
     "neighbours": lambda f: similarity.neighbours(f, label="G0"),
     "guide_bars": lambda f: perturbations.guide_bars(f, label="G0"),
