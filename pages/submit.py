@@ -25,6 +25,7 @@ if plan is not None:
         data=table,
         name="plan",
     )
+ui.show_unpackaged()
 submissions = ui.load_submissions()
 if submissions or submissions.unreadable:
     st.subheader("Submissions", anchor=False)

@@ -1,6 +1,7 @@
 """From plan to .vcc: on toys that show every draw, and on the demo with the real parts."""
 
 import json
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,12 +15,18 @@ from vccapp.data.schema import CONTROL
 from vccapp.errors import CheckError, DataError, ResourceError, SpecError, Stopped
 from vccapp.models.base import Model
 from vccapp.submission.budget import observed_counts
-from vccapp.submission.build import build_from, build_submission, check_submission
+from vccapp.submission.build import (
+    build_from,
+    build_submission,
+    check_submission,
+    package_file,
+    package_submission,
+)
 from vccapp.submission.generate import generate
 from vccapp.submission.h5ad import open_cells
-from vccapp.submission.package import unpack_vcc
+from vccapp.submission.package import estimate_package, unpack_vcc
 from vccapp.submission.plan import Plan, list_plans, load_plan, make_plan, write_plan
-from vccapp.submission.report import REPORT
+from vccapp.submission.report import REPORT, list_unpackaged
 from vccapp.training import cells as generation
 from vccapp.training.cells import draw_controls
 
@@ -327,12 +334,65 @@ def test_not_practice_fails_on_other_genes(toy, settings):
 
 
 def test_full_disk_is_said_before_anything_is_written(toy, settings, monkeypatch):
-    import shutil
-
     monkeypatch.setattr("shutil.disk_usage", lambda folder: shutil._ntuple_diskusage(10, 0, 10))
     with refusal(ResourceError, "disk"):
         build_toy(toy, settings)
     assert list((settings.submissions / "mine").iterdir()) == []
+
+
+def test_cells_that_are_made_can_be_packaged(toy, settings, monkeypatch):
+    whole = build_toy(toy, settings)
+    folder = settings.submissions / "mine"
+    vcc = (folder / "mine.vcc").read_bytes()
+    assert list_unpackaged(settings) == []
+    for name in ("mine.vcc", "report.json"):
+        (folder / name).unlink()
+    [plan] = list_unpackaged(settings)
+    monkeypatch.setattr("vccapp.submission.build.load_index", lambda path: toy.index)
+    again = package_submission(plan, settings)
+    assert (folder / "mine.vcc").read_bytes() == vcc and again["package"] == whole["package"]
+    assert list_unpackaged(settings) == []
+    (folder / "pred.h5ad").unlink()
+    with refusal(DataError, "no_cells_made"):
+        package_submission(plan, settings)
+
+
+def test_a_file_made_elsewhere_is_checked_and_packaged(toy, settings, tmp_path):
+    build_toy(toy, settings)
+    folder = settings.submissions / "mine"
+    h5ad, out = tmp_path / "cells.h5ad", tmp_path / "out.vcc"
+    h5ad.write_bytes((folder / "pred.h5ad").read_bytes())
+    with refusal(CheckError, "checks_failed"):
+        package_file(h5ad, out, CHALLENGE, genes=GENES.tolist())
+    assert not out.exists()
+    checks, package = package_file(h5ad, out, CHALLENGE, genes=GENES.tolist(), practice=True)
+    assert out.read_bytes() == (folder / "mine.vcc").read_bytes() and package.path == out
+    assert "failed" not in {check.status for check in checks}
+    with refusal(SpecError, "output_exists"):
+        package_file(h5ad, out, CHALLENGE, genes=GENES.tolist(), practice=True)
+
+
+@pytest.mark.parametrize(("room", "built"), [(10_000, True), (-10_000, False)])
+def test_an_earlier_build_makes_room_for_the_same_again(toy, settings, monkeypatch, room, built):
+    first = build_toy(toy, settings)["package"]
+    folder = settings.submissions / "mine"
+    disk = load_plan("mine", settings).estimate.disk_bytes + room
+
+    def usage(_):
+        return shutil._ntuple_diskusage(disk, 0, disk - sum(path.stat().st_size for path in folder.iterdir()))
+
+    monkeypatch.setattr("shutil.disk_usage", usage)
+    if built:
+        assert build_toy(toy, settings)["package"] == first
+    else:
+        with refusal(ResourceError, "disk"):
+            build_toy(toy, settings)
+        assert (folder / "mine.vcc").exists()
+
+
+def test_packaging_asks_for_no_more_than_the_build_did(toy, settings):
+    estimate = plan_for(toy, settings).estimate
+    assert estimate.disk_bytes == estimate.h5ad_bytes + estimate_package(estimate.h5ad_bytes)
 
 
 def test_stopping_leaves_only_the_plan(toy, settings):

@@ -32,6 +32,7 @@ from vccapp.tasks.demo import Demo
 from vccapp.tasks.embed import Embed
 from vccapp.tasks.import_ import Import
 from vccapp.tasks.index import Index
+from vccapp.tasks.package import Package
 from vccapp.tasks.resume import Resume
 from vccapp.tasks.score import ScoreRun
 from vccapp.tasks.train import Train
@@ -91,6 +92,7 @@ EXAMPLES: dict[str, Callable[[Path, str], Task]] = {
         matrix="X",
     ),
     "build": lambda folder, data: Build(dataset=data, plan="mine"),
+    "package": lambda folder, data: Package(dataset=data, plan="mine"),
 }
 
 

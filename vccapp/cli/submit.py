@@ -1,4 +1,4 @@
-"""`vccapp submit`: plan, build and check a submission."""
+"""`vccapp submit`: plan, build, check and package a submission."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +12,7 @@ from vccapp.cli.output import Json, format_fields, format_lines, format_table, s
 if TYPE_CHECKING:
     from vccapp.submission.plan import Plan
 
-app = typer.Typer(help="Submissions: plan, build and check.", no_args_is_help=True)
+app = typer.Typer(help="Submissions: plan, build, check and package.", no_args_is_help=True)
 ChallengeName = Annotated[str, typer.Option(help="Name of the challenge.")]
 GeneList = Annotated[Path | None, typer.Option(help="The challenge's gene list; default: the genes of the dataset.")]
 Counts = Annotated[Path | None, typer.Option(help="The challenge's pert_counts CSV: target_gene, n_cells.")]
@@ -81,6 +81,66 @@ def build(
     show(value, lambda: _format_report(value, folder), as_json=as_json)
 
 
+@app.command()
+def package(
+    file: Annotated[
+        str, typer.Argument(help="An .h5ad file, or the id of a submission whose cells are made.", show_default=False)
+    ],
+    output: Annotated[Path | None, typer.Option(help="The .vcc to write; default: beside the file.")] = None,
+    challenge: ChallengeName = "vcc2025",
+    genes: GeneList = None,
+    counts: Counts = None,
+    practice: Practice = False,
+    background: Background = False,
+    as_json: Json = False,
+) -> None:
+    """Check cells that exist already and package them; of a submission, as its plan says."""
+    from vccapp.submission.plan import load_plan
+    from vccapp.tasks.package import Package
+
+    settings = open_settings()
+    path = Path(file)
+    inside = path.name == "pred.h5ad" and path.resolve().parent.parent == settings.submissions
+    if path.suffix == ".h5ad" and not inside:
+        value = _package_file(path, output, challenge, genes=genes, counts=counts, practice=practice)
+        show(value, lambda: _format_package(value["package"], value["checks"]), as_json=as_json)
+        return
+    found = load_plan(path.resolve().parent.name if inside else file, settings)
+    task = Package(dataset=found.dataset, plan=found.id)
+    result = run_job(settings, task, background=background, as_json=as_json)
+    folder = settings.submissions / found.id
+    report = result.report | {"folder": str(folder)}
+    show(report, lambda: _format_report(report, folder), as_json=as_json)
+
+
+def _package_file(
+    path: Path, output: Path | None, challenge: str, *, genes: Path | None, counts: Path | None, practice: bool
+) -> dict[str, Any]:
+    from vccapp.challenges.base import CHALLENGES
+    from vccapp.submission.build import package_file
+
+    out = path.with_suffix(".vcc") if output is None else output
+    chosen = _check_options(genes, counts)
+    checks, package = package_file(
+        path, out, CHALLENGES[challenge], practice=practice, progress=show_progress, **chosen
+    )
+    end_progress()
+    return {"package": package.model_dump(mode="json"), "checks": [check.model_dump() for check in checks]}
+
+
+def _check_options(genes: Path | None, counts: Path | None) -> dict[str, Any]:
+    """What `check_submission` takes of a gene list and a table of cells."""
+    from vccapp.submission.budget import advised_depth, read_pert_counts
+    from vccapp.submission.gene_list import read_gene_list
+
+    table = None if counts is None else read_pert_counts(counts)
+    return {
+        "genes": None if genes is None else read_gene_list(genes).genes,
+        "wanted": None if table is None else dict(zip(table["target_gene"], table["n_cells"], strict=True)),
+        "depth": None if table is None else advised_depth(table),
+    }
+
+
 @app.command("list")
 def list_(as_json: Json = False) -> None:
     """List the submissions, planned and built."""
@@ -121,20 +181,10 @@ def check(
 ) -> None:
     """Check a prediction file by the rules of a challenge; exit code 1 when a check fails."""
     from vccapp.challenges.base import CHALLENGES
-    from vccapp.submission.budget import advised_depth, read_pert_counts
     from vccapp.submission.build import check_submission
-    from vccapp.submission.gene_list import read_gene_list
 
-    table = None if counts is None else read_pert_counts(counts)
-    results = check_submission(
-        file,
-        CHALLENGES[challenge],
-        genes=None if genes is None else read_gene_list(genes).genes,
-        wanted=None if table is None else dict(zip(table["target_gene"], table["n_cells"], strict=True)),
-        practice=practice,
-        depth=None if table is None else advised_depth(table),
-        progress=show_progress,
-    )
+    chosen = _check_options(genes, counts)
+    results = check_submission(file, CHALLENGES[challenge], practice=practice, progress=show_progress, **chosen)
     end_progress()
     value = [result.model_dump() for result in results]
     show(value, lambda: _format_checks(value), as_json=as_json)
@@ -162,15 +212,14 @@ def _format_plan(plan: "Plan") -> str:
 
 
 def _format_report(report: dict[str, Any], folder: Path) -> str:
-    package = report["package"]
-    fields = {
-        "submission": report["id"],
-        "kind": report["kind"],
-        "file": folder / package["path"],
-        "size": f"{package['size'] / 1e6:,.1f} MB",
-        "sha256": package["sha256"],
-    }
-    return format_fields(fields) + "\n\n" + _format_checks(report["checks"])
+    fields = {"submission": report["id"], "kind": report["kind"]}
+    package = report["package"] | {"path": folder / report["package"]["path"]}
+    return format_fields(fields) + "\n" + _format_package(package, report["checks"])
+
+
+def _format_package(package: dict[str, Any], checks: list[dict[str, str]]) -> str:
+    fields = {"file": package["path"], "size": f"{package['size'] / 1e6:,.1f} MB", "sha256": package["sha256"]}
+    return format_fields(fields) + "\n\n" + _format_checks(checks)
 
 
 def _format_checks(checks: list[dict[str, str]]) -> str:

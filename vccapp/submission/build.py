@@ -1,6 +1,7 @@
 """From a plan to a checked .vcc, and checks of files made elsewhere.
 
 report = build_submission(load_plan(id, settings), settings)
+report = package_submission(load_plan(id, settings), settings)       # goes on after the cells were made
 
 submissions/<id>/
   plan.json      what was decided
@@ -9,6 +10,7 @@ submissions/<id>/
   report.json    plan, run, data, versions, checks, sizes and sha256
 """
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -17,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from vccapp.challenges.base import CHALLENGES, Challenge
-from vccapp.data.atomic import scratch_folder, write_file
+from vccapp.data.atomic import require_new, scratch_folder, write_file
 from vccapp.data.reading.dataset import Dataset
 from vccapp.data.resources import require_disk
+from vccapp.errors import DataError
 from vccapp.evaluation.quality import Depth
 from vccapp.models.base import Model, load_model
 from vccapp.progress import Progress, part, silent
@@ -28,9 +31,9 @@ from vccapp.stats.index import Index, load_index
 from vccapp.submission.check import CheckResult, refuse, run_checks
 from vccapp.submission.gene_list import read_gene_list
 from vccapp.submission.generate import generate
-from vccapp.submission.package import unpack_vcc, write_vcc
+from vccapp.submission.package import Package, unpack_vcc, write_vcc
 from vccapp.submission.plan import Plan, plan_path, write_plan
-from vccapp.submission.report import Report, write_report
+from vccapp.submission.report import H5AD, Report, write_report
 
 REPORTED = ("vccapp", "numpy", "scipy", "h5py", "anndata", "zstandard")
 """Packages on whose version the bytes of a submission may depend."""
@@ -68,17 +71,79 @@ def build_from(
     clock: Callable[[], datetime] = now,
 ) -> dict[str, Any]:
     """`build_submission` with everything opened."""
-    challenge = CHALLENGES[plan.challenge]
     folder = plan_path(plan.id, settings).parent
-    h5ad, vcc = folder / "pred.h5ad", folder / f"{plan.id}.vcc"
     folder.mkdir(parents=True, exist_ok=True)
-    require_disk(folder, plan.estimate.disk_bytes, purpose=f"Building the submission '{plan.id}'")
+    _take_space(plan, folder)
     write_plan(plan, settings)
-    with write_file(h5ad) as beside:
+    with write_file(folder / H5AD) as beside:
         generate(plan, dataset, index, model, beside, progress=part(progress, 0.0, 0.6))
-    for old in (vcc, folder / "report.json"):  # those of an earlier build are not of these cells
+    for old in _package_files(plan, folder):  # those of an earlier build are not of these cells
         old.unlink(missing_ok=True)
     genes = index.genes["gene"].tolist() if plan.genes is None else read_gene_list(plan.genes).genes
+    return _finish(plan, genes, folder, progress=part(progress, 0.6, 1.0), clock=clock)
+
+
+def package_submission(
+    plan: Plan, settings: Settings, *, progress: Progress = silent, clock: Callable[[], datetime] = now
+) -> dict[str, Any]:
+    """Check and package the cells that a build has made already; returns what report.json says.
+
+    Raises DataError where there are none, and else what `build_submission` does.
+    """
+    folder = plan_path(plan.id, settings).parent
+    if not (folder / H5AD).is_file():
+        raise DataError("no_cells_made", f"The submission '{plan.id}' has no {H5AD}", fix="build the submission")
+    genes = (
+        load_index(settings.index_of(plan.dataset)).genes["gene"].tolist()
+        if plan.genes is None
+        else read_gene_list(plan.genes).genes
+    )
+    return _finish(plan, genes, folder, progress=progress, clock=clock)
+
+
+def package_file(
+    h5ad: Path,
+    out: Path,
+    challenge: Challenge,
+    *,
+    genes: Sequence[str] | None = None,
+    wanted: Mapping[str, int] | None = None,
+    practice: bool = False,
+    progress: Progress = silent,
+) -> tuple[list[CheckResult], Package]:
+    """Check a prediction made elsewhere and package it as `out`, which is new.
+
+    genes, wanted, practice : of `check_submission`. Raises CheckError naming the first failed checks, and what
+    `check_submission` and `write_vcc` raise.
+    """
+    require_new(out, suffix=".vcc", what="Packages")
+    results = run_checks(
+        h5ad, challenge, genes=genes, wanted=wanted, practice=practice, progress=part(progress, 0.0, 0.5)
+    )
+    refuse(results)
+    return results, write_vcc(h5ad, out, challenge, progress=part(progress, 0.5, 1.0))
+
+
+def _take_space(plan: Plan, folder: Path) -> None:
+    """Raise ResourceError where there is no room; what an earlier build made goes first where only that makes room."""
+    needed, old = plan.estimate.disk_bytes, [folder / H5AD, *_package_files(plan, folder)]
+    free = shutil.disk_usage(folder).free
+    if free < needed <= free + sum(path.stat().st_size for path in old if path.exists()):
+        for path in old:
+            path.unlink(missing_ok=True)
+    require_disk(folder, needed, purpose=f"Building the submission '{plan.id}'")
+
+
+def _package_files(plan: Plan, folder: Path) -> list[Path]:
+    return [folder / f"{plan.id}.vcc", folder / "report.json"]
+
+
+def _finish(
+    plan: Plan, genes: Sequence[str], folder: Path, *, progress: Progress, clock: Callable[[], datetime]
+) -> dict[str, Any]:
+    """Check the cells, package them and write the report."""
+    challenge = CHALLENGES[plan.challenge]
+    h5ad, vcc = folder / H5AD, folder / f"{plan.id}.vcc"
     results = run_checks(
         h5ad,
         challenge,
@@ -87,12 +152,12 @@ def build_from(
         wanted=plan.wanted,
         practice=plan.practice,
         depth=None if plan.depth is None else Depth(plan.depth, "pert_counts says"),
-        progress=part(progress, 0.6, 0.75),
+        progress=part(progress, 0.0, 0.4),
     )
     report = _report(plan, results, clock())
     write_report(report, folder)
     refuse(results)
-    package = write_vcc(h5ad, vcc, challenge, progress=part(progress, 0.75, 1.0))
+    package = write_vcc(h5ad, vcc, challenge, progress=part(progress, 0.4, 1.0))
     report = report.model_copy(update={"package": package.model_copy(update={"path": Path(vcc.name)})})
     write_report(report, folder)
     progress(1.0, f"{vcc.name} is ready: {package.size / 1e6:,.1f} MB")

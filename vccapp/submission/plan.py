@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from vccapp.challenges.base import CHALLENGES, Challenge
 from vccapp.commands import options
 from vccapp.data.atomic import write_json
+from vccapp.data.h5ad import CHUNK
 from vccapp.data.schema import CONTROL, label_in
 from vccapp.errors import SpecError
 from vccapp.evaluation.quality import Depth, judge_depth
@@ -40,6 +41,7 @@ BLOCK_BYTES = 26
 VALUE_BYTES = 8  # float32 value, int32 column
 CELL_BYTES = 60  # row pointer, label code, name in the HDF5 heap
 GENE_BYTES = 40
+FRAME_BYTES = 100_000  # groups, attributes and what HDF5 keeps of its chunks
 
 
 class Estimate(BaseModel):
@@ -90,7 +92,8 @@ class Plan(BaseModel):
         """Predicted cells are taken to have as many non-zero genes as the controls they are made from."""
         n_cells = self.n_controls + sum(self.cells.values())
         n_values = round(n_cells * self.values_per_cell)
-        h5ad = n_values * VALUE_BYTES + n_cells * CELL_BYTES + self.n_genes * GENE_BYTES + 2_000_000
+        stored = -(-n_values // CHUNK) * CHUNK * VALUE_BYTES
+        h5ad = stored + n_cells * CELL_BYTES + self.n_genes * GENE_BYTES + FRAME_BYTES
         largest = min(BLOCK_VALUES, max(self.cells.values()) * self.values_per_cell)
         return Estimate(
             n_cells=n_cells,

@@ -10,8 +10,10 @@ from vccapp.records import Format, Listing, list_records, read_record
 from vccapp.settings import Settings
 from vccapp.submission.check import CheckResult
 from vccapp.submission.package import Package
-from vccapp.submission.plan import Plan
+from vccapp.submission.plan import Plan, list_plans, plan_path
 
+H5AD = "pred.h5ad"
+"""The cells of a submission, in its folder."""
 REPORT = Format("report", fix="build the submission again")
 
 
@@ -44,6 +46,21 @@ def list_reports(settings: Settings) -> Listing[Report]:
     reports = list_records(settings.submissions.glob("*/report.json"), _read)
     reports.sort(key=lambda report: report.built, reverse=True)
     return reports
+
+
+def list_unpackaged(settings: Settings) -> list[Plan]:
+    """Plans whose cells are made, checked well or not at all, and not packaged."""
+    refused = {report.id for report in list_reports(settings) if report.package is None and _has_failed(report)}
+    return [plan for plan in list_plans(settings) if plan.id not in refused and _is_unpackaged(plan, settings)]
+
+
+def _has_failed(report: Report) -> bool:
+    return any(check.status == "failed" for check in report.checks)
+
+
+def _is_unpackaged(plan: Plan, settings: Settings) -> bool:
+    folder = plan_path(plan.id, settings).parent
+    return (folder / H5AD).is_file() and not (folder / f"{plan.id}.vcc").is_file()
 
 
 def _read(path: Path) -> Report:

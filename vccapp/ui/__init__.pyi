@@ -128,6 +128,7 @@ from .submissions import (
     show_build_button as show_build_button,
     show_plan_numbers as show_plan_numbers,
     show_submission as show_submission,
+    show_unpackaged as show_unpackaged,
 )
 from .training.choice import (
     choose_training as choose_training,

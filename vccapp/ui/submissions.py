@@ -15,8 +15,9 @@ from vccapp.records import Listing
 from vccapp.stats.index import Index
 from vccapp.submission.budget import observed_counts, read_pert_counts
 from vccapp.submission.plan import Plan, list_plans, make_plan, plan_command, write_plan
-from vccapp.submission.report import Report, list_reports
+from vccapp.submission.report import Report, list_reports, list_unpackaged
 from vccapp.tasks.build import Build
+from vccapp.tasks.package import Package
 from vccapp.training import RunRecord
 from vccapp.ui.kit.context import current_context
 from vccapp.ui.kit.files import file_url, submission_file
@@ -172,7 +173,7 @@ def show_build_button(plan: Plan) -> None:
             write_plan(plan, current_settings())
             begin_job(Build(dataset=plan.dataset, plan=plan.id))
             st.rerun()
-    show_jobs(task=Build.name, dataset=plan.dataset, limit=1, key="sub_jobs")
+    show_jobs(task=(Build.name, Package.name), dataset=plan.dataset, limit=1, key="sub_jobs")
 
 
 def optional_path(text: str) -> Path | None:
@@ -208,6 +209,18 @@ def load_submissions() -> Listing[Report]:
     """Reports of built submissions, the newest first; a plan that cannot be read is among what is unreadable."""
     reports, plans = list_reports(current_settings()), list_plans(current_settings())
     return Listing(reports, [*plans.unreadable, *reports.unreadable])
+
+
+def show_unpackaged() -> None:
+    """Submissions whose cells are made but were never packaged, each with the button that goes on."""
+    for plan in list_unpackaged(current_settings()):
+        with st.container(border=True, key=f"unpackaged_{plan.id}"):
+            left, right = st.columns([2, 1], vertical_alignment="center")
+            left.markdown(f"**{plan.id}**: the cells are made, but there is no package.")
+            if right.button("Package the cells", icon=":material/package_2:", key=f"sub_package_{plan.id}"):
+                with errors_shown():
+                    begin_job(Package(dataset=plan.dataset, plan=plan.id))
+                    st.rerun()
 
 
 def show_submission(report: Report) -> None:
