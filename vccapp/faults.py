@@ -93,6 +93,20 @@ def errno_of(error: BaseException) -> int | None:
     return None
 
 
+def probe_disk(folder: Path) -> int | None:
+    """The number of the error that writing in a folder would meet; None where the disk looks well.
+
+    For libraries that only say that something failed.
+    """
+    try:
+        found = os.statvfs(folder)
+    except OSError as error:
+        return error.errno
+    if found.f_flag & os.ST_RDONLY:
+        return errno.EROFS
+    return errno.ENOSPC if found.f_bavail == 0 else None
+
+
 def write_log(error: BaseException, home: Path | None = None) -> Path | None:
     """Keep the whole of an error: in the workspace where there is one, else in a file of its own; or None."""
     text = f"{time.strftime('%Y-%m-%d %H:%M:%S')}\n{''.join(traceback.format_exception(error))}\n"

@@ -94,6 +94,14 @@ def _put_back(path: Path, target: Path, *, was: bool) -> None:
             _remove(path)
 
 
+def remove_folder(folder: Path) -> None:
+    """Remove a folder at once, if there is one: none that is half removed is ever seen."""
+    if folder.exists():
+        beside = _beside(folder)
+        os.replace(folder, beside)
+        shutil.rmtree(beside, ignore_errors=True)
+
+
 def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)

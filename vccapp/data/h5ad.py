@@ -105,6 +105,13 @@ class NewFile(h5py.File):
         super().close()
         self._disk.close()
 
+    def finish(self) -> None:
+        """Close it; raises the OSError that writing has met, whatever HDF5 has made of it."""
+        try:
+            self.close()
+        finally:
+            self.check()
+
     def check(self) -> None:
         """Raise the OSError that writing has met."""
         if self._disk.error is not None:
@@ -121,8 +128,7 @@ def create_h5(path: Path, *, reserved: int = 0) -> Iterator[NewFile]:
     try:
         yield file
     finally:
-        file.close()
-    file.check()
+        file.finish()
 
 
 class GrowingCsr:
@@ -199,6 +205,4 @@ class CsrWriter:
             if kind is None:
                 self._finish()
         finally:
-            self._file.close()
-        if kind is None:
-            self._file.check()
+            self._file.finish()

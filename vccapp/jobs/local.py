@@ -201,6 +201,8 @@ def _ending(store: JobStore, job: Job, code: int | None) -> tuple[State, dict[st
 
 def _loss(job: Job, code: int | None) -> tuple[str, str]:
     """What happened to a job whose process is gone: a code for programs, and a sentence with what to do."""
+    if code is not None and (told := explain_code(code)):
+        return told
     if job.pid is None:
         return "not_started", "The app ended before it could start the worker. Start it again."
     if code == -signal.SIGKILL:
@@ -208,8 +210,6 @@ def _loss(job: Job, code: int | None) -> tuple[str, str]:
     if code is not None and code < 0:
         name = signal.Signals(-code).name
         return "crashed", f"The worker crashed (signal {-code}, {name}); see the log. {AGAIN}"
-    if code is not None and (told := explain_code(code)):
-        return told
     if code is not None:
         return "exited", f"The worker ended with exit code {code} without a message; see the log. {AGAIN}"
     causes = "it was killed, perhaps because memory ran out, or its disk was full, read-only or gone"

@@ -11,6 +11,7 @@ forward; an older version refuses a newer file.
 
 import codecs
 import contextlib
+import errno
 import json
 import os
 import re
@@ -25,7 +26,7 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict
 
 from vccapp.errors import JobError
-from vccapp.faults import errno_of, name_problem
+from vccapp.faults import errno_of, name_problem, probe_disk
 from vccapp.records import Listing, Unreadable
 from vccapp.settings import Settings
 from vccapp.tasks.base import Task, read_task
@@ -333,6 +334,8 @@ class JobStore:
             yield
         except (sqlite3.Error, OSError) as error:
             number = errno_of(error)
+            if number == errno.EIO:  # all that SQLite says of a disk that is full when it opens
+                number = probe_disk(self.settings.home) or number
             broken = getattr(error, "sqlite_errorcode", 0) & 0xFF in BROKEN
             reason = "it is damaged or no job store" if broken else name_problem(number) or reason_text(error)
             fix = "move the file away to start a new one" if broken else "check its folder and the disk"

@@ -140,19 +140,21 @@ def _work(store: JobStore, job_id: str, *, tasks: Tasks, stop: StopRequest, grac
     began = time.monotonic()
     state: State = "stopped"
     outcome: dict[str, Any] = {"exit_code": 0, "reason": "Stopped."}
+    failure: BaseException | None = None
     ending = store.log_path(job_id).with_name(ENDING)
     reserve_ending(ending)
     remove_dead(store.settings.home, store.settings.checkpoints)
     if store.move(job_id, "running", started=time.time(), heartbeat=time.time()):
         with Reporter(store, job_id, stop=stop, grace=grace) as progress:
-            state, outcome = _run(job, tasks, settings=store.settings, progress=progress)
+            state, outcome, failure = _run(job, tasks, settings=store.settings, progress=progress)
     outcome = {"ended": time.time(), **outcome}
     try:
         try:
             recorded = store.move(job_id, state, **outcome)
-        except JobError:
+        except JobError as error:
+            log.exception("the end of the job could not be recorded")
             write_ending(ending, state, outcome)
-            raise
+            return unrecorded_code(failure or error)
         found = state if recorded else f"{state}, but recorded as {store.get(job_id).state} before"
         log.info("end: %s after %.1f s. %s", found, time.monotonic() - began, outcome.get("reason", ""))
         with contextlib.suppress(OSError):
@@ -178,8 +180,10 @@ def _wait_for_slot(store: JobStore, job_id: str, *, stop: StopRequest) -> bool:
         time.sleep(QUEUE_SECONDS)
 
 
-def _run(job: Job, tasks: Tasks, *, settings: Settings, progress: Reporter) -> tuple[State, dict[str, Any]]:
-    """Run the task; the state it ends in and what to record with it."""
+def _run(
+    job: Job, tasks: Tasks, *, settings: Settings, progress: Reporter
+) -> tuple[State, dict[str, Any], BaseException | None]:
+    """Run the task; the state it ends in, what to record with it, and what it failed of."""
     try:
         task = read_task(job.task, job.params, tasks=tasks)
         result = task.run(settings, progress).model_dump(mode="json")
@@ -187,14 +191,14 @@ def _run(job: Job, tasks: Tasks, *, settings: Settings, progress: Reporter) -> t
         if progress.stop.asked:
             # Child processes share the SIGTERM, so the task may have met their death before it met Stopped.
             log.info("stopped (%s)", type(error).__name__)
-            return "stopped", {"exit_code": 0, "reason": "Stopped."}
+            return "stopped", {"exit_code": 0, "reason": "Stopped."}, None
         expected = isinstance(error, VccAppError)
         if not expected:
             log.exception("the task failed")
         code, reason = describe(error)
         exit_code = EXIT_REFUSED if expected else EXIT_FAILED
-        return "failed", {"exit_code": exit_code, "error_code": code, "reason": reason}
-    return "succeeded", {"exit_code": 0, "result": result}
+        return "failed", {"exit_code": exit_code, "error_code": code, "reason": reason}, error
+    return "succeeded", {"exit_code": 0, "result": result}, None
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -13,11 +12,12 @@ import numpy as np
 import pandas as pd
 
 import vccapp
-from vccapp.data.atomic import save_array, write_folder, write_json
+from vccapp.data.atomic import remove_folder, save_array, write_folder, write_json
 from vccapp.data.lock import hold_lock
 from vccapp.data.split import Split, check_split, load_split
-from vccapp.errors import ResourceError, SpecError, Stopped, VccAppError
+from vccapp.errors import ResourceError, SpecError, Stopped
 from vccapp.evaluation.scoring.score import summarise
+from vccapp.faults import describe
 from vccapp.models.base import Model, make_model
 from vccapp.progress import Progress, part, silent
 from vccapp.references import FLOORS
@@ -80,24 +80,24 @@ def train(spec: RunSpec, settings: Settings, *, run_id: str, progress: Progress 
     """
     index, split, model = check_run(spec, settings)
     folder = run_folder(run_id, settings)
-    try:
-        folder.mkdir(parents=True)
-    except FileExistsError:
+    if folder.exists():
         raise SpecError(
             "run_exists",
             f"There is already a run '{run_id}' in {settings.checkpoints}",
             fix="choose another id",
-        ) from None
-    with _locked(folder):
-        record = RunRecord(
-            id=run_id,
-            spec=spec,
-            split=split,
-            state="running",
-            created=datetime.now(UTC),
-            vccapp=vccapp.__version__,
-            devices=count_ranks(model, settings),
         )
+    record = RunRecord(
+        id=run_id,
+        spec=spec,
+        split=split,
+        state="running",
+        created=datetime.now(UTC),
+        vccapp=vccapp.__version__,
+        devices=count_ranks(model, settings),
+    )
+    with write_folder(folder) as beside:  # with its record at once: what has none is no run
+        write_run(record, beside)
+    with _locked(folder):
         _work(record, folder, index, model, settings, progress)
     return folder
 
@@ -146,7 +146,7 @@ def _work(record: RunRecord, folder: Path, index: Index, model: Model, settings:
         tables = _compute_tables(index, judged, model, deltas, references)
         keep(metrics={name: _summarise_all(own) for name, own in tables.items()})
         _write_scores(record.model_copy(update={"folder": folder}), index, tables, time.monotonic() - began)
-    shutil.rmtree(folder / "checkpoint", ignore_errors=True)
+        remove_folder(folder / "checkpoint")
     progress(1.0, f"Run {record.id} is finished")
 
 
@@ -172,8 +172,8 @@ def _recorded(record: RunRecord, folder: Path) -> Iterator[Callable[..., None]]:
         keep(state="stopped", ended=datetime.now(UTC), reason="Stopped on request.")
         raise
     except Exception as error:
-        reason = str(error) if isinstance(error, VccAppError) else f"{type(error).__name__}: {error}"
-        keep(state="failed", ended=datetime.now(UTC), reason=reason)
+        with contextlib.suppress(OSError):  # where it cannot be said, the run is read as interrupted
+            keep(state="failed", ended=datetime.now(UTC), reason=describe(error)[1])
         raise
     keep(state="finished", ended=datetime.now(UTC))
 
