@@ -91,7 +91,7 @@ class Case:
                     text = IMPORTED.sub("imported", content.decode()).replace(str(self.folder), "")
                     content = timeless(json.loads(text))
                 if path.suffix == ".html":
-                    content = re.sub(rb"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d)?", b"", content)
+                    content = re.sub(rb"\d{4}-\d\d-\d\d \d\d:\d\d", b"", content.replace(bytes(self.folder), b""))
                 found[name] = content
         return found
 

@@ -144,15 +144,18 @@ ssize_t copy_file_range(int in, off64_t *from, int out, off64_t *to, size_t n, u
 SENDFILE(sendfile, off_t)
 SENDFILE(sendfile64, off64_t)
 
-int statvfs(const char *path, struct statvfs *found) {
-    REAL(int, statvfs, const char *, struct statvfs *);
-    int code = real(path, found);
-    if (!code && below(path) && *count > after) {
-        if (kind == FULL) found->f_bavail = 0;
-        if (kind == READONLY) found->f_flag |= ST_RDONLY;
+#define STATVFS(name, type)                                                     \
+    int name(const char *path, struct type *found) {                            \
+        REAL(int, name, const char *, struct type *);                           \
+        int code = real(path, found);                                           \
+        if (!code && below(path) && *count > after) {                           \
+            if (kind == FULL) found->f_bavail = 0;                              \
+            if (kind == READONLY) found->f_flag |= ST_RDONLY;                   \
+        }                                                                       \
+        return code;                                                            \
     }
-    return code;
-}
+STATVFS(statvfs, statvfs)
+STATVFS(statvfs64, statvfs64)
 
 int rename(const char *from, const char *to) {
     REAL(int, rename, const char *, const char *);

@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from typing import Any, cast, get_args
 
+from vccapp.errors import JobError
 from vccapp.faults import SENTENCES, errno_of
 from vccapp.jobs.store import State
 
@@ -48,7 +49,7 @@ def read_ending(path: Path) -> tuple[State, dict[str, Any]] | None:
 
 def unrecorded_code(error: BaseException) -> int:
     """The exit code of a worker that could not record how its job ended."""
-    number = errno_of(error)
+    number = error.found if isinstance(error, JobError) else errno_of(error)
     return UNRECORDED + (number if number in SENTENCES else 0)
 
 

@@ -109,16 +109,23 @@ def package_file(
     genes: Sequence[str] | None = None,
     wanted: Mapping[str, int] | None = None,
     practice: bool = False,
+    depth: Depth | None = None,
     progress: Progress = silent,
 ) -> tuple[list[CheckResult], Package]:
     """Check a prediction made elsewhere and package it as `out`, which is new.
 
-    genes, wanted, practice : of `check_submission`. Raises CheckError naming the first failed checks, and what
+    genes, wanted, practice, depth : of `check_submission`. Raises CheckError naming the first failed checks, and what
     `check_submission` and `write_vcc` raise.
     """
     require_new(out, suffix=".vcc", what="Packages")
     results = run_checks(
-        h5ad, challenge, genes=genes, wanted=wanted, practice=practice, progress=part(progress, 0.0, 0.5)
+        h5ad,
+        challenge,
+        genes=genes,
+        wanted=wanted,
+        practice=practice,
+        depth=depth,
+        progress=part(progress, 0.0, 0.5),
     )
     refuse(results)
     return results, write_vcc(h5ad, out, challenge, progress=part(progress, 0.5, 1.0))
