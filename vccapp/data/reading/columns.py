@@ -4,39 +4,24 @@ The perturbation column is the one whose labels name most genes of the file and 
 ties. Guide, batch and context are found by name. Changed by the user's `Columns`; every guess becomes a note.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from vccapp.data.names.choice import find_perturbation
+from vccapp.data.names.column import is_bool, may_be_labels, read_column, side_labels
 from vccapp.data.names.controls import matches, plain
 from vccapp.data.names.features import Features, no_features
-from vccapp.data.names.genes import GeneNames
-from vccapp.data.names.labels import Reading, find_controls, read_labels, refuse_controls, split_names
-from vccapp.data.reading.contexts import CONTEXT_NAMES, MAX_CONTEXTS, fits, split_contexts
+from vccapp.data.names.labels import read_labels, split_names
+from vccapp.data.names.roles import BATCH_NAMES, CONTEXT_NAMES, GUIDE_NAMES, NO_CONTEXT_NAMES, PERTURBATION_NAMES
+from vccapp.data.reading.contexts import MAX_CONTEXTS, fits, split_contexts
 from vccapp.data.schema import ALL, AT, CONTROL, IGNORED, INDEX, Candidate, Columns, Context, is_control
 from vccapp.errors import DataError
 from vccapp.wording import name_some
 
-# Names are compared in lower case without punctuation; earlier ones win.
-PERTURBATION_NAMES = (
-    *("targetgene", "perturbation", "gene", "condition", "genetarget", "perturbedgene", "targetgenename"),
-    *("perturbationname", "perturbationgene", "pert", "pertgene", "pertname", "target", "guidetarget", "genotype"),
-)
-GUIDE_NAMES = (
-    *("guideid", "guide", "sgrna", "sgrnaid", "grna", "grnaid", "guideidentity", "guidename", "guidecall"),
-    *("protospacer", "sgid", "sgidab", "featurecall"),
-)
-BATCH_NAMES = (
-    *("batch", "batchvar", "batchid", "gemgroup", "lane", "replicate", "rep", "plate", "donor", "channel", "library"),
-    *("libraryid", "sample", "sampleid", "run", "experiment", "origident"),
-)
 MISSING = "missing"
-MAX_LABELS = 50_000
-UNNAMED = 50
-"""Rank of a column of any name; those whose names say another role come after it."""
-NO_CONTEXT_NAMES = ("phase", "leiden", "louvain", "cluster", "clusters", "seuratclusters", "perturbationtype")
 
 
 @dataclass(frozen=True)
@@ -62,30 +47,6 @@ class Cells:
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Labels:
-    """A column of obs as labels. codes : (n_cells,), -1 where a cell has none; names : distinct, in the file's order"""
-
-    column: str
-    codes: np.ndarray
-    names: list[str]
-
-    @property
-    def cells(self) -> dict[str, int]:
-        """How many cells each label has."""
-        counts = np.bincount(self.codes[self.codes >= 0], minlength=len(self.names))
-        return dict(zip(self.names, counts.tolist(), strict=True))
-
-    @property
-    def n_missing(self) -> int:
-        return int((self.codes < 0).sum())
-
-    def mapped(self, mapping: Mapping[str, str | None]) -> np.ndarray:
-        """(n_cells,) object: what each label is mapped to; None where a cell has none."""
-        values = np.array([*(mapping[name] for name in self.names), None], dtype=object)
-        return values[self.codes]
-
-
 def find_cells(obs: pd.DataFrame, columns: Columns, features: Features | None = None) -> Cells:
     """Read the labels of the cells out of obs. features : of the file; without, no gene is known.
 
@@ -102,7 +63,7 @@ def find_cells(obs: pd.DataFrame, columns: Columns, features: Features | None = 
             )
     notes: list[str] = []
     universe = features.known_by(features.chosen or INDEX)
-    column, reading, candidates = _find_perturbation(obs, columns, universe, notes)
+    column, reading, candidates = find_perturbation(obs, columns, universe, notes)
     labels = read_column(obs, column)
     naming = features.choose(split_names(labels.names))
     if naming != (features.chosen or INDEX):
@@ -167,27 +128,6 @@ def find_cells(obs: pd.DataFrame, columns: Columns, features: Features | None = 
     )
 
 
-def read_column(obs: pd.DataFrame, name: str) -> Labels:
-    """A column as labels. Raises DataError for one of measurements."""
-    column = obs[name]
-    if not may_be_labels(column):
-        raise DataError(
-            "not_labels",
-            f"obs column '{name}' holds {column.dtype} numbers, not labels",
-            fix="choose another column",
-        )
-    if pd.api.types.is_float_dtype(column.dtype):
-        column = column.astype("Int64")
-    codes, values = pd.factorize(column)
-    places: dict[str, int] = {}
-    recode = np.full(len(values) + 1, -1)
-    for i, value in enumerate(values):
-        text = str(value)
-        if text.strip() not in ("", "nan", "NaN", "<NA>"):
-            recode[i] = places.setdefault(text, len(places))
-    return Labels(name, recode[codes], list(places))
-
-
 def _first_named(obs: pd.DataFrame, names: Sequence[str], *, taken: Sequence[str | None]) -> str | None:
     found = _named(obs, names)
     return next((column for column in found if column not in taken and may_be_labels(obs[column])), None)
@@ -196,175 +136,6 @@ def _first_named(obs: pd.DataFrame, names: Sequence[str], *, taken: Sequence[str
 def _named(obs: pd.DataFrame, names: Sequence[str]) -> list[str]:
     """Columns whose name is among `names`, in the order of `names`."""
     return sorted((c for c in obs.columns if plain(str(c)) in names), key=lambda c: names.index(plain(str(c))))
-
-
-def may_be_labels(column: pd.Series) -> bool:
-    """Text, categories, whole numbers or yes and no: what can label cells."""
-    if isinstance(column.dtype, pd.CategoricalDtype) or column.dtype == object:
-        return True
-    if pd.api.types.is_float_dtype(column.dtype):
-        known = column.dropna()
-        return len(known) > 0 and bool((known == known.round()).all()) and np.isfinite(known).all()
-    dtype = column.dtype
-    return any(is_(dtype) for is_ in (pd.api.types.is_string_dtype, pd.api.types.is_integer_dtype)) or is_bool(column)
-
-
-def is_bool(column: pd.Series) -> bool:
-    return pd.api.types.is_bool_dtype(column.dtype)
-
-
-@dataclass(frozen=True)
-class _Weighed:
-    """A column with its evidence; `reading` is None where it has no controls."""
-
-    labels: Labels
-    reading: Reading | None
-    candidate: Candidate
-    rank: int
-
-    @property
-    def key(self) -> tuple:
-        """The larger, the better: labels that are genes, then guides of genes, then few genes or none.
-
-        Shares of genes count in quarters, so that names decide between near equals.
-        """
-        share = self.candidate.n_genes / max(self.candidate.n_labels, 1)
-        kind = 2 if self.candidate.of_guides else 3 if share >= 0.25 else 1
-        return (
-            self.reading is not None,
-            self.candidate.n_labels > 0,
-            kind if self.candidate.n_genes else 0,
-            round(4 * share),
-            self.candidate.share_missing < 0.5,
-            -self.rank,
-        )
-
-
-def _find_perturbation(
-    obs: pd.DataFrame, columns: Columns, names: GeneNames, notes: list[str]
-) -> tuple[str, Reading, tuple[Candidate, ...]]:
-    if columns.perturbation is not None:
-        labels = read_column(obs, columns.perturbation)
-        if not labels.names:
-            raise _refuse_empty(labels)
-        reading = read_labels(labels.cells, names, columns, column=labels.column)
-        return labels.column, reading, (_weigh(labels, columns, names).candidate,)
-    others = (columns.guide, columns.batch, columns.context)
-    weighed = [
-        _weigh(read_column(obs, name), columns, names)
-        for name in dict.fromkeys(obs.columns)
-        if name not in others and _may_be_perturbation(obs[name], name, columns)
-    ]
-    weighed.sort(key=lambda one: one.key, reverse=True)
-    fitting = [one for one in weighed if one.reading is not None]
-    if not fitting:
-        raise _refuse_all(obs, weighed, columns, names)
-    best, *more = fitting
-    if best.reading is None:  # never: it is among the fitting
-        raise refuse_controls(best.labels.cells, names, columns.controls, column=best.labels.column)
-    rivals = [one for one in more if one.candidate.n_labels]
-    equal = [one.labels.column for one in fitting if one.key == best.key]
-    if len(equal) > 1 and best.rank == UNNAMED:
-        raise DataError(
-            "ambiguous_column",
-            f"several obs columns may hold the perturbations ({name_some(equal)})",
-            found=equal,
-            fix="choose one of them",
-        )
-    notes.append(_note_choice(best, rivals))
-    return best.labels.column, best.reading, tuple(one.candidate for one in fitting)
-
-
-def _note_choice(best: _Weighed, rivals: Sequence[_Weighed]) -> str:
-    if best.candidate.n_genes:
-        how = f"detected by its labels: {best.candidate}"
-    elif best.rank < UNNAMED:
-        how = "detected by its name"
-    else:
-        how = "detected by the control label in it"
-    more = ""
-    if rivals:
-        more = f" ('{rivals[0].labels.column}' would also fit: {rivals[0].candidate})"
-        others = [one.labels.column for one in rivals[1:]]
-        more = more[:-1] + (f"; and {name_some(others)})" if others else ")")
-    return f"Perturbations are read from the obs column '{best.labels.column}', {how}{more}."
-
-
-def _may_be_perturbation(column: pd.Series, name: str, columns: Columns) -> bool:
-    """Text; numbers only where the user names the control, or the column is called so."""
-    if not may_be_labels(column):
-        return False
-    if columns.control is None and (pd.api.types.is_numeric_dtype(column.dtype) or is_bool(column)):
-        return plain(str(name)) in PERTURBATION_NAMES
-    distinct = column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else column.unique()
-    return len(distinct) <= MAX_LABELS and (len(distinct) < 0.5 * len(column) or len(column) < 1000)
-
-
-def _weigh(labels: Labels, columns: Columns, names: GeneNames) -> _Weighed:
-    cells = labels.cells
-    reading = None
-    if find_controls(cells, names, columns.controls):
-        reading = read_labels(cells, names, columns, column=labels.column)
-    perturbed = set(labels.names)
-    if reading is not None:
-        perturbed -= set(reading.of_kind("control", "no call", "left out"))
-        genes = [name for name in reading.of_kind("gene", "pair", "guide") if _names_gene(reading, name, names)]
-        guides = reading.of_kind("guide")
-        without_call = reading.count("no call")
-    else:
-        genes, guides, without_call = [name for name in labels.names if names.find(name)], [], 0
-    plain_name = plain(str(labels.column))
-    rank = UNNAMED
-    if plain_name in PERTURBATION_NAMES:
-        rank = PERTURBATION_NAMES.index(plain_name)
-    elif plain_name in (*GUIDE_NAMES, *BATCH_NAMES, *CONTEXT_NAMES):
-        rank = UNNAMED + 1
-    candidate = Candidate(
-        column=str(labels.column),
-        n_labels=len(perturbed),
-        n_genes=len(genes),
-        of_guides=len(guides) > len(genes) / 2,
-        n_control_cells=reading.count("control") if reading is not None else 0,
-        share_missing=(labels.n_missing + without_call) / max(len(labels.codes), 1),
-        cells_per_label=float(np.median([cells[name] for name in perturbed])) if perturbed else 0.0,
-    )
-    return _Weighed(labels, reading, candidate, rank)
-
-
-def _names_gene(reading: Reading, name: str, names: GeneNames) -> bool:
-    return any(gene in names for gene in (reading.meanings[name].label or "").split("+"))
-
-
-def _refuse_all(obs: pd.DataFrame, weighed: Sequence[_Weighed], columns: Columns, names: GeneNames) -> DataError:
-    likely = [one for one in weighed if one.rank < UNNAMED or one.candidate.n_genes]
-    if likely and not likely[0].labels.names:
-        return _refuse_empty(likely[0].labels)
-    if likely:
-        best = likely[0].labels
-        return refuse_controls(best.cells, names, columns.controls, column=best.column)
-    wanted = "no control label such as non-targeting, NT, control or ctrl"
-    if columns.controls is not None:
-        wanted = f"no label '{name_some(columns.controls)}'"
-    return DataError(
-        "no_perturbation_column",
-        f"no obs column holds perturbations: {wanted} in any of them (obs has {name_some(list(obs.columns))})",
-        found=list(obs.columns),
-        fix="choose the column",
-    )
-
-
-def _refuse_empty(labels: Labels) -> DataError:
-    return DataError(
-        "no_labels",
-        f"no cell has a label in the obs column '{labels.column}'",
-        fix="choose another column",
-    )
-
-
-def side_labels(obs: pd.DataFrame, name: str) -> pd.Series:
-    """A column as text with None where missing."""
-    labels = read_column(obs, name)
-    return pd.Series(labels.mapped({text: text for text in labels.names}), dtype=object)
 
 
 def _find_context(

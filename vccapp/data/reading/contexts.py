@@ -13,11 +13,6 @@ from vccapp.data.schema import AT, CONTROL, Context, is_control, label_in
 from vccapp.errors import DataError
 from vccapp.wording import name_some
 
-CONTEXT_NAMES = (
-    *("context", "cellline", "cellcontext", "line", "celltype", "cellstate", "condition", "stimulation", "stimulus"),
-    *("stim", "treatment", "donor", "donorid", "individual", "patient", "timepoint", "time", "day", "hour", "tissue"),
-    *("organism", "species", "genotype", "strain", "origin"),
-)
 MAX_CONTEXTS = 50
 
 

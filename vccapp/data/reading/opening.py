@@ -10,7 +10,8 @@ import numpy as np
 from vccapp.data.names.controls import plain
 from vccapp.data.names.features import Features, find_features
 from vccapp.data.names.lookalikes import name_unknown
-from vccapp.data.reading.columns import PERTURBATION_NAMES, find_cells
+from vccapp.data.names.roles import PERTURBATION_NAMES
+from vccapp.data.reading.columns import find_cells
 from vccapp.data.reading.dataset import Dataset, FileDataset
 from vccapp.data.reading.files import open_store, reading
 from vccapp.data.reading.joined import JoinedDataset

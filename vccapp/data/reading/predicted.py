@@ -18,10 +18,11 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix
 
+from vccapp.data.names.column import may_be_labels, read_column
 from vccapp.data.names.controls import plain
 from vccapp.data.names.genes import GeneNames
 from vccapp.data.names.labels import KnownLabels
-from vccapp.data.reading.columns import PERTURBATION_NAMES, may_be_labels, read_column
+from vccapp.data.names.roles import PERTURBATION_NAMES
 from vccapp.data.reading.files import open_store, reading
 from vccapp.data.reading.matrix import open_rows
 from vccapp.data.reading.rows import SLAB_VALUES, WHOLE_SAMPLE, Rows
