@@ -33,7 +33,7 @@ def read_bytes(path: Path, *, limit: int = LIMIT) -> bytes:
         os.close(handle)
         raise DataError("not_a_file", f"{path} is a folder, a device or a pipe, not a file", fix="choose a file")
     with os.fdopen(handle, "rb") as file:
-        content = file.read(limit + 1)
+        content = file.read(min(limit, state.st_size) + 1)
     if len(content) > limit:
         raise DataError(
             "too_large",

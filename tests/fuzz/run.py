@@ -372,6 +372,7 @@ def preload() -> None:
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             importlib.import_module(module.name)
     start_opener()
+    _run_jobs_here()
 
 
 def run(seeds: Iterable[int], folder: Path, *, every: bool = True, tell: bool = False) -> list[Outcome]:
@@ -380,7 +381,12 @@ def run(seeds: Iterable[int], folder: Path, *, every: bool = True, tell: bool = 
     preload()
     outcomes = []
     for done, seed in enumerate(seeds, 1):
-        outcomes += run_case(seed, kit, folder / "cases", every=every)
+        found = run_case(seed, kit, folder / "cases", every=every)
+        outcomes += found
+        for outcome in found:
+            if tell and outcome.state in (*BAD, "late"):
+                where = f"{outcome.seed} {outcome.state}: {outcome.command} ({outcome.kind}, {outcome.what})"
+                print(f"\n{where}\n  {outcome.said}", flush=True)
         if tell and done % 100 == 0:
             print(done, dict(collections.Counter(outcome.state for outcome in outcomes)), flush=True)
     return outcomes
@@ -402,10 +408,8 @@ def main() -> None:
         table["all"][outcome.state] += 1
     for kind, states in table.items():
         print(kind, dict(states))
-    for outcome in outcomes:
-        if outcome.state in BAD or outcome.state == "late":
-            where = f"{outcome.seed} {outcome.state}: {outcome.command} ({outcome.kind}, {outcome.what})"
-            print(f"\n{where}\n  {outcome.said}")
+    slowest = sorted(outcomes, key=lambda outcome: -outcome.seconds)[:5]
+    print("slowest:", *(f"{outcome.seed} {outcome.command} {outcome.seconds:.1f} s;" for outcome in slowest))
     if args.json:
         args.json.write_text(json.dumps([asdict(outcome) for outcome in outcomes], indent=1))
     sys.exit(any(outcome.state in BAD for outcome in outcomes))
