@@ -188,7 +188,13 @@ def optional_path(text: str) -> Path | None:
 def load_wanted(source: str, *, run: RunRecord, index: Index, upload: Any, path: str | None) -> pd.DataFrame | None:
     """Cells wanted per perturbation (target_gene, n_cells); None while nothing was given yet."""
     if source == "heldout":
-        return observed_counts(index.perturbations, [*run.split.test] or [*run.split.val])
+        counts = observed_counts(index.perturbations, [*run.split.test] or [*run.split.val])
+        if len(counts):
+            return counts
+        st.info(
+            "The run holds out no perturbation of this context: choose another context, or upload the cell numbers."
+        )
+        return None
     if upload is not None:
         with scratch_folder() as folder:
             copy = Path(folder) / Path(upload.name).name
