@@ -1,5 +1,6 @@
 """Cells per perturbation: the alpha rule as properties, and pert_counts files good and bad."""
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import assume, given
@@ -7,7 +8,7 @@ from hypothesis import strategies as st
 from refusals import refusal
 
 from vccapp.errors import DataError, SpecError
-from vccapp.submission.budget import observed_counts, read_pert_counts, scale_cells
+from vccapp.submission.budget import advised_depth, explain_labels, observed_counts, read_pert_counts, scale_cells
 
 WANTED = st.lists(st.integers(1, 10_000), min_size=1, max_size=60).map(
     lambda ns: {f"G{i}": n for i, n in enumerate(ns)}
@@ -124,3 +125,41 @@ def test_observed_counts():
     }
     with refusal(SpecError, "unknown_perturbation"):
         observed_counts(frame, ["C"])
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("target_gene,n_cells\nSAMD11,5,54815.0\n", "field_count"),
+        ("target_gene,n_cells\nA,5\nB,6,7,8\n", "field_count"),
+        ("target_gene,n_cells\nNOC2L\u200b,5\n", "bad_label"),
+        ('target_gene,n_cells\n"A\nB",5\n', "bad_label"),
+        ("target_gene,n_cells\nA\x1b[2J,5\n", "bad_label"),
+    ],
+)
+def test_fields_stand_under_their_headers_and_labels_can_be_seen(tmp_path, text, code):
+    (tmp_path / "counts.csv").write_text(text, encoding="utf-8")
+    with refusal(DataError, code) as error:
+        read_pert_counts(tmp_path / "counts.csv")
+    assert str(error.value).isprintable()
+
+
+def test_empty_fields_at_the_end_are_none(tmp_path):
+    (tmp_path / "counts.csv").write_text("target_gene,n_cells\nA,5,,\nB,6\n\n")
+    assert read_pert_counts(tmp_path / "counts.csv")["n_cells"].tolist() == [5, 6]
+
+
+def test_labels_that_are_no_genes_say_what_they_look_like():
+    genes = ["STAT1", "MARCHF1", "NOC2L"]
+    labels = ["STAT1", "NOC2L+STAT1", "1-Mar", "44256", "stat1", "NOTAGENE", "../../etc/passwd"]
+    found = explain_labels(labels, genes)
+    assert found.startswith("5 (")
+    assert all(name in found for name in ("1-Mar", "MARCHF1", "44256", "stat1"))
+    assert explain_labels(labels[:2], genes) == ""
+    assert explain_labels(["NOTAGENE"], genes, ["NOTAGENE"]) == ""
+
+
+def test_depth_is_the_mean_over_the_cells():
+    table = pd.DataFrame({"target_gene": ["A", "B", "C"], "n_cells": [1, 3, 5]})
+    assert advised_depth(table) is None
+    assert advised_depth(table.assign(median_umi_per_cell=[100.0, 200.0, np.nan])).total == 175

@@ -84,8 +84,14 @@ def matrix_changed(convert: Callable[[sp.csr_matrix], object]) -> Mutation:
 
 
 def labels_changed(change: Callable[[list[str]], list]) -> Mutation:
+    return obs_changed(
+        lambda obs: obs.assign(target_gene=pd.Categorical(change(obs["target_gene"].astype(str).tolist())))
+    )
+
+
+def obs_changed(change: Callable[[pd.DataFrame], pd.DataFrame]) -> Mutation:
     def apply(adata: ad.AnnData) -> None:
-        adata.obs["target_gene"] = pd.Categorical(change(adata.obs["target_gene"].astype(str).tolist()))
+        adata.obs = change(adata.obs)
 
     return adata_changed(apply)
 
@@ -278,8 +284,8 @@ MUTATIONS: dict[str, Mutation] = {
     "all_zero": values_changed(lambda x: x * 0),
     "one_empty_cell": values_changed(lambda x: x * (np.arange(len(x)) != 70)[:, None]),
     # labels and genes
-    "no_column": adata_changed(lambda a: a.obs.drop(columns="target_gene", inplace=True)),
-    "column_renamed": adata_changed(lambda a: a.obs.rename(columns={"target_gene": "gene"}, inplace=True)),
+    "no_column": obs_changed(lambda obs: obs.drop(columns="target_gene")),
+    "column_renamed": obs_changed(lambda obs: obs.rename(columns={"target_gene": "gene"})),
     "labels_missing": labels_changed(lambda labels: _of(labels, "G3", None)),
     "labels_empty": labels_changed(lambda labels: _of(labels, "G3", "")),
     "labels_blank": labels_changed(lambda labels: _of(labels, "G3", "  ")),
@@ -290,7 +296,7 @@ MUTATIONS: dict[str, Mutation] = {
     "label_newline": labels_changed(lambda labels: _of(labels, "G3", "G3\n")),
     "label_path": labels_changed(lambda labels: _of(labels, "G3", "../../etc/passwd")),
     "label_integers": labels_changed(lambda labels: [int(label != CONTROL) for label in labels]),
-    "labels_plain_text": adata_changed(lambda a: a.obs.__setitem__("target_gene", a.obs["target_gene"].astype(str))),
+    "labels_plain_text": obs_changed(lambda obs: obs.assign(target_gene=obs["target_gene"].astype(str))),
     "control_renamed": labels_changed(lambda labels: _of(labels, CONTROL, "NTC")),
     "no_control": adata_changed(lambda a: a[a.obs["target_gene"] != CONTROL].copy()),
     "one_control": adata_changed(lambda a: a[59:].copy()),
@@ -303,7 +309,7 @@ MUTATIONS: dict[str, Mutation] = {
     "gene_twice": genes_changed(lambda genes: [*genes[:-1], genes[0]]),
     "gene_lower": genes_changed(lambda genes: [gene.lower() for gene in genes]),
     "gene_version": genes_changed(lambda genes: [f"{gene}.1" for gene in genes]),
-    "cell_names_twice": adata_changed(lambda a: a.obs.__setattr__("index", pd.Index(["same"] * a.n_obs))),
+    "cell_names_twice": obs_changed(lambda obs: obs.set_axis(["same"] * len(obs))),
     # the file
     "empty_file": lambda path: path.write_bytes(b""),
     "cut": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),

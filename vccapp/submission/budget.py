@@ -5,15 +5,18 @@ alpha n_k are made whole by largest remainders (Hamilton's method): the cap is m
 cell, and who wants more never gets less.
 """
 
+import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from vccapp.challenges.base import Challenge
-from vccapp.data.schema import CONTROL, context_of, is_control, target_of
+from vccapp.data.names.genes import GeneNames
+from vccapp.data.names.lookalikes import name_unknown
+from vccapp.data.schema import CONTROL, context_of, genes_of, is_control, target_of
 from vccapp.errors import DataError, SpecError
 from vccapp.evaluation.quality import Depth
 from vccapp.textfiles import read_text
@@ -32,18 +35,7 @@ def read_pert_counts(path: Path | str) -> pd.DataFrame:
     Raises DataError for anything that is not such a table.
     """
     path = Path(path)
-    try:
-        table = pd.read_csv(io.StringIO(read_text(path)), dtype=str, keep_default_na=False)
-    except DataError as error:
-        fix = "use the challenge's pert_counts CSV"
-        raise DataError(error.code, error.problem, found=error.found, fix=fix) from None
-    except ValueError:  # of pandas' parser
-        raise DataError(
-            "table_unreadable",
-            f"{path} cannot be read as CSV: its rows do not have the same number of fields",
-            fix="use the challenge's pert_counts CSV",
-        ) from None
-    table.columns = table.columns.str.strip()
+    table = _read_fields(path)
     missing = [c for c in COLUMNS if c not in table]
     if missing:
         raise DataError(
@@ -59,6 +51,13 @@ def read_pert_counts(path: Path | str) -> pd.DataFrame:
             "missing_labels",
             f"{path} has no target_gene in data row {empty[0] + 1}",
             fix="fill it in or delete the row",
+        )
+    unseen = [label for label in table["target_gene"] if not label.isprintable()]
+    if unseen:
+        raise DataError(
+            "bad_label",
+            f"{path} has labels with characters that cannot be seen: {name_some(unseen)}",
+            fix="delete these characters",
         )
     twice = table["target_gene"][table["target_gene"].duplicated()]
     if len(twice):
@@ -166,6 +165,38 @@ def scale_cells(wanted: Mapping[str, int], *, n_controls: int, max_cells: int) -
     for label in by_remainder[: places - sum(cells[label] for label in rest)]:
         cells[label] += 1
     return {label: cells[label] for label in wanted}
+
+
+def _read_fields(path: Path) -> pd.DataFrame:
+    """A CSV as text, each field under its own header. Raises DataError for rows with more fields than headers."""
+    fix = "use the challenge's pert_counts CSV"
+    try:
+        rows = [row for row in csv.reader(io.StringIO(read_text(path), newline=""), strict=True) if any(map(str.strip, row))]
+    except DataError as error:
+        raise DataError(error.code, error.problem, found=error.found, fix=fix) from None
+    except csv.Error:
+        raise DataError("table_unreadable", f"{path} cannot be read as CSV", fix=fix) from None
+    if not rows:
+        raise DataError("table_unreadable", f"{path} cannot be read as CSV: it is empty", fix=fix)
+    header = [name.strip() for name in rows[0]]
+    for number, row in enumerate(rows[1:], start=1):
+        if any(map(str.strip, row[len(header) :])):
+            raise DataError(
+                "field_count",
+                f"{path} has {len(row)} fields in data row {number}, but {len(header)} headers ({name_some(header)})",
+                fix="give each column its header",
+            )
+    width = len(header)
+    return pd.DataFrame([(row + [""] * width)[:width] for row in rows[1:]], columns=header, dtype=str)
+
+
+def explain_labels(labels: Iterable[str], genes: Sequence[str], known: Iterable[str] = ()) -> str:
+    """The labels that are no genes and not `known`, each with what it looks like; "" where there are none."""
+    there = {*genes, *known}
+    strange = [label for label in labels if label not in there and not there.issuperset(genes_of(label))]
+    if not strange:
+        return ""
+    return f"{len(strange):,} ({name_unknown(strange, GeneNames(genes), limit=4)})"
 
 
 def _whole_numbers(table: pd.DataFrame, path: Path) -> pd.Series:

@@ -25,7 +25,7 @@ from vccapp.evaluation.quality import Depth, judge_depth
 from vccapp.records import Format, Listing, list_records, read_record
 from vccapp.settings import Settings
 from vccapp.stats.index import Index
-from vccapp.submission.budget import advised_depth, scale_cells, season_depth
+from vccapp.submission.budget import advised_depth, explain_labels, scale_cells, season_depth
 from vccapp.submission.gene_list import find_columns, read_gene_list
 from vccapp.submission.package import estimate_package
 from vccapp.training.cells import BLOCK_VALUES
@@ -171,6 +171,9 @@ def make_plan(
             f"The prediction would have {n_genes:,} genes, but {challenge.label} asks for {challenge.n_genes:,}",
             fix="use the challenge's training file, or mark the plan as practice",
         )
+    trained = cells["perturbation"].unique().tolist()
+    if strange := explain_labels(map(str, counts["target_gene"]), index.genes["gene"].tolist(), trained):
+        notes += (f"Neither genes of the training data nor their perturbations: {strange}. Compare the spelling.",)
     notes += _note_depth(index, depth or season_depth(challenge, n_genes))
     wanted = {str(label): int(n) for label, n in zip(counts["target_gene"], counts["n_cells"], strict=True)}
     n_controls = len(controls) if n_controls is None else n_controls

@@ -1,5 +1,6 @@
 """Every cell has a label, and the labels and their numbers of cells are those of the plan."""
 
+from vccapp.submission.budget import explain_labels
 from vccapp.submission.check import CHECKS, Check, CheckResult
 from vccapp.wording import name_some
 
@@ -18,9 +19,10 @@ class Perturbations(Check):
             return self.failed(
                 f"{unlabelled:,} cells have no {context.challenge.pert_col}.", "Label every cell, or leave it out."
             )
+        strange = self._strange(list(found))
         expected = context.cells if context.cells is not None else context.wanted
         if expected is None:
-            return self.warning(
+            return strange or self.warning(
                 f"There are {len(found):,} perturbations; the expected ones are unknown.",
                 "Provide the challenge's pert_counts CSV to compare them.",
             )
@@ -40,4 +42,16 @@ class Perturbations(Check):
                 f"{len(other) - 1:,} others differ.",
                 "Generate the cells again from the plan.",
             )
+        if strange:
+            return strange
         return self.ok(f"All {len(expected):,} perturbations are there, and no others.")
+
+    def _strange(self, labels: list[str]) -> CheckResult | None:
+        """A warning of labels that are no genes of the file, also where a list has them."""
+        found = explain_labels(labels, self.context.file.genes)
+        if not found:
+            return None
+        return self.warning(
+            f"Of {len(labels):,} perturbations these are no genes of the file: {found}.",
+            "Compare the spelling with the challenge's list: spreadsheets change names such as MARCHF1.",
+        )
