@@ -171,7 +171,8 @@ def _read_fields(path: Path) -> pd.DataFrame:
     """A CSV as text, each field under its own header. Raises DataError for rows with more fields than headers."""
     fix = "use the challenge's pert_counts CSV"
     try:
-        rows = [row for row in csv.reader(io.StringIO(read_text(path), newline=""), strict=True) if any(map(str.strip, row))]
+        reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+        rows = [row for row in reader if any(map(str.strip, row))]
     except DataError as error:
         raise DataError(error.code, error.problem, found=error.found, fix=fix) from None
     except csv.Error:

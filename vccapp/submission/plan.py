@@ -19,7 +19,7 @@ from vccapp.challenges.base import CHALLENGES, Challenge
 from vccapp.commands import options
 from vccapp.data.atomic import write_json
 from vccapp.data.h5ad import CHUNK
-from vccapp.data.schema import CONTROL, label_in
+from vccapp.data.schema import CONTROL, label_in, target_of
 from vccapp.errors import SpecError
 from vccapp.evaluation.quality import Depth, judge_depth
 from vccapp.records import Format, Listing, list_records, read_record
@@ -171,7 +171,7 @@ def make_plan(
             f"The prediction would have {n_genes:,} genes, but {challenge.label} asks for {challenge.n_genes:,}",
             fix="use the challenge's training file, or mark the plan as practice",
         )
-    trained = cells["perturbation"].unique().tolist()
+    trained = [own for label in cells["perturbation"].unique() for own in (label, target_of(label))]
     if strange := explain_labels(map(str, counts["target_gene"]), index.genes["gene"].tolist(), trained):
         notes += (f"Neither genes of the training data nor their perturbations: {strange}. Compare the spelling.",)
     notes += _note_depth(index, depth or season_depth(challenge, n_genes))
