@@ -256,6 +256,7 @@ def test_a_second_kind_of_control_is_kept_apart_or_pooled(opened: Opener) -> Non
         data.obs["target_gene"] = [other if label in ("GENE1", other) else label for label in labels(data)]
         apart = opened(data)
         assert apart.schema.n_perturbations == 4 and said(apart, other, "kept as perturbations")
+        assert apart.schema.unmeasured == ()
         pooled = opened(data, control=(CONTROL, other))
         assert pooled.schema.n_perturbations == 3
         assert opened(data, leave_out=(other,)).n_cells == 240 - cells(apart)[other]

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from vccapp.data.names.controls import plain
+from vccapp.data.names.controls import is_control_like, is_other_control, plain
 from vccapp.data.names.features import Features, find_features
 from vccapp.data.names.lookalikes import name_unknown
 from vccapp.data.names.roles import PERTURBATION_NAMES
@@ -80,7 +80,7 @@ def open_dataset(
         *cells.notes,
         *notes,
         *genes.notes,
-        *_note_targets(perturbed, unmeasured, features, cells.naming),
+        *_note_targets(perturbed, genes.names, unmeasured, features, cells.naming),
     ]
     if scale.note:
         notes.append(scale.note)
@@ -173,12 +173,20 @@ def _note_csc(scratch_bytes: int) -> str:
 
 def find_unmeasured(labels: Sequence[str], genes: Sequence[str] | np.ndarray) -> list[str]:
     """The perturbed genes that are not among the genes of the file."""
-    return sorted({gene for label in labels for gene in genes_of(label)}.difference(genes))
+    return sorted(_targets(labels, genes).difference(genes))
 
 
-def _note_targets(labels: Sequence[str], unmeasured: Sequence[str], features: Features, naming: str) -> list[str]:
-    targets, n_genes = {gene for label in labels for gene in genes_of(label)}, int(features.kept.sum())
-    notes = [f"{len(targets) - len(unmeasured):,} of {len(targets):,} perturbed genes are among the {n_genes:,} genes."]
+def _targets(labels: Sequence[str], genes: Sequence[str] | np.ndarray) -> set[str]:
+    """What the labels name, without further kinds of control."""
+    known, names = set(genes), {gene for label in labels for gene in genes_of(label)}
+    return {name for name in names if name in known or not (is_control_like(name) or is_other_control(name))}
+
+
+def _note_targets(
+    labels: Sequence[str], genes: np.ndarray, unmeasured: Sequence[str], features: Features, naming: str
+) -> list[str]:
+    n_targets, n_genes = len(_targets(labels, genes)), len(genes)
+    notes = [f"{n_targets - len(unmeasured):,} of {n_targets:,} perturbed genes are among the {n_genes:,} genes."]
     if unmeasured:
         notes.append(f"Not measured: {name_unknown(unmeasured, features.known_by(naming))}.")
     return notes
