@@ -26,6 +26,9 @@ from vccapp.errors import SpecError, explain
 HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 """A name or an address of a machine, as it stands in a URL."""
 
+_LONGEST_NAME, _LONGEST_PATH = 255, 4095
+"""Bytes that file systems take."""
+
 Opened = TypeVar("Opened", bound=BaseSettings)
 
 
@@ -37,7 +40,7 @@ class Settings(BaseSettings):
     home: Path = Path("workspace")
     checkpoints: Path = Path("checkpoints")
     data_roots: Annotated[tuple[Path, ...], NoDecode] = (Path(),)
-    memory_gb: float = Field(4.0, gt=0)
+    memory_gb: float = Field(4.0, gt=0, lt=1e6)
     max_jobs: int = Field(2, ge=1)
     device: Literal["auto", "cpu", "cuda"] = "auto"
     devices: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
@@ -51,12 +54,12 @@ class Settings(BaseSettings):
     @field_validator("home", "checkpoints", mode="after")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
-        return value.expanduser().resolve()
+        return _resolve(value)
 
     @field_validator("data_roots", mode="after")
     @classmethod
     def _absolute_roots(cls, value: tuple[Path, ...]) -> tuple[Path, ...]:
-        return tuple(p.expanduser().resolve() for p in value)
+        return tuple(map(_resolve, value))
 
     @property
     def memory_bytes(self) -> int:
@@ -111,6 +114,17 @@ class ServerSettings(BaseSettings):
             if not HOST.fullmatch(name):
                 raise ValueError("write names such as app.example.org, without http:// and port")
         return value
+
+
+def _resolve(path: Path) -> Path:
+    """Absolute. Raises ValueError for what no folder can be called, or a user that there is not."""
+    data = os.fsencode(path)
+    if b"\0" in data or len(data) > _LONGEST_PATH or any(len(part) > _LONGEST_NAME for part in data.split(b"/")):
+        raise ValueError("no folder can be called so")
+    try:
+        return path.expanduser().resolve()
+    except RuntimeError:
+        raise ValueError("there is no such user, or its links go in a circle") from None
 
 
 def open_settings() -> Settings:

@@ -18,7 +18,10 @@ from vccapp import __version__
 from vccapp.cli import data, eval, glossary, jobs, model, plugins, split, submit, train
 from vccapp.cli.following import EXIT_FAILED
 from vccapp.cli.serve import serve
-from vccapp.errors import VccAppError
+from vccapp.errors import SpecError, VccAppError
+
+FREE_TEXT = ("--title", "--search", "--note")
+"""Options whose value may be empty."""
 
 app = typer.Typer(
     name="vccapp",
@@ -47,10 +50,22 @@ def root(
     """See, train, compare and submit for the Virtual Cell Challenge."""
 
 
+def _refuse_empty(words: Sequence[str]) -> None:
+    """Raises SpecError for an empty argument: the variable of a script that is not set names nothing."""
+    before = ""
+    for word in words:
+        option = word[:-1] if word.startswith("--") and word.endswith("=") else before
+        if (not word.strip() or option != before) and option not in FREE_TEXT:
+            where = f"The value of {option}" if option.startswith("--") else "An argument"
+            raise SpecError("empty_name", f"{where} is empty", fix="give a value, or leave it out")
+        before = word
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Run one command and exit: 0 well, 1 a job or the machine failed, 2 a wrong choice or file, 130 Ctrl-C."""
     words = sys.argv[1:] if argv is None else list(argv)
     try:
+        _refuse_empty(words)
         app(args=words, prog_name="vccapp")
     except VccAppError as error:
         _end(2, error.code, str(error), words)

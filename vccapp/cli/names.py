@@ -24,6 +24,8 @@ def find_dataset(name: str, settings: "Settings") -> "Record":
     from vccapp.data.stores.places import resolved
     from vccapp.data.workspace import list_datasets
 
+    if not name.strip():
+        raise SpecError("empty_name", "The name of the dataset is empty", fix="name one of `vccapp data list`")
     records = list_datasets(settings)
     path = resolved(name)
     for found in (

@@ -28,7 +28,9 @@ def make(
     val_context: Annotated[
         str | None, typer.Option(help="Contexts to validate on. Default: a fifth of the other perturbations.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same split.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**63 - 1, help="Random seed; the same seed gives the same split.")
+    ] = 0,
     as_json: Json = False,
 ) -> None:
     """Split the perturbations of an indexed dataset: by ratio, into folds, by lists, or by contexts."""

@@ -32,7 +32,7 @@ def plan(
     context: Annotated[
         str | None, typer.Option(help="Context of the data that it is of, where there are several.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Random seed for drawing control cells.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Random seed for drawing control cells.")] = 0,
     name: Annotated[str | None, typer.Option(help="Id of the submission; generated if not given.")] = None,
     as_json: Json = False,
 ) -> None:

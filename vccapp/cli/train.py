@@ -29,7 +29,7 @@ def start(
     model: Annotated[str, typer.Argument(help="Name of the model; see `vccapp train models`.", show_default=False)],
     split: Annotated[str, typer.Option(help="Name or path of the split, which also determines the dataset.")],
     set_: Annotated[list[str] | None, typer.Option("--set", help="A model parameter, NAME=VALUE; repeatable.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same run.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Random seed; the same seed gives the same run.")] = 0,
     title: Annotated[str, typer.Option(help="A title, shown in lists.")] = "",
     devices: Devices = None,
     background: Background = False,

@@ -34,6 +34,16 @@ class Additive(Model):
     residual: float | None
 
     def learn(self, index: Pseudobulks, split: Split, fitting: Fitting) -> None:
+        self.check_inputs(index, split, device=fitting.device)
+        position = positions_of(self.genes)
+        self.effects = np.asarray(index.deltas(self.singles), np.float32)
+        masked, contexts = mask_targets(self.effects, self.singles, position=position), self.control_means.contexts
+        own = [np.array([context_of(label) == context for label in self.singles]) for context in contexts]
+        parts = [masked[mask] if mask.any() else masked for mask in own] or [masked]
+        self.mean_effect = PerContext(contexts, np.stack([part.mean(axis=0) for part in parts]))
+        self.residual = measure_residual(index, self.singles, position=position)
+
+    def check_inputs(self, index: Pseudobulks, split: Split, *, device: str) -> None:
         self.singles = [label for label in split.train if len(targets(label)) == 1]
         if not self.singles:
             raise SpecError(
@@ -42,13 +52,6 @@ class Additive(Model):
                 "nothing to add up",
                 fix="move some perturbations to train or choose another model",
             )
-        position = positions_of(self.genes)
-        self.effects = np.asarray(index.deltas(self.singles), np.float32)
-        masked, contexts = mask_targets(self.effects, self.singles, position=position), self.control_means.contexts
-        own = [np.array([context_of(label) == context for label in self.singles]) for context in contexts]
-        parts = [masked[mask] if mask.any() else masked for mask in own] or [masked]
-        self.mean_effect = PerContext(contexts, np.stack([part.mean(axis=0) for part in parts]))
-        self.residual = measure_residual(index, self.singles, position=position)
 
     def predict_deltas(self, perturbations: list[str]) -> np.ndarray:
         row = positions_of(self.singles)

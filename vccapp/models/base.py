@@ -23,6 +23,7 @@ from scipy.sparse import csr_matrix
 
 import vccapp
 from vccapp.data.atomic import write_folder
+from vccapp.data.paths import absolute, is_there
 from vccapp.data.resources import PROGRAM_BYTES
 from vccapp.data.schema import genes_of, is_control
 from vccapp.data.split import Split
@@ -67,6 +68,8 @@ class Model(ABC):
     """Whether its parameter `embedding` names a gene embedding, which a model made of it may choose for it."""
     least_squares: ClassVar[Mapping[str, Any]] = {}
     """Parameters that make its predictions those of least squares, where they are not by themselves."""
+    paths: ClassVar[Mapping[str, str]] = {}
+    """Parameters that may be paths, and what joins several of them; empty: it is one."""
     first: ClassVar[tuple[str, ...]] = ()
     """Parameters that people choose by, of many; empty: all."""
 
@@ -91,6 +94,17 @@ class Model(ABC):
         self.trained_on = tuple(split.train)
         self.learn(index, split, Fitting(**options))
         return self
+
+    def check(self, index: Index, split: Split, *, device: str) -> None:
+        """Raise what `fit` would for what its parameters name: files, models, parts of the data, a device.
+
+        Called before a run exists, so it reads little and learns nothing.
+        """
+        self.genes = index.genes["gene"].to_numpy(str)
+        self.check_inputs(index, split, device=device)
+
+    def check_inputs(self, index: Index, split: Split, *, device: str) -> None:  # noqa: B027 - optional
+        """What `check` does, once `genes` are set; most models name nothing."""
 
     def estimate(self, index: Index, split: Split, *, memory_bytes: int) -> Estimate:
         """What `fit` with so much memory to plan with will take, told without torch.
@@ -200,6 +214,21 @@ def make_model(name: str, params: dict[str, Any] | None = None) -> Model:
     """An unfitted model. Raises SpecError for an unknown name or a wrong parameter, in one sentence."""
     model = MODELS[name]
     return model(make_spec(model.Spec, params or {}, name=name))
+
+
+def absolute_paths(name: str, params: Mapping[str, Any], *, folder: Path) -> dict[str, Any]:
+    """Parameters of a model with relative paths made absolute: a job works in another folder than its user.
+
+    Only what is there in `folder` is taken for a path; what is not may be a name.
+    """
+    found = dict(params)
+    for field, joint in (MODELS[name].paths if name in MODELS else {}).items():
+        if isinstance(text := found.get(field), str):
+            parts = text.split(joint) if joint and not is_there(text, folder=folder) else [text]
+            places = [absolute(part.strip(), folder=folder) for part in parts]
+            if places != [part.strip() for part in parts]:
+                found[field] = joint.join(places)
+    return found
 
 
 def label_model(name: str) -> str:

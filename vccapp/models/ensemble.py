@@ -19,6 +19,7 @@ from vccapp.data.schema import positions_of
 from vccapp.data.split import Split
 from vccapp.errors import SpecError
 from vccapp.models.base import MODELS, Fitting, Model, ModelSpec, make_model
+from vccapp.models.parts.features import EMBEDDING_PATHS, Features
 from vccapp.models.parts.knockdown import measure_residual, set_targets, target_positions
 from vccapp.models.saving import ModelState
 from vccapp.progress import part
@@ -33,6 +34,7 @@ class Ensemble(Model):
     label = "Ensemble"
     description = "A weighted sum of other models, with weights fitted on the validation part of the split."
     takes_embedding = True
+    paths = EMBEDDING_PATHS
 
     class Spec(ModelSpec):
         members: str = Field(
@@ -45,13 +47,21 @@ class Ensemble(Model):
     weights: np.ndarray  # (members,) float64
     residual: float | None  # share of control expression left on a target; None where it could not be measured
 
+    def check_inputs(self, index: Index, split: Split, *, device: str) -> None:
+        made, reasons = self._make_members(), []
+        self._need_validation(split)
+        if any(member.takes_embedding for member in made):
+            Features.open(self.spec.embedding, index)  # a wrong one leaves no member out, but nothing to start
+        for member in made:
+            try:
+                member.check(index, split, device=device)
+            except SpecError as error:
+                reasons.append(f"{member.label} is left out: {error}")
+        if len(reasons) == len(made):
+            raise SpecError("no_member", reasons[0])
+
     def learn(self, index: Index, split: Split, fitting: Fitting) -> None:
-        if not split.val:
-            raise SpecError(
-                "no_validation_part",
-                f"The split '{split.name}' has no validation part to fit the weights on",
-                fix="choose or create another split",
-            )
+        self._need_validation(split)
         self.members, made, reasons = [], self._make_members(), []
         for done, member in enumerate(made):
             report = part(fitting.progress, done / len(made), (done + 1) / len(made))
@@ -99,6 +109,14 @@ class Ensemble(Model):
         self.weights, self.residual = state.arrays["weights"], state.meta["residual"]
         for member in self.members:
             self.restore_member(member, state.part(member.name))
+
+    def _need_validation(self, split: Split) -> None:
+        if not split.val:
+            raise SpecError(
+                "no_validation_part",
+                f"The split '{split.name}' has no validation part to fit the weights on",
+                fix="choose or create another split",
+            )
 
     def _make_members(self) -> list[Model]:
         names = [name.strip() for name in self.spec.members.split("+")]

@@ -38,6 +38,9 @@ class KnockdownMean(PerturbationMean):
 
     def learn(self, index: Pseudobulks, split: Split, fitting: Fitting) -> None:
         super().learn(index, split, fitting)
+        self.check_inputs(index, split, device=fitting.device)
+
+    def check_inputs(self, index: Pseudobulks, split: Split, *, device: str) -> None:
         least = self.spec.min_control_mean
         residual = measure_residual(index, split.train, position=positions_of(self.genes), min_control_mean=least)
         if residual is None:

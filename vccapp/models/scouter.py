@@ -24,7 +24,7 @@ from vccapp.data.embeddings import open_embedding
 from vccapp.data.split import Split
 from vccapp.losses.expression import LossText, parse_loss, refuse_set_losses
 from vccapp.models.base import MODELS, Fitting, Model, ModelSpec, targets
-from vccapp.models.parts.features import Features
+from vccapp.models.parts.features import EMBEDDING_PATHS, Features
 from vccapp.models.parts.residual import make_baseline
 from vccapp.models.parts.residual_network import PREPARING, ResidualNetwork, Work
 from vccapp.models.saving import ModelState
@@ -167,9 +167,15 @@ class Scouter(ResidualNetwork):
     grid = {"direction": (0.01, 0.05, 0.5), "learning_rate": (0.001, 0.01)}  # the paper's
     first = ("genes", "embedding", "baseline", "epochs", "direction", "faithful")
 
+    paths = EMBEDDING_PATHS
     spec: ScouterSpec
     features: Features
     network: "ScouterNet"
+
+    def check_inputs(self, index: Index, split: Split, *, device: str) -> None:
+        super().check_inputs(index, split, device=device)
+        self.features = self._open_features(index)
+        self._vectors([*split.train, *split.val, *split.test])
 
     def learn(self, index: Index, split: Split, fitting: Fitting) -> None:
         import torch

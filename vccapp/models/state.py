@@ -9,23 +9,23 @@ that predicted held-out perturbations best.
 import dataclasses
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from pydantic import Field
 
+from vccapp.data.paths import user_path
 from vccapp.data.split import Split
 from vccapp.errors import SpecError
 from vccapp.losses.expression import PRESETS as LOSS_PRESETS
 from vccapp.losses.expression import LossText, describe_losses, parse_loss
 from vccapp.models.base import MODELS, Fitting, Model
-from vccapp.models.parts.features import WIDTH, Features
+from vccapp.models.parts.features import EMBEDDING_PATHS, WIDTH, Features
 from vccapp.models.parts.label_rows import EmbeddedRows, TableRows
 from vccapp.models.parts.residual import make_baseline
 from vccapp.models.parts.residual_network import PREPARING, Work
 from vccapp.models.parts.set_transformer import N_CONTROLS, SetSpec, SetTransformer
-from vccapp.models.parts.state_start import open_start
+from vccapp.models.parts.state_start import check_start, open_start
 from vccapp.neural.fitting.estimate import Precision
 from vccapp.neural.fitting.sampler import Cells, SetSampler, read_cells
 from vccapp.neural.state.shape import PRESETS, StateShape, sets_at_once
@@ -157,7 +157,17 @@ class State(SetTransformer):
     shared = True
     first = ("preset", "genes", "embedding", "baseline", "steps", "loss", "inputs", "batch_encoder", "faithful")
 
+    paths = EMBEDDING_PATHS | {"start": ""}
     spec: StateSpec
+
+    def check_inputs(self, index: Index, split: Split, *, device: str) -> None:
+        super().check_inputs(index, split, device=device)
+        if self.spec.inputs != GENES:
+            self._open_cell_embedding(index)
+        if self.spec.start:
+            check_start(user_path(self.spec.start), self.genes)
+        else:
+            self._make_rows(index, split).of([*split.train], missing=self.spec.missing)
 
     def learn(self, index: Index, split: Split, fitting: Fitting) -> None:
         import torch
@@ -170,7 +180,7 @@ class State(SetTransformer):
         from vccapp.neural.state.task import SetTask
 
         spec, device = self.spec, choose_device(fitting.device)
-        start = open_start(Path(spec.start).expanduser()) if spec.start else None
+        start = open_start(user_path(spec.start)) if spec.start else None
         genes = choose_genes(index, spec.genes) if start is None else start.positions(self.genes)
         self.columns = self.predicted = genes
         matrix = self.open_cells(index, split, genes, fitting)
@@ -242,7 +252,8 @@ class State(SetTransformer):
 
     def baseline_maker(self) -> Callable[[], Model] | None:
         spec = self.spec
-        if not spec.baseline or self.network.shape.residual == "hidden":
+        network = getattr(self, "network", None)  # not there yet where a run is checked
+        if not spec.baseline or (self._residual if network is None else network.shape.residual) == "hidden":
             return None
         embedding = "default" if spec.embedding == ONE_HOT else spec.embedding
         return partial(make_baseline, spec.baseline, embedding=embedding)
@@ -260,14 +271,17 @@ class State(SetTransformer):
         """What reads the network's inputs of cells. Raises SpecError for an embedding that is not there."""
         if self.spec.inputs == GENES:
             return matrix.rows
+        embedded = self._open_cell_embedding(index)
+        return lambda rows: np.asarray(embedded[rows], np.float32)
+
+    def _open_cell_embedding(self, index: Index) -> np.ndarray:
         if self.spec.cells == "network":
             raise SpecError(
                 "cells_need_genes",
                 f"A network with the input {self.spec.inputs} cannot generate cells of genes",
                 fix="set cells = anchored",
             )
-        embedded = open_cell_embedding(index, self.spec.inputs)
-        return lambda rows: np.asarray(embedded[rows], np.float32)
+        return open_cell_embedding(index, self.spec.inputs)
 
     def _keep_controls(self, inputs: "Rows", outputs: "Rows", cells: Cells, *, seed: int) -> None:
         rows = self.draw_controls(cells, N_CONTROLS, seed=seed)

@@ -6,11 +6,11 @@ same control cells in the same sets `transform` gives what `state tx infer` give
 """
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 from pydantic import Field
 
+from vccapp.data.paths import user_path
 from vccapp.data.schema import positions_of, target_of
 from vccapp.data.split import Split
 from vccapp.errors import SpecError
@@ -19,6 +19,8 @@ from vccapp.models.parts.label_rows import TableRows
 from vccapp.models.parts.residual_network import Work
 from vccapp.models.parts.set_transformer import N_CONTROLS, SetSpec, SetTransformer
 from vccapp.neural.fitting.sampler import read_cells
+from vccapp.neural.state.shape import CONVERTED
+from vccapp.records import read_record
 from vccapp.stats.index import Index
 
 MIN_SHARE = 0.5
@@ -36,33 +38,44 @@ class StateCheckpoint(SetTransformer):
     class Spec(SetSpec):
         folder: str = Field("", description="The folder that `vccapp model convert` wrote.")
 
+    paths = {"folder": ""}
     spec: Spec
 
-    def learn(self, index: Index, split: Split, fitting: Fitting) -> None:
-        from vccapp.neural.state.official import open_official
-
+    def check_inputs(self, index: Index, split: Split, *, device: str) -> None:
+        super().check_inputs(index, split, device=device)
         if not self.spec.folder:
             raise SpecError(
                 "checkpoint_missing",
                 "The folder of the converted checkpoint is missing",
                 fix="create one with `vccapp model convert RUN OUT` and give its path",
             )
-        official = open_official(Path(self.spec.folder).expanduser())
-        if official.inputs not in EXPRESSION:
+        folder = user_path(self.spec.folder)
+        inputs, genes = read_record(
+            folder / "official.json", CONVERTED, lambda saved: (saved["inputs"], tuple(saved["genes"]))
+        )
+        if inputs not in EXPRESSION:
             raise SpecError(
                 "needs_expression",
-                f"The network takes {official.inputs}, a cell embedding that the dataset lacks",
+                f"The network takes {inputs}, a cell embedding that the dataset lacks",
                 fix="use a network of gene expression",
             )
-        position = positions_of(self.genes.tolist())
-        genes = np.array([position.get(gene, -1) for gene in official.genes])
-        found = int((genes >= 0).sum())
+        known = set(self.genes.tolist())
+        found = sum(gene in known for gene in genes)
         if found < MIN_SHARE * len(genes):
             raise SpecError(
                 "genes_lacking",
                 f"The dataset has {found:,} of the network's {len(genes):,} genes, which is too few to run it",
                 fix="use a network trained on these genes",
             )
+
+    def learn(self, index: Index, split: Split, fitting: Fitting) -> None:
+        from vccapp.neural.state.official import open_official
+
+        self.check_inputs(index, split, device=fitting.device)
+        official = open_official(user_path(self.spec.folder))
+        position = positions_of(self.genes.tolist())
+        genes = np.array([position.get(gene, -1) for gene in official.genes])
+        found = int((genes >= 0).sum())
         fitting.log({"step": 0, "genes_found": found, "genes": len(genes)})
         self.network, self.set_size = official.network, official.set_size
         self.rows = TableRows(official.perturbations, official.rows, control=official.control)

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
+from vccapp.data.paths import user_path
 from vccapp.data.schema import positions_of, target_of
 from vccapp.errors import SpecError
 from vccapp.models.base import MODELS, Fitting, ModelSpec, targets
@@ -47,6 +48,7 @@ class Transfer(EffectModel):
         )
 
     spec: Spec
+    paths = {"sources": ","}
     known: list[str]  # perturbations of the other screens
     deviations: np.ndarray  # (known, n_genes) float16, combined over screens, on the genes of the data
     amplitude: float
@@ -114,7 +116,7 @@ class Transfer(EffectModel):
 def open_source(text: str, datasets: Path) -> Index:
     """An index by its folder, or by the fingerprint of its data among `datasets`. Raises SpecError if there is none."""
     name = text.strip()
-    for folder in (Path(name).expanduser(), datasets / name / "index"):
+    for folder in (user_path(name), datasets / name / "index"):
         if (folder / "index.json").is_file():
             return load_index(folder)
     raise SpecError(

@@ -1,11 +1,13 @@
 """Task `train`: train a model on a split."""
 
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field
 
 from vccapp.commands import options
+from vccapp.data.split import MAX_SEED
 from vccapp.errors import VccAppError
 from vccapp.progress import Progress
 from vccapp.settings import Settings
@@ -33,15 +35,18 @@ class Train(Task[Trained]):
     model: str = Field(description="Name of the model.")
     params: dict[str, Any] = Field({}, description="Hyperparameters that differ from the defaults.")
     split: str = Field(description="Name of the split, or its absolute path.")
-    seed: int = Field(0, ge=0, description="Random seed; the same seed gives the same run.")
+    seed: int = Field(0, ge=0, le=MAX_SEED, description="Random seed; the same seed gives the same run.")
     run_title: str = Field("", description="Title of the run, shown in lists.")
     devices: DeviceCount = Field(None, description="Number of processes; by default that of the settings.")
     run_id: str = Field("", description="Id of the run; generated at the start.")
 
     @classmethod
     def of(cls, spec: "RunSpec", *, devices: DeviceCount = None) -> Self:
-        """The task that trains a run."""
+        """The task that trains a run; relative paths among its parameters are those of the folder we are in."""
+        from vccapp.models.base import absolute_paths
+
         fields = spec.model_dump()
+        fields["params"] = absolute_paths(spec.model, spec.params, folder=Path.cwd())
         return cls(run_title=fields.pop("title"), devices=devices, **fields)
 
     @property

@@ -12,8 +12,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from vccapp.commands import format_values, options, parse_value
-from vccapp.data.split import Split
-from vccapp.errors import SpecError
+from vccapp.data.split import MAX_SEED, Split
+from vccapp.errors import SHOWN, SpecError
 from vccapp.models.base import Estimate, make_model
 from vccapp.settings import Settings
 from vccapp.stats.index import Index
@@ -62,6 +62,12 @@ def parse_values(texts: Mapping[str, Any]) -> dict[str, list[Any]]:
                 f"'{name}' lacks a value",
                 fix="write NAME=VALUE,VALUE",
             )
+        if len(found) > MAX_RUNS:
+            raise SpecError(
+                "too_many_runs",
+                f"'{name}' has {len(found):,} values, but at most {MAX_RUNS} runs can be started at once",
+                fix="use fewer values or seeds",
+            )
         values[name] = [value for i, value in enumerate(found) if value not in found[:i]]
     return values
 
@@ -69,11 +75,11 @@ def parse_values(texts: Mapping[str, Any]) -> dict[str, list[Any]]:
 def parse_seeds(text: str) -> list[int]:
     """ "0,1,2" -> [0, 1, 2]. Raises SpecError for what is no whole number from 0."""
     [seeds] = parse_values({"seeds": text}).values()
-    if wrong := [seed for seed in seeds if type(seed) is not int or seed < 0]:
+    if wrong := [seed for seed in seeds if type(seed) is not int or not 0 <= seed <= MAX_SEED]:
         raise SpecError(
             "bad_seed",
-            f"{wrong[0]!r} is not a seed",
-            fix="use whole numbers from 0, separated by commas",
+            f"{str(wrong[0])[:SHOWN]!r} is not a seed",
+            fix=f"use whole numbers from 0 to {MAX_SEED}, separated by commas",
         )
     return seeds
 

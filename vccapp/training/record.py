@@ -29,7 +29,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from vccapp.commands import assignments, options
 from vccapp.data.atomic import write_json
 from vccapp.data.lock import is_locked
-from vccapp.data.split import Split
+from vccapp.data.split import MAX_SEED, Split
 from vccapp.errors import SpecError
 from vccapp.records import Format, Listing, list_records, read_record, undamaged
 from vccapp.settings import Settings
@@ -50,7 +50,7 @@ class RunSpec(BaseModel):
     params: dict[str, Any] = Field(default_factory=dict, description="Hyperparameters that differ from the defaults.")
     dataset: str = Field(description="Fingerprint of the data.")
     split: str = Field(description="Name or path of the split.")
-    seed: int = Field(0, ge=0, description="Random seed; the same seed gives the same run.")
+    seed: int = Field(0, ge=0, le=MAX_SEED, description="Random seed; the same seed gives the same run.")
     title: str = Field("", description="A title, shown in lists.")
 
     def command(self) -> list[str]:

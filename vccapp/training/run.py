@@ -61,6 +61,7 @@ def _check(spec: RunSpec, split: Split, settings: Settings) -> tuple[Index, Spli
             "The dataset has one control cell, and every effect would be a difference from that one",
             fix="use data with more control cells",
         )
+    model.check(index, split, device=settings.device)
     needed = estimate_fit(model, index, split, settings, ranks=count_ranks(model, settings)).memory_bytes
     if needed > settings.memory_bytes:
         raise ResourceError(

@@ -10,6 +10,7 @@ import streamlit as st
 
 from vccapp.challenges.base import CHALLENGES, Challenge
 from vccapp.data.atomic import scratch_folder
+from vccapp.data.paths import user_path
 from vccapp.data.workspace import Record, check_allowed
 from vccapp.records import Listing
 from vccapp.stats.index import Index
@@ -180,7 +181,7 @@ def optional_path(text: str) -> Path | None:
     """The path a user typed, if any. Raises DataError outside the folders that may be read."""
     if not text.strip():
         return None
-    path = Path(text.strip()).expanduser()
+    path = user_path(text)
     check_allowed(path, current_settings())
     return path
 

@@ -14,6 +14,7 @@ from vccapp.data.embeddings.base import Embedding, Missing, join
 from vccapp.data.embeddings.expression import Cells, embed_expression
 from vccapp.data.embeddings.readers.base import list_readers
 from vccapp.data.embeddings.shipped import load_shipped
+from vccapp.data.paths import is_there, user_path
 from vccapp.errors import DataError, SpecError
 
 __all__ = ["Embedding", "Missing", "join", "open_embedding", "read_embedding"]
@@ -26,7 +27,7 @@ def open_embedding(source: str | Path, index: Cells | None = None) -> Embedding:
     cannot be read.
     """
     text = str(source).strip()
-    names = [text] if Path(text).is_file() else [name.strip() for name in text.split("+")]
+    names = [text] if is_there(text, folder=Path()) else [name.strip() for name in text.split("+")]
     if not all(names):
         raise SpecError(
             "unknown_embedding",
@@ -70,4 +71,4 @@ def _open_one(name: str, index: Cells | None) -> Embedding:
                 fix="use default or a file",
             )
         return embed_expression(index)
-    return read_embedding(Path(name).expanduser())
+    return read_embedding(user_path(name))

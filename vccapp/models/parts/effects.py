@@ -33,15 +33,23 @@ class EffectModel(Model):
 
     def learn(self, index: Index, split: Split, fitting: Fitting) -> None:
         labels = list(split.train)
-        self.prepare(index)
-        used = [label for label, known in zip(labels, self.count_known(labels), strict=True) if known]
-        if len(used) < min(MIN_TRAINED, len(labels)) or not used:
-            raise self.lack(labels, used)
+        used = self._find_usable(index, labels)
         position = positions_of(self.genes)
         self.residual = measure_residual(index, labels, position=position)
         effects = mask_targets(index.deltas(used), used, position=position)
         self.mean_effect = PerContext.weighted(self.control_means.contexts, used, effects, count_targets(used))
         self.learn_deviations(used, effects, index, fitting)
+
+    def check_inputs(self, index: Index, split: Split, *, device: str) -> None:
+        self._find_usable(index, list(split.train))
+
+    def _find_usable(self, index: Index, labels: list[str]) -> list[str]:
+        """The perturbations that can be learnt from. Raises what `lack` gives for too few."""
+        self.prepare(index)
+        used = [label for label, known in zip(labels, self.count_known(labels), strict=True) if known]
+        if len(used) < min(MIN_TRAINED, len(labels)) or not used:
+            raise self.lack(labels, used)
+        return used
 
     def predict_deltas(self, perturbations: list[str]) -> np.ndarray:
         deltas = self.mean_effects(perturbations) + self.predict_deviations(perturbations)

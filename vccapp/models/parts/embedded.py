@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from vccapp.data.split import Split
 from vccapp.errors import SpecError
 from vccapp.models.parts.effects import EffectModel
-from vccapp.models.parts.features import EmbeddingSpec, Features
+from vccapp.models.parts.features import EMBEDDING_PATHS, EmbeddingSpec, Features
 from vccapp.models.saving import ModelState
 from vccapp.stats.index import Index
 
@@ -16,12 +17,17 @@ class EmbeddedModel(EffectModel):
 
     Spec = EmbeddingSpec
     takes_embedding = True
+    paths = EMBEDDING_PATHS
 
     spec: EmbeddingSpec
     features: Features
 
     def prepare(self, index: Index) -> None:
         self.features = Features.open(self.spec.embedding, index)
+
+    def check_inputs(self, index: Index, split: Split, *, device: str) -> None:
+        super().check_inputs(index, split, device=device)
+        self.vectors([*split.train, *split.val, *split.test])
 
     def count_known(self, perturbations: Sequence[str]) -> list[int]:
         return self.features.count_known(perturbations)

@@ -16,6 +16,7 @@ from vccapp.models.saving import ModelState
 from vccapp.stats.index import Index
 from vccapp.wording import name_some
 
+EMBEDDING_PATHS = {"embedding": "+"}
 WIDTH = 256
 """Wider embeddings are reduced to so many principal components; the rows kept take 10 MB at 20,000 genes."""
 

@@ -71,6 +71,15 @@ class ResidualNetwork(Model):
     def count_work(self, index: Index, split: Split) -> Work:
         """Told without torch."""
 
+    def check_inputs(self, index: Index, split: Split, *, device: str) -> None:
+        """The device, and the baseline; a subclass adds what else it names."""
+        if device.startswith("cuda"):
+            from vccapp.neural.fitting.device import choose_device
+
+            choose_device(device)
+        if make := self.baseline_maker():
+            make().check(index, split, device=device)
+
     @property
     def modelled(self) -> np.ndarray:
         """Positions of the genes that the network predicts."""

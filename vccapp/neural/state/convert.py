@@ -112,9 +112,9 @@ def _load(path: Path, *, trusted: bool) -> Any:
 
 
 def main(words: Sequence[str]) -> int:
-    paths = [Path(word) for word in words if word != "--trust"]
+    paths, flags = [Path(word) for word in words[:2]], words[2:]  # a path may be called --trust
     try:
-        convert(*paths, trusted="--trust" in words)
+        convert(*paths, trusted=flags == ["--trust"])
     except VccAppError as error:
         print(error, file=sys.stderr)
         return 2
