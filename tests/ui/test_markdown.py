@@ -34,7 +34,7 @@ OF_THE_CODE = {
     "vccapp/ui/kit/columns.py": {"meaning"},
     "vccapp/ui/kit/forms.py": {"label", "called.__getitem__", "field.title", "field.description", "name"},
     "vccapp/ui/kit/frame.py": {"record.title", "record.lead + dataset_line()", "_page(record)"},
-    "vccapp/ui/opening.py": {"label"},
+    "vccapp/ui/opening.py": {"label", "help"},
     "vccapp/ui/perturbation.py": {"rule"},
     "vccapp/ui/scores/board.py": {"title"},
     "vccapp/ui/scores/entered.py": {"field.capitalize()", "help_text", "label_metric(name)"},

@@ -89,9 +89,7 @@ class Model(ABC):
 
         options : fields of `Fitting`: seed, log, progress, ...
         """
-        self.genes = index.genes["gene"].to_numpy(str)
-        self.control_means = PerContext(tuple(index.contexts), index.means(index.controls))
-        self.trained_on = tuple(split.train)
+        self._take_data(index, split)
         self.learn(index, split, Fitting(**options))
         return self
 
@@ -100,8 +98,13 @@ class Model(ABC):
 
         Called before a run exists, so it reads little and learns nothing.
         """
-        self.genes = index.genes["gene"].to_numpy(str)
+        self._take_data(index, split)
         self.check_inputs(index, split, device=device)
+
+    def _take_data(self, index: Index, split: Split) -> None:
+        self.genes = index.genes["gene"].to_numpy(str)
+        self.control_means = PerContext(tuple(index.contexts), index.means(index.controls))
+        self.trained_on = tuple(split.train)
 
     def check_inputs(self, index: Index, split: Split, *, device: str) -> None:  # noqa: B027 - optional
         """What `check` does, once `genes` are set; most models name nothing."""

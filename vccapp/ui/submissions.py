@@ -223,7 +223,7 @@ def show_unpackaged() -> None:
     for plan in list_unpackaged(current_settings()):
         with st.container(border=True, key=f"unpackaged_{plan.id}"):
             left, right = st.columns([2, 1], vertical_alignment="center")
-            left.markdown(f"**{plan.id}**: the cells are made, but there is no package.")
+            left.markdown(f"**{plain(plan.id)}**: the cells are made, but there is no package.")
             if right.button("Package the cells", icon=":material/package_2:", key=f"sub_package_{plan.id}"):
                 with errors_shown():
                     begin_job(Package(dataset=plan.dataset, plan=plan.id))
