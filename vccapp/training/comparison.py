@@ -23,7 +23,7 @@ from vccapp.stats.halves import have_halves
 from vccapp.stats.index import Index, load_index
 from vccapp.training.record import Part, RunRecord, load_run
 from vccapp.training.results.own_scores import load_references
-from vccapp.training.results.scores import load_score
+from vccapp.training.results.scores import keep_context, load_score
 
 MAX_STORED_CELLS = 500
 """Stored cells of a perturbation that stand for all of them."""
@@ -64,7 +64,9 @@ def compare_runs(
     references = [(run.id, run, run.spec.model) for run in runs]
     references += [(name, first, name) for name in (*FLOORS, CEILING)]
     tables = {run.id: load_references(run, part) for run in runs}
-    stored = {key: _keep(tables[run.id][name], context) for key, run, name in references if name in tables[run.id]}
+    stored = {
+        key: keep_context(tables[run.id][name], context) for key, run, name in references if name in tables[run.id]
+    }
     expected = set(labels), {name for name, halved in zip(labels, have_halves(index, labels), strict=True) if halved}
     whole = {run.id: set(run.prediction(part)[0]) == set(labels) for run in runs}
     return Comparison(
@@ -112,15 +114,8 @@ def _read_cell_scores(runs: dict[str, RunRecord], part: Part, labels: tuple[str,
     except SpecError:
         return None
     contexts = {context_of(label) for label in labels}
-    table = _keep(table, contexts.pop() if len(contexts) == 1 else None)
+    table = keep_context(table, contexts.pop() if len(contexts) == 1 else None)
     return table if set(table["perturbation"]) == set(labels) else None
-
-
-def _keep(table: pd.DataFrame, context: str | None) -> pd.DataFrame:
-    """Scores of perturbations of one context, within which they were computed; None: all."""
-    if context is None:
-        return table
-    return table[[context_of(label) == context for label in table["perturbation"]]].reset_index(drop=True)
 
 
 def _stored_cells(run: RunRecord) -> "partial[csr_matrix] | None":

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from vccapp.cli.eval.options import Csv, Part, Table, show_view
+from vccapp.cli.eval.options import Context, Csv, Part, Table, show_view
 from vccapp.cli.names import find_dataset, open_settings
 from vccapp.cli.output import Json, describe_unreadable, format_table, format_unreadable, show
 from vccapp.errors import SpecError, one_line
@@ -53,6 +53,7 @@ def leaderboard(
     model: Models = None,
     split: Splits = None,
     search: Search = "",
+    context: Context = None,
     metric: Metrics = None,
     reference: Reference = None,
     scale: Annotated[
@@ -67,7 +68,7 @@ def leaderboard(
     """Show the scores of runs over their seeds, beside floor and ceiling, and test how they differ."""
     from vccapp.training.results.entered import list_results
 
-    found = _open_rows(dataset, part, scorer, "scaled" if scaled else scale, rows, model, split, search)
+    found = _open_rows(dataset, part, scorer, "scaled" if scaled else scale, rows, model, split, search, context)
     own, chosen = found.find_group(reference), found.check_metrics(metric)
     tested = found.drawn(chosen)
     results = list_results(open_settings())
@@ -95,6 +96,7 @@ def metric(
     model: Models = None,
     split: Splits = None,
     search: Search = "",
+    context: Context = None,
     reference: Reference = None,
     csv: Csv = None,
     table: Table = None,
@@ -103,7 +105,7 @@ def metric(
     """Show one metric of the leaderboard: rows, runs, floors and ceiling, tested differences, splits."""
     from vccapp.training.results.leaderboard import check_metrics
 
-    found = _open_rows(dataset, part, scorer, "raw", rows, model, split, search)
+    found = _open_rows(dataset, part, scorer, "raw", rows, model, split, search, context)
     own = found.find_group(reference)
     [chosen] = check_metrics(found.raw_metrics, [name])
     about = {"metric": chosen, "reference": own}
@@ -119,13 +121,15 @@ def _open_rows(
     models: list[str] | None,
     splits: list[str] | None,
     text: str,
+    context: str | None,
 ) -> "Rows":
     """Raises SpecError where none is left."""
     from vccapp.training.results.board import load_board
     from vccapp.training.results.leaderboard import RowChoice, choose_rows
 
     settings = open_settings()
-    board = load_board(settings, dataset=None if dataset is None else find_dataset(dataset, settings).fingerprint)
+    fingerprint = None if dataset is None else find_dataset(dataset, settings).fingerprint
+    board = load_board(settings, dataset=fingerprint, context=context)
     choice = RowChoice(part, scorer, scale, per, tuple(models or ()), tuple(splits or ()), text)
     found = choose_rows(board, choice)
     if found.entries.empty:

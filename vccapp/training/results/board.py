@@ -9,7 +9,7 @@ where somebody asked for them.
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -23,7 +23,8 @@ from vccapp.records import Listing, Unreadable
 from vccapp.references import NAMES, OFFICIAL_BASELINE
 from vccapp.settings import Settings
 from vccapp.training.record import Part, RunRecord, list_runs, load_run
-from vccapp.training.results.scores import Score, load_score, read_scores
+from vccapp.training.results.own_scores import load_references
+from vccapp.training.results.scores import Score, keep_context, load_score, read_scores
 
 PARTS: tuple[Part, ...] = ("test", "val")
 """The part that models are judged by first."""
@@ -67,8 +68,13 @@ class Board:
         return replace(self, entries=entries, values=values, marks=marks)
 
 
-def load_board(settings: Settings, *, dataset: str | None = None, runs: Sequence[str] | None = None) -> Board:
-    """Scores of the finished runs, of those on a dataset, or of the runs named. Raises SpecError for an unknown run."""
+def load_board(
+    settings: Settings, *, dataset: str | None = None, runs: Sequence[str] | None = None, context: str | None = None
+) -> Board:
+    """Scores of the finished runs, of those on a dataset, or of the runs named. Raises SpecError for an unknown run.
+
+    context : only of its perturbations; means are then over these, and there are no scaled values
+    """
     chosen = list_runs(settings) if runs is None else Listing(load_run(run, settings) for run in runs)
     finished = [run for run in chosen if run.state == "finished"]
     known = {run.id: run for run in finished if dataset in (None, run.spec.dataset)}
@@ -80,13 +86,21 @@ def load_board(settings: Settings, *, dataset: str | None = None, runs: Sequence
             continue
         where = (score.run, score.part, score.scorer)
         try:
-            stored[where] = load_score(run, score.scorer, score.part)[1]
+            table = keep_context(load_score(run, score.scorer, score.part)[1], context)
+            references = {} if context is None else load_references(run, score.part)
         except DataError as error:
             unreadable.append(Unreadable(run.folder, error))
             continue
+        if context is not None:
+            if table.empty:
+                continue
+            score = score.model_copy(update={"means": _means(table), "scaled": {}, "n_perturbations": len(table)})
+            references = {name: _means(keep_context(own, context)) for name, own in references.items()}
+        stored[where] = table
         entries.append([*where, *_entry(run, score, stored[where]["perturbation"])])
         values += [(*where, *value) for value in _values(score)]
-        marks += [(*where, "raw", *mark) for mark in _marks(run, score)]
+        known_marks = run.metrics.get(score.part, {}) if context is None else references
+        marks += [(*where, "raw", *mark) for mark in _marks(known_marks, score, official=context is None)]
     return Board(
         pd.DataFrame(entries, columns=[*WHERE, *ENTRY]),
         pd.DataFrame(values, columns=[*WHERE, "scale", "metric", "value"]).astype({"value": float}),
@@ -121,13 +135,21 @@ def _values(score: Score) -> Iterator[tuple[str, str, float | None]]:
         yield "clipped", metric, scaled.clipped
 
 
-def _marks(run: RunRecord, score: Score) -> Iterator[tuple[str, str, float | None]]:
-    """Name, metric and value of floors and ceiling."""
-    if is_official(score.scorer):
+def _means(table: pd.DataFrame) -> dict[str, float | None]:
+    """Of each metric over the perturbations that have it."""
+    means = table.drop(columns=["perturbation", "n_degs"], errors="ignore").mean(numeric_only=True)
+    return {str(name): float(value) if pd.notna(value) else None for name, value in means.items()}
+
+
+def _marks(
+    references: Mapping[str, Mapping[str, float | None]], score: Score, *, official: bool
+) -> Iterator[tuple[str, str, float | None]]:
+    """Name, metric and value of floors and ceiling. official : whether the scorer's own baseline is of these."""
+    if official and is_official(score.scorer):
         for metric, value in score.baseline.items():
             yield OFFICIAL_BASELINE, metric, value
     if score.scorer != PSEUDOBULKS:
         return
     for who, name in NAMES.items():
-        for metric, value in run.metrics.get(score.part, {}).get(who, {}).items():
+        for metric, value in references.get(who, {}).items():
             yield name, metric, value

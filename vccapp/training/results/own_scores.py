@@ -9,6 +9,7 @@ import pandas as pd
 
 import vccapp
 from vccapp.data.atomic import write_file
+from vccapp.data.schema import control_of
 from vccapp.data.split import Split
 from vccapp.evaluation.profiles import half_profiles, predicted_profiles, real_profiles
 from vccapp.evaluation.scorers.own import PSEUDOBULKS
@@ -50,6 +51,7 @@ def write_own_scores(
 ) -> Path:
     """Store the scores of each perturbation of a part. table : of `compute_metrics`; baseline : means of the floor."""
     cells = index.perturbations.set_index("perturbation")["n_cells"]
+    n_controls = int(cells.loc[list({control_of(label) for label in table["perturbation"]})].sum())
     score = Score(
         run=run.id,
         scorer=PSEUDOBULKS,
@@ -58,7 +60,7 @@ def write_own_scores(
         part=part,
         created=datetime.now(UTC),
         n_perturbations=len(table),
-        n_cells={"real": int(cells.loc[table["perturbation"]].sum()), "control": int(cells.iloc[0])},
+        n_cells={"real": int(cells.loc[table["perturbation"]].sum()), "control": n_controls},
         seconds=seconds,
         means=summarise(table),
         baseline=baseline,

@@ -15,6 +15,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
 from vccapp.data.atomic import write_file, write_json
+from vccapp.data.schema import context_of
 from vccapp.errors import SpecError
 from vccapp.evaluation.scorers.base import Scaled
 from vccapp.records import Format, Listing, list_records, read_record, undamaged
@@ -97,6 +98,13 @@ def read_scores(runs: Sequence[RunRecord]) -> Listing[Score]:
     scores = list_records((path for run in runs for path in (run.folder / "scores").glob("*.json")), _read)
     scores.sort(key=lambda score: score.created, reverse=True)
     return scores
+
+
+def keep_context(table: pd.DataFrame, context: str | None) -> pd.DataFrame:
+    """Scores of perturbations of one context, within which they were computed; None: all."""
+    if context is None:
+        return table
+    return table[[context_of(label) == context for label in table["perturbation"]]].reset_index(drop=True)
 
 
 def _path(run: RunRecord, scorer: str, part: str) -> Path:

@@ -19,6 +19,7 @@ from vccapp.training.results.board import PARTS, Board
 from vccapp.training.results.board import load_board as read_board
 from vccapp.training.results.entered import list_results
 from vccapp.training.results.leaderboard import RowChoice, Rows, choose_rows, scales_of
+from vccapp.ui.kit.context import current_context
 from vccapp.ui.kit.forms import choose_one, named
 from vccapp.ui.kit.loaders import cached, current_settings
 from vccapp.ui.kit.runs import load_runs
@@ -48,23 +49,25 @@ class Chosen:
 
 
 @cached(max_entries=8)
-def load_board(runs: tuple[RunRecord, ...]) -> Board:
+def load_board(runs: tuple[RunRecord, ...], context: str | None) -> Board:
     """The stored scores of runs on one dataset."""
     dataset = runs[0].spec.dataset if runs else None
-    return read_board(current_settings(), dataset=dataset, runs=[run.id for run in runs])
+    return read_board(current_settings(), dataset=dataset, runs=[run.id for run in runs], context=context)
 
 
 @cached(max_entries=64)
-def load_metric_view(runs: tuple[RunRecord, ...], choice: RowChoice, metric: str, reference: str) -> MetricView:
+def load_metric_view(
+    runs: tuple[RunRecord, ...], choice: RowChoice, metric: str, reference: str, context: str | None
+) -> MetricView:
     """Frames of one metric of the rows chosen."""
-    return choose_rows(load_board(runs), choice).view(metric, reference)
+    return choose_rows(load_board(runs, context), choice).view(metric, reference)
 
 
 def choose_board(record: Record) -> Chosen | None:
     """Part, scorer, filters, metrics and reference; None, said on the page, where nothing is scored or left."""
     listed = load_runs(record)
     runs = tuple(listed)
-    every = load_board(runs)
+    every = load_board(runs, current_context())
     results = list_results(current_settings())
     show_unreadable([*listed.unreadable, *every.unreadable, *results.unreadable])
     if every.entries.empty:
@@ -157,7 +160,7 @@ def show_metric(chosen: Chosen) -> None:
     """One metric, raw: rows between floor and ceiling, differences, splits."""
     metric = chosen.drawn
     label, best = label_metric(metric), best_of(metric)
-    view = load_metric_view(chosen.runs, chosen.rows.choice, metric, chosen.reference)
+    view = load_metric_view(chosen.runs, chosen.rows.choice, metric, chosen.reference, current_context())
     n = int(chosen.rows.entries.set_index("group").loc[[chosen.reference], "n_perturbations"].iloc[0])
     note = f"{'more' if best == 'high' else 'less'} is better; n = {n} perturbations; ticks: single runs"
     left, right = st.columns(2)
@@ -233,6 +236,7 @@ def scores_commands(chosen: Chosen) -> list[str]:
     words += [word for model in choice.models for word in ("--model", model)]
     words += [word for split in choice.splits for word in ("--split", split)]
     words += ["--search", choice.text] if choice.text else []
+    words += ["--context", context] if (context := current_context()) else []
     metrics = [word for name in chosen.metrics for word in ("--metric", name)]
     commands = [
         ["vccapp", "eval", "leaderboard", *words, "--scale", choice.scale, *metrics],
