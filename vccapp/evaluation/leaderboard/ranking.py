@@ -168,6 +168,8 @@ def add_entered(table: pd.DataFrame, results: pd.DataFrame) -> pd.DataFrame:
 
 def search(entries: pd.DataFrame, text: str) -> pd.DataFrame:
     """Entries of which title, model, parameters, split or id hold every word of the text, in any case."""
+    if entries.empty:
+        return entries
     said = entries[["title", "label", "model", "params", "split", "run"]].agg(" ".join, axis=1).str.lower()
     for word in text.lower().split():
         found = said.str.contains(word, regex=False)
