@@ -63,8 +63,8 @@ def ours(file: Path, scratch: Path) -> dict[str, float]:
         GeneStore(scratch / "store"),
         scaling,
         grouping.perturbation,
-        len(grouping.perturbations),
-        target_sum=target_sum,
+        grouping.control,
+        target_sums=[target_sum],
         folder=scratch / "de",
     )
     return _split(start, middle)
