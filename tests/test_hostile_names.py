@@ -34,6 +34,7 @@ HOSTILE = " ".join(NAMES)
 FILE = "[c](mailto:a@evil.example) www.evil.example <img src=x> ![x](x.gif) $a$ :material-x:.h5ad"
 PREFIXES = {
     "over": "",
+    "context": "",
     "data": "data",
     "gene": "genes",
     "pert": "perturbations",
