@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vccapp.cli.names import open_settings
-from vccapp.cli.output import Json, format_fields, format_table, show
+from vccapp.cli.output import Json, format_fields, format_table, format_unreadable, show
 from vccapp.errors import VccAppError
 
 if TYPE_CHECKING:
@@ -34,9 +34,13 @@ def list_(
     reconcile(settings)
     with JobStore(settings) as store:
         found = store.find(task=task or (), limit=limit)
-    rows = [job_row(job) for job in found]
+    rows, damaged = [job_row(job) for job in found], format_unreadable(found.unreadable)
     columns = ("id", "task", "state", "done", "created", "seconds", "title")
-    show([job.model_dump(mode="json") for job in found], lambda: format_table(rows, columns), as_json=as_json)
+    show(
+        [job.model_dump(mode="json") for job in found],
+        lambda: "\n".join([format_table(rows, columns), *damaged]),
+        as_json=as_json,
+    )
 
 
 @app.command("show")

@@ -33,7 +33,7 @@ def is_locked(path: Path) -> bool:
     try:
         with path.open() as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
+    except (BlockingIOError, PermissionError):  # of another user: it may be held
         return True
     except FileNotFoundError:
         return False

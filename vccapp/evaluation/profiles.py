@@ -19,6 +19,7 @@ from vccapp.data.significance import FDR
 from vccapp.errors import SpecError
 from vccapp.stats.halves import have_halves, read_halves
 from vccapp.stats.index import Pseudobulks
+from vccapp.wording import name_some
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -152,13 +153,21 @@ def real_profiles(index: Pseudobulks, labels: Sequence[str]) -> Profiles:
 def predicted_profiles(index: Pseudobulks, deltas: np.ndarray, labels: Sequence[str]) -> Profiles:
     """Predicted pseudobulks: the real control mean plus `deltas` (n, n_genes), rows in the order of `labels`.
 
-    Raises SpecError for deltas of another shape.
+    Raises SpecError for deltas of another shape, or that are no finite numbers: a comparison with NaN would count as
+    "nearer".
     """
     wanted = (len(labels), len(index.genes))
     if deltas.shape != wanted:
         raise SpecError(
             "delta_shape",
             f"Predicted deltas have shape {deltas.shape}, but {wanted} is needed: perturbations x genes of the data",
+        )
+    if wrong := [label for label, row in zip(labels, deltas, strict=True) if not np.isfinite(row).all()]:
+        raise SpecError(
+            "not_finite",
+            f"The prediction of {name_some(wrong)} holds NaN or infinite values, which cannot be judged",
+            found=wrong,
+            fix="train or import it again",
         )
     names = _sorted(labels)
     position = positions_of(labels)

@@ -256,6 +256,10 @@ def load_model(folder: Path, *, genes: Sequence[str] | None = None) -> Model:
     model.trained_on = tuple(record["trained_on"])
     with undamaged(folder / ARRAYS, fix=MODEL.fix):
         model.control_means = PerContext(tuple(record["contexts"]), np.atleast_2d(state.arrays["control_mean"]))
+        wanted = (max(len(record["contexts"]), 1), len(model.genes))
+        if model.control_means.rows.shape != wanted or not np.isfinite(model.control_means.rows).all():
+            msg = f"control_mean is no table of {wanted[0]} x {wanted[1]} finite numbers"
+            raise ValueError(msg)
         model.restore(state)
     model.read_files(folder)
     return model

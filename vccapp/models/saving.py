@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError
 
 from vccapp.records import Format, read_record, undamaged
@@ -28,7 +29,20 @@ MODEL = Format(
 )
 """Version 1 had all of a state in arrays; `read_model` takes the text and the numbers out of them. 2 knew no contexts.
 """
-FIELDS = ("name", "spec", "genes", "genes_hash", "trained_on", "contexts", "state")
+
+
+class _Fields(BaseModel):
+    """What model.json says."""
+
+    model_config = ConfigDict(strict=True)
+
+    name: str
+    spec: dict[str, Any]
+    genes: list[str] = Field(min_length=1)
+    genes_hash: str
+    trained_on: list[str]
+    contexts: list[str]
+    state: dict[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -67,7 +81,7 @@ def read_model(folder: Path) -> tuple[dict[str, Any], ModelState]:
     """The record and the state. Raises DataError when one is missing, damaged or of a newer version."""
     from safetensors.numpy import load_file
 
-    record = read_record(folder / RECORD, MODEL, lambda fields: {name: fields[name] for name in FIELDS})
+    record = read_record(folder / RECORD, MODEL, lambda fields: _Fields.model_validate(fields).model_dump())
     with undamaged(folder / ARRAYS, SafetensorError, fix=MODEL.fix):
         arrays = load_file(folder / ARRAYS)
         meta = record.pop("state")

@@ -8,8 +8,10 @@ and how wide a block is.
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
 from scipy.sparse import csr_matrix
 
 from vccapp.data.atomic import write_json
@@ -97,13 +99,28 @@ def describe_store(folder: Path, overflow: Sequence[np.ndarray], *, n_cells: int
     write_json(folder / "store.json", STORE.stamp(meta))
 
 
+class _Shape(BaseModel):
+    """What store.json says."""
+
+    model_config = ConfigDict(strict=True)
+
+    n_cells: NonNegativeInt
+    n_genes: PositiveInt
+    width: PositiveInt
+    dtype: Literal["uint8", "float32"]
+
+
 class GeneStore:
     """Reads genes over all cells from a finished store."""
 
     def __init__(self, folder: Path) -> None:
-        names = ("n_cells", "n_genes", "width", "dtype")
-        meta = read_record(folder / "store.json", STORE, lambda saved: [saved[name] for name in names])
-        self.n_cells, self.n_genes, self.width, self.dtype = *meta[:3], np.dtype(meta[3])
+        meta = read_record(folder / "store.json", STORE, _Shape.model_validate)
+        self.n_cells, self.n_genes, self.width, self.dtype = (
+            meta.n_cells,
+            meta.n_genes,
+            meta.width,
+            np.dtype(meta.dtype),
+        )
         self._path = folder / "values.bin"
         with undamaged(self._path, fix=STORE.fix):
             size, wanted = self._path.stat().st_size, self.n_cells * self.n_genes * self.dtype.itemsize

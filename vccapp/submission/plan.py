@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 
 from vccapp.challenges.base import CHALLENGES, Challenge
 from vccapp.commands import options
@@ -71,14 +71,14 @@ class Plan(BaseModel):
     dataset: str
     run: str
     genes: Path | None
-    n_genes: int
-    cells: dict[str, int]
-    wanted: dict[str, int]
-    n_controls: int
-    values_per_cell: float
-    seed: int
+    n_genes: int = Field(ge=1)
+    cells: dict[str, NonNegativeInt] = Field(min_length=1)
+    wanted: dict[str, PositiveInt] = Field(min_length=1)
+    n_controls: int = Field(ge=0)
+    values_per_cell: float = Field(ge=0, allow_inf_nan=False)
+    seed: int = Field(ge=0)
     practice: bool
-    depth: float | None = None
+    depth: float | None = Field(None, gt=0, allow_inf_nan=False)
     notes: tuple[str, ...] = ()
     context: str | None = None
 

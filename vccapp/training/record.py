@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from vccapp.commands import assignments, options
 from vccapp.data.atomic import write_json
@@ -108,13 +108,21 @@ class RunRecord(BaseModel):
                 fix="choose a finished run",
             )
         folder = self.folder / "prediction"
-        labels = read_record(folder / "perturbations.json", PREDICTION, lambda saved: (saved["val"], saved["test"]))
+        labels = read_record(folder / "perturbations.json", PREDICTION, _parse_labels)
         with undamaged(folder / "deltas.npy", fix=PREDICTION.fix):
             val, test = np.split(np.load(folder / "deltas.npy", mmap_mode="r"), [len(labels[0])])
+            if val.ndim != 2 or not np.issubdtype(val.dtype, np.floating):
+                msg = "it holds no table of numbers"
+                raise ValueError(msg)
             if len(test) != len(labels[1]):
                 msg = f"it has predictions of {len(val) + len(test)} perturbations"
                 raise ValueError(msg)
         return (labels[0], val) if part == "val" else (labels[1], test)
+
+
+def _parse_labels(saved: dict[str, Any]) -> tuple[list[str], list[str]]:
+    read = TypeAdapter(list[str]).validate_python
+    return read(saved["val"]), read(saved["test"])
 
 
 def make_run_id(spec: RunSpec, *, now: datetime) -> str:

@@ -100,6 +100,8 @@ def read_last(folder: Path | None) -> Checkpoint | None:
 
 def find_checkpoint(folder: Path) -> Path | None:
     """The last checkpoint in `folder`; None where there is none."""
+    if folder.exists() and not folder.is_dir():
+        raise CHECKPOINT.damaged(folder, "it is no folder")
     found = {int(name[1]): path for path in folder.glob("step-*") if (name := NAME.fullmatch(path.name))}
     return found[max(found)] if found else None
 
@@ -115,4 +117,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def _parse(saved: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-    return saved["step"], {name: saved[name] for name in COUNTS}
+    step = saved["step"]
+    if type(step) is not int or step < 0:
+        msg = f"its step is {step!r}"
+        raise ValueError(msg)
+    return step, {name: saved[name] for name in COUNTS}

@@ -30,8 +30,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from vccapp.errors import SpecError, Stopped
-from vccapp.neural.fitting.checkpoint import Checkpoint, Checkpoints, read_last
+from vccapp.errors import DataError, SpecError, Stopped
+from vccapp.neural.fitting.checkpoint import CHECKPOINT, Checkpoint, Checkpoints, read_last
 from vccapp.neural.fitting.fitting import Fitting, forget
 from vccapp.neural.fitting.processes import average_terms, share_gradients, take_from_first
 from vccapp.neural.fitting.speed import Adam, cast_once, clip, gather_ahead, keep_freed_memory
@@ -262,12 +262,19 @@ def _pack(
 def _restore(
     checkpoint: Checkpoint, network: nn.Module, optimiser: Adam, averaged: AveragedModel | None
 ) -> tuple[Terms, Best]:
-    """Put back what `_pack` took."""
+    """Put back what `_pack` took. Raises DataError for a checkpoint that does not fit the network."""
     device = next(network.parameters()).device
-    network.load_state_dict(checkpoint.part("network"))
-    optimiser.restore(checkpoint.optimiser)
-    if averaged is not None:
-        averaged.module.load_state_dict(checkpoint.part("network") | checkpoint.part("average"))
-        averaged.n_averaged.fill_(checkpoint.step + 1)
-    best = {name: value.to(device) for name, value in checkpoint.part("best").items()}
-    return Terms.restore(checkpoint.counts), Best.restore(checkpoint.counts, best)
+    try:
+        network.load_state_dict(checkpoint.part("network"))
+        optimiser.restore(checkpoint.optimiser)
+        if averaged is not None:
+            averaged.module.load_state_dict(checkpoint.part("network") | checkpoint.part("average"))
+            averaged.n_averaged.fill_(checkpoint.step + 1)
+        best = {name: value.to(device) for name, value in checkpoint.part("best").items()}
+        return Terms.restore(checkpoint.counts), Best.restore(checkpoint.counts, best)
+    except (RuntimeError, LookupError, TypeError, ValueError, AttributeError):
+        raise DataError(
+            "checkpoint_damaged",
+            f"The checkpoint of step {checkpoint.step} does not fit the network",
+            fix=CHECKPOINT.fix,
+        ) from None

@@ -6,12 +6,14 @@ from collections.abc import Iterable
 import pandas as pd
 import streamlit as st
 
-from vccapp.errors import VccAppError
+from vccapp.errors import JobError, VccAppError
 from vccapp.jobs.local import reconcile, start_job, stop_job
 from vccapp.jobs.store import ACTIVE, Job, JobStore, seconds_left
+from vccapp.records import Unreadable
 from vccapp.tasks.base import Task
 from vccapp.ui.kit.live import draw_live
 from vccapp.ui.kit.loaders import current_settings
+from vccapp.ui.kit.show import show_unreadable
 from vccapp.wording import duration_text, plain
 
 LOG_BYTES = 6_000
@@ -45,9 +47,12 @@ def begin_job(task: Task) -> Job:
 
 def list_active() -> list[Job]:
     """The jobs that wait or run, the newest first."""
-    reconcile(current_settings())
-    with JobStore(current_settings()) as store:
-        return store.find(state=ACTIVE)
+    try:
+        reconcile(current_settings())
+        with JobStore(current_settings()) as store:
+            return store.find(state=ACTIVE)
+    except JobError:  # the page Jobs says it; the others stand
+        return []
 
 
 def ids_of(jobs: Iterable[Job]) -> tuple[str, ...]:
@@ -93,9 +98,14 @@ def job_table(jobs: list[Job]) -> pd.DataFrame:
 
 
 def _latest(task: str | Iterable[str], dataset: str, limit: int) -> list[Job]:
-    reconcile(current_settings())
-    with JobStore(current_settings()) as store:
-        jobs = store.find(task=task, limit=MOST_READ if dataset else limit)
+    try:
+        reconcile(current_settings())
+        with JobStore(current_settings()) as store:
+            jobs = store.find(task=task, limit=MOST_READ if dataset else limit)
+    except JobError as error:
+        show_unreadable([Unreadable(current_settings().jobs_db, error)])
+        return []
+    show_unreadable(jobs.unreadable)
     return [job for job in jobs if not dataset or _dataset_of(job) in ("", dataset)][:limit]
 
 

@@ -14,6 +14,7 @@ import streamlit as st
 from vccapp.data.schema import is_control
 from vccapp.data.split import Split, list_splits
 from vccapp.data.workspace import Record, list_datasets
+from vccapp.errors import JobError
 from vccapp.jobs.store import Job, JobStore
 from vccapp.records import Listing
 from vccapp.settings import Settings, open_settings
@@ -94,8 +95,11 @@ def load_similarity(index: Index, which: str) -> Similarity:
 
 def load_jobs(*, limit: int) -> list[Job]:
     """The latest jobs of all tasks."""
-    with JobStore(current_settings()) as store:
-        return store.find(limit=limit)
+    try:
+        with JobStore(current_settings()) as store:
+            return store.find(limit=limit)
+    except JobError:  # what shows the jobs says it
+        return []
 
 
 def load_datasets() -> Listing[Record]:

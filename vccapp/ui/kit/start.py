@@ -1,11 +1,12 @@
 """Before there is anything to show: the demo that is made on the first start, and a dataset without an index."""
 
+import contextlib
 import threading
 
 import streamlit as st
 
 from vccapp.data.workspace import Record, list_datasets
-from vccapp.errors import DataError
+from vccapp.errors import DataError, JobError
 from vccapp.jobs.store import Job, JobStore
 from vccapp.records import Unreadable
 from vccapp.settings import Settings
@@ -24,10 +25,11 @@ _first = threading.Lock()
 
 def begin_first_start(settings: Settings) -> None:
     """Start making the demo, once: not again while it is made, nor after it failed or was stopped."""
-    with _first, JobStore(settings) as store:
-        tried = store.find(task="demo", limit=1)
-    if not tried:
-        begin_job(Demo())
+    with contextlib.suppress(JobError), _first:  # what starts or shows jobs says that the store cannot be used
+        with JobStore(settings) as store:
+            tried = store.find(task="demo", limit=1)
+        if not tried:
+            begin_job(Demo())
 
 
 def need_dataset() -> Record:

@@ -1,11 +1,13 @@
 """A form that imports predicted cells of another tool as a run of the chosen dataset."""
 
+import contextlib
 import shlex
 
 import streamlit as st
 
 from vccapp.data.stores.bounded import run_bounded
 from vccapp.data.workspace import Record, check_allowed, list_data_files
+from vccapp.errors import JobError
 from vccapp.jobs.store import JobStore
 from vccapp.tasks.base import check_task
 from vccapp.tasks.import_ import Import
@@ -67,7 +69,8 @@ def import_form(record: Record, *, key: str = "import") -> None:
 
 def _show_notes(record: Record) -> None:
     """What was noticed about the file imported last."""
-    with JobStore(current_settings()) as store:
+    jobs = []
+    with contextlib.suppress(JobError), JobStore(current_settings()) as store:
         jobs = [job for job in store.find(task=Import.name, limit=1) if job.params["dataset"] == record.fingerprint]
     if jobs and jobs[0].result:
         st.markdown("\n".join(f"- {plain(note)}" for note in jobs[0].result["notes"]))
