@@ -115,6 +115,19 @@ def test_figure_has_a_title_and_named_axes(name: str, n: int) -> None:
     assert any(axis_titles(spec)), "no axis says what it shows"
 
 
+def test_volcano_draws_infinite_fold_changes_at_its_edges_and_counts_them() -> None:
+    lfc = [-np.inf, np.inf, 2.0, -1.0, np.nan]
+    frame = toy(5).assign(log2_fold_change=lfc, p_value=[1e-20, 1e-30, 0.01, 0.5, np.nan])
+    spec = perturbations.volcano(frame, label="G1", rule="x").to_dict()
+    [values] = spec["datasets"].values()
+    places = {row["gene"]: row["place"] for row in values}
+    edge = max(places.values())
+    assert [places[gene] for gene in frame["gene"][:4]] == [-edge, edge, 2.0, -1.0] and edge > 2
+    assert sorted(row["fold"] for row in values) == ["-1.00", "-∞", "2.00", "∞"]
+    said = " ".join(spec["title"]["subtitle"])
+    assert "2 at the edges" in said and "1 genes without a test" in said
+
+
 def test_volcano_leaves_out_untested_genes_and_keeps_p_of_zero_finite() -> None:
     frame = toy(3).assign(p_value=[0.0, np.nan, 0.5])
     spec = perturbations.volcano(frame, label="G1", rule="x").to_dict()

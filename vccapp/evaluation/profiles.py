@@ -96,6 +96,14 @@ class Profiles:
     t_score: np.ndarray | None = None
     cells: "tuple[np.ndarray | csr_matrix, ...] | None" = None
 
+    def only(self, labels: Sequence[str], order: np.ndarray | None = None) -> "Profiles":
+        """Means and DE of some perturbations, sorted; genes in the `order` of their columns here."""
+        rows = np.array([self.labels.index(label) for label in labels])
+        at = np.arange(len(self.genes)) if order is None else order
+        cells = np.ix_(rows, at)
+        de = self.de and DeTable(self.de.p_value[cells], self.de.fdr[cells], self.de.lfc[cells])
+        return Profiles(self.genes[at], tuple(labels), self.means[cells], self.control_mean[at], de)
+
     @cached_property
     def deltas(self) -> np.ndarray:
         """(n, n_genes) float64 means minus the control's."""

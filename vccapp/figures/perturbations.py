@@ -21,6 +21,8 @@ from vccapp.figures.style import (
 
 MAX_BARS = 40
 TOP = 50
+EDGE = 1.15
+"""Where infinite fold changes stand, as a multiple of the largest finite one."""
 STRONG = 0.3
 """A target that keeps less than this counts as knocked down well."""
 DIRECTION_NAMES = ["up", "down", "not significant"]
@@ -140,29 +142,49 @@ def mean_scatter(frame: pd.DataFrame, *, label: str) -> alt.Chart:
 
 
 def volcano(frame: pd.DataFrame, *, label: str, rule: str) -> alt.Chart:
-    """Fold change against evidence. frame: gene, p_value, fdr, log2_fold_change, direction."""
+    """Fold change against evidence; infinite fold changes, of genes that one side lacks, as diamonds at the edges.
+
+    frame : gene, p_value, fdr, log2_fold_change, direction.
+    """
     frame = frame[["gene", "p_value", "fdr", "log2_fold_change", "direction"]]
-    tested = frame[np.isfinite(frame["p_value"]) & np.isfinite(frame["log2_fold_change"])]
-    p = tested["p_value"].to_numpy(float)
-    tested = tested.assign(evidence=-np.log10(np.clip(p, 1e-300, 1)))
-    points = thin(tested, tested["evidence"].to_numpy())
+    tested = frame[frame["p_value"].notna() & frame["log2_fold_change"].notna()]
+    p, fold = tested["p_value"].to_numpy(float), tested["log2_fold_change"].to_numpy(float)
+    infinite = np.isinf(fold)
+    edge = EDGE * max(np.abs(fold[~infinite]).max(initial=0), 1)
+    tested = tested.assign(
+        evidence=-np.log10(np.clip(p, 1e-300, 1)),
+        place=np.clip(fold, -edge, edge),
+        fold=[f"{value:.2f}" if np.isfinite(value) else "-∞" if value < 0 else "∞" for value in fold],
+    ).drop(columns="log2_fold_change")
+    points = pd.concat([thin(own, own["evidence"].to_numpy()) for own in (tested[~infinite], tested[infinite])])
+    at_edge = alt.expr.abs(alt.datum.place) == edge
     chart = (
         alt.Chart(points)
-        .mark_point(filled=True, size=28, opacity=0.65)
+        .mark_point(filled=True, opacity=0.65)
         .encode(
-            x=alt.X("log2_fold_change:Q", title="log2 fold change"),
+            x=alt.X("place:Q", title="log2 fold change"),
             y=alt.Y("evidence:Q", title="-log10 p (300 at most)"),
             color=alt.Color("direction:N", scale=DIRECTIONS, legend=legend(DIRECTION_NAMES)),
-            shape=alt.Shape("direction:N", scale=SHAPES, legend=legend(DIRECTION_NAMES)),
+            shape=alt.condition(
+                at_edge,
+                alt.value("diamond"),
+                alt.Shape("direction:N", scale=SHAPES, legend=legend(DIRECTION_NAMES)),
+            ),
+            size=alt.condition(at_edge, alt.value(80), alt.value(28)),
             tooltip=[
                 alt.Tooltip("gene:N"),
-                alt.Tooltip("log2_fold_change:Q", format=".2f"),
+                alt.Tooltip("fold:N", title="log2_fold_change"),
                 alt.Tooltip("p_value:Q", format=".2e"),
                 alt.Tooltip("fdr:Q", format=".2e"),
             ],
         )
     )
-    return finish(chart, f"{label}: volcano", f"marked: {rule}", names=DIRECTION_NAMES, height=360, renderer="canvas")
+    found = [f"marked: {rule}"]
+    if infinite.any():
+        found.append(f"{infinite.sum():,} at the edges (diamonds): infinite, on one side alone")
+    if len(frame) > len(tested):
+        found.append(f"{len(frame) - len(tested):,} genes without a test are left out")
+    return finish(chart, f"{label}: volcano", "; ".join(found), names=DIRECTION_NAMES, height=360, renderer="canvas")
 
 
 def knockdown_strip(frame: pd.DataFrame, guides: pd.DataFrame) -> alt.LayerChart:
@@ -207,6 +229,8 @@ def knockdown_strip(frame: pd.DataFrame, guides: pd.DataFrame) -> alt.LayerChart
     line = alt.Chart(pd.DataFrame({"y": [1.0]})).mark_rule(color=NEUTRAL, strokeDash=[5, 4]).encode(y=alt.Y("y:Q"))
     strong = int((known["knockdown"] < STRONG).sum())
     found = f"{strong:,} of {len(known):,} targets have less than {STRONG:.0%}; ticks: guides; dashed: no knock-down"
+    if len(frame) > len(known):
+        found += f"; {len(frame) - len(known):,} without a measured target are left out"
     return finish(line + fine + points, "On-target knock-down", found, renderer="canvas")
 
 

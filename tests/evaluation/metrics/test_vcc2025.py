@@ -120,7 +120,7 @@ def test_files_that_do_not_match_are_refused(tmp_path: Path) -> None:
     genes = [f"G{i}" for i in range(12)]
     x, names = rng.poisson(2.0, (60, 12)), np.repeat([CONTROL, "G1", "G2"], 20)
     make_cells(x, names, genes).write_h5ad(tmp_path / "real.h5ad")
-    make_cells(x, names, genes[::-1]).write_h5ad(tmp_path / "genes.h5ad")
+    make_cells(x, names, [*genes[:-1], "G99"]).write_h5ad(tmp_path / "genes.h5ad")
     make_cells(x, np.where(names == "G2", "G3", names), genes).write_h5ad(tmp_path / "labels.h5ad")
     x[5:] = 0
     make_cells(x, names, genes).write_h5ad(tmp_path / "empty.h5ad")
@@ -128,3 +128,24 @@ def test_files_that_do_not_match_are_refused(tmp_path: Path) -> None:
     for name, code in {"genes": "genes_differ", "labels": "perturbations_differ", "empty": "no_counts"}.items():
         with refusal(DataError, code):
             score_files(real, open_dataset(tmp_path / f"{name}.h5ad"), season="2025")
+
+
+def test_genes_in_another_order_and_missing_perturbations_are_scored(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    genes = [f"G{i}" for i in range(40)]
+    names = np.repeat([CONTROL, "G1", "G2", "G3"], 40)
+    rate = np.where((names[:, None] == np.array(genes)), 0.5, 4.0) * (
+        1 + (names == "G2")[:, None] * (np.arange(40) > 30)
+    )
+    x = rng.poisson(rate)
+    make_cells(x, names, genes).write_h5ad(tmp_path / "real.h5ad")
+    shuffled = rng.permutation(40)
+    make_cells(x[:, shuffled], names, [genes[i] for i in shuffled]).write_h5ad(tmp_path / "shuffled.h5ad")
+    make_cells(x[:120], names[:120], genes).write_h5ad(tmp_path / "fewer.h5ad")
+    real = open_dataset(tmp_path / "real.h5ad")
+    same = score_files(real, open_dataset(tmp_path / "real.h5ad"), season="2025")
+    found = score_files(real, open_dataset(tmp_path / "shuffled.h5ad"), season="2025")
+    assert (found["pds"] == 1).all() and found["mae"].to_numpy() == pytest.approx(0, abs=1e-12)
+    assert found["des"].tolist() == same["des"].tolist() and same["des"].max() == 1
+    fewer = score_files(real, open_dataset(tmp_path / "fewer.h5ad"), season="2025")
+    assert fewer["perturbation"].tolist() == ["G1", "G2"] and (fewer["pds"] == 1).all()

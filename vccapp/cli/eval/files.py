@@ -27,9 +27,11 @@ def metrics(
     from vccapp.data.spreadsheet import write_csv
     from vccapp.data.stores.access import Access
     from vccapp.data.stores.bounded import memory_bounded
+    from vccapp.data.schema import is_control
     from vccapp.evaluation.scoring.cell_space import CellSpace
     from vccapp.evaluation.scoring.score import summarise
     from vccapp.evaluation.scoring.score_files import score_files
+    from vccapp.wording import name_some
 
     settings = open_settings()
     access, memory = Access.of(settings), settings.memory_bytes // 4  # for values; tables and Python take as much again
@@ -37,10 +39,16 @@ def metrics(
     with memory_bounded(access.memory_bytes):
         files = [open_dataset(path, access=access) for path in (real, predicted)]
     scores = score_files(*files, season=season, memory_bytes=memory, space=space)
+    scored = set(scores["perturbation"])
+    known = files[0].cells["perturbation"].unique()
+    missing = [str(label) for label in known if not is_control(label) and label not in scored]
+    if missing:
+        typer.echo(f"note: {predicted.name} has no cells of {name_some(missing)}; they are not scored.", err=True)
     if output:
         write_csv(scores, output)
     value = {
         "season": season,
+        "missing": missing,
         "summary": summarise(scores),
         "scores": json.loads(scores.to_json(orient="records", double_precision=15)),
     }

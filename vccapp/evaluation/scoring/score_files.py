@@ -15,7 +15,7 @@ import pandas as pd
 
 from vccapp.data.reading.dataset import Dataset
 from vccapp.data.reading.within import within
-from vccapp.data.schema import label_in
+from vccapp.data.schema import label_in, positions_of
 from vccapp.errors import DataError
 from vccapp.evaluation.metrics import METRICS
 from vccapp.evaluation.scoring.cell_space import CellSpace, place_cells
@@ -42,6 +42,7 @@ def score_files(
     space : where to compare cells too, by their energy distance; None leaves it out.
 
     Where the files tell contexts apart, each is scored for itself, against its own controls.
+    Of 2025, genes may be in another order, and perturbations that the prediction lacks are left out of the table.
     Raises DataError when the files differ in genes, perturbations or contexts, or hold other values than the season
     scores.
     """
@@ -84,12 +85,14 @@ def _score_context(
         return cells
 
     opened = look(real, 0.1), look(predicted, 0.2)
+    labels, order = _align(*opened, exactly=season != "2025" or space is not None)
     _check(*opened, season=season)
     if season == "2025":
         pair = (
             profiles_2025(opened[0], memory_bytes=memory_bytes, progress=part(progress, 0.2, 0.55)),
             profiles_2025(opened[1], memory_bytes=memory_bytes, progress=part(progress, 0.55, 0.9)),
         )
+        pair = pair[0].only(labels), pair[1].only(labels, order)
     else:
         pair = profiles_2026(*opened, memory_bytes=memory_bytes, progress=part(progress, 0.2, 0.9))
     if space:
@@ -101,22 +104,34 @@ def _score_context(
     return frame
 
 
-def _check(real: Cells, predicted: Cells, *, season: str) -> None:
+def _align(real: Cells, predicted: Cells, *, exactly: bool) -> tuple[list[str], np.ndarray]:
+    """The perturbations of both, and where each gene of the real file stands in the other.
+
+    exactly : whether they must be the same in the same order, because the files are read side by side
+    Raises DataError where the genes differ, or where the prediction has other perturbations, or none of the real ones.
+    """
     names = [cells.dataset.path.name for cells in (real, predicted)]
-    if not np.array_equal(real.dataset.genes, predicted.dataset.genes):
+    genes, others = real.dataset.genes, predicted.dataset.genes
+    position = positions_of(others)
+    same = len(genes) == len(others) and set(genes) == set(others)
+    if not same or (exactly and not np.array_equal(genes, others)):
         raise DataError(
             "genes_differ",
-            f"{names[1]} does not have the genes of {names[0]} in the same order",
+            f"{names[1]} does not have the genes of {names[0]}" + (" in the same order" if same else ""),
             fix="align it to them and score again",
         )
+    common = [label for label in real.labels if label in set(predicted.labels)]
     differing = sorted(set(real.labels) ^ set(predicted.labels))
-    if differing:
-        some = ", ".join(differing[:5])
+    if not common or set(predicted.labels) - set(common) or (exactly and differing):
         raise DataError(
             "perturbations_differ",
-            f"Only one of {names[0]} and {names[1]} has cells of {some}",
+            f"Only one of {names[0]} and {names[1]} has cells of {name_some(differing)}",
             fix="score files of the same perturbations",
         )
+    return common, np.array([position[gene] for gene in genes])
+
+
+def _check(real: Cells, predicted: Cells, *, season: str) -> None:
     for cells in (real, predicted):
         if season == "2026" and not cells.is_counts:
             raise DataError(
