@@ -24,10 +24,10 @@ def metrics(
 ) -> None:
     """Score a file of predicted cells against one of real cells, each perturbation (own computation, DE included)."""
     from vccapp.data.reading.opening import open_dataset
+    from vccapp.data.schema import is_control
     from vccapp.data.spreadsheet import write_csv
     from vccapp.data.stores.access import Access
     from vccapp.data.stores.bounded import memory_bounded
-    from vccapp.data.schema import is_control
     from vccapp.evaluation.scoring.cell_space import CellSpace
     from vccapp.evaluation.scoring.score import summarise
     from vccapp.evaluation.scoring.score_files import score_files
