@@ -211,7 +211,7 @@ def test_two_genes_add_up_in_a_linear_model(embedding: str) -> None:
     split = split_from_lists(name="s", dataset="0" * 16, train=labels[:-1], test=labels[-1:])
     model = make("ridge", embedding).fit(index, split)
     real = index.deltas(["P12+P13"])[0]
-    assert np.corrcoef(model.predict(["P12+P13"])[0] - 2 * model.mean_effect, real - 0.6)[0, 1] > 0.9
+    assert np.corrcoef(model.predict(["P12+P13"])[0] - 2 * model.mean_effect.rows[0], real - 0.6)[0, 1] > 0.9
     both = model.predict(["P12"])[0] + model.predict(["P13"])[0]
     np.testing.assert_allclose(model.predict(["P12+P13"])[0], both, atol=1e-4)
 
@@ -243,8 +243,8 @@ def test_a_saved_model_needs_nothing_but_its_folder(name: str, embedding: str, t
 def test_a_perturbation_without_a_vector_gets_the_mean_or_stops(name: str, embedding: str) -> None:
     model = make(name, embedding).fit(make_index(), SPLIT)
     predicted = model.predict(["UNKNOWN", "P15", "UNKNOWN+P15"])
-    np.testing.assert_allclose(predicted[0], model.mean_effect, rtol=1e-5)
-    assert np.abs(predicted[1] - model.mean_effect).max() > 0.01
+    np.testing.assert_allclose(predicted[0], model.mean_effect.rows[0], rtol=1e-5)
+    assert np.abs(predicted[1] - model.mean_effect.rows[0]).max() > 0.01
     assert model.coverage(["UNKNOWN", "UNKNOWN+P15"])["n_known"].tolist() == [0, 1]
     strict = type(model)(model.spec.model_copy(update={"missing": "error"})).fit(make_index(), SPLIT)
     for labels in (["P15", "UNKNOWN"], ["UNKNOWN"]):
@@ -371,13 +371,13 @@ def test_transfer_takes_reliable_effects_of_the_other_screen(screens: tuple[Path
     effects = mask_targets(there.deltas(labels), labels, position=position)
     reliability = measure_reliability(there, np.arange(len(genes))).set_index("perturbation")["reliability"]
     share = np.minimum(reliability.reindex(labels).fillna(0).to_numpy(), 0.99)[:, None]
-    expected = model.mean_effect + model.amplitude * share * (effects - effects.mean(axis=0))
+    expected = model.mean_effect.rows[0] + model.amplitude * share * (effects - effects.mean(axis=0))
     predicted = model.predict(labels)
     for row, label in enumerate(labels):
         keep = genes != label
         np.testing.assert_allclose(predicted[row][keep], expected[row][keep], atol=2e-3)
     unknown = model.predict(["NEW"])[0]
-    np.testing.assert_allclose(unknown, model.mean_effect, atol=1e-6)
+    np.testing.assert_allclose(unknown, model.mean_effect.rows[0], atol=1e-6)
     assert model.coverage([labels[0], "NEW", f"{labels[0]}+NEW"])["n_known"].tolist() == [1, 0, 1]
 
 

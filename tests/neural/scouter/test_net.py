@@ -33,7 +33,7 @@ def loss_of(arrays: dict[str, torch.Tensor], *, gamma: float, weight: float) -> 
     """The faithful loss, from what a step holds."""
     expressed, label = arrays["expressed"].bool(), arrays["label"]
     empty = torch.zeros(expressed.shape)
-    tables = Tables(*[empty] * 3, expressed, *[empty] * 3)
+    tables = Tables(*[empty] * 3, expressed, *[empty] * 3, control=torch.zeros(len(expressed), dtype=torch.int64))
     context = Context(tables, label, arrays["controls"][:, None])
     predicted, target = arrays["output"][:, None], arrays["cells"][:, None]
     return autofocus(predicted, target, context, gamma=gamma) + weight * sign_loss(predicted, target, context)
