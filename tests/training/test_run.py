@@ -19,6 +19,7 @@ from vccapp.errors import SpecError, Stopped, VccAppError
 from vccapp.evaluation.profiles import half_profiles, predicted_profiles, real_profiles
 from vccapp.evaluation.scoring.score import compute_metrics
 from vccapp.models.base import load_model
+from vccapp.models.perturbation_mean import PerturbationMean
 from vccapp.settings import Settings
 from vccapp.stats.building.build import build_index
 from vccapp.stats.index import load_index
@@ -127,12 +128,22 @@ def test_a_stopped_run_says_so(spec: RunSpec, settings: Settings) -> None:
         run.prediction("test")
 
 
-def test_a_failed_run_says_why(spec: RunSpec, settings: Settings) -> None:
-    failing = spec.model_copy(update={"model": "knockdown_mean", "params": {"min_control_mean": 99}})
-    with pytest.raises(SpecError):
-        train(failing, settings, run_id="r")
+def test_a_failed_run_says_why(spec: RunSpec, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise SpecError("nothing", "There is nothing to learn")
+
+    monkeypatch.setattr(PerturbationMean, "learn", fail)
+    with refusal(SpecError, "nothing"):
+        train(spec, settings, run_id="r")
     run = load_run("r", settings)
-    assert run.state == "failed" and "no knock-down to learn" in run.reason
+    assert run.state == "failed" and "nothing to learn" in run.reason
+
+
+def test_what_cannot_train_leaves_no_run(spec: RunSpec, settings: Settings) -> None:
+    failing = spec.model_copy(update={"model": "knockdown_mean", "params": {"min_control_mean": 99}})
+    with refusal(SpecError, "no_measured_target"):
+        train(failing, settings, run_id="r")
+    assert not (settings.checkpoints / "r").exists()
 
 
 def test_a_killed_run_is_interrupted_and_a_living_one_runs(spec: RunSpec, settings: Settings) -> None:
