@@ -41,7 +41,7 @@ from vccapp.data.reading.opening import open_dataset
 from vccapp.data.schema import CONTROL, Columns
 from vccapp.data.simulation.experiment import SimulationSpec
 from vccapp.data.simulation.simulate import simulate
-from vccapp.data.split import Split, make_split, split_from_lists
+from vccapp.data.splits.split import Split, make_split, split_from_lists
 from vccapp.errors import SpecError
 from vccapp.evaluation.profiles import half_profiles, predicted_profiles, real_profiles
 from vccapp.evaluation.scoring.score import compute_metrics

@@ -87,7 +87,7 @@ def inflating(file: Path, scratch: Path) -> None:
     import h5py
     from zstandard import ZstdDecompressor
 
-    from vccapp.data.reading.files import filter_numbers
+    from vccapp.data.stores.files import filter_numbers
 
     places: list[tuple[int, int]] = []
     with h5py.File(file) as store:

@@ -27,7 +27,7 @@ from kit.real_sets import open_sets
 
 from vccapp.data.embeddings import Embedding, open_embedding
 from vccapp.data.embeddings.base import targets_of
-from vccapp.data.split import split_from_lists
+from vccapp.data.splits.split import split_from_lists
 from vccapp.models.base import make_model
 from vccapp.stats.index import Index
 

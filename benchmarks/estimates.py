@@ -60,7 +60,7 @@ def prepare(file: Path, folder: Path) -> None:
 
 def fit(model: str, limit: float, folder: Path, scratch: Path) -> None:
     """In the child: print what is told, then fit, save and predict."""
-    from vccapp.data.split import split_from_lists
+    from vccapp.data.splits.split import split_from_lists
     from vccapp.models.base import make_model
     from vccapp.settings import Settings
     from vccapp.stats.index import load_index

@@ -27,8 +27,8 @@ import h5py
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from vccapp.data.matrices.rows import assemble
 from vccapp.data.reading.matrix import open_rows
-from vccapp.data.reading.rows import assemble
 from vccapp.data.simulation.experiment import SimulationSpec
 from vccapp.data.simulation.simulate import simulate
 

@@ -72,7 +72,7 @@ def prepare(file: Path, folder: Path) -> None:
 
 
 def scouter_ours(folder: Path, steps: int, params: dict[str, Any]) -> dict[str, float]:
-    from vccapp.data.split import split_from_lists
+    from vccapp.data.splits.split import split_from_lists
     from vccapp.models.scouter import Scouter
     from vccapp.stats.index import load_index
 

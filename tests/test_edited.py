@@ -14,7 +14,7 @@ from archived import unpack
 from refusals import refusal
 from toy_index import ToyIndex
 
-from vccapp.data.split import list_splits
+from vccapp.data.splits.split import list_splits
 from vccapp.data.workspace import list_datasets
 from vccapp.errors import DataError, SpecError, VccAppError
 from vccapp.evaluation.profiles import predicted_profiles

@@ -9,7 +9,7 @@ import pytest
 from refusals import refusal
 
 from vccapp.data.gene_sets import read_gmt
-from vccapp.data.split import load_split
+from vccapp.data.splits.split import load_split
 from vccapp.errors import DataError, VccAppError
 from vccapp.settings import Settings
 from vccapp.submission.budget import read_pert_counts

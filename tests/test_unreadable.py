@@ -17,7 +17,7 @@ from streamlit.testing.v1 import AppTest
 
 from vccapp import ui
 from vccapp.cli import main
-from vccapp.data.split import SPLIT
+from vccapp.data.splits.split import SPLIT
 from vccapp.data.workspace import DATASET
 from vccapp.models.saving import MODEL
 from vccapp.neural.fitting.checkpoint import CHECKPOINT

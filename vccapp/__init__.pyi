@@ -4,11 +4,11 @@ from .data.embeddings import open_embedding as open_embedding
 from .data.reading.dataset import Dataset as Dataset
 from .data.reading.opening import open_dataset as open_dataset
 from .data.simulation.demo import write_demo as write_demo
-from .data.split import Split as Split
-from .data.split import load_split as load_split
-from .data.split import make_folds as make_folds
-from .data.split import make_split as make_split
-from .data.split import write_split as write_split
+from .data.splits.split import Split as Split
+from .data.splits.split import load_split as load_split
+from .data.splits.split import make_folds as make_folds
+from .data.splits.split import make_split as make_split
+from .data.splits.split import write_split as write_split
 from .data.workspace import list_datasets as list_datasets
 from .data.workspace import register as register
 from .errors import VccAppError as VccAppError

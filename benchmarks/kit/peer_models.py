@@ -21,7 +21,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from benchmarks.accuracy import Case
-    from vccapp.data.split import Split
+    from vccapp.data.splits.split import Split
 
 CONTROL, CONTROL_OF_SCOUTER = "non-targeting", "ctrl"
 SETS, SET_SIZE, STATE_STEPS, LEARNING_RATE = 8, 32, 600, 3e-4

@@ -48,7 +48,7 @@ def prepare_state(folder: Path) -> None:
 def ours(folder: Path, steps: int, params: dict[str, Any]) -> dict[str, float]:
     import time
 
-    from vccapp.data.split import split_from_lists
+    from vccapp.data.splits.split import split_from_lists
     from vccapp.models.state import State
     from vccapp.neural.state.task import SetTask
     from vccapp.stats.index import load_index

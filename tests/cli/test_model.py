@@ -11,7 +11,7 @@ from toy import make_counts
 
 from vccapp.cli import main
 from vccapp.data.reading.opening import open_dataset
-from vccapp.data.split import make_split, write_split
+from vccapp.data.splits.split import make_split, write_split
 from vccapp.data.workspace import register
 from vccapp.errors import Stopped
 from vccapp.neural.state_embedding.spec import SIZES, Size

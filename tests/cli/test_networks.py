@@ -10,7 +10,7 @@ import pytest
 
 from vccapp.cli import main
 from vccapp.data.simulation.demo import write_demo
-from vccapp.data.split import make_split, write_split
+from vccapp.data.splits.split import make_split, write_split
 from vccapp.data.workspace import open_registered
 from vccapp.settings import Settings
 from vccapp.stats.building.build import build_index

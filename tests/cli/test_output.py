@@ -9,7 +9,7 @@ from toy import make_counts
 
 from vccapp.cli import main
 from vccapp.cli.output import format_fields, format_lines, format_table, show, tell
-from vccapp.data.split import Split, write_split
+from vccapp.data.splits.split import Split, write_split
 from vccapp.errors import LONGEST_WORD, DataError, clean_lines, one_line
 from vccapp.settings import Settings
 

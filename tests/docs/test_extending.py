@@ -20,7 +20,7 @@ from vccapp.data.h5ad import CsrWriter
 from vccapp.data.reading.opening import open_dataset
 from vccapp.data.schema import CONTROL
 from vccapp.data.simulation.demo import write_demo
-from vccapp.data.split import make_split, write_split
+from vccapp.data.splits.split import make_split, write_split
 from vccapp.jobs.local import environment
 from vccapp.jobs.store import JobStore
 from vccapp.plugins import KINDS

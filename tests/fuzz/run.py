@@ -60,7 +60,7 @@ def build_kit(folder: Path) -> Kit:
     """A small workspace with a dataset, its index, a split, a run, a plan and a package; and good files beside it."""
     from vccapp.cli import app
     from vccapp.data.reading.opening import open_dataset
-    from vccapp.data.split import make_split, write_split
+    from vccapp.data.splits.split import make_split, write_split
     from vccapp.data.workspace import register
     from vccapp.settings import Settings
     from vccapp.stats.building.build import build_index
@@ -308,7 +308,7 @@ def _command(words: list[str]) -> int:
 
 
 def _toml(path: str, dataset: str) -> int:
-    from vccapp.data.split_toml import from_toml
+    from vccapp.data.splits.toml import from_toml
     from vccapp.errors import VccAppError
     from vccapp.textfiles import read_text
 

@@ -25,7 +25,7 @@ from toy import make_counts
 
 from vccapp.challenges.base import CHALLENGES
 from vccapp.data.reading.opening import open_dataset
-from vccapp.data.split import split_from_lists, write_split
+from vccapp.data.splits.split import split_from_lists, write_split
 from vccapp.data.workspace import register
 from vccapp.jobs import local
 from vccapp.jobs.local import environment, reconcile

@@ -10,7 +10,7 @@ from scipy.sparse import csr_matrix
 from toy_index import ToyIndex
 
 from vccapp.data.schema import CONTROL
-from vccapp.data.split import Split
+from vccapp.data.splits.split import Split
 from vccapp.errors import DataError, SpecError
 from vccapp.models.base import MODELS, Model, load_model, make_model
 

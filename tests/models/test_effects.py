@@ -14,7 +14,7 @@ from toy_index import ToyIndex
 
 from vccapp.data.reading.opening import open_dataset
 from vccapp.data.schema import CONTROL, positions_of
-from vccapp.data.split import Split, split_from_lists
+from vccapp.data.splits.split import Split, split_from_lists
 from vccapp.errors import DataError, SpecError
 from vccapp.models.additive import Additive
 from vccapp.models.base import Model, load_model

@@ -8,7 +8,7 @@ from refusals import refusal
 from toy import make_counts
 
 from vccapp.data.reading.opening import open_dataset
-from vccapp.data.split import Split, split_from_lists
+from vccapp.data.splits.split import Split, split_from_lists
 from vccapp.errors import SpecError
 from vccapp.models.base import Model, load_model, make_model
 from vccapp.models.parts.residual import fit_share

@@ -13,7 +13,7 @@ from toy_index import ToyIndex
 
 from vccapp.data.reading.opening import open_dataset
 from vccapp.data.schema import CONTROL
-from vccapp.data.split import Split, split_from_lists
+from vccapp.data.splits.split import Split, split_from_lists
 from vccapp.errors import SpecError, Stopped
 from vccapp.models.base import load_model, make_model
 from vccapp.models.parts.residual import cross_fit, fit_share

@@ -15,7 +15,7 @@ from toy import make_counts
 from vccapp.cli import main
 from vccapp.data.reading.opening import open_dataset
 from vccapp.data.schema import CONTROL
-from vccapp.data.split import Split, split_from_lists
+from vccapp.data.splits.split import Split, split_from_lists
 from vccapp.errors import DataError, SpecError
 from vccapp.models.base import load_model, make_model
 from vccapp.models.state_checkpoint import StateCheckpoint

@@ -9,7 +9,7 @@ from oracles.make_state_means import CONTEXTS, FILE, LABELS, make_logs
 
 from vccapp.data.reading.opening import open_dataset
 from vccapp.data.schema import CONTROL
-from vccapp.data.split import split_from_lists
+from vccapp.data.splits.split import split_from_lists
 from vccapp.models.base import make_model
 from vccapp.stats.building.build import build_index
 from vccapp.stats.index import Index, load_index

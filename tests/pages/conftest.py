@@ -25,7 +25,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     index = settings.datasets / dataset.fingerprint / "index"
     build_index(dataset, index)
     [record] = list_datasets(settings)
-    from vccapp.data.split import write_split
+    from vccapp.data.splits.split import write_split
 
     split = standard_split(record, load_index(index))
     write_split(split, settings)

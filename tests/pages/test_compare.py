@@ -13,7 +13,7 @@ from toy import make_counts
 
 from vccapp.data.gene_sets import keep_gmt
 from vccapp.data.reading.opening import open_dataset
-from vccapp.data.split import split_from_lists, write_split
+from vccapp.data.splits.split import split_from_lists, write_split
 from vccapp.data.workspace import register
 from vccapp.figures.comparison.genes import gene_cells
 from vccapp.settings import Settings

@@ -17,7 +17,7 @@ from toy import make_counts
 from vccapp.cli import main
 from vccapp.data.reading.opening import open_dataset
 from vccapp.data.schema import IGNORED, Columns, context_of
-from vccapp.data.split import hold_out_contexts, write_split
+from vccapp.data.splits.split import hold_out_contexts, write_split
 from vccapp.data.workspace import list_datasets, register
 from vccapp.settings import Settings
 from vccapp.stats.building.build import build_index

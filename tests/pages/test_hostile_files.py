@@ -8,7 +8,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from toy import make_counts
 
-from vccapp.places import ROOT
+from vccapp.data.places import ROOT
 
 DATA = str(ROOT / "pages" / "data.py")
 

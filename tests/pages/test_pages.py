@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from vccapp.data.commands import count_folds, split_command
 from vccapp.data.simulation.demo import sample_path, write_demo
-from vccapp.data.split import make_folds, make_split
+from vccapp.data.splits.split import make_folds, make_split
 from vccapp.data.workspace import list_datasets
 from vccapp.jobs.store import JobStore
 from vccapp.settings import Settings

@@ -425,7 +425,7 @@ def test_check_submission(toy, settings, tmp_path):
 def test_whole_path_on_the_demo(settings):
     from vccapp.data.reading.opening import open_dataset
     from vccapp.data.simulation.demo import write_demo
-    from vccapp.data.split import make_split, write_split
+    from vccapp.data.splits.split import make_split, write_split
     from vccapp.data.workspace import register
     from vccapp.stats.building.build import build_index
     from vccapp.stats.index import load_index

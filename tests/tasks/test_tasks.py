@@ -17,7 +17,7 @@ from vccapp.challenges.base import CHALLENGES
 from vccapp.commands import parse_assignments
 from vccapp.data.reading.opening import open_dataset
 from vccapp.data.schema import Columns
-from vccapp.data.split import split_from_lists, write_split
+from vccapp.data.splits.split import split_from_lists, write_split
 from vccapp.data.workspace import register
 from vccapp.errors import VccAppError
 from vccapp.settings import Settings

@@ -6,7 +6,7 @@ from toy import make_counts
 
 from vccapp.cli import main
 from vccapp.data.reading.opening import open_dataset
-from vccapp.data.split import split_from_lists, write_split
+from vccapp.data.splits.split import split_from_lists, write_split
 from vccapp.data.workspace import register
 from vccapp.errors import SpecError
 from vccapp.jobs.local import environment

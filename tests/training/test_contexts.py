@@ -10,7 +10,7 @@ from toy import make_counts
 
 from vccapp.data.reading.opening import open_dataset
 from vccapp.data.schema import context_of, control_of, is_control
-from vccapp.data.split import hold_out_contexts, make_split, write_split
+from vccapp.data.splits.split import hold_out_contexts, make_split, write_split
 from vccapp.data.workspace import register
 from vccapp.models.base import load_model
 from vccapp.settings import Settings

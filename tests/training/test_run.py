@@ -13,7 +13,7 @@ from refusals import refusal
 from toy import make_counts
 
 from vccapp.data.reading.opening import open_dataset
-from vccapp.data.split import Split, make_split, write_split
+from vccapp.data.splits.split import Split, make_split, write_split
 from vccapp.data.workspace import register
 from vccapp.errors import SpecError, Stopped, VccAppError
 from vccapp.evaluation.profiles import half_profiles, predicted_profiles, real_profiles

@@ -10,7 +10,7 @@ from safetensors.numpy import load_file
 from toy import make_counts
 
 from vccapp.data.reading.opening import open_dataset
-from vccapp.data.split import split_from_lists, write_split
+from vccapp.data.splits.split import split_from_lists, write_split
 from vccapp.data.workspace import register
 from vccapp.errors import JobError, ResourceError, SpecError, Stopped
 from vccapp.models.base import make_model

@@ -11,7 +11,7 @@ from toy import make_counts
 
 from vccapp.data.reading.opening import open_dataset
 from vccapp.data.schema import CONTROL
-from vccapp.data.split import split_from_lists, write_split
+from vccapp.data.splits.split import split_from_lists, write_split
 from vccapp.data.workspace import register
 from vccapp.errors import SpecError
 from vccapp.evaluation.comparison.agreement import compute_band, compute_correlations

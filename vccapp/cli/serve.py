@@ -21,7 +21,7 @@ def serve(
     ] = False,
 ) -> None:
     """Open the app. Its workspace is ./workspace unless VCCAPP_HOME names another."""
-    from vccapp.places import APP
+    from vccapp.data.places import APP
 
     command = [sys.executable, "-m", "streamlit", "run", str(APP), f"--server.port={port}"]
     if not browser:

@@ -34,7 +34,7 @@ def make(
     as_json: Json = False,
 ) -> None:
     """Split the perturbations of an indexed dataset: by ratio, into folds, by lists, or by contexts."""
-    from vccapp.data.split import (
+    from vccapp.data.splits.split import (
         check_split,
         hold_out_contexts,
         keep_contexts,
@@ -90,7 +90,7 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List the splits."""
-    from vccapp.data.split import list_splits
+    from vccapp.data.splits.split import list_splits
 
     settings = open_settings()
     splits = list_splits(settings, dataset=None if dataset is None else find_dataset(dataset, settings).fingerprint)
@@ -101,7 +101,7 @@ def list_(
 @app.command("show")
 def show_(name: SplitName, as_json: Json = False) -> None:
     """Show the perturbations of each part of a split."""
-    from vccapp.data.split import load_split
+    from vccapp.data.splits.split import load_split
 
     split = load_split(name, open_settings())
     fields = split.model_dump(mode="json")
@@ -118,8 +118,8 @@ def export(
 ) -> None:
     """Write a split as the TOML that STATE and cell-load read."""
     from vccapp.data.atomic import write_file
-    from vccapp.data.split import load_split
-    from vccapp.data.split_toml import to_toml
+    from vccapp.data.splits.split import load_split
+    from vccapp.data.splits.toml import to_toml
 
     settings = open_settings()
     split = load_split(name, settings)

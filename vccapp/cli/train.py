@@ -64,7 +64,7 @@ def grid(
     as_json: Json = False,
 ) -> None:
     """Train a model with every combination of values, each a run of its own, in the background."""
-    from vccapp.data.split import load_split
+    from vccapp.data.splits.split import load_split
     from vccapp.jobs.grid import start_grid
     from vccapp.tasks.train import Train
     from vccapp.training.grid import Grid, estimate_grid, parse_seeds, parse_values
@@ -199,7 +199,7 @@ def _make_spec(
     seed: int = 0,
 ) -> "RunSpec":
     """Raises SpecError for a model that is not trained, or not by several processes where they are asked for."""
-    from vccapp.data.split import load_split
+    from vccapp.data.splits.split import load_split
     from vccapp.errors import SpecError
     from vccapp.models.base import MODELS
     from vccapp.training import RunSpec

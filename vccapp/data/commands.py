@@ -8,7 +8,7 @@ from vccapp.commands import options
 from vccapp.data.schema import Columns, context_of
 
 if TYPE_CHECKING:
-    from vccapp.data.split import Split
+    from vccapp.data.splits.split import Split
 
 
 def column_options(columns: Columns) -> list[str]:

@@ -25,11 +25,11 @@ import psutil
 
 from vccapp.data.atomic import remove_dead
 from vccapp.data.lock import is_running, process_birth
+from vccapp.data.places import IMPORT_ROOT
 from vccapp.errors import JobError
 from vccapp.faults import FULL, name_problem
 from vccapp.jobs.ending import ENDING, explain_code, read_ending
 from vccapp.jobs.store import ACTIVE, PARKED, Job, JobStore, State
-from vccapp.places import IMPORT_ROOT
 from vccapp.settings import Settings
 from vccapp.tasks.base import Task
 from vccapp.wording import reason_text

@@ -26,7 +26,7 @@ from vccapp.data.atomic import write_folder
 from vccapp.data.paths import absolute, is_there
 from vccapp.data.resources import PROGRAM_BYTES
 from vccapp.data.schema import genes_of, is_control
-from vccapp.data.split import Split
+from vccapp.data.splits.split import Split
 from vccapp.errors import DataError
 from vccapp.models.anchor import anchor_cells
 from vccapp.models.saving import ARRAYS, MODEL, RECORD, ModelState, read_model, write_model

@@ -16,7 +16,7 @@ import pandas as pd
 from pydantic import Field
 
 from vccapp.data.schema import positions_of
-from vccapp.data.split import Split
+from vccapp.data.splits.split import Split
 from vccapp.errors import SpecError
 from vccapp.models.base import MODELS, Fitting, Model, ModelSpec, make_model
 from vccapp.models.parts.features import EMBEDDING_PATHS, Features

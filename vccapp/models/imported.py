@@ -19,7 +19,7 @@ from vccapp.data.reading.matrix import open_rows
 from vccapp.data.reading.predicted import Predicted, open_predicted
 from vccapp.data.resources import VALUE_BYTES, require_disk
 from vccapp.data.schema import CONTROL, Columns, control_of, is_control, target_of
-from vccapp.data.split import Split
+from vccapp.data.splits.split import Split
 from vccapp.errors import DataError, SpecError
 from vccapp.models.base import MODELS, Fitting, Model, ModelSpec
 from vccapp.models.saving import ModelState

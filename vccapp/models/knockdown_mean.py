@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import Field
 
 from vccapp.data.schema import positions_of
-from vccapp.data.split import Split
+from vccapp.data.splits.split import Split
 from vccapp.errors import SpecError
 from vccapp.models.base import MODELS, Fitting, ModelSpec
 from vccapp.models.parts.knockdown import MIN_CONTROL_MEAN, measure_residual, set_targets

@@ -7,7 +7,7 @@ Source: the baseline of the Virtual Cell Challenges (2026: the zero of its scale
 
 import numpy as np
 
-from vccapp.data.split import Split
+from vccapp.data.splits.split import Split
 from vccapp.models.base import MODELS, Fitting, Model
 from vccapp.models.saving import ModelState
 from vccapp.stats.index import Pseudobulks

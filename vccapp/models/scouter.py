@@ -21,7 +21,7 @@ import pandas as pd
 from pydantic import Field, model_validator
 
 from vccapp.data.embeddings import open_embedding
-from vccapp.data.split import Split
+from vccapp.data.splits.split import Split
 from vccapp.losses.expression import LossText, parse_loss, refuse_set_losses
 from vccapp.models.base import MODELS, Fitting, Model, ModelSpec, targets
 from vccapp.models.parts.features import EMBEDDING_PATHS, Features

@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import Field
 
 from vccapp.data.paths import user_path
-from vccapp.data.split import Split
+from vccapp.data.splits.split import Split
 from vccapp.errors import SpecError
 from vccapp.losses.expression import PRESETS as LOSS_PRESETS
 from vccapp.losses.expression import LossText, describe_losses, parse_loss

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from vccapp.data.paths import user_path
 from vccapp.data.schema import positions_of, target_of
-from vccapp.data.split import Split
+from vccapp.data.splits.split import Split
 from vccapp.errors import SpecError
 from vccapp.models.base import MODELS, Fitting, Model
 from vccapp.models.parts.label_rows import TableRows

@@ -8,7 +8,7 @@ from typing import Any
 
 import h5py
 
-from vccapp.data.reading.files import filter_numbers, open_store, reading
+from vccapp.data.stores.files import filter_numbers, open_store, reading
 from vccapp.wording import name_some
 
 PARTS = {"X", "layers", "obs", "obsm", "obsp", "raw", "uns", "var", "varm", "varp"}

@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix
 
-from vccapp.data.reading.files import check_path, reading
+from vccapp.data.matrices.rows import Rows
 from vccapp.data.reading.matrix import open_rows
-from vccapp.data.reading.rows import Rows
 from vccapp.data.reading.tables import check_shape, read_tables
 from vccapp.data.schema import Layout
+from vccapp.data.stores.files import check_path, reading
 from vccapp.errors import CheckError, DataError
 from vccapp.wording import name_some
 

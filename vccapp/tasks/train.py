@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import Field
 
 from vccapp.commands import options
-from vccapp.data.split import MAX_SEED
+from vccapp.data.splits.split import MAX_SEED
 from vccapp.errors import VccAppError
 from vccapp.progress import Progress
 from vccapp.settings import Settings
@@ -90,7 +90,7 @@ class Train(Task[Trained]):
 
 def estimate_needs(spec: "RunSpec", settings: Settings) -> Needs:
     """What the training of a run takes; all that is allowed where that cannot be told."""
-    from vccapp.data.split import load_split
+    from vccapp.data.splits.split import load_split
     from vccapp.models.base import make_model
     from vccapp.stats.index import load_index
     from vccapp.training.fit import count_ranks, estimate_fit

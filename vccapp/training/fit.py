@@ -25,11 +25,11 @@ from typing import Any
 from pydantic import BaseModel
 
 from vccapp.data.atomic import scratch_folder
-from vccapp.data.split import Split
+from vccapp.data.places import IMPORT_ROOT
+from vccapp.data.splits.split import Split
 from vccapp.errors import JobError, ResourceError, Stopped, VccAppError
 from vccapp.models.base import Estimate, Model, load_model
 from vccapp.neural.fitting.fitting import forget
-from vccapp.places import IMPORT_ROOT
 from vccapp.progress import Progress
 from vccapp.settings import Settings
 from vccapp.stats.index import Index

@@ -17,7 +17,7 @@ import numpy as np
 
 from vccapp.data.reading.predicted import Predicted
 from vccapp.data.schema import genes_of
-from vccapp.data.split import Split, check_split, load_split, split_from_lists, write_split
+from vccapp.data.splits.split import Split, check_split, load_split, split_from_lists, write_split
 from vccapp.data.stores.places import resolved
 from vccapp.errors import DataError, ResourceError
 from vccapp.evaluation.quality import Depth, judge_depth, sum_scales

@@ -14,7 +14,7 @@ import pandas as pd
 import vccapp
 from vccapp.data.atomic import remove_folder, save_array, write_folder, write_json
 from vccapp.data.lock import hold_lock
-from vccapp.data.split import Split, check_split, load_split
+from vccapp.data.splits.split import Split, check_split, load_split
 from vccapp.errors import ResourceError, SpecError, Stopped
 from vccapp.evaluation.scoring.score import summarise
 from vccapp.faults import describe

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from vccapp.data.split import Split
+from vccapp.data.splits.split import Split
 from vccapp.evaluation.profiles import predicted_profiles, real_profiles
 from vccapp.evaluation.scoring.score import compute_metrics, summarise
 from vccapp.stats.index import Pseudobulks

@@ -27,14 +27,14 @@ from .genes import (
 from .glossary import (
     show_glossary as show_glossary,
 )
-from .kit.door import (
+from .server.door import (
     MIDDLEWARE as MIDDLEWARE,
 )
 from .kit.downloads import (
     show_csv_button as show_csv_button,
     show_exports as show_exports,
 )
-from .kit.files import (
+from .server.files import (
     ROUTES as ROUTES,
 )
 from .kit.forms import (

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import streamlit as st
 
 from vccapp.data.commands import count_folds, split_command
-from vccapp.data.split import (
+from vccapp.data.splits.split import (
     Split,
     check_split,
     hold_out_contexts,
@@ -16,7 +16,7 @@ from vccapp.data.split import (
     split_from_lists,
     write_split,
 )
-from vccapp.data.split_toml import to_toml
+from vccapp.data.splits.toml import to_toml
 from vccapp.data.workspace import Record
 from vccapp.stats.index import Index
 from vccapp.ui.kit.forms import choose_one

@@ -1,6 +1,6 @@
 """The split that a newcomer need not think about."""
 
-from vccapp.data.split import Split, list_splits, make_split, write_split
+from vccapp.data.splits.split import Split, list_splits, make_split, write_split
 from vccapp.data.workspace import Record
 from vccapp.stats.index import Index
 from vccapp.ui.kit.loaders import current_settings

@@ -21,12 +21,12 @@ from vccapp.tasks.build import Build
 from vccapp.tasks.package import Package
 from vccapp.training import RunRecord
 from vccapp.ui.kit.context import current_context
-from vccapp.ui.kit.files import file_url, submission_file
 from vccapp.ui.kit.forms import choose_one
 from vccapp.ui.kit.frame import errors_shown
 from vccapp.ui.kit.jobs import begin_job, show_jobs
 from vccapp.ui.kit.loaders import current_settings
 from vccapp.ui.kit.runs import choose_run
+from vccapp.ui.server.files import file_url, submission_file
 from vccapp.wording import bytes_text, plain
 
 SOURCES = {"heldout": "Held-out perturbations of the run", "upload": "Upload pert_counts.csv", "path": "Path of a CSV"}

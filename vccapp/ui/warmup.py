@@ -20,7 +20,7 @@ from vccapp.data.atomic import remove_dead
 from vccapp.data.stores.bounded import start_opener
 from vccapp.errors import SpecError
 from vccapp.settings import open_settings
-from vccapp.ui.kit.door import print_link
+from vccapp.ui.server.door import print_link
 
 LATER = ("h5py", "plotly.io", "scipy.cluster.hierarchy", "scipy.spatial.distance", "vccapp.training")
 """What functions import when they need it: at a click, without this."""

@@ -11,10 +11,10 @@ from refusals import refusal
 from scipy.sparse import csc_matrix, csr_matrix
 from toy import make_counts
 
+from vccapp.data.matrices.rows import CsrRows
 from vccapp.data.reading import fingerprint as fingerprint_module
 from vccapp.data.reading.dataset import Dataset
 from vccapp.data.reading.opening import open_dataset
-from vccapp.data.reading.rows import CsrRows
 from vccapp.data.schema import CONTROL, Columns
 from vccapp.errors import DataError
 
@@ -117,8 +117,8 @@ def test_opening_reads_little_of_x(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         return block
 
     monkeypatch.setattr(CsrRows, "_read", counted)
-    monkeypatch.setattr("vccapp.data.reading.rows.WHOLE_SAMPLE", 1000)
-    monkeypatch.setattr("vccapp.data.reading.rows.SAMPLE_BLOCK", 100)
+    monkeypatch.setattr("vccapp.data.matrices.rows.WHOLE_SAMPLE", 1000)
+    monkeypatch.setattr("vccapp.data.matrices.rows.SAMPLE_BLOCK", 100)
     open_dataset(path)
     assert len(read) <= 64
     assert max(read) <= 100

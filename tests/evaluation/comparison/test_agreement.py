@@ -10,7 +10,7 @@ from toy import make_counts
 
 from vccapp.data.reading.opening import open_dataset
 from vccapp.data.schema import CONTROL
-from vccapp.data.split import make_split
+from vccapp.data.splits.split import make_split
 from vccapp.evaluation.comparison.agreement import SHARE, compare_predictions, compute_band, compute_correlations
 from vccapp.evaluation.comparison.prediction import Prediction, fit_baseline
 from vccapp.references import CEILING, FULL_NAMES

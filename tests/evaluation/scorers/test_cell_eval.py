@@ -15,7 +15,7 @@ from vccapp.data.reading.opening import open_dataset
 from vccapp.data.schema import CONTROL
 from vccapp.data.simulation.experiment import SimulationSpec
 from vccapp.data.simulation.simulate import simulate
-from vccapp.data.split import make_split
+from vccapp.data.splits.split import make_split
 from vccapp.models.base import make_model
 from vccapp.settings import Settings
 from vccapp.stats.building.build import build_index

@@ -5,7 +5,7 @@ import pytest
 from toy import make_counts
 
 from vccapp.data.reading.opening import open_dataset
-from vccapp.data.split import Split, split_from_lists
+from vccapp.data.splits.split import Split, split_from_lists
 from vccapp.errors import DataError, SpecError
 from vccapp.models.base import MODELS, make_model
 from vccapp.models.parts.residual import make_baseline

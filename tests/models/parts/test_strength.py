@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from toy_index import ToyIndex
 
-from vccapp.data.split import split_from_lists
+from vccapp.data.splits.split import split_from_lists
 from vccapp.models import ridge
 from vccapp.models.parts.residual import cross_fit
 from vccapp.models.parts.strength import MAX_JUDGED, MIN_JUDGED, STRENGTHS, choose_strength, judged_rows

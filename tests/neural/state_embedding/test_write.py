@@ -9,7 +9,7 @@ from refusals import refusal
 from toy import make_counts
 
 from vccapp.data.reading.opening import open_dataset
-from vccapp.data.split import split_from_lists
+from vccapp.data.splits.split import split_from_lists
 from vccapp.errors import SpecError
 from vccapp.models.base import load_model, make_model
 from vccapp.neural.fitting.fitting import Fitting

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field
 
-from vccapp.data.split import Split
+from vccapp.data.splits.split import Split
 from vccapp.models.base import MODELS, Fitting, Model
 from vccapp.models.parts.features import EmbeddingSpec, Features
 from vccapp.models.saving import ModelState

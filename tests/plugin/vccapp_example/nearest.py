@@ -3,7 +3,7 @@
 import numpy as np
 from pydantic import Field
 
-from vccapp.data.split import Split
+from vccapp.data.splits.split import Split
 from vccapp.models.base import MODELS, Fitting, Model
 from vccapp.models.parts.features import EmbeddingSpec, Features
 from vccapp.models.saving import ModelState

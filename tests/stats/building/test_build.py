@@ -265,7 +265,7 @@ def test_the_plan_counts_the_copy_of_cells_stored_by_gene(
         data.write_h5ad(tmp_path / name)
     plain, by_gene = (plan_index(open_dataset(tmp_path / name)) for name in names[:2])
     assert (by_gene.scratch_bytes, by_gene.disk_bytes) == (0, plain.disk_bytes), "so few are turned in memory"
-    monkeypatch.setattr("vccapp.data.reading.csc.BUCKET_VALUES", 1000)
+    monkeypatch.setattr("vccapp.data.matrices.csc.BUCKET_VALUES", 1000)
     by_gene = plan_index(open_dataset(tmp_path / "csc.h5ad"))
     assert by_gene.scratch_bytes == by_gene.disk_bytes - plain.disk_bytes == 8 * counts.X.nnz
     assert plan_index(open_dataset([tmp_path / name for name in names])).scratch_bytes == 2 * 8 * counts.X.nnz

@@ -100,7 +100,7 @@ def test_ranges_cover_all_once_and_begin_at_units(n: int, parts: int, unit: int)
 
 @pytest.mark.parametrize("layout", ["csr", "csc", "dense", "joined"])
 def test_a_range_of_cells_is_that_part_of_all(layout: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vccapp.data.reading.csc.BUCKET_VALUES", 700)
+    monkeypatch.setattr("vccapp.data.matrices.csc.BUCKET_VALUES", 700)
     counts = make_counts(n_cells=90)
     x = counts.X.toarray()
     counts.X = {"dense": x, "csc": counts.X.tocsc()}.get(layout, counts.X)

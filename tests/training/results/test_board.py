@@ -11,7 +11,7 @@ from refusals import refusal
 from toy import make_counts
 
 from vccapp.data.reading.opening import open_dataset
-from vccapp.data.split import make_split, write_split
+from vccapp.data.splits.split import make_split, write_split
 from vccapp.data.workspace import register
 from vccapp.errors import SpecError
 from vccapp.evaluation.leaderboard.metric_names import best_of

@@ -20,7 +20,7 @@ from vccapp.data.reading.opening import open_dataset
 from vccapp.data.schema import CONTROL
 from vccapp.data.simulation.experiment import SimulationSpec
 from vccapp.data.simulation.simulate import simulate
-from vccapp.data.split import split_from_lists, write_split
+from vccapp.data.splits.split import split_from_lists, write_split
 from vccapp.data.workspace import register
 from vccapp.errors import ResourceError, SpecError
 from vccapp.evaluation.scorers.base import cell_scorers, refuse_memory

@@ -7,7 +7,7 @@ import pytest
 from toy import make_counts
 
 from vccapp.data.reading.opening import open_dataset
-from vccapp.data.split import make_split, write_split
+from vccapp.data.splits.split import make_split, write_split
 from vccapp.data.workspace import register
 from vccapp.settings import Settings
 from vccapp.stats.building.build import build_index

@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 from toy import make_counts
 
 from vccapp.data.reading.opening import open_dataset
-from vccapp.data.split import make_split, write_split
+from vccapp.data.splits.split import make_split, write_split
 from vccapp.data.workspace import register
 from vccapp.evaluation.leaderboard.ranking import ENTERED, MARK, RUN
 from vccapp.jobs.store import JobStore

@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 from toy import make_counts
 
 from vccapp.data.reading.opening import open_dataset
-from vccapp.data.split import split_from_lists, write_split
+from vccapp.data.splits.split import split_from_lists, write_split
 from vccapp.data.workspace import register
 from vccapp.jobs.local import environment
 from vccapp.jobs.store import JobStore

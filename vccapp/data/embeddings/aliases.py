@@ -7,7 +7,7 @@ means several genes is not in it.
 import gzip
 from functools import lru_cache
 
-from vccapp.places import ASSETS
+from vccapp.data.places import ASSETS
 
 ALIASES = ASSETS / "gene_aliases.tsv.gz"
 

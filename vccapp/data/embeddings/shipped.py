@@ -4,8 +4,8 @@ from functools import lru_cache
 
 from vccapp.data.embeddings.base import Embedding
 from vccapp.data.embeddings.readers.table import Table
+from vccapp.data.places import ASSETS
 from vccapp.errors import DataError
-from vccapp.places import ASSETS
 
 SHIPPED = ASSETS / "gene_embedding.npz"
 PROVENANCE = (

@@ -17,9 +17,9 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix
 
+from vccapp.data.matrices.rows import Rows
+from vccapp.data.matrices.view import ViewedRows
 from vccapp.data.reading.fingerprint import compute_fingerprint
-from vccapp.data.reading.rows import Rows
-from vccapp.data.reading.view import ViewedRows
 from vccapp.data.schema import Columns, Schema
 from vccapp.data.stores.access import Access
 from vccapp.errors import DataError
@@ -125,7 +125,7 @@ class Dataset(ABC):
         """Cells in order as (start row, (some cells, genes) float32 CSR), at most `max_values` values at a time.
 
         All cells, or those from `first` to `last` - 1.
-        Values as stored; canonical, no explicit zeros. A large CSC file is first copied (see vccapp.data.reading.csc).
+        Values as stored; canonical, no explicit zeros. A large CSC file is first copied (see vccapp.data.matrices.csc).
         """
         return self.rows.iter_rows(max_values, first=first, last=last)
 

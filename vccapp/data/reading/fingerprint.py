@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vccapp.data.reading.files import open_matrix, reading
-from vccapp.data.reading.rows import DenseRows, Rows, cut, sample_blocks, spread
-from vccapp.data.reading.view import ViewedRows
+from vccapp.data.matrices.rows import DenseRows, Rows, cut, sample_blocks, spread
+from vccapp.data.matrices.view import ViewedRows
+from vccapp.data.stores.files import open_matrix, reading
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix, vstack
 
+from vccapp.data.matrices.rows import in_order
 from vccapp.data.names.labels import join_orders
 from vccapp.data.reading.contexts import order_labels, split_contexts
 from vccapp.data.reading.dataset import Dataset
-from vccapp.data.reading.rows import in_order
 from vccapp.data.schema import ALL, AT, IGNORED, Context, Schema, is_control
 from vccapp.data.stores.access import Access
 from vccapp.data.stores.places import resolved

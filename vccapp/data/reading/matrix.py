@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from vccapp.data.matrices.csc import CscRows
+from vccapp.data.matrices.rows import CsrRows, DenseRows, Rows
 from vccapp.data.names.controls import plain
-from vccapp.data.reading.csc import CscRows
-from vccapp.data.reading.files import open_store, reading
-from vccapp.data.reading.rows import CsrRows, DenseRows, Rows
 from vccapp.data.reading.tables import declared_shape
 from vccapp.data.stores.access import CLOSED, Access
+from vccapp.data.stores.files import open_store, reading
 from vccapp.data.stores.layouts import find_matrix
 from vccapp.data.stores.sizes import check_array, check_chunk
 from vccapp.errors import DataError

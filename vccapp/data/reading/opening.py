@@ -7,21 +7,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from vccapp.data.matrices.rows import SLAB_VALUES, WHOLE_SAMPLE, Rows
+from vccapp.data.matrices.view import ViewedRows
 from vccapp.data.names.controls import is_control_like, is_other_control, plain
 from vccapp.data.names.features import Features, find_features
 from vccapp.data.names.lookalikes import name_unknown
 from vccapp.data.names.roles import PERTURBATION_NAMES
 from vccapp.data.reading.columns import find_cells
 from vccapp.data.reading.dataset import Dataset, FileDataset
-from vccapp.data.reading.files import open_store, reading
 from vccapp.data.reading.joined import JoinedDataset
 from vccapp.data.reading.matrix import RAW, choose_matrix, list_matrices, open_rows
-from vccapp.data.reading.rows import SLAB_VALUES, WHOLE_SAMPLE, Rows
 from vccapp.data.reading.tables import check_shape, naming, read_raw_var, read_tables, require_tables
-from vccapp.data.reading.view import ViewedRows
 from vccapp.data.schema import Columns, Schema, genes_of, is_control
 from vccapp.data.stores.access import CLOSED, Access
 from vccapp.data.stores.convert import make_readable
+from vccapp.data.stores.files import open_store, reading
 from vccapp.data.stores.places import absolute, find_place
 from vccapp.data.values import detect_scale, to_log1p
 from vccapp.errors import DataError, VccAppError

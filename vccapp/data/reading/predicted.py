@@ -18,18 +18,18 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix
 
+from vccapp.data.matrices.rows import SLAB_VALUES, WHOLE_SAMPLE, Rows
 from vccapp.data.names.column import may_be_labels, read_column
 from vccapp.data.names.controls import plain
 from vccapp.data.names.genes import GeneNames
 from vccapp.data.names.labels import KnownLabels
 from vccapp.data.names.roles import PERTURBATION_NAMES
-from vccapp.data.reading.files import open_store, reading
 from vccapp.data.reading.matrix import open_rows
-from vccapp.data.reading.rows import SLAB_VALUES, WHOLE_SAMPLE, Rows
 from vccapp.data.reading.tables import check_shape, naming, read_tables
 from vccapp.data.schema import CONTROL, Columns, ValueSpace, label_in, positions_of
 from vccapp.data.stores.access import CLOSED, Access
 from vccapp.data.stores.convert import make_readable
+from vccapp.data.stores.files import open_store, reading
 from vccapp.data.stores.places import absolute
 from vccapp.data.values import Scale, detect_scale, to_log1p
 from vccapp.errors import DataError

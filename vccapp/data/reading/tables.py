@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from vccapp.data.reading.files import open_store
-from vccapp.data.reading.rows import Rows
+from vccapp.data.matrices.rows import Rows
 from vccapp.data.stores.access import CLOSED, Access
+from vccapp.data.stores.files import open_store
 from vccapp.data.stores.labels import read_labels
 from vccapp.data.stores.layouts import find_matrix, find_tenx
 from vccapp.data.stores.sizes import MAX_TEXT, check_array, check_memory, declared_bytes

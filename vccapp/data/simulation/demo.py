@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from vccapp.data.atomic import write_folder
+from vccapp.data.places import ASSETS
 from vccapp.data.schema import CONTROL
 from vccapp.data.simulation.experiment import SimulationSpec, share_out
 from vccapp.data.simulation.simulate import simulate
 from vccapp.errors import DataError
-from vccapp.places import ASSETS
 from vccapp.progress import Progress, part, silent
 from vccapp.settings import Settings
 

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from vccapp.data.schema import positions_of
-from vccapp.data.split import Split
+from vccapp.data.splits.split import Split
 from vccapp.models.base import make_model
 from vccapp.references import FULL_NAMES
 from vccapp.stats.index import Index

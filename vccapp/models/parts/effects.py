@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from vccapp.data.schema import positions_of
-from vccapp.data.split import Split
+from vccapp.data.splits.split import Split
 from vccapp.errors import SpecError
 from vccapp.models.base import Fitting, Model, targets
 from vccapp.models.parts.knockdown import mask_targets, measure_residual, set_targets

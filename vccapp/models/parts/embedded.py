@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vccapp.data.split import Split
+from vccapp.data.splits.split import Split
 from vccapp.errors import SpecError
 from vccapp.models.parts.effects import EffectModel
 from vccapp.models.parts.features import EMBEDDING_PATHS, EmbeddingSpec, Features

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from vccapp.data.schema import positions_of
-from vccapp.data.split import Split
+from vccapp.data.splits.split import Split
 from vccapp.errors import SpecError
 from vccapp.models.base import MODELS, Model, make_model
 from vccapp.models.parts.knockdown import target_positions

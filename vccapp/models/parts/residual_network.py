@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vccapp.data.split import Split
+from vccapp.data.splits.split import Split
 from vccapp.errors import DataError
 from vccapp.models.base import PROGRAM_BYTES, Estimate, Fitting, Model
 from vccapp.models.parts.residual import cross_fit, fit_share

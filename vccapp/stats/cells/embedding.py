@@ -16,7 +16,7 @@ import numpy as np
 
 from vccapp.data.atomic import reserve, write_folder, write_json
 from vccapp.data.reading.dataset import Dataset
-from vccapp.data.reading.files import open_store, reading
+from vccapp.data.stores.files import open_store, reading
 from vccapp.errors import DataError, SpecError
 from vccapp.progress import Progress, silent
 from vccapp.records import Format, Listing, list_records, read_record, undamaged

@@ -16,10 +16,10 @@ import pandas as pd
 from vccapp.data.atomic import require_new, write_file
 from vccapp.data.h5ad import GrowingCsr, NewFile, create_h5, write_tables
 from vccapp.data.reading.dataset import Dataset
-from vccapp.data.reading.files import open_store, reading
 from vccapp.data.reading.tables import read_tables
 from vccapp.data.resources import MARGIN, VALUE_BYTES, require_disk
 from vccapp.data.stores.access import Access
+from vccapp.data.stores.files import open_store, reading
 from vccapp.errors import DataError
 from vccapp.progress import Progress, silent
 from vccapp.stats.building.read_ahead import read_ahead

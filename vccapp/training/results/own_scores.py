@@ -10,7 +10,7 @@ import pandas as pd
 import vccapp
 from vccapp.data.atomic import write_file
 from vccapp.data.schema import control_of
-from vccapp.data.split import Split
+from vccapp.data.splits.split import Split
 from vccapp.evaluation.profiles import half_profiles, predicted_profiles, real_profiles
 from vccapp.evaluation.scorers.own import PSEUDOBULKS
 from vccapp.evaluation.scoring.score import compute_metrics, summarise

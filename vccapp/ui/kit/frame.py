@@ -25,9 +25,9 @@ from pathlib import Path
 
 import streamlit as st
 
+from vccapp.data.places import ASSETS, PAGES
 from vccapp.errors import SpecError, VccAppError
 from vccapp.faults import describe, write_log
-from vccapp.places import ASSETS, PAGES
 from vccapp.plugins import add_fault, plugin_faults, plugins_of
 from vccapp.ui.kit.loaders import current_settings
 from vccapp.wording import plain

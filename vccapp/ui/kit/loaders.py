@@ -12,7 +12,7 @@ import pandas as pd
 import streamlit as st
 
 from vccapp.data.schema import is_control
-from vccapp.data.split import Split, list_splits
+from vccapp.data.splits.split import Split, list_splits
 from vccapp.data.workspace import Record, list_datasets
 from vccapp.errors import JobError
 from vccapp.jobs.store import Job, JobStore

@@ -5,7 +5,7 @@ import pandas as pd
 import streamlit as st
 
 from vccapp.data.schema import Schema
-from vccapp.data.split import Split
+from vccapp.data.splits.split import Split
 from vccapp.data.workspace import Record
 from vccapp.stats.index import Index, has_index
 from vccapp.stats.views import compute_imbalance

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from vccapp.data.commands import split_command
-from vccapp.data.split import Split
+from vccapp.data.splits.split import Split
 from vccapp.data.workspace import Record
 from vccapp.models.base import MODELS
 from vccapp.stats.index import Index

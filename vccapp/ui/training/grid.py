@@ -5,7 +5,7 @@ import shlex
 import streamlit as st
 
 from vccapp.commands import format_values, options
-from vccapp.data.split import Split
+from vccapp.data.splits.split import Split
 from vccapp.jobs.grid import start_grid
 from vccapp.models.base import MODELS
 from vccapp.stats.index import Index

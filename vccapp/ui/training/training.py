@@ -5,7 +5,7 @@ from typing import Literal
 import pandas as pd
 import streamlit as st
 
-from vccapp.data.split import Split
+from vccapp.data.splits.split import Split
 from vccapp.errors import VccAppError
 from vccapp.evaluation.metrics import METRICS
 from vccapp.figures.training import curve_of, thin_curve

@@ -13,7 +13,7 @@ from starlette.datastructures import Headers
 
 from vccapp.errors import SpecError
 from vccapp.settings import Settings, open_server_settings
-from vccapp.ui.kit.door import is_host_known, is_same_place
+from vccapp.ui.server.door import is_host_known, is_same_place
 
 EVIL = "evil.example"
 TOKEN = "a token with % and & in it"

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from scipy.sparse import csc_matrix, csr_matrix
 
-from vccapp.data.reading.rows import (
+from vccapp.data.matrices.rows import (
     SLAB_VALUES,
     Rows,
     assemble,
@@ -59,7 +59,7 @@ class CscRows(Rows):
 
     @cached_property
     def ends(self) -> np.ndarray:
-        from vccapp.data.reading.kernels import count_cells
+        from vccapp.data.matrices.kernels import count_cells
 
         counts = np.zeros(self.shape[0], np.int64)
         for _, _, cells, _ in self._genes(values=False):
@@ -94,7 +94,7 @@ class CscRows(Rows):
 
     def _genes(self, *, values: bool) -> Iterator[tuple[int, int, np.ndarray, np.ndarray]]:
         """All genes in order as (first gene, stop, their cells, their values, none of them unless asked for)."""
-        from vccapp.data.reading.chunks import Buffers, open_reader
+        from vccapp.data.matrices.chunks import Buffers, open_reader
 
         slabs = list(cut(self.stored_ends, BUCKET_VALUES))
         buffers = Buffers(max(int(self.stored_ends[stop] - self.stored_ends[start]) for start, stop in slabs))
@@ -114,7 +114,7 @@ class CscRows(Rows):
                 del cells, found
 
     def _sort_into_buckets(self) -> "Buckets":
-        from vccapp.data.reading.kernels import scatter
+        from vccapp.data.matrices.kernels import scatter
 
         require_disk(
             Path(tempfile.gettempdir()),
@@ -192,8 +192,8 @@ class Buckets:
 
     def iter_blocks(self) -> Iterator[tuple[int, csr_matrix]]:
         """Every bucket as (first cell, canonical rows)."""
-        from vccapp.data.reading.chunks import Buffers
-        from vccapp.data.reading.kernels import sort_by_cell
+        from vccapp.data.matrices.chunks import Buffers
+        from vccapp.data.matrices.kernels import sort_by_cell
 
         sizes = np.diff(self.ends[self.cells])
         buffers, gathered = Buffers(int(sizes.max())), np.empty(sizes.max(), self.record)

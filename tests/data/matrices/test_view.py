@@ -8,9 +8,9 @@ import pytest
 from scipy.sparse import csc_matrix, csr_matrix
 from toy import make_counts
 
-from vccapp.data.reading import csc
+from vccapp.data.matrices import csc
+from vccapp.data.matrices.view import ViewedRows
 from vccapp.data.reading.matrix import open_rows
-from vccapp.data.reading.view import ViewedRows
 from vccapp.data.values import Log, Multiply, Normalise
 
 LAYOUTS = {"csr": csr_matrix, "csc": csc_matrix, "dense": lambda x: x.toarray()}

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from scipy.sparse import csc_matrix, csr_matrix
 
-from vccapp.data.reading.rows import SLAB_VALUES, Rows, canonical
+from vccapp.data.matrices.rows import SLAB_VALUES, Rows, canonical
 from vccapp.data.schema import Layout
 
 Transform = Callable[[csr_matrix], csr_matrix]

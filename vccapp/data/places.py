@@ -5,7 +5,7 @@ In a checkout they stand beside the package. A wheel holds them in `vccapp/_app`
 
 from pathlib import Path
 
-PACKAGE = Path(__file__).resolve().parent
+PACKAGE = Path(__file__).resolve().parents[1]
 IMPORT_ROOT = PACKAGE.parent
 """On `sys.path`, the package is found."""
 

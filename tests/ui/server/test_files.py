@@ -11,7 +11,7 @@ import pytest
 from browser import Server
 
 from vccapp.settings import Settings
-from vccapp.ui.kit.files import file_url, submission_file
+from vccapp.ui.server.files import file_url, submission_file
 
 PACKAGE = bytes(range(256)) * 400
 

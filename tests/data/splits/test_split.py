@@ -13,7 +13,7 @@ from refusals import refusal
 
 from vccapp.data.commands import split_command
 from vccapp.data.schema import CONTROL, context_of, genes_of, target_of
-from vccapp.data.split import (
+from vccapp.data.splits.split import (
     Split,
     check_split,
     hold_out_contexts,
@@ -25,7 +25,7 @@ from vccapp.data.split import (
     split_from_lists,
     write_split,
 )
-from vccapp.data.split_toml import from_toml, to_toml
+from vccapp.data.splits.toml import from_toml, to_toml
 from vccapp.errors import DataError, SpecError
 from vccapp.settings import Settings
 

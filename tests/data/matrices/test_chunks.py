@@ -16,8 +16,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from toy import make_counts
 
-from vccapp.data.reading import chunks as chunks_module
-from vccapp.data.reading.chunks import Buffers, ChunkReader, SliceReader, open_reader
+from vccapp.data.matrices import chunks as chunks_module
+from vccapp.data.matrices.chunks import Buffers, ChunkReader, SliceReader, open_reader
 
 FILTERS = {
     "plain": {},

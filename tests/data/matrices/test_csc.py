@@ -17,8 +17,8 @@ from refusals import refusal
 from scipy.sparse import csc_matrix, random_array
 from toy import make_counts
 
-from vccapp.data.reading import csc as csc_module
-from vccapp.data.reading.csc import CscRows
+from vccapp.data.matrices import csc as csc_module
+from vccapp.data.matrices.csc import CscRows
 from vccapp.data.reading.matrix import open_rows
 from vccapp.data.reading.opening import open_dataset
 from vccapp.errors import DataError, ResourceError

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from refusals import refusal
 from scipy.sparse import csc_matrix, csr_matrix, random_array
 
-from vccapp.data.reading import rows as rows_module
+from vccapp.data.matrices import rows as rows_module
+from vccapp.data.matrices.rows import CsrRows, Rows, cut, spread
 from vccapp.data.reading.matrix import open_rows
-from vccapp.data.reading.rows import CsrRows, Rows, cut, spread
 from vccapp.errors import DataError
 
 MAKE = {"csr": csr_matrix, "csc": csc_matrix, "dense": np.asarray}

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from vccapp.data.reading.files import filter_numbers
+from vccapp.data.stores.files import filter_numbers
 
 TASK_VALUES = 2**18
 """What a thread reads at once at least: less is not worth handing over."""
@@ -133,7 +133,7 @@ class ChunkReader:
 
                 raw = ZstdDecompressor().decompress(raw, max_output_size=self.length * size)
             else:
-                from vccapp.data.reading.kernels import unshuffle
+                from vccapp.data.matrices.kernels import unshuffle
 
                 plain = np.empty((self.length, size), np.uint8)
                 unshuffle(np.frombuffer(raw, np.uint8).reshape(size, self.length), plain)

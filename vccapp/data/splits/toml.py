@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vccapp.data.schema import context_of, is_control, label_in, target_of
-from vccapp.data.split import PARTS, Split, check_split, split_from_lists
+from vccapp.data.splits.split import PARTS, Split, check_split, split_from_lists
 from vccapp.errors import SpecError
 from vccapp.wording import name_some
 

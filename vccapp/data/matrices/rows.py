@@ -7,10 +7,10 @@
 A block is canonical: indices sorted, duplicates summed, explicit zeros dropped; `iter_stored` leaves that out, for
 checks of the file itself. A reader keeps no file open and holds
 the row pointers only, so it can be pickled to a worker. Arrays of a block that nothing refers to any more are used
-again for a later one (see vccapp.data.reading.chunks).
+again for a later one (see vccapp.data.matrices.chunks).
 
 Cost: CSR and dense read every byte of X once, or half of them where only values are asked for. CSC knows where genes
-are, not cells: see vccapp.data.reading.csc.
+are, not cells: see vccapp.data.matrices.csc.
 """
 
 import contextlib
@@ -23,9 +23,9 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.sparse import csc_matrix, csr_matrix, vstack
 
-from vccapp.data.reading.files import open_matrix, reading
 from vccapp.data.schema import Layout
 from vccapp.data.stores.access import CLOSED, Access
+from vccapp.data.stores.files import open_matrix, reading
 from vccapp.errors import DataError
 
 WHOLE_SAMPLE = 20_000_000  # stored values up to which a sample is all of X
@@ -245,7 +245,7 @@ class CsrRows(RowsByCell):
         self, max_values: int, dtype: str, *, first: int = 0, last: int | None = None
     ) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
         """Stored values, indices and pointers of blocks of rows. Their arrays are used again once they are let go."""
-        from vccapp.data.reading.chunks import Buffers, open_reader
+        from vccapp.data.matrices.chunks import Buffers, open_reader
 
         ranges = list(self._blocks(max_values, first=first, last=last))
         buffers = Buffers(self._largest(ranges))
@@ -262,7 +262,7 @@ class CsrRows(RowsByCell):
     def iter_values(
         self, max_values: int, *, first: int = 0, last: int | None = None
     ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-        from vccapp.data.reading.chunks import Buffers, open_reader
+        from vccapp.data.matrices.chunks import Buffers, open_reader
 
         ranges = list(self._blocks(max_values, first=first, last=last))
         buffers = Buffers(self._largest(ranges))
@@ -327,7 +327,7 @@ def read_compressed(x: Any, ends: np.ndarray, start: int, stop: int, *, width: i
 
 def assemble(values: np.ndarray, indices: np.ndarray, pointers: np.ndarray, *, width: int) -> csr_matrix:
     """A canonical block of `width` columns around float32 values, checked in one compiled pass. Raises DataError."""
-    from vccapp.data.reading.kernels import CANONICAL, OUT_OF_RANGE, scan_rows
+    from vccapp.data.matrices.kernels import CANONICAL, OUT_OF_RANGE, scan_rows
 
     found = scan_rows(values, indices, pointers, width)
     if found == OUT_OF_RANGE:

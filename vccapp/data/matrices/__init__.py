@@ -1,0 +1,1 @@
+"""The cells of a file in blocks: rows of CSR, CSC and dense matrices, and the part of them that is used."""
