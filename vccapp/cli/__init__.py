@@ -54,7 +54,8 @@ def _refuse_empty(words: Sequence[str]) -> None:
     """Raises SpecError for an empty argument: the variable of a script that is not set names nothing."""
     before = ""
     for word in words:
-        option = word[:-1] if word.startswith("--") and word.endswith("=") else before
+        name, given, value = word.partition("=")
+        option = name if name.startswith("--") and given and not value.strip() else before
         if (not word.strip() or option != before) and option not in FREE_TEXT:
             where = f"The value of {option}" if option.startswith("--") else "An argument"
             raise SpecError("empty_name", f"{where} is empty", fix="give a value, or leave it out")
