@@ -237,7 +237,7 @@ def _judge(text: str, code: int, hung: bool, left: list[str], folder: str) -> tu
         return "memory", said
     if code < 0:
         return "died", f"signal {-code}: {said}"
-    if "unexpected" in said:
+    if "something unexpected" in said.lower():
         return "unexpected", said
     if code == 0 or not errors:  # a report, of checks that failed or not
         return "fine", ""
@@ -301,7 +301,7 @@ def _command(words: list[str]) -> int:
 
         code, sentence = describe(error)
         print(f"Error: {sentence}")
-        if code == "unexpected" or "unexpected" in sentence:
+        if code == "unexpected":
             print("\n".join(traceback.format_exc().splitlines()[-6:]).replace("Traceback", "Trace"))
         return 1
     return 0

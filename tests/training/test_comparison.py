@@ -86,7 +86,7 @@ def test_cells_were_not_scored(settings: Settings) -> None:
         (["agreement", "--run", "a", "--perturbations", "GENE0,NONE"], "NONE"),
         (["agreement", "--run", "a", "--genes", "NONE"], "No gene of the dataset is chosen"),
         (["agreement", "--run", "a", "--gene-set", "ONE"], "needs a .gmt file"),
-        (["heatmap", "--run", "a", "--gmt", "/none.gmt", "--gene-set", "ONE"], "no gene set file"),
+        (["heatmap", "--run", "a", "--gmt", "/none.gmt", "--gene-set", "ONE"], "does not exist"),
         (["scores", "--run", "a", "--metric", "des"], "no metric 'des'"),
         (["overlap", "--run", "a", "--table", "none"], "no table 'none'"),
         (["difference", "--run", "a", "--part", "val"], "no perturbation in common in the val part"),

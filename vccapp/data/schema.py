@@ -20,6 +20,9 @@ IGNORED = "none"
 INDEX = "index"
 """As the var column with the names of the genes: the index of var."""
 
+MAX_SEED = 2**63 - 1
+"""The largest that every generator takes."""
+
 ValueSpace = Literal["counts", "log1p", "scaled"]
 Layout = Literal["csr", "csc", "dense"]
 

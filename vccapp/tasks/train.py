@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import Field
 
 from vccapp.commands import options
-from vccapp.data.splits.split import MAX_SEED
+from vccapp.data.schema import MAX_SEED
 from vccapp.errors import VccAppError
 from vccapp.progress import Progress
 from vccapp.settings import Settings

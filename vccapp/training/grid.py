@@ -12,7 +12,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from vccapp.commands import format_values, options, parse_value
-from vccapp.data.splits.split import MAX_SEED, Split
+from vccapp.data.schema import MAX_SEED
+from vccapp.data.splits.split import Split
 from vccapp.errors import SHOWN, SpecError
 from vccapp.models.base import Estimate, make_model
 from vccapp.settings import Settings

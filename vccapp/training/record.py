@@ -29,7 +29,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from vccapp.commands import assignments, options
 from vccapp.data.atomic import write_json
 from vccapp.data.lock import is_locked
-from vccapp.data.splits.split import MAX_SEED, Split
+from vccapp.data.schema import MAX_SEED
+from vccapp.data.splits.split import Split
 from vccapp.errors import SpecError
 from vccapp.records import Format, Listing, list_records, read_record, undamaged
 from vccapp.settings import Settings

@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 from toy import make_counts
 
 from vccapp.data.reading.opening import open_dataset
+from vccapp.data.schema import MAX_SEED
 from vccapp.data.splits.split import split_from_lists, write_split
 from vccapp.data.workspace import register
 from vccapp.jobs.local import environment
@@ -101,7 +102,7 @@ def test_a_loss_is_a_preset_or_an_expression(
 ) -> None:
     started = []
     monkeypatch.setattr("vccapp.ui.kit.jobs.start_job", lambda *args, **_: started.append(args))
-    page = open_page(workspace, monkeypatch, train_model="STATE (ST)")
+    page = open_page(workspace, monkeypatch, train_model="STATE (ST)", train_state_embedding="expression")
     type_option(page, "train_state_loss", loss).run()
     assert f"loss={loss}" in page.code[0].value
     type_option(page, "train_state_loss", loss)
@@ -138,7 +139,9 @@ def test_the_page_of_a_network_loads_no_torch() -> None:
 def test_a_run_by_two_processes_is_started(workspace: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     started = []
     monkeypatch.setattr("vccapp.ui.kit.jobs.start_job", lambda _, task: started.append(task))
-    page = open_page(workspace, monkeypatch, train_model="Scouter", train_devices="2")
+    page = open_page(
+        workspace, monkeypatch, train_model="Scouter", train_scouter_embedding="expression", train_devices="2"
+    )
     [command] = [
         code.value for code in page.code if code.value.startswith("vccapp train start") and "--split s" in code.value
     ][:1]
@@ -153,7 +156,7 @@ def test_a_run_by_two_processes_is_started(workspace: Settings, monkeypatch: pyt
 def test_a_grid_is_counted_and_started(workspace: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("grid", "local"):
         monkeypatch.setattr(f"vccapp.jobs.{module}.start_parked", lambda _: None)
-    page = open_page(workspace, monkeypatch, train_model="Scouter")
+    page = open_page(workspace, monkeypatch, train_model="Scouter", train_scouter_embedding="expression")
     page.session_state["train_grid"] = True
     page.run()
     assert page.text_input(key="grid_scouter_direction").value == "0.01, 0.05, 0.5"
@@ -161,7 +164,7 @@ def test_a_grid_is_counted_and_started(workspace: Settings, monkeypatch: pytest.
     assert any("6 runs, one after the other." in caption.value for caption in page.caption)
     page.text_input(key="grid_scouter_seeds").set_value("0, x").run()
     assert [error.value for error in page.error] == [
-        "'x' is not a seed; use whole numbers from 0, separated by commas."
+        f"'x' is not a seed; use whole numbers from 0 to {MAX_SEED}, separated by commas."
     ]
     page.text_input(key="grid_scouter_seeds").set_value("0, 1").run()
     page.button(key="grid_scouter_start").click().run()

@@ -25,9 +25,6 @@ PARTS = ("train", "val", "test")
 SPLIT = Format("split", fix="delete it and create the split again")
 
 
-MAX_SEED = 2**63 - 1
-
-
 class Split(BaseModel):
     """Perturbation labels, without the control, by part."""
 
