@@ -123,7 +123,7 @@ def test_the_path_from_file_to_scores(home: Path, call: Call, ask: Callable[...,
     assert (listed["id"], listed["run"], listed["package"]) == ("first", run["id"], str(vcc))
 
     jobs = ask("jobs", "list")
-    assert [job["task"] for job in jobs] == ["build", "train", "train", "index"]
+    assert [job["task"] for job in jobs] == ["build", "train", "index"]
     assert ask("jobs", "show", jobs[-1]["id"])["result"] == {"dataset": dataset}
     assert ask("train", "stop", run["id"])["state"] == "succeeded"
 
