@@ -6,12 +6,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from vccapp.data.schema import CONTROL, context_of, control_of, is_control
-from vccapp.stats.index import Pseudobulks
+from vccapp.data.schema import CONTROL, control_of
+from vccapp.stats.pseudobulks import ByLabel, Pseudobulks
 
 
-class ToyIndex:
+class ToyIndex(ByLabel):
     """Controls and `labels` over `genes`; pseudobulks are random, or as given: (1 + labels, genes) log1p."""
+
+    labels: list[str] = []
+    genes = pd.DataFrame()
 
     def __init__(
         self, labels: Sequence[str], genes: Sequence[str], *, means: np.ndarray | None = None, seed: int = 0
@@ -37,45 +40,11 @@ class ToyIndex:
             "de/lfc_2025": rng.normal(0, 1, shape).astype(np.float32),
         }
 
-    @property
-    def controls(self) -> list[str]:
-        return [label for label in self.labels if is_control(label)]
-
-    @property
-    def perturbed(self) -> list[str]:
-        return self.labels[len(self.controls) :]
-
-    @property
-    def contexts(self) -> list[str]:
-        return [context for label in self.controls if (context := context_of(label))]
-
     def array(self, name: str) -> np.ndarray:
         return self._arrays[name]
 
     def rows(self, labels: Sequence[str]) -> list[int]:
         return [self.labels.index(label) for label in labels]
-
-    def means(self, labels: Sequence[str]) -> np.ndarray:
-        return self._means[self.rows(labels)]
-
-    def mean(self, label: str) -> np.ndarray:
-        return self.means([label])[0]
-
-    @property
-    def control_mean(self) -> np.ndarray:
-        return self.mean(CONTROL)
-
-    def control_rows(self, labels: Sequence[str]) -> list[int]:
-        return self.rows([control_of(label) for label in labels])
-
-    def control_means(self, labels: Sequence[str]) -> np.ndarray:
-        return self._means[self.control_rows(labels)]
-
-    def deltas(self, labels: Sequence[str]) -> np.ndarray:
-        return self.means(labels) - self.control_means(labels)
-
-    def delta(self, label: str) -> np.ndarray:
-        return self.deltas([label])[0]
 
 
 _: type[Pseudobulks] = ToyIndex  # for mypy: it stands in for an index wherever pseudobulks are enough

@@ -9,12 +9,17 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
+from vccapp.errors import SpecError
+from vccapp.wording import name_some
+
 CONTROL = "non-targeting"
 """The label of control cells inside vccapp, whatever the file calls them."""
 AT = "@"
 """Between target and context in the labels of data with several contexts: 'KLF1@K562', 'non-targeting@K562'."""
 ALL = "all"
 """The one context, batch or guide of data that tell none apart."""
+GROUPS = ("perturbation", "guide", "batch")
+"""What cells are told apart by; within contexts each of these labels names its context."""
 IGNORED = "none"
 """As the context column: take no context, although one was found."""
 INDEX = "index"
@@ -49,6 +54,19 @@ def control_of(label: str) -> str:
 
 def is_control(label: str) -> bool:
     return target_of(label) == CONTROL
+
+
+def sort_labels(labels: Iterable[str]) -> list[str]:
+    """Each once, the controls first, each sorted."""
+    return sorted(set(labels), key=lambda label: (not is_control(label), label))
+
+
+def check_contexts(wanted: Iterable[str], known: Iterable[str]) -> None:
+    """Raises SpecError for contexts that the data do not have."""
+    known = list(known)
+    if unknown := [context for context in wanted if context not in known]:
+        found = name_some(known) if known else "it tells none apart"
+        raise SpecError("unknown_context", f"The dataset has no context {name_some(unknown)}", fix=f"contexts: {found}")
 
 
 def genes_of(label: str) -> tuple[str, ...]:

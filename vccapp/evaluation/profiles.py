@@ -18,7 +18,7 @@ from vccapp.data.schema import CONTROL, context_of, control_of, is_control, posi
 from vccapp.data.significance import FDR
 from vccapp.errors import SpecError
 from vccapp.stats.halves import have_halves, read_halves
-from vccapp.stats.index import Pseudobulks
+from vccapp.stats.pseudobulks import Pseudobulks
 from vccapp.wording import name_some
 
 if TYPE_CHECKING:

@@ -7,7 +7,18 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from vccapp.figures.style import ACCENT, DOWN, NEUTRAL, QUIET, UP, apart, finish, plotly_heading, plotly_text
+from vccapp.figures.style import (
+    ACCENT,
+    DOWN,
+    NEUTRAL,
+    QUIET,
+    UP,
+    apart,
+    finish,
+    plotly_heading,
+    plotly_names,
+    plotly_text,
+)
 
 MAX_NAMES = 48
 NEIGHBOURS = 10
@@ -30,14 +41,7 @@ def similarity_heatmap(correlation: np.ndarray, labels: list[str]) -> go.Figure:
         hovertemplate="%{x} and %{y}: %{z:.2f}<extra></extra>",
         colorbar={"title": {"text": "r"}, "thickness": 12, "outlinewidth": 0},
     )
-    axis = {
-        "showticklabels": named,
-        "tickfont": {"size": 9},
-        "showgrid": False,
-        "zeroline": False,
-        "ticks": "",
-        "type": "category",
-    }
+    axis = plotly_names(shown=named)
     title = f"Similarity of {len(labels):,} perturbations"
     return go.Figure(heat).update_layout(
         **plotly_heading(title, "correlation of deltas; similar ones are next to each other"),

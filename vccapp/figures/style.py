@@ -76,6 +76,12 @@ def heading(text: str, subtitle: Sequence[str], *, width: float = NARROWEST) -> 
     )
 
 
+def plotly_names(*, shown: bool) -> dict[str, Any]:
+    """An axis of names, which are no numbers and no dates. shown : whether there is room for them."""
+    quiet = {"showgrid": False, "zeroline": False, "ticks": ""}
+    return {"showticklabels": shown, "tickfont": {"size": 9}, "type": "category"} | quiet
+
+
 def plotly_heading(text: str, subtitle: str, *, room: int = 0) -> dict[str, Any]:
     """The parts of a Plotly layout that `finish` gives a chart: title, quieter line, margins.
 

@@ -26,7 +26,7 @@ from vccapp.data.schema import control_of, genes_of, is_control, positions_of
 from vccapp.data.significance import FDR
 from vccapp.registry import Registry
 from vccapp.stats.halves import correct_spearman_brown, correlate_halves, half_deltas
-from vccapp.stats.index import Pseudobulks
+from vccapp.stats.pseudobulks import Pseudobulks
 
 Loss = Callable[[Tensor, Tensor, "Context"], Tensor]
 LOSSES = Registry[Loss]("loss", package="vccapp.losses")

@@ -15,8 +15,8 @@ from vccapp.errors import SpecError
 from vccapp.models.base import MODELS, Fitting, Model, targets
 from vccapp.models.parts.knockdown import mask_targets, measure_residual, set_targets
 from vccapp.models.saving import ModelState
-from vccapp.stats.index import Pseudobulks
 from vccapp.stats.per_context import PerContext
+from vccapp.stats.pseudobulks import Pseudobulks
 
 
 @MODELS.register("additive")
@@ -38,9 +38,7 @@ class Additive(Model):
         position = positions_of(self.genes)
         self.effects = np.asarray(index.deltas(self.singles), np.float32)
         masked, contexts = mask_targets(self.effects, self.singles, position=position), self.control_means.contexts
-        own = [np.array([context_of(label) == context for label in self.singles]) for context in contexts]
-        parts = [masked[mask] if mask.any() else masked for mask in own] or [masked]
-        self.mean_effect = PerContext(contexts, np.stack([part.mean(axis=0) for part in parts]))
+        self.mean_effect = PerContext.summed_up(contexts, self.singles, lambda own: masked[own].mean(axis=0))
         self.residual = measure_residual(index, self.singles, position=position)
 
     def check_inputs(self, index: Pseudobulks, split: Split, *, device: str) -> None:

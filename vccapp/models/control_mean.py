@@ -5,7 +5,7 @@ import numpy as np
 from vccapp.data.splits.split import Split
 from vccapp.models.base import MODELS, Fitting, Model
 from vccapp.models.saving import ModelState
-from vccapp.stats.index import Pseudobulks
+from vccapp.stats.pseudobulks import Pseudobulks
 
 
 @MODELS.register("control_mean")

@@ -13,7 +13,7 @@ from vccapp.models.base import MODELS, Fitting, ModelSpec
 from vccapp.models.parts.knockdown import MIN_CONTROL_MEAN, measure_residual, set_targets
 from vccapp.models.perturbation_mean import PerturbationMean
 from vccapp.models.saving import ModelState
-from vccapp.stats.index import Pseudobulks
+from vccapp.stats.pseudobulks import Pseudobulks
 
 
 @MODELS.register("knockdown_mean")

@@ -10,8 +10,8 @@ import numpy as np
 from vccapp.data.splits.split import Split
 from vccapp.models.base import MODELS, Fitting, Model
 from vccapp.models.saving import ModelState
-from vccapp.stats.index import Pseudobulks
 from vccapp.stats.per_context import PerContext
+from vccapp.stats.pseudobulks import Pseudobulks
 
 
 @MODELS.register("perturbation_mean")

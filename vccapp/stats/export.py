@@ -85,14 +85,13 @@ def write_exports(index: Index, folder: Path, *, fdr: float = FDR, min_abs_lfc: 
     paths = []
     for name, make in EXPORTS.items():
         frame = deg_counts(index, fdr=fdr, min_abs_lfc=min_abs_lfc) if make is deg_counts else make(index)
-        write_csv(mark_ignored(frame, index), folder / name)
+        write_csv(mark_ignored(frame, index.meta["context_ignored"]), folder / name)
         paths.append(folder / name)
     return paths
 
 
-def mark_ignored(frame: pd.DataFrame, index: Index) -> pd.DataFrame:
+def mark_ignored(frame: pd.DataFrame, ignored: str | None) -> pd.DataFrame:
     """With a column that names the context that the user ignored, where there is one."""
-    ignored = index.meta["context_ignored"]
     return frame if ignored is None else frame.assign(context_ignored=ignored)
 
 

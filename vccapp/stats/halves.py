@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from vccapp.data.schema import control_of
-from vccapp.stats.index import Pseudobulks
+from vccapp.stats.pseudobulks import Pseudobulks
 from vccapp.wording import name_some
 
 

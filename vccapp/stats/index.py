@@ -6,16 +6,16 @@
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from vccapp.data.schema import context_of, control_of, is_control, positions_of
+from vccapp.data.schema import GROUPS, check_contexts, context_of, positions_of
 from vccapp.data.significance import FDR
 from vccapp.errors import DataError, SpecError
 from vccapp.records import Format, read_record, undamaged
-from vccapp.wording import name_some
+from vccapp.stats.pseudobulks import ByLabel
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -36,39 +36,13 @@ META = (
 """What index.json says. target_sums : depth of each context, in their order."""
 
 
-class Pseudobulks(Protocol):
-    """What models and metrics read of an index that know perturbations by their means: no single cell."""
-
-    @property
-    def labels(self) -> list[str]: ...
-    @property
-    def controls(self) -> list[str]: ...
-    @property
-    def perturbed(self) -> list[str]: ...
-    @property
-    def contexts(self) -> list[str]: ...
-    @property
-    def genes(self) -> pd.DataFrame: ...
-    @property
-    def perturbations(self) -> pd.DataFrame: ...
-    def array(self, name: str) -> np.ndarray: ...
-    def rows(self, labels: Sequence[str]) -> list[int]: ...
-    @property
-    def control_mean(self) -> np.ndarray: ...
-    def control_rows(self, labels: Sequence[str]) -> list[int]: ...
-    def means(self, labels: Sequence[str]) -> np.ndarray: ...
-    def mean(self, label: str) -> np.ndarray: ...
-    def control_means(self, labels: Sequence[str]) -> np.ndarray: ...
-    def deltas(self, labels: Sequence[str]) -> np.ndarray: ...
-    def delta(self, label: str) -> np.ndarray: ...
-
-
-class Index:
+class Index(ByLabel):
     """A finished index in `folder`. Arrays are memory-mapped; frames are read when first asked for."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.meta: dict[str, Any] = read_record(folder / "index.json", INDEX, _check_meta)
+        self._within: dict[str, ContextIndex] = {}
 
     @cached_property
     def genes(self) -> pd.DataFrame:
@@ -98,24 +72,13 @@ class Index:
         """Perturbations in the order of every (n_perturbations, ...) array, the control first."""
         return self.perturbations["perturbation"].tolist()
 
-    @property
-    def controls(self) -> list[str]:
-        """The labels of the controls, one a context."""
-        return [label for label in self.labels if is_control(label)]
-
-    @property
-    def perturbed(self) -> list[str]:
-        """The labels without the controls: in order, they are the last rows of every (n_perturbations, ...) array."""
-        return self.labels[len(self.controls) :]
-
-    @property
-    def contexts(self) -> list[str]:
-        """Names of the contexts; none where the data tell none apart."""
-        return [context for label in self.controls if (context := context_of(label))]
-
     def within(self, context: str | None) -> "Index":
         """The index of one context, as if its cells were all; None: this index. Raises SpecError for an unknown one."""
-        return self if context is None else ContextIndex(self, context)
+        if context is None:
+            return self
+        if context not in self._within:
+            self._within[context] = ContextIndex(self, context)
+        return self._within[context]
 
     @cached_property
     def _row(self) -> dict[str, int]:
@@ -151,49 +114,13 @@ class Index:
         """Row numbers of perturbations. Raises SpecError naming those that are unknown."""
         unknown = [label for label in labels if label not in self._row]
         if unknown:
-            some, missing = ", ".join(self.labels[1:4]), ", ".join(unknown[:5])
+            some, missing = ", ".join(self.perturbed[:3]), ", ".join(unknown[:5])
             raise SpecError(
                 "unknown_perturbation",
                 f"The dataset has no perturbation {missing}",
-                fix=f"there are {len(self.labels) - 1}, e.g. {some}",
+                fix=f"there are {len(self.perturbed)}, e.g. {some}",
             )
         return [self._row[label] for label in labels]
-
-    def means(self, labels: Sequence[str]) -> np.ndarray:
-        """(n, n_genes) float32 pseudobulks: mean log1p over the cells of each perturbation."""
-        return self.array("mean")[self.rows(labels)]
-
-    def mean(self, label: str) -> np.ndarray:
-        return self.means([label])[0]
-
-    @property
-    def control_mean(self) -> np.ndarray:
-        """(n_genes,) float32 pseudobulk of the controls. Raises SpecError where each context has its own."""
-        if len(self.controls) > 1:
-            raise SpecError(
-                "several_contexts",
-                f"Each of the {len(self.controls)} contexts has its own controls",
-                fix=f"choose one of {name_some(self.contexts)}",
-            )
-        return self.mean(self.controls[0])
-
-    def control_rows(self, labels: Sequence[str]) -> list[int]:
-        """Row numbers of the controls of each perturbation's context."""
-        return self.rows([control_of(label) for label in labels])
-
-    def control_means(self, labels: Sequence[str]) -> np.ndarray:
-        """(n, n_genes) float32 pseudobulk of the controls that each perturbation is compared with; to read only."""
-        rows = self.control_rows(labels)
-        if len(set(rows)) == 1:
-            return np.broadcast_to(self.array("mean")[rows[0]], (len(rows), len(self.genes)))
-        return self.array("mean")[rows]
-
-    def deltas(self, labels: Sequence[str]) -> np.ndarray:
-        """(n, n_genes) float32 pseudobulk minus that of the controls of its context, log1p units."""
-        return self.means(labels) - self.control_means(labels)
-
-    def delta(self, label: str) -> np.ndarray:
-        return self.deltas([label])[0]
 
     def de(self, label: str) -> pd.DataFrame:
         """DE of one perturbation against the controls, genes in the file's order; see `vccapp.stats.building.de`."""
@@ -255,19 +182,15 @@ class Index:
         return log_rows(block, self._scaling[rows])
 
 
-GROUPS = ("perturbation", "guide", "batch")
-
-
 class ContextIndex(Index):
     """One context of an index. Labels keep the name of the context; cells and genes are those of the context alone."""
 
     def __init__(self, whole: Index, context: str) -> None:
         super().__init__(whole.folder)
-        if context not in whole.contexts:
-            found = name_some(whole.contexts) if whole.contexts else "it tells none apart"
-            raise SpecError("unknown_context", f"The dataset has no context '{context}'", fix=f"contexts: {found}")
+        check_contexts([context], whole.contexts)
         self.context, self._number = context, whole.contexts.index(context)
-        self.meta |= {"target_sums": [self.meta["target_sums"][self._number]], "n_cells": len(self._cells)}
+        n_cells = int(self.perturbations["n_cells"].sum())
+        self.meta |= {"target_sums": [self.meta["target_sums"][self._number]], "n_cells": n_cells}
 
     @cached_property
     def genes(self) -> pd.DataFrame:
@@ -275,15 +198,15 @@ class ContextIndex(Index):
 
     @cached_property
     def perturbations(self) -> pd.DataFrame:
-        return self._own("perturbations", "perturbation")
+        return self._own("perturbations")
 
     @cached_property
     def guides(self) -> pd.DataFrame:
-        return self._own("guide", "guide")
+        return self._own("guide")
 
     @cached_property
     def batches(self) -> pd.DataFrame:
-        return self._own("batch", "batch")
+        return self._own("batch")
 
     @property
     def cells(self) -> pd.DataFrame:
@@ -302,12 +225,10 @@ class ContextIndex(Index):
         array = super().array(name)
         if name == "scaling":
             return array[self._cells]
-        if name == "half_mean":
-            return array[:, self._rows_of("perturbations", "perturbation")]
         if name in ("guide_mean", "batch_mean"):
-            kind = name.removesuffix("_mean")
-            return array[self._rows_of(kind, kind)]
-        return array[self._rows_of("perturbations", "perturbation")]
+            return array[self._rows_of[name.removesuffix("_mean")]]
+        own = self._rows_of["perturbations"]
+        return array[:, own] if name == "half_mean" else array[own]
 
     def gene_values(self, gene: str) -> np.ndarray:
         """(cells of the context,) float32 log1p values of one gene."""
@@ -317,11 +238,16 @@ class ContextIndex(Index):
         """(n_genes, len(cells)) float32 log1p values of some cells, sorted row numbers of `cells`."""
         return super().cell_values(self._cells[np.asarray(cells)])
 
-    def _rows_of(self, table: str, column: str) -> np.ndarray:
-        return np.flatnonzero([context_of(label) == self.context for label in self._table(table)[column]])
+    @cached_property
+    def _rows_of(self) -> dict[str, np.ndarray]:
+        """By table, the rows of the context; the first column of each holds labels."""
+        labels = {name: self._table(name).iloc[:, 0] for name in ("perturbations", "guide", "batch")}
+        return {
+            name: np.flatnonzero([context_of(label) == self.context for label in own]) for name, own in labels.items()
+        }
 
-    def _own(self, table: str, column: str) -> pd.DataFrame:
-        return self._table(table).iloc[self._rows_of(table, column)].reset_index(drop=True)
+    def _own(self, table: str) -> pd.DataFrame:
+        return self._table(table).iloc[self._rows_of[table]].reset_index(drop=True)
 
 
 def load_index(folder: Path) -> Index:

@@ -1,10 +1,10 @@
 """A row of numbers for each context, such as the mean of its controls, given out by label.
 
-means = PerContext.of_controls(index)
+means = PerContext(tuple(index.contexts), index.means(index.controls))
 means.of(["KLF1@K562", "TP53@RPE1"])          # (2, n_genes), each the row of its context
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,19 +22,12 @@ class PerContext:
     rows: np.ndarray
 
     @classmethod
-    def weighted(
-        cls, contexts: Sequence[str], labels: Sequence[str], values: np.ndarray, weights: np.ndarray
+    def summed_up(
+        cls, contexts: Sequence[str], labels: Sequence[str], sum_up: Callable[[np.ndarray | slice], np.ndarray]
     ) -> "PerContext":
-        """weights @ values / weights @ weights within each context; over all labels for a context that has none.
-
-        values : (labels, k) float32; weights : (labels,) float32
-        """
-
-        def solve(own: slice | np.ndarray) -> np.ndarray:
-            return (weights[own] @ values[own] / (weights[own] @ weights[own])).astype(np.float32)
-
+        """What `sum_up` makes of the places of the labels within each context; of all for a context that has none."""
         own = [np.array([context_of(label) == context for label in labels]) for context in contexts]
-        rows = [solve(mask if mask.any() else slice(None)) for mask in own] or [solve(slice(None))]
+        rows = [sum_up(mask if mask.any() else slice(None)) for mask in own] or [sum_up(slice(None))]
         return cls(tuple(contexts), np.stack(rows))
 
     def places(self, labels: Sequence[str]) -> list[int]:

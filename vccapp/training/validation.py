@@ -7,7 +7,7 @@ import numpy as np
 from vccapp.data.splits.split import Split
 from vccapp.evaluation.profiles import predicted_profiles, real_profiles
 from vccapp.evaluation.scoring.score import compute_metrics, summarise
-from vccapp.stats.index import Pseudobulks
+from vccapp.stats.pseudobulks import Pseudobulks
 
 VALIDATION_METRICS = ("pearson_delta", "pds", "mae", "nmse")
 """All of pseudobulks: those that need predicted cells would take minutes."""

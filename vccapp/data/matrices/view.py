@@ -1,20 +1,70 @@
 """Rows of a file as vccapp uses them: some of its cells, its genes, values as counts or natural log1p.
 
-    rows = view_rows(open_rows(path), cells=kept, columns=genes.columns, scale=scale)
+    rows = ViewedRows(open_rows(path), cells=kept, columns=genes.columns, transform=to_log1p(scale))
 
 What the file holds beyond that is read past; the file is never written again. Cells are numbered among those kept.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
 import numpy as np
 from scipy.sparse import csc_matrix, csr_matrix
 
-from vccapp.data.matrices.rows import SLAB_VALUES, Rows, canonical
+from vccapp.data.matrices.rows import Rows, canonical
 from vccapp.data.schema import Layout
 
 Transform = Callable[[csr_matrix], csr_matrix]
 """Of whole cells, to values of the same places."""
+
+
+class Reader(Protocol):
+    """What a dataset asks of the reader of its X, be that of one file (`Rows`) or of several."""
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Size of the temporary files that iterating takes."""
+
+    def iter_rows(
+        self, max_values: int, *, first: int = 0, last: int | None = None
+    ) -> Iterator[tuple[int, csr_matrix]]: ...
+
+    def iter_values(
+        self, max_values: int, *, first: int = 0, last: int | None = None
+    ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]: ...
+
+    def read_rows(self, rows: Sequence[int] | np.ndarray) -> csr_matrix: ...
+
+
+class KeptRows:
+    """The reader of some cells of another, numbered among themselves. kept : (n,) rows of the other, ascending."""
+
+    def __init__(self, rows: Reader, kept: np.ndarray) -> None:
+        self.rows, self.kept = rows, kept
+
+    @property
+    def scratch_bytes(self) -> int:
+        return self.rows.scratch_bytes
+
+    def iter_rows(
+        self, max_values: int, *, first: int = 0, last: int | None = None
+    ) -> Iterator[tuple[int, csr_matrix]]:
+        own = self.kept[first:last]
+        if not len(own):
+            return
+        for start, block in self.rows.iter_rows(max_values, first=int(own[0]), last=int(own[-1]) + 1):
+            low, high = np.searchsorted(own, [start, start + block.shape[0]]).tolist()
+            if low < high:
+                yield first + low, block[own[low:high] - start]
+
+    def iter_values(
+        self, max_values: int, *, first: int = 0, last: int | None = None
+    ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        for start, block in self.iter_rows(max_values, first=first, last=last):
+            yield start, block.data, block.indptr.astype(np.int64)
+
+    def read_rows(self, rows: Sequence[int] | np.ndarray) -> csr_matrix:
+        return self.rows.read_rows(self.kept[np.asarray(rows, np.int64)])
 
 
 class ViewedRows:
@@ -35,6 +85,7 @@ class ViewedRows:
         self.transform = transform
         n_genes = rows.shape[1] if columns is None else int(columns.max()) + 1
         self.shape = (rows.shape[0] if cells is None else len(cells), n_genes)
+        self._kept: Reader = rows if cells is None else KeptRows(rows, cells)
 
     @property
     def is_plain(self) -> bool:
@@ -56,17 +107,8 @@ class ViewedRows:
     def iter_rows(
         self, max_values: int, *, first: int = 0, last: int | None = None
     ) -> Iterator[tuple[int, csr_matrix]]:
-        last = self.shape[0] if last is None else last
-        if first >= last:
-            return
-        begin, end = (first, last) if self.cells is None else (int(self.cells[first]), int(self.cells[last - 1]) + 1)
-        for start, block in self.file.iter_rows(max_values, first=begin, last=end):
-            if self.cells is None:
-                yield start, self._see(block)
-                continue
-            low, high = np.searchsorted(self.cells, [start, start + block.shape[0]]).tolist()
-            if low < high:
-                yield low, self._see(block[self.cells[low:high] - start])
+        for start, block in self._kept.iter_rows(max_values, first=first, last=last):
+            yield start, self._see(block)
 
     def iter_values(
         self, max_values: int, *, first: int = 0, last: int | None = None
@@ -77,12 +119,12 @@ class ViewedRows:
         for start, block in self.iter_rows(max_values, first=first, last=last):
             yield start, block.data, block.indptr.astype(np.int64)
 
-    def read_rows(self, rows: Sequence[int] | np.ndarray, *, max_values: int = SLAB_VALUES) -> csr_matrix:
+    def read_rows(self, rows: Sequence[int] | np.ndarray) -> csr_matrix:
         rows = np.asarray(rows, dtype=np.int64).ravel()
         if len(rows) and (rows.min() < 0 or rows.max() >= self.shape[0]):
             msg = f"Rows {rows.min()} to {rows.max()} were asked of {self.shape[0]:,} cells."
             raise IndexError(msg)
-        return self._see(self.file.read_rows(rows if self.cells is None else self.cells[rows], max_values=max_values))
+        return self._see(self._kept.read_rows(rows))
 
     def sample(self) -> Iterator[tuple[int, int, csr_matrix | csc_matrix]]:
         """Parts as (first cell, first gene, block), as `Rows.sample` gives them, of what is seen."""

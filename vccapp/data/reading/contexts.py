@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from vccapp.data.schema import AT, CONTROL, Context, is_control, label_in
+from vccapp.data.schema import AT, CONTROL, GROUPS, Context, label_in, sort_labels
 from vccapp.errors import DataError
 from vccapp.wording import name_some
 
@@ -44,8 +44,7 @@ def split_contexts(table: pd.DataFrame, values: Sequence[str]) -> tuple[pd.DataF
             f"{int(own.loc[lacking, False].sum()):,} cells are in contexts without controls: {name_some(lacking)}",
             fix="leave them out or choose another context column",
         )
-    names = ("perturbation", "guide", "batch")
-    found = pd.DataFrame({name: order_labels(_within(table[name], contexts)) for name in names})
+    found = pd.DataFrame({name: put_within(table[name], contexts) for name in GROUPS})
     found["context"] = contexts
     kinds = found.groupby("context", observed=True)["perturbation"].nunique()
     described = tuple(
@@ -64,14 +63,13 @@ def split_contexts(table: pd.DataFrame, values: Sequence[str]) -> tuple[pd.DataF
 
 def order_labels(labels: Iterable[str]) -> pd.Categorical:
     """Labels as categories, the controls first, each sorted."""
-    return pd.Categorical(
-        list(labels), categories=sorted(set(labels), key=lambda label: (not is_control(label), label))
-    )
+    labels = list(labels)
+    return pd.Categorical(labels, categories=sort_labels(labels))
 
 
-def _within(labels: pd.Series, contexts: pd.Categorical) -> np.ndarray:
-    """(n_cells,) object: label and context of each cell as one."""
-    column = labels.astype("category")
+def put_within(labels: pd.Series | pd.Categorical, contexts: pd.Categorical) -> pd.Categorical:
+    """(n_cells,) label and context of each cell as one, the controls first."""
+    column = pd.Series(labels).astype("category")
     names, where = column.cat.categories.astype(str), contexts.categories
     joined = np.array([[label_in(name.replace(AT, " at "), one) for one in where] for name in names], dtype=object)
-    return joined[column.cat.codes.to_numpy(), contexts.codes]
+    return order_labels(joined[column.cat.codes.to_numpy(), contexts.codes])

@@ -11,36 +11,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix
 
 from vccapp.data.matrices.rows import Rows
-from vccapp.data.matrices.view import ViewedRows
+from vccapp.data.matrices.view import Reader, ViewedRows
 from vccapp.data.reading.fingerprint import compute_fingerprint
 from vccapp.data.schema import Columns, Schema
 from vccapp.data.stores.access import Access
 from vccapp.errors import DataError
-
-
-class Reader(Protocol):
-    """What a dataset asks of the reader of its X, be that of one file (`Rows`) or of several."""
-
-    @property
-    def scratch_bytes(self) -> int:
-        """Size of the temporary files that iterating takes."""
-
-    def iter_rows(
-        self, max_values: int, *, first: int = 0, last: int | None = None
-    ) -> Iterator[tuple[int, csr_matrix]]: ...
-
-    def iter_values(
-        self, max_values: int, *, first: int = 0, last: int | None = None
-    ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]: ...
-
-    def read_rows(self, rows: Sequence[int] | np.ndarray) -> csr_matrix: ...
 
 
 class Dataset(ABC):

@@ -11,6 +11,7 @@ import numpy as np
 
 from vccapp.data.matrices.rows import DenseRows, Rows, cut, sample_blocks, spread
 from vccapp.data.matrices.view import ViewedRows
+from vccapp.data.schema import GROUPS
 from vccapp.data.stores.files import open_matrix, reading
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def compute_fingerprint(
         add_text(rows.matrix)
     add_text(rows.layout, rows.dtype, str(rows.shape), control_label)
     add_text(*genes)
-    for column in ("perturbation", "guide", "batch"):
+    for column in GROUPS:
         add_text(column, *cells[column].cat.categories)
         add(cells[column].cat.codes.to_numpy(np.int32))
     dense = isinstance(rows, DenseRows)

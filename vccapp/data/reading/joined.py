@@ -18,7 +18,7 @@ from vccapp.data.matrices.rows import in_order
 from vccapp.data.names.labels import join_orders
 from vccapp.data.reading.contexts import order_labels, split_contexts
 from vccapp.data.reading.dataset import Dataset
-from vccapp.data.schema import ALL, AT, IGNORED, Context, Schema, is_control
+from vccapp.data.schema import ALL, GROUPS, IGNORED, Context, Schema, is_control, target_of
 from vccapp.data.stores.access import Access
 from vccapp.data.stores.places import resolved
 from vccapp.errors import DataError
@@ -168,9 +168,8 @@ def _join_cells(parts: Sequence[Dataset], notes: list[str]) -> tuple[pd.DataFram
     for part, name in zip(parts, names, strict=True):
         table = part.cells.astype(str)
         if part.schema.contexts:
-            for column in ("perturbation", "guide", "batch"):
-                own = zip(table[column], table["context"], strict=True)
-                table[column] = [text.removesuffix(f"{AT}{where}") for text, where in own]
+            for column in GROUPS:
+                table[column] = table[column].map(target_of)
         table["context"] = [name if where == ALL else f"{name} {where}" for where in table["context"]]
         tables.append(table)
     joined = pd.concat(tables, ignore_index=True)
@@ -192,7 +191,7 @@ def _join_cells(parts: Sequence[Dataset], notes: list[str]) -> tuple[pd.DataFram
     joined["batch"] = [
         name if batch == ALL else f"{name} {batch}" for batch, name in zip(joined["batch"], origin, strict=True)
     ]
-    columns = {name: order_labels(joined[name]) for name in ("perturbation", "guide", "batch")}
+    columns = {name: order_labels(joined[name]) for name in GROUPS}
     return pd.DataFrame(columns).assign(context=pd.Categorical([ALL] * len(joined))), ()
 
 

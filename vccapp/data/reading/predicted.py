@@ -24,9 +24,10 @@ from vccapp.data.names.controls import plain
 from vccapp.data.names.genes import GeneNames
 from vccapp.data.names.labels import KnownLabels
 from vccapp.data.names.roles import PERTURBATION_NAMES
+from vccapp.data.reading.contexts import put_within
 from vccapp.data.reading.matrix import open_rows
 from vccapp.data.reading.tables import check_shape, naming, read_tables
-from vccapp.data.schema import CONTROL, Columns, ValueSpace, label_in, positions_of
+from vccapp.data.schema import CONTROL, Columns, ValueSpace, positions_of
 from vccapp.data.stores.access import CLOSED, Access
 from vccapp.data.stores.convert import make_readable
 from vccapp.data.stores.files import open_store, reading
@@ -121,7 +122,7 @@ def open_predicted(
         with naming(left_out):
             labels = _find_labels(obs, columns, known=known, genes=genes, notes=notes)
             if contexts:
-                labels = _place(labels, _find_contexts(obs, contexts, context, notes))
+                labels = put_within(labels, pd.Categorical(_find_contexts(obs, contexts, context, notes)))
         names = _names_of(var, matrix, width)
         position = _find_genes(names, var if len(var) == width else var.iloc[:0], genes, notes)
         scale = _detect_scale(rows, notes)
@@ -246,11 +247,6 @@ def _find_contexts(obs: pd.DataFrame, contexts: Sequence[str], context: str | No
     chosen = max(found, key=lambda name: obs[name].nunique())
     notes.append(f"The context of each cell is read from the obs column '{chosen}'.")
     return obs[chosen].astype(str).to_numpy(object)
-
-
-def _place(labels: pd.Categorical, contexts: np.ndarray) -> pd.Categorical:
-    """Labels within contexts."""
-    return pd.Categorical([label_in(label, context) for label, context in zip(labels, contexts, strict=True)])
 
 
 def _names_of(var: pd.DataFrame, matrix: str, width: int) -> list[str]:

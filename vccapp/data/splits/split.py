@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from vccapp.data.atomic import write_json
-from vccapp.data.schema import context_of, genes_of, is_control
+from vccapp.data.schema import check_contexts, context_of, genes_of, is_control
 from vccapp.errors import DataError, SpecError
 from vccapp.records import Format, Listing, list_records, read_record
 from vccapp.settings import Settings
@@ -113,11 +113,7 @@ def keep_contexts(perturbations: Sequence[str], contexts: Sequence[str] | None) 
     """Those of these contexts; all where None. Raises SpecError for an unknown context."""
     if contexts is None:
         return list(perturbations)
-    known = sorted({context for label in perturbations if (context := context_of(label))})
-    unknown = [context for context in contexts if context not in known]
-    if unknown:
-        found = name_some(known) if known else "it tells none apart"
-        raise SpecError("unknown_context", f"The dataset has no context {name_some(unknown)}", fix=f"contexts: {found}")
+    check_contexts(contexts, sorted({context for label in perturbations if (context := context_of(label))}))
     return [label for label in perturbations if context_of(label) in contexts]
 
 

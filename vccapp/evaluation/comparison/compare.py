@@ -7,7 +7,7 @@ import pandas as pd
 
 from vccapp.data.schema import positions_of
 from vccapp.errors import SpecError
-from vccapp.stats.index import Pseudobulks
+from vccapp.stats.pseudobulks import Pseudobulks
 
 COLUMNS = ("perturbation", "gene", "control", "real", "predicted", "real_delta", "predicted_delta")
 

@@ -29,7 +29,7 @@ from vccapp.evaluation.quality import (
     measure_collapse,
     measure_folds,
 )
-from vccapp.stats.index import Pseudobulks
+from vccapp.stats.pseudobulks import Pseudobulks
 
 Status = Literal["ok", "warning", "problem", "skipped"]
 ORDER: dict[Status, int] = {"problem": 0, "warning": 1, "ok": 2, "skipped": 3}

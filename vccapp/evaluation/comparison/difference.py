@@ -8,7 +8,7 @@ import pandas as pd
 
 from vccapp.evaluation.comparison.comparison import Comparison
 from vccapp.evaluation.comparison.prediction import Prediction
-from vccapp.stats.index import Pseudobulks
+from vccapp.stats.pseudobulks import Pseudobulks
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 
 from vccapp.data.gene_sets import find_genes
 from vccapp.data.significance import FDR
-from vccapp.stats.index import Pseudobulks
+from vccapp.stats.pseudobulks import Pseudobulks
 
 Ranking = Literal["delta", "degs"]
 FIRST_GENES, MOST_GENES = 200, 2000

@@ -14,7 +14,7 @@ from vccapp.evaluation.comparison.comparison import Comparison
 from vccapp.evaluation.comparison.prediction import Prediction
 from vccapp.references import CEILING, CHANCE, FULL_NAMES
 from vccapp.stats.halves import half_deltas
-from vccapp.stats.index import Pseudobulks
+from vccapp.stats.pseudobulks import Pseudobulks
 
 
 @dataclass(frozen=True)

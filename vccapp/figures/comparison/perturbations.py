@@ -5,7 +5,18 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from vccapp.figures.style import ACCENT, NEUTRAL, UP, finish, heading, legend, names_axis, plotly_heading, plotly_text
+from vccapp.figures.style import (
+    ACCENT,
+    NEUTRAL,
+    UP,
+    finish,
+    heading,
+    legend,
+    names_axis,
+    plotly_heading,
+    plotly_names,
+    plotly_text,
+)
 
 PANEL = {"width": 104, "height": 120}
 """Pixels: four of them, with their axes, fill the page of a window of 1024."""
@@ -67,14 +78,7 @@ def confusion(ranks: np.ndarray, labels: list[str], *, name: str, unit: str) -> 
         hovertemplate="prediction for %{y}<br>real %{x}: nearest no. %{z}<extra></extra>",
         colorbar={"title": {"text": "place"}, "thickness": 12, "outlinewidth": 0},
     )
-    axis = {
-        "showticklabels": named,
-        "tickfont": {"size": 9},
-        "showgrid": False,
-        "zeroline": False,
-        "ticks": "",
-        "type": "category",
-    }
+    axis = plotly_names(shown=named)
     note = f"by {unit}; rank 1 = closest; similar ones are next to each other"
     return go.Figure(heat).update_layout(
         **plotly_heading(f"{name}: confusion", note),

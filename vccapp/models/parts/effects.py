@@ -37,7 +37,12 @@ class EffectModel(Model):
         position = positions_of(self.genes)
         self.residual = measure_residual(index, labels, position=position)
         effects = mask_targets(index.deltas(used), used, position=position)
-        self.mean_effect = PerContext.weighted(self.control_means.contexts, used, effects, count_targets(used))
+        counts = count_targets(used)
+
+        def fit_mean(own: np.ndarray | slice) -> np.ndarray:
+            return (counts[own] @ effects[own] / (counts[own] @ counts[own])).astype(np.float32)
+
+        self.mean_effect = PerContext.summed_up(self.control_means.contexts, used, fit_mean)
         self.learn_deviations(used, effects, index, fitting)
 
     def check_inputs(self, index: Index, split: Split, *, device: str) -> None:

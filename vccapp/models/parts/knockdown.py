@@ -13,7 +13,7 @@ import numpy as np
 
 from vccapp.data.schema import control_of
 from vccapp.models.base import targets
-from vccapp.stats.index import Pseudobulks
+from vccapp.stats.pseudobulks import Pseudobulks
 
 MIN_CONTROL_MEAN = 0.05
 """log1p units; targets that the controls express less do not inform the residual."""

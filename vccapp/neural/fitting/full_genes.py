@@ -11,7 +11,7 @@ from typing import Self
 
 import numpy as np
 
-from vccapp.stats.index import Pseudobulks
+from vccapp.stats.pseudobulks import Pseudobulks
 
 PENALTIES = np.concatenate([np.geomspace(1e-4, 1e3, 22), [np.inf]])
 """Choices, in units of the mean eigenvalue; an infinite one gives the mean delta of the others."""

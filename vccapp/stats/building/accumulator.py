@@ -14,7 +14,7 @@ import pandas as pd
 from scipy.sparse import csr_matrix
 
 from vccapp.data.atomic import save_array, write_folder
-from vccapp.data.schema import control_of, is_control, positions_of
+from vccapp.data.schema import control_of, is_control, positions_of, sort_labels
 from vccapp.stats.normalise import log_values
 from vccapp.stats.store import gene_ranges
 
@@ -51,7 +51,7 @@ class Grouping:
     def of_cells(cls, cells: pd.DataFrame, *, seed: int) -> "Grouping":
         """cells : columns perturbation, guide, batch. Halves are drawn within each perturbation by `seed`."""
         names = cells["perturbation"].astype(str)
-        perturbations = sorted(set(names), key=lambda label: (not is_control(label), label))
+        perturbations = sort_labels(names)
         number = positions_of(perturbations)
         control = np.array([number[control_of(label)] for label in perturbations])
         n_controls = sum(map(is_control, perturbations))

@@ -19,6 +19,7 @@ from vccapp import __version__
 from vccapp.data.atomic import holds_json, remove_leftovers, save_array, sync, sync_folder, write_file, write_json
 from vccapp.data.lock import hold_lock
 from vccapp.data.reading.dataset import Dataset
+from vccapp.data.schema import GROUPS
 from vccapp.errors import DataError, JobError
 from vccapp.progress import Progress, part, silent
 from vccapp.stats.building.accumulator import Accumulator, Grouping
@@ -93,7 +94,7 @@ def _work(dataset: Dataset, stages: Path, index: Path, *, seed: int, executor: E
         executor=executor,
         progress=part(progress, 0.55, 0.98),
     )
-    cells = dataset.cells[["perturbation", "guide", "batch"]].reset_index(drop=True)
+    cells = dataset.cells[list(GROUPS)].reset_index(drop=True)
     umis = totals.astype(np.float32) if counts else np.nan
     cells = cells.assign(umis=umis, genes=np.load(stages / "detected.npy"))
     write_tables(index, dataset.genes, Accumulator.load(stages / "sums", grouping), cells)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from vccapp.data.reading.dataset import Dataset
 from vccapp.data.resources import PROGRAM_BYTES, require_disk
+from vccapp.data.schema import GROUPS
 from vccapp.errors import ResourceError
 from vccapp.stats.building.accumulator import sums_bytes
 from vccapp.stats.store import BLOCK_CELLS
@@ -55,7 +56,7 @@ class IndexPlan:
 def plan_index(dataset: Dataset) -> IndexPlan:
     """Estimate from shapes and labels; X is not read."""
     n_cells, n_genes, cells = dataset.n_cells, dataset.n_genes, dataset.cells
-    n_perturbations, n_guides, n_batches = (cells[c].nunique() for c in ("perturbation", "guide", "batch"))
+    n_perturbations, n_guides, n_batches = (cells[c].nunique() for c in GROUPS)
     n_strata = len(cells[["perturbation", "guide"]].drop_duplicates())
     n_values = dataset.schema.n_values or n_cells * n_genes
     dtype = "uint8" if dataset.schema.value_space == "counts" else "float32"

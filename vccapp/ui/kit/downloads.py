@@ -45,11 +45,10 @@ def show_exports(index: Index, names: Sequence[str], *, key: str, changed: dict[
 
 
 def _export(make: Callable[[Index], pd.DataFrame], index: Index) -> bytes:
-    return to_csv(mark_ignored(make(index), index))
+    return to_csv(mark_ignored(make(index), index.meta["context_ignored"]))
 
 
 def _marked(frame: pd.DataFrame) -> pd.DataFrame:
     """With the context of the page's dataset that is ignored, where there is one."""
     record = st.session_state.get("data_record")
-    ignored = None if record is None else record.schema.context_ignored
-    return frame if ignored is None else frame.assign(context_ignored=ignored)
+    return mark_ignored(frame, None if record is None else record.schema.context_ignored)
