@@ -9,9 +9,9 @@ import anndata as ad
 import numpy as np
 import pytest
 from archived import ARCHIVES, unpack
+from page_kit import ask as ask_command
 from page_kit import assert_well, open_alone, use
 
-from vccapp.cli import main
 from vccapp.models.base import load_model
 from vccapp.neural.fitting.checkpoint import find_checkpoint
 from vccapp.settings import Settings
@@ -41,16 +41,8 @@ def here(archive: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 @pytest.fixture
 def ask(here: Settings, capsys: pytest.CaptureFixture) -> Callable[..., Any]:
-    """Run a command with --json that must end well; what it printed."""
-
-    def run(*words: object) -> Any:
-        with pytest.raises(SystemExit) as end:
-            main([*map(str, words), "--json"])
-        out, err = capsys.readouterr()
-        assert not end.value.code, err
-        return json.loads(out)
-
-    return run
+    """What a command that must end well prints with --json."""
+    return lambda *words: ask_command(["vccapp", *map(str, words)], capsys)
 
 
 def finished(settings: Settings) -> Iterator[RunRecord]:

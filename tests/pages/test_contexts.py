@@ -1,6 +1,5 @@
 """Pages and commands on data of two cell lines: a choice of the line everywhere, and red where it is ignored."""
 
-import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +9,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+from page_kit import ask as ask_command
 from page_kit import assert_well, commands_of, open_alone, parse_command, use
 from scipy.sparse import csr_matrix
 from toy import make_counts
@@ -64,15 +64,8 @@ def fingerprint(settings: Settings, *, ignored: bool) -> str:
 
 @pytest.fixture
 def ask(here: Settings, capsys: pytest.CaptureFixture) -> Callable[..., Any]:
-    def run(*words: object) -> Any:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main([*map(str, words), "--json"])
-        out, err = capsys.readouterr()
-        assert not end.value.code, err
-        return json.loads(out)
-
-    return run
+    """What a command that must end well prints with --json."""
+    return lambda *words: ask_command(["vccapp", *map(str, words)], capsys)
 
 
 @pytest.mark.parametrize("context", ["A", "B", None])

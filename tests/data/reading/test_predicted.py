@@ -11,7 +11,8 @@ from places import ASSETS
 from refusals import refusal
 from scipy.sparse import csc_matrix, csr_matrix, vstack
 
-from vccapp.data.reading.predicted import Predicted, open_predicted, read_label
+from vccapp.data.names.labels import KnownLabels
+from vccapp.data.reading.predicted import Predicted, open_predicted
 from vccapp.data.schema import CONTROL, Columns
 from vccapp.errors import DataError
 
@@ -103,7 +104,7 @@ def test_genes_named_otherwise(opened, way) -> None:
     ],
 )
 def test_label_styles(text: str, label: str) -> None:
-    assert read_label(text, set(KNOWN) - {CONTROL}) == label
+    assert KnownLabels(set(KNOWN) - {CONTROL}).find(text) == label
 
 
 def test_the_column_with_the_datas_labels_is_found(opened) -> None:

@@ -9,7 +9,7 @@ Perturbations are found by looking for the data's own labels in obs.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -129,11 +129,6 @@ def open_predicted(
     present = np.zeros(len(genes), bool)
     present[position[position >= 0]] = True
     return Predicted(rows, scale, labels, position, len(genes), present, tuple(notes))
-
-
-def read_label(text: str, known: Iterable[str], *, control: str | None = None) -> str:
-    """The data's name of a perturbation as another tool writes it; the text itself where the data have none such."""
-    return KnownLabels(known, control=control).find(text)
 
 
 def _choose_matrix(store: Any, wanted: str | None) -> str:

@@ -29,7 +29,6 @@ T = TypeVar("T")
 
 TIMEOUT_S = 120.0
 """What opening a file may take: 2 million cells take 12 s."""
-START_S = 60.0
 STATUS = Path("/proc/self/status")
 
 
