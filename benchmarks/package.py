@@ -21,19 +21,19 @@ N_GENES = 18_080
 OURS = """
 import sys
 from pathlib import Path
-from vccapp.challenges.base import CHALLENGES
+from vccapp.seasons.base import SEASONS
 from vccapp.submission.package import write_vcc
-write_vcc(Path(sys.argv[1]), Path(sys.argv[2]), CHALLENGES["vcc2025"])
+write_vcc(Path(sys.argv[1]), Path(sys.argv[2]), SEASONS["vcc2025"])
 """
 CHECKED = """
 import sys
 from pathlib import Path
-from vccapp.challenges.base import CHALLENGES
+from vccapp.seasons.base import SEASONS
 from vccapp.submission.check import run_checks
 from vccapp.submission.package import write_vcc
-challenge = CHALLENGES["vcc2025"]
-run_checks(Path(sys.argv[1]), challenge, genes=Path(sys.argv[3]).read_text().split())
-write_vcc(Path(sys.argv[1]), Path(sys.argv[2]), challenge)
+season = SEASONS["vcc2025"]
+run_checks(Path(sys.argv[1]), season, genes=Path(sys.argv[3]).read_text().split())
+write_vcc(Path(sys.argv[1]), Path(sys.argv[2]), season)
 """
 
 

@@ -15,7 +15,7 @@ record, index = ui.need_context()
 chosen = ui.choose_submission(record, index)
 plan = ui.load_plan(chosen, index)
 if plan is not None:
-    ui.show_plan_numbers(plan, chosen.challenge)
+    ui.show_plan_numbers(plan, chosen.season)
     ui.show_build_button(plan)
     table = ui.plan_table(plan)
     ui.show_chart(

@@ -207,7 +207,7 @@ def test_simulate(tmp_path: Path, ask: Callable[..., Any]) -> None:
         (("submit", "plan", "--run", "none"), "no run 'none'"),
         (("submit", "build", "none"), "none"),
         (("submit", "check", "none.h5ad"), "none.h5ad"),
-        (("submit", "check", "none.h5ad", "--challenge", "x"), "no challenge called 'x'"),
+        (("submit", "check", "none.h5ad", "--season", "x"), "no season called 'x'"),
         (("jobs", "show", "none"), "no job 'none'"),
     ],
 )

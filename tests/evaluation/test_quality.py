@@ -8,16 +8,16 @@ import pytest
 from scipy.sparse import csr_matrix
 from toy_index import ToyIndex
 
-from vccapp.challenges.base import CHALLENGES
 from vccapp.data.h5ad import CsrWriter
 from vccapp.data.schema import CONTROL
 from vccapp.evaluation import quality as q
 from vccapp.evaluation.comparison.diagnostics import CellStatistics, compute_diagnostics
+from vccapp.seasons.base import SEASONS
 from vccapp.submission.check import run_checks
 
 GENES = [f"G{i}" for i in range(60)]
 LABELS = [f"G{i}" for i in range(8)]
-CHALLENGE = CHALLENGES["vcc2025"].model_copy(update={"n_genes": len(GENES)})
+CHALLENGE = SEASONS["vcc2025"].model_copy(update={"n_genes": len(GENES)})
 SHARED = ["identical_cells", "library_size", "mode_collapse", "target_gene"]
 Cells = dict[str, np.ndarray]
 

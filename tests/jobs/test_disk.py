@@ -23,13 +23,13 @@ import pytest
 from places import TESTS
 from toy import make_counts
 
-from vccapp.challenges.base import CHALLENGES
 from vccapp.data.reading.opening import open_dataset
 from vccapp.data.splits.split import split_from_lists, write_split
 from vccapp.data.workspace import register
 from vccapp.jobs import local
 from vccapp.jobs.local import environment, reconcile
 from vccapp.jobs.store import Job, JobStore
+from vccapp.seasons.base import SEASONS
 from vccapp.settings import Settings
 from vccapp.stats.building.build import build_index
 from vccapp.stats.index import load_index
@@ -146,9 +146,9 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Case:
     record = settings.checkpoints / "stopped" / "run.json"
     record.write_text(json.dumps(json.loads(record.read_text()) | {"state": "stopped"}))
     index = load_index(settings.index_of(dataset.fingerprint))
-    counts, challenge = observed_counts(index.perturbations, LABELS[6:]), CHALLENGES["vcc2025"]
+    counts, season = observed_counts(index.perturbations, LABELS[6:]), SEASONS["vcc2025"]
     for name in ("mine", "made"):
-        plan = make_plan(index, "done", counts, challenge=challenge, settings=settings, practice=True, id=name)
+        plan = make_plan(index, "done", counts, season=season, settings=settings, practice=True, id=name)
         write_plan(plan, settings)
     build_submission(plan, settings)
     for name in ("made.vcc", "report.json"):

@@ -102,7 +102,7 @@ def test_commands_within_a_context(here: Settings, ask: Callable[..., Any], tmp_
     made = ask("split", "make", data, "--name", "only-a", "--context", "A")[0]
     assert {context_of(x) for part in ("train", "val", "test") for x in made[part]} == {"A"}
     plan = ask("submit", "plan", "--practice", "--context", "B", "--name", "b")
-    assert plan["context"] == "B" and not any("@" in label for label in plan["cells"])
+    assert plan["sources"][""]["context"] == "B" and not any("@" in label for label in plan["cells"])
     report = ask("submit", "build", "b")
     cells = ad.read_h5ad(Path(report["folder"]) / "pred.h5ad")
     real = lines()

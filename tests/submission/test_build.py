@@ -10,10 +10,10 @@ import pytest
 import scipy.sparse as sp
 from refusals import refusal
 
-from vccapp.challenges.base import CHALLENGES
 from vccapp.data.schema import CONTROL
 from vccapp.errors import CheckError, DataError, ResourceError, SpecError, Stopped
 from vccapp.models.base import Model
+from vccapp.seasons.base import SEASONS
 from vccapp.submission.budget import observed_counts
 from vccapp.submission.build import (
     build_from,
@@ -22,15 +22,15 @@ from vccapp.submission.build import (
     package_file,
     package_submission,
 )
-from vccapp.submission.generate import generate
+from vccapp.submission.generate import Opened, generate
 from vccapp.submission.h5ad import open_cells
 from vccapp.submission.package import estimate_package, unpack_vcc
-from vccapp.submission.plan import Plan, list_plans, load_plan, make_plan, write_plan
+from vccapp.submission.plan import Plan, Source, list_plans, load_plan, make_plan, write_plan
 from vccapp.submission.report import REPORT, list_unpackaged
 from vccapp.training import cells as generation
 from vccapp.training.cells import draw_controls
 
-CHALLENGE = CHALLENGES["vcc2025"]
+CHALLENGE = SEASONS["vcc2025"]
 N_GENES, N_CONTROLS = 30, 90
 GENES = np.array([f"G{i}" for i in range(N_GENES)])
 COUNTS = pd.DataFrame({"target_gene": ["G3", "G5+G6"], "n_cells": [40, 200]})
@@ -96,8 +96,12 @@ def toy():
     return SimpleNamespace(data=data, index=ToyIndex(data), model=ToyModel())
 
 
+def opened(toy):
+    return {"": Opened(toy.data, toy.index, toy.model)}
+
+
 def plan_for(toy, settings, **choices) -> Plan:
-    choices = {"challenge": CHALLENGE, "settings": settings, "practice": True} | choices
+    choices = {"season": CHALLENGE, "settings": settings, "practice": True} | choices
     return make_plan(toy.index, "run-1", choices.pop("counts", COUNTS), **choices)
 
 
@@ -109,7 +113,12 @@ def read(path) -> tuple[sp.csr_matrix, list[str], list[str]]:
 def test_plan(toy, settings):
     plan = plan_for(toy, settings)
     assert plan.cells == plan.wanted == {"G3": 40, "G5+G6": 200}
-    assert (plan.n_controls, plan.alpha, plan.dataset, plan.n_genes) == (N_CONTROLS, 1, toy.data.fingerprint, N_GENES)
+    assert (plan.n_controls, plan.alpha, plan.datasets, plan.n_genes) == (
+        N_CONTROLS,
+        1,
+        (toy.data.fingerprint,),
+        N_GENES,
+    )
     assert plan.id.startswith("run-1-")
     assert plan == plan_for(toy, settings)
     assert plan.id != plan_for(toy, settings, seed=1).id
@@ -133,8 +142,8 @@ def test_plan_says_where_training_cells_are_on_another_scale(toy, settings, targ
 
 
 def test_plan_scales_to_the_cap(toy, settings):
-    challenge = CHALLENGE.model_copy(update={"max_cells": 150})
-    plan = plan_for(toy, settings, challenge=challenge, n_controls=50)
+    season = CHALLENGE.model_copy(update={"max_cells": 150})
+    plan = plan_for(toy, settings, season=season, n_controls=50)
     assert plan.cells == {"G3": 17, "G5+G6": 83}
     assert plan.alpha == pytest.approx(100 / 240)
     assert plan.estimate.n_cells == 150
@@ -142,7 +151,7 @@ def test_plan_scales_to_the_cap(toy, settings):
 
 def test_estimate_is_near(toy, settings, tmp_path):
     plan = plan_for(toy, settings)
-    generate(plan, toy.data, toy.index, toy.model, tmp_path / "pred.h5ad")
+    generate(plan, opened(toy), tmp_path / "pred.h5ad")
     n_values = read(tmp_path / "pred.h5ad")[0].nnz
     assert plan.estimate.n_values == pytest.approx(n_values, rel=0.05)
     assert (tmp_path / "pred.h5ad").stat().st_size < plan.estimate.h5ad_bytes * 1.05
@@ -155,7 +164,7 @@ def test_estimate_is_near(toy, settings, tmp_path):
         ({"n_controls": 0}, "have 90; choose 1"),
         ({"n_controls": 91}, "91 controls were requested, but the training data have 90"),
         ({"id": "../outside"}, "not a valid name of a submission"),
-        ({"challenge": CHALLENGE.model_copy(update={"max_cells": 91})}, "2 perturbations .* at most 89 controls"),
+        ({"season": CHALLENGE.model_copy(update={"max_cells": 91})}, "2 perturbations .* at most 89 controls"),
     ],
 )
 def test_plans_that_cannot_be(toy, settings, choices, says):
@@ -192,8 +201,8 @@ def test_gene_list_decides_the_columns(toy, settings, tmp_path, order, header):
     path.write_text(header + "\n".join(order) + "\n")
     plan = plan_for(toy, settings, genes=path)
     assert ("header row 'gene_name'" if header else "without a header row") in plan.notes[-1]
-    generate(plan, toy.data, toy.index, toy.model, tmp_path / "listed.h5ad")
-    generate(plan_for(toy, settings), toy.data, toy.index, toy.model, tmp_path / "plain.h5ad")
+    generate(plan, opened(toy), tmp_path / "listed.h5ad")
+    generate(plan_for(toy, settings), opened(toy), tmp_path / "plain.h5ad")
     x, labels, genes = read(tmp_path / "listed.h5ad")
     plain, plain_labels, _ = read(tmp_path / "plain.h5ad")
     assert genes == list(order)
@@ -222,7 +231,7 @@ def test_bad_gene_lists(toy, settings, tmp_path, text, error, says):
 
 def test_generated_file(toy, settings, tmp_path):
     plan = plan_for(toy, settings)
-    generate(plan, toy.data, toy.index, toy.model, tmp_path / "pred.h5ad")
+    generate(plan, opened(toy), tmp_path / "pred.h5ad")
     x, labels, genes = read(tmp_path / "pred.h5ad")
     assert labels == [CONTROL] * N_CONTROLS + ["G3"] * 40 + ["G5+G6"] * 200
     assert genes == GENES.tolist()
@@ -240,7 +249,7 @@ def test_generated_file(toy, settings, tmp_path):
 
 def test_same_seed_same_cells_whatever_else_is_planned(toy, settings, tmp_path):
     for name, choices in {"both": {}, "one": {"counts": COUNTS[1:]}, "other": {"seed": 7}}.items():
-        generate(plan_for(toy, settings, **choices), toy.data, toy.index, toy.model, tmp_path / name)
+        generate(plan_for(toy, settings, **choices), opened(toy), tmp_path / name)
     both, one, other = (read(tmp_path / name)[0] for name in ("both", "one", "other"))
     assert (both[-200:] != one[-200:]).nnz == 0
     assert (both[-200:] != other[-200:]).nnz > 0
@@ -260,13 +269,13 @@ def test_draw_takes_each_batch_in_its_share(toy, n):
 def test_large_perturbations_come_in_parts(toy, settings, tmp_path, monkeypatch):
     monkeypatch.setattr(generation, "BLOCK_VALUES", 1000)
     monkeypatch.setattr(generation, "READ_VALUES", 300)
-    generate(plan_for(toy, settings), toy.data, toy.index, toy.model, tmp_path / "parts")
+    generate(plan_for(toy, settings), opened(toy), tmp_path / "parts")
     parts = [controls for label, controls in toy.model.asked if label == "G5+G6"]
     assert len(parts) > 3
     assert sum(part.shape[0] for part in parts) == 200
     assert max(part.nnz for part in parts) < 1200
     monkeypatch.undo()
-    generate(plan_for(toy, settings), toy.data, toy.index, toy.model, tmp_path / "whole")
+    generate(plan_for(toy, settings), opened(toy), tmp_path / "whole")
     assert (read(tmp_path / "parts")[0] != read(tmp_path / "whole")[0]).nnz == 0
 
 
@@ -281,18 +290,18 @@ def test_large_perturbations_come_in_parts(toy, settings, tmp_path, monkeypatch)
 def test_a_model_that_makes_bad_cells(toy, settings, tmp_path, spoil, says):
     toy.model.cells = lambda perturbation, controls: spoil(controls)
     with refusal(SpecError, "bad_cells"):
-        generate(plan_for(toy, settings), toy.data, toy.index, toy.model, tmp_path / "pred.h5ad")
+        generate(plan_for(toy, settings), opened(toy), tmp_path / "pred.h5ad")
 
 
 def test_plan_of_other_data(toy, settings, tmp_path):
-    plan = plan_for(toy, settings).model_copy(update={"dataset": "other"})
+    plan = plan_for(toy, settings).model_copy(update={"sources": {"": Source(dataset="other", run="done")}})
     with refusal(SpecError, "data_changed"):
-        generate(plan, toy.data, toy.index, toy.model, tmp_path / "pred.h5ad")
+        generate(plan, opened(toy), tmp_path / "pred.h5ad")
 
 
 def build_toy(toy, settings, plan=None, **more):
     plan = plan_for(toy, settings, id="mine") if plan is None else plan
-    return build_from(plan, toy.data, toy.index, toy.model, settings=settings, **more)
+    return build_from(plan, opened(toy), settings=settings, **more)
 
 
 def test_build(toy, settings, tmp_path):
@@ -300,7 +309,7 @@ def test_build(toy, settings, tmp_path):
     folder = settings.submissions / "mine"
     assert sorted(p.name for p in folder.iterdir()) == ["mine.vcc", "plan.json", "pred.h5ad", "report.json"]
     assert REPORT.stamp(report) == json.loads((folder / "report.json").read_text())
-    assert (report["kind"], report["run"], report["dataset"]) == ("PRACTICE", "run-1", toy.data.fingerprint)
+    assert (report["kind"], report["runs"], report["datasets"]) == ("PRACTICE", ["run-1"], [toy.data.fingerprint])
     assert report["cells"] == {CONTROL: 90, "G3": 40, "G5+G6": 200}
     assert report["package"]["path"] == "mine.vcc"
     assert report["package"]["size"] == (folder / "mine.vcc").stat().st_size
@@ -441,7 +450,7 @@ def test_whole_path_on_the_demo(settings):
     write_split(split, settings)
     train(RunSpec(model="knockdown_mean", dataset=dataset.fingerprint, split="s"), settings, run_id="r")
     counts = observed_counts(index.perturbations, split.test)
-    plan = make_plan(index, "r", counts, challenge=CHALLENGE, settings=settings, practice=True)
+    plan = make_plan(index, "r", counts, season=CHALLENGE, settings=settings, practice=True)
     messages = []
     report = build_submission(
         plan, settings, progress=lambda fraction, message="": messages.append((fraction, message))

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from mutations import CELLS, CONTROL, DEPTH, GENES, MUTATIONS, adata_changed, values_changed, write_submission
 
-from vccapp.challenges.base import CHALLENGES
 from vccapp.errors import VccAppError
 from vccapp.evaluation.quality import Depth
+from vccapp.seasons.base import SEASONS
 from vccapp.submission.budget import season_depth
 from vccapp.submission.check import CheckResult, run_checks
 
-CHALLENGE = CHALLENGES["vcc2025"].model_copy(update={"n_genes": len(GENES)})
+CHALLENGE = SEASONS["vcc2025"].model_copy(update={"n_genes": len(GENES)})
 WANTED = {label: n for label, n in CELLS.items() if label != CONTROL}
 PREP = """
 import argparse, json, sys, warnings
@@ -173,7 +173,7 @@ def test_counts_per_ten_thousand_are_told_from_a_depth_near_them(tmp_path: Path)
 
 
 def test_the_season_says_the_depth_of_all_its_genes() -> None:
-    season = CHALLENGES["vcc2025"]
+    season = SEASONS["vcc2025"]
     assert season_depth(season, season.n_genes).total == season.depth
     assert season_depth(season, 80) is None and season_depth(CHALLENGE, len(GENES)) is None
 

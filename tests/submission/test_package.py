@@ -17,12 +17,12 @@ import scipy.sparse as sp
 import zstandard
 from refusals import refusal
 
-from vccapp.challenges.base import CHALLENGES
 from vccapp.data.h5ad import CsrWriter
 from vccapp.errors import CheckError, ResourceError, Stopped
+from vccapp.seasons.base import SEASONS
 from vccapp.submission.package import unpack_vcc, write_vcc
 
-CHALLENGE = CHALLENGES["vcc2025"]
+CHALLENGE = SEASONS["vcc2025"]
 GENES = [f"G{i}" for i in range(50)]
 
 
@@ -145,8 +145,8 @@ def test_full_disk_is_said_before(h5ad, vcc, tmp_path, monkeypatch):
 def test_a_faulty_disk_is_noticed(h5ad, tmp_path, monkeypatch):
     from vccapp.submission import package
 
-    def write_wrongly(h5ad, archive, challenge, *, progress):
-        original(h5ad, archive, challenge, progress=progress)
+    def write_wrongly(h5ad, archive, season, *, progress):
+        original(h5ad, archive, season, progress=progress)
         return hashlib.sha256(b"something else").hexdigest()
 
     original = package._write_members
@@ -215,7 +215,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
     program = f"""
 from pathlib import Path
 import numpy as np
-from vccapp.challenges.base import CHALLENGES
+from vccapp.seasons.base import SEASONS
 from vccapp.submission.package import unpack_vcc, write_vcc
 folder = Path({str(tmp_path)!r})
 rng = np.random.default_rng(0)
@@ -223,8 +223,8 @@ with (folder / "big").open("wb") as file:
     file.write(b"\\x89HDF\\r\\n\\x1a\\n")
     for _ in range(50):
         file.write(rng.bytes(4_000_000))
-write_vcc(folder / "big", folder / "big.vcc", CHALLENGES["vcc2025"])
-unpack_vcc(folder / "big.vcc", folder / "out", CHALLENGES["vcc2025"])
+write_vcc(folder / "big", folder / "big.vcc", SEASONS["vcc2025"])
+unpack_vcc(folder / "big.vcc", folder / "out", SEASONS["vcc2025"])
 print(int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) * 1024)
 """
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -13,13 +13,13 @@ from page_kit import parse_command, use
 from started import task_of
 from toy import make_counts
 
-from vccapp.challenges.base import CHALLENGES
 from vccapp.commands import parse_assignments
 from vccapp.data.reading.opening import open_dataset
 from vccapp.data.schema import Columns
 from vccapp.data.splits.split import split_from_lists, write_split
 from vccapp.data.workspace import register
 from vccapp.errors import VccAppError
+from vccapp.seasons.base import SEASONS
 from vccapp.settings import Settings
 from vccapp.stats.building.build import build_index
 from vccapp.stats.building.plan import plan_index
@@ -112,10 +112,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     record = settings.checkpoints / "stopped" / "run.json"
     record.write_text(json.dumps(json.loads(record.read_text()) | {"state": "stopped"}))
     index = load_index(settings.datasets / data / "index")
-    counts, challenge = observed_counts(index.perturbations, LABELS[6:]), CHALLENGES["vcc2025"]
-    write_plan(
-        make_plan(index, "done", counts, challenge=challenge, settings=settings, practice=True, id="mine"), settings
-    )
+    counts, season = observed_counts(index.perturbations, LABELS[6:]), SEASONS["vcc2025"]
+    write_plan(make_plan(index, "done", counts, season=season, settings=settings, practice=True, id="mine"), settings)
     return settings
 
 

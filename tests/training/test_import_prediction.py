@@ -10,7 +10,6 @@ from places import ASSETS
 from refusals import refusal
 from scipy.sparse import csr_matrix, vstack
 
-from vccapp.challenges.base import CHALLENGES
 from vccapp.data.reading.dataset import Dataset
 from vccapp.data.reading.opening import open_dataset
 from vccapp.data.schema import CONTROL
@@ -21,6 +20,7 @@ from vccapp.data.workspace import register
 from vccapp.errors import DataError, ResourceError, SpecError
 from vccapp.models.base import Model, load_model
 from vccapp.models.imported import ImportedSpec
+from vccapp.seasons.base import SEASONS
 from vccapp.settings import Settings
 from vccapp.stats.building.build import build_index
 from vccapp.stats.index import Index, load_index
@@ -154,7 +154,7 @@ def test_an_import_is_submitted_like_any_run(settings, dataset, index, tmp_path)
     write(tmp_path / "theirs.h5ad", dataset, HELD_OUT, log1p=index, n=30)
     run_id, _ = import_prediction(tmp_path / "theirs.h5ad", settings, dataset=dataset.fingerprint, split="s")
     counts = observed_counts(index.perturbations, HELD_OUT)
-    plan = make_plan(index, run_id, counts, challenge=CHALLENGES["vcc2025"], settings=settings, practice=True)
+    plan = make_plan(index, run_id, counts, season=SEASONS["vcc2025"], settings=settings, practice=True)
     write_plan(plan, settings)
     report = build_submission(plan, settings)
     assert {check["status"] for check in report["checks"]} <= {"ok", "warning", "skipped"}

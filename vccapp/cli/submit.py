@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from vccapp.submission.plan import Plan
 
 app = typer.Typer(help="Submissions: plan, build, check and package.", no_args_is_help=True)
-ChallengeName = Annotated[str, typer.Option(help="Name of the challenge.")]
+SeasonName = Annotated[str, typer.Option(help="Name of the challenge.")]
 GeneList = Annotated[Path | None, typer.Option(help="The challenge's gene list; default: the genes of the dataset.")]
 Counts = Annotated[Path | None, typer.Option(help="The challenge's pert_counts CSV: target_gene, n_cells.")]
 Practice = Annotated[bool, typer.Option("--practice", help="Practice: allow other genes than the challenge's.")]
@@ -25,7 +25,7 @@ def plan(
         str, typer.Option(help="Id of the run that predicts, or 'latest' for the newest finished one.")
     ] = "latest",
     counts: Counts = None,
-    challenge: ChallengeName = "vcc2025",
+    season: SeasonName = "vcc2025",
     controls: Annotated[int | None, typer.Option(help="Number of control cells to copy; default: all.")] = None,
     genes: GeneList = None,
     practice: Practice = False,
@@ -37,7 +37,7 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Decide the cells of a submission and what building it takes; without --counts, for the run's test part."""
-    from vccapp.challenges.base import CHALLENGES
+    from vccapp.seasons.base import SEASONS
     from vccapp.submission.budget import observed_counts, read_pert_counts
     from vccapp.submission.plan import make_plan, write_plan
 
@@ -49,7 +49,7 @@ def plan(
         index,
         record.id,
         table,
-        challenge=CHALLENGES[challenge],
+        season=SEASONS[season],
         settings=settings,
         n_controls=controls,
         genes=genes,
@@ -74,7 +74,7 @@ def build(
 
     settings = open_settings()
     found = load_plan(plan, settings)
-    task = Build(dataset=found.dataset, plan=found.id)
+    task = Build(dataset=found.datasets[0], plan=found.id)
     result = run_job(settings, task, background=background, as_json=as_json)
     folder = settings.submissions / found.id
     value = result.report | {"folder": str(folder)}
@@ -87,7 +87,7 @@ def package(
         str, typer.Argument(help="An .h5ad file, or the id of a submission whose cells are made.", show_default=False)
     ],
     output: Annotated[Path | None, typer.Option(help="The .vcc to write; default: beside the file.")] = None,
-    challenge: ChallengeName = "vcc2025",
+    season: SeasonName = "vcc2025",
     genes: GeneList = None,
     counts: Counts = None,
     practice: Practice = False,
@@ -102,11 +102,11 @@ def package(
     path = Path(file)
     inside = path.name == "pred.h5ad" and path.resolve().parent.parent == settings.submissions
     if path.suffix == ".h5ad" and not inside:
-        value = _package_file(path, output, challenge, genes=genes, counts=counts, practice=practice)
+        value = _package_file(path, output, season, genes=genes, counts=counts, practice=practice)
         show(value, lambda: _format_package(value["package"], value["checks"]), as_json=as_json)
         return
     found = load_plan(path.resolve().parent.name if inside else file, settings)
-    task = Package(dataset=found.dataset, plan=found.id)
+    task = Package(dataset=found.datasets[0], plan=found.id)
     result = run_job(settings, task, background=background, as_json=as_json)
     folder = settings.submissions / found.id
     report = result.report | {"folder": str(folder)}
@@ -114,16 +114,14 @@ def package(
 
 
 def _package_file(
-    path: Path, output: Path | None, challenge: str, *, genes: Path | None, counts: Path | None, practice: bool
+    path: Path, output: Path | None, season: str, *, genes: Path | None, counts: Path | None, practice: bool
 ) -> dict[str, Any]:
-    from vccapp.challenges.base import CHALLENGES
+    from vccapp.seasons.base import SEASONS
     from vccapp.submission.build import package_file
 
     out = path.with_suffix(".vcc") if output is None else output
     chosen = _check_options(genes, counts)
-    checks, package = package_file(
-        path, out, CHALLENGES[challenge], practice=practice, progress=show_progress, **chosen
-    )
+    checks, package = package_file(path, out, SEASONS[season], practice=practice, progress=show_progress, **chosen)
     end_progress()
     return {"package": package.model_dump(mode="json"), "checks": [check.model_dump() for check in checks]}
 
@@ -156,8 +154,8 @@ def list_(as_json: Json = False) -> None:
         package = None if report is None else report.package
         return {
             "id": plan.id,
-            "run": plan.run,
-            "challenge": plan.challenge,
+            "run": ", ".join(plan.runs),
+            "season": plan.season,
             "practice": plan.practice,
             "cells": plan.estimate.n_cells,
             "built": None if report is None else report.built,
@@ -166,25 +164,25 @@ def list_(as_json: Json = False) -> None:
 
     rows = [row(plan) for plan in plans]
     unreadable = [*plans.unreadable, *reports.unreadable]
-    columns = ("id", "run", "challenge", "practice", "cells", "built", "package")
+    columns = ("id", "run", "season", "practice", "cells", "built", "package")
     show_list("submissions", rows, unreadable, lambda: format_table(rows, columns), as_json=as_json)
 
 
 @app.command()
 def check(
     file: Annotated[Path, typer.Argument(help="An .h5ad or .vcc file, made here or elsewhere.", show_default=False)],
-    challenge: ChallengeName = "vcc2025",
+    season: SeasonName = "vcc2025",
     genes: GeneList = None,
     counts: Counts = None,
     practice: Practice = False,
     as_json: Json = False,
 ) -> None:
     """Check a prediction file by the rules of a challenge; exit code 1 when a check fails."""
-    from vccapp.challenges.base import CHALLENGES
+    from vccapp.seasons.base import SEASONS
     from vccapp.submission.build import check_submission
 
     chosen = _check_options(genes, counts)
-    results = check_submission(file, CHALLENGES[challenge], practice=practice, progress=show_progress, **chosen)
+    results = check_submission(file, SEASONS[season], practice=practice, progress=show_progress, **chosen)
     end_progress()
     value = [result.model_dump() for result in results]
     show(value, lambda: _format_checks(value), as_json=as_json)
@@ -196,8 +194,8 @@ def _format_plan(plan: "Plan") -> str:
     estimate = plan.estimate
     fields = {
         "submission": plan.id,
-        "run": plan.run,
-        "challenge": plan.challenge + (" (practice)" if plan.practice else ""),
+        "run": ", ".join(plan.runs),
+        "season": plan.season + (" (practice)" if plan.practice else ""),
         "genes": plan.n_genes,
         "controls": plan.n_controls,
         "predicted": sum(plan.cells.values()),

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from vccapp.challenges.base import Challenge
 from vccapp.data.names.genes import GeneNames
 from vccapp.data.names.lookalikes import name_unknown
 from vccapp.data.schema import CONTROL, context_of, genes_of, is_control, target_of
 from vccapp.errors import DataError, SpecError
 from vccapp.evaluation.quality import Depth
+from vccapp.seasons.base import Season
 from vccapp.textfiles import read_text
 from vccapp.wording import name_some
 
@@ -95,11 +95,11 @@ def advised_depth(table: pd.DataFrame) -> Depth | None:
     return Depth(float(np.average(medians[known], weights=n_cells[known])), "pert_counts says")
 
 
-def season_depth(challenge: Challenge, n_genes: int) -> Depth | None:
+def season_depth(season: Season, n_genes: int) -> Depth | None:
     """What cells of the season sum to over all its genes; None for files of few or of other genes."""
-    if challenge.depth is None or n_genes < WHOLE_GENES or n_genes != challenge.n_genes:
+    if season.depth is None or n_genes < WHOLE_GENES or n_genes != season.n_genes:
         return None
-    return Depth(challenge.depth, f"cells of the {challenge.label} have")
+    return Depth(season.depth, f"cells of the {season.label} have")
 
 
 def observed_counts(perturbations: pd.DataFrame, labels: Iterable[str]) -> pd.DataFrame:

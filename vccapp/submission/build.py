@@ -18,19 +18,17 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from vccapp.challenges.base import CHALLENGES, Challenge
 from vccapp.data.atomic import require_new, scratch_folder, write_file
-from vccapp.data.reading.dataset import Dataset
 from vccapp.data.resources import require_disk
 from vccapp.errors import DataError
 from vccapp.evaluation.quality import Depth
-from vccapp.models.base import Model, load_model
+from vccapp.models.base import load_model
 from vccapp.progress import Progress, part, silent
+from vccapp.seasons.base import SEASONS, Season
 from vccapp.settings import Settings
-from vccapp.stats.index import Index, load_index
+from vccapp.stats.index import load_index
 from vccapp.submission.check import CheckResult, refuse, run_checks
-from vccapp.submission.gene_list import read_gene_list
-from vccapp.submission.generate import generate
+from vccapp.submission.generate import Opened, generate, plan_genes
 from vccapp.submission.package import Package, unpack_vcc, write_vcc
 from vccapp.submission.plan import Plan, plan_path, write_plan
 from vccapp.submission.report import H5AD, Report, write_report
@@ -54,17 +52,17 @@ def build_submission(
     from vccapp.data.workspace import open_registered
 
     progress(0.0, "Opening the data and the model")
-    index = load_index(settings.index_of(plan.dataset))
-    model = load_model(settings.checkpoints / plan.run / "model", genes=index.genes["gene"].tolist())
-    dataset = open_registered(plan.dataset, settings)
-    return build_from(plan, dataset, index, model, settings=settings, progress=progress, clock=clock)
+    opened = {}
+    for context, source in plan.sources.items():
+        index = load_index(settings.index_of(source.dataset))
+        model = load_model(settings.checkpoints / source.run / "model", genes=index.genes["gene"].tolist())
+        opened[context] = Opened(open_registered(source.dataset, settings), index, model)
+    return build_from(plan, opened, settings=settings, progress=progress, clock=clock)
 
 
 def build_from(
     plan: Plan,
-    dataset: Dataset,
-    index: Index,
-    model: Model,
+    sources: Mapping[str, Opened],
     *,
     settings: Settings,
     progress: Progress = silent,
@@ -76,10 +74,10 @@ def build_from(
     _take_space(plan, folder)
     write_plan(plan, settings)
     with write_file(folder / H5AD) as beside:
-        generate(plan, dataset, index, model, beside, progress=part(progress, 0.0, 0.6))
+        generate(plan, sources, beside, progress=part(progress, 0.0, 0.6))
     for old in _package_files(plan, folder):  # those of an earlier build are not of these cells
         old.unlink(missing_ok=True)
-    genes = index.genes["gene"].tolist() if plan.genes is None else read_gene_list(plan.genes).genes
+    genes = plan_genes(plan, next(iter(sources.values())).index)
     return _finish(plan, genes, folder, progress=part(progress, 0.6, 1.0), clock=clock)
 
 
@@ -93,18 +91,14 @@ def package_submission(
     folder = plan_path(plan.id, settings).parent
     if not (folder / H5AD).is_file():
         raise DataError("no_cells_made", f"The submission '{plan.id}' has no {H5AD}", fix="build the submission")
-    genes = (
-        load_index(settings.index_of(plan.dataset)).genes["gene"].tolist()
-        if plan.genes is None
-        else read_gene_list(plan.genes).genes
-    )
+    genes = plan_genes(plan, load_index(settings.index_of(plan.datasets[0])))
     return _finish(plan, genes, folder, progress=progress, clock=clock)
 
 
 def package_file(
     h5ad: Path,
     out: Path,
-    challenge: Challenge,
+    season: Season,
     *,
     genes: Sequence[str] | None = None,
     wanted: Mapping[str, int] | None = None,
@@ -120,7 +114,7 @@ def package_file(
     require_new(out, suffix=".vcc", what="Packages")
     results = run_checks(
         h5ad,
-        challenge,
+        season,
         genes=genes,
         wanted=wanted,
         practice=practice,
@@ -128,7 +122,7 @@ def package_file(
         progress=part(progress, 0.0, 0.5),
     )
     refuse(results)
-    return results, write_vcc(h5ad, out, challenge, progress=part(progress, 0.5, 1.0))
+    return results, write_vcc(h5ad, out, season, progress=part(progress, 0.5, 1.0))
 
 
 def _take_space(plan: Plan, folder: Path) -> None:
@@ -149,11 +143,11 @@ def _finish(
     plan: Plan, genes: Sequence[str], folder: Path, *, progress: Progress, clock: Callable[[], datetime]
 ) -> dict[str, Any]:
     """Check the cells, package them and write the report."""
-    challenge = CHALLENGES[plan.challenge]
+    season = SEASONS[plan.season]
     h5ad, vcc = folder / H5AD, folder / f"{plan.id}.vcc"
     results = run_checks(
         h5ad,
-        challenge,
+        season,
         genes=genes,
         cells=plan.cells_in_order,
         wanted=plan.wanted,
@@ -164,7 +158,7 @@ def _finish(
     report = _report(plan, results, clock())
     write_report(report, folder)
     refuse(results)
-    package = write_vcc(h5ad, vcc, challenge, progress=part(progress, 0.4, 1.0))
+    package = write_vcc(h5ad, vcc, season, progress=part(progress, 0.4, 1.0))
     report = report.model_copy(update={"package": package.model_copy(update={"path": Path(vcc.name)})})
     write_report(report, folder)
     progress(1.0, f"{vcc.name} is ready: {package.size / 1e6:,.1f} MB")
@@ -173,7 +167,7 @@ def _finish(
 
 def check_submission(
     path: Path,
-    challenge: Challenge,
+    season: Season,
     *,
     genes: Sequence[str] | None = None,
     wanted: Mapping[str, int] | None = None,
@@ -188,16 +182,16 @@ def check_submission(
     Raises DataError or CheckError when it cannot be read as a prediction at all, ResourceError when there is no room
     to unpack it.
     """
-    check = partial(run_checks, challenge=challenge, genes=genes, wanted=wanted, practice=practice, depth=depth)
+    check = partial(run_checks, season=season, genes=genes, wanted=wanted, practice=practice, depth=depth)
     if path.suffix != ".vcc":
         return check(path, progress=progress)
     with scratch_folder() as folder:
-        h5ad = unpack_vcc(path, Path(folder) / "pred.h5ad", challenge, progress=part(progress, 0.0, 0.5))
+        h5ad = unpack_vcc(path, Path(folder) / "pred.h5ad", season, progress=part(progress, 0.0, 0.5))
         archive = CheckResult(
             name="archive",
             label="Archive",
             status="ok",
-            message=f"{path.name} holds {' and '.join(challenge.members)}, undamaged.",
+            message=f"{path.name} holds {' and '.join(season.container.members)}, undamaged.",
         )
         return [archive, *check(h5ad, progress=part(progress, 0.5, 1.0))]
 
@@ -208,9 +202,9 @@ def _report(plan: Plan, results: Sequence[CheckResult], built: datetime) -> Repo
         kind="PRACTICE" if plan.practice else "SUBMISSION",
         built=built.isoformat(timespec="seconds"),
         plan=plan,
-        challenge=plan.challenge,
-        run=plan.run,
-        dataset=plan.dataset,
+        season=plan.season,
+        runs=plan.runs,
+        datasets=plan.datasets,
         alpha=plan.alpha,
         cells=plan.cells_in_order,
         checks=tuple(results),

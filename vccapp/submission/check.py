@@ -20,11 +20,11 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 from scipy.sparse import csr_matrix
 
-from vccapp.challenges.base import Challenge
 from vccapp.errors import CheckError
 from vccapp.evaluation.quality import Depth
 from vccapp.progress import Progress, silent
 from vccapp.registry import Registry
+from vccapp.seasons.base import Season
 from vccapp.submission.budget import season_depth
 from vccapp.submission.h5ad import Cells, open_cells
 
@@ -58,7 +58,7 @@ class Context:
     """
 
     file: Cells
-    challenge: Challenge
+    season: Season
     genes: Sequence[str] | None
     cells: Mapping[str, int] | None
     wanted: Mapping[str, int] | None
@@ -81,12 +81,12 @@ class Context:
 
     def perturbations(self) -> np.ndarray:
         """Positions in `labels` of all but the control that have cells."""
-        is_control = np.array([label == self.challenge.control_label for label in self.labels], dtype=bool)
+        is_control = np.array([label == self.season.control_label for label in self.labels], dtype=bool)
         return np.flatnonzero(~is_control & (self.n_cells > 0))
 
     def control(self) -> int | None:
         """Position in `labels` of the control, None where the file has no control cells."""
-        where = [i for i, label in enumerate(self.labels) if label == self.challenge.control_label and self.n_cells[i]]
+        where = [i for i, label in enumerate(self.labels) if label == self.season.control_label and self.n_cells[i]]
         return where[0] if where else None
 
     def means(self) -> np.ndarray | None:
@@ -148,7 +148,7 @@ class Check(ABC):
 
 def run_checks(
     path: Path,
-    challenge: Challenge,
+    season: Season,
     *,
     genes: Sequence[str] | None = None,
     cells: Mapping[str, int] | None = None,
@@ -161,8 +161,8 @@ def run_checks(
 
     Raises DataError or CheckError when the file cannot be read as a prediction at all.
     """
-    file = open_cells(path, challenge.pert_col)
-    context = Context(file, challenge, genes, cells, wanted, practice, depth or season_depth(challenge, file.shape[1]))
+    file = open_cells(path, season.pert_col)
+    context = Context(file, season, genes, cells, wanted, practice, depth or season_depth(season, file.shape[1]))
     checks = [check(name, context) for name, check in CHECKS.items()]
     if file.layout == "csc":  # it cannot be read by cell as it is stored; the layout check says so
         reason = "X is stored by gene (CSC), so its values were not read."

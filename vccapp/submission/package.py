@@ -15,11 +15,11 @@ from typing import IO, BinaryIO
 import zstandard
 from pydantic import BaseModel, ConfigDict
 
-from vccapp.challenges.base import Challenge
 from vccapp.data.atomic import write_file
 from vccapp.data.resources import require_disk
 from vccapp.errors import CheckError
 from vccapp.progress import Progress, part, silent
+from vccapp.seasons.base import Season
 from vccapp.wording import name_some
 
 LEVEL = 3
@@ -52,7 +52,7 @@ class Package(BaseModel):
     h5ad_sha256: str
 
 
-def write_vcc(h5ad: Path, out: Path, challenge: Challenge, *, progress: Progress = silent) -> Package:
+def write_vcc(h5ad: Path, out: Path, season: Season, *, progress: Progress = silent) -> Package:
     """Package `h5ad` as `out`; read back and compared before `out` appears.
 
     Raises ResourceError when the disk is too full, CheckError when what was written does not read back the same.
@@ -62,9 +62,9 @@ def write_vcc(h5ad: Path, out: Path, challenge: Challenge, *, progress: Progress
     require_disk(out.parent, estimate_package(size), purpose=f"Packaging {h5ad.name}")
     with write_file(out) as beside:
         with beside.open("wb+") as archive:
-            sha256 = _write_members(h5ad, archive, challenge, progress=part(progress, 0.0, 0.7))
+            sha256 = _write_members(h5ad, archive, season, progress=part(progress, 0.0, 0.7))
         found = hashlib.sha256()
-        for block in _read_h5ad(beside, challenge, progress=part(progress, 0.7, 1.0)):
+        for block in _read_h5ad(beside, season, progress=part(progress, 0.7, 1.0)):
             found.update(block)
         if found.hexdigest() != sha256:
             raise CheckError(
@@ -82,19 +82,19 @@ def estimate_package(h5ad_bytes: int) -> int:
     return round(h5ad_bytes * COMPRESSED)
 
 
-def unpack_vcc(path: Path, out_h5ad: Path, challenge: Challenge, *, progress: Progress = silent) -> Path:
+def unpack_vcc(path: Path, out_h5ad: Path, season: Season, *, progress: Progress = silent) -> Path:
     """Write the h5ad inside a .vcc to `out_h5ad`, whatever its members are called or point to.
 
     Raises CheckError when it is no such archive, ResourceError when the disk is too full.
     """
     out_h5ad.parent.mkdir(parents=True, exist_ok=True)
     with write_file(out_h5ad) as beside, beside.open("wb") as out:
-        for block in _read_h5ad(path, challenge, progress=progress, folder=out_h5ad.parent):
+        for block in _read_h5ad(path, season, progress=progress, folder=out_h5ad.parent):
             out.write(block)
     return out_h5ad
 
 
-def _write_members(h5ad: Path, archive: BinaryIO, challenge: Challenge, *, progress: Progress) -> str:
+def _write_members(h5ad: Path, archive: BinaryIO, season: Season, *, progress: Progress) -> str:
     """Both members and the end of the archive; returns the sha256 of the h5ad."""
     size, done, sha256 = h5ad.stat().st_size, 0, hashlib.sha256()
     archive.seek(tarfile.BLOCKSIZE)  # the header holds the compressed size
@@ -109,12 +109,13 @@ def _write_members(h5ad: Path, archive: BinaryIO, challenge: Challenge, *, progr
             progress(done / size, f"Compressed {done / 1e6:,.0f} of {size / 1e6:,.0f} MB")
     compressed = archive.tell() - tarfile.BLOCKSIZE
     archive.write(_padding(compressed))
-    archive.write(_header(challenge.members[1], len(challenge.watermark)))
-    archive.write(challenge.watermark + _padding(len(challenge.watermark)))
+    watermark = season.container.watermark or b""
+    archive.write(_header(season.container.members[1], len(watermark)))
+    archive.write(watermark + _padding(len(watermark)))
     archive.write(bytes(2 * tarfile.BLOCKSIZE))
     archive.write(bytes(-archive.tell() % tarfile.RECORDSIZE))
     archive.seek(0)
-    archive.write(_header(challenge.members[0], compressed))
+    archive.write(_header(season.container.members[0], compressed))
     return sha256.hexdigest()
 
 
@@ -128,7 +129,7 @@ def _padding(size: int) -> bytes:
     return bytes(-size % tarfile.BLOCKSIZE)
 
 
-def _read_h5ad(path: Path, challenge: Challenge, *, progress: Progress, folder: Path | None = None) -> Iterator[bytes]:
+def _read_h5ad(path: Path, season: Season, *, progress: Progress, folder: Path | None = None) -> Iterator[bytes]:
     """The bytes of the h5ad inside a .vcc. `folder` is where they will be kept, if they will."""
     size = _size_of(path)
     try:
@@ -136,14 +137,14 @@ def _read_h5ad(path: Path, challenge: Challenge, *, progress: Progress, folder: 
             _check_headers(file, path, size)
             with tarfile.open(fileobj=file, mode="r:") as archive:
                 yield from _read_frame(
-                    *_find_frame(archive, path, challenge), path, challenge, progress=progress, folder=folder
+                    *_find_frame(archive, path, season), path, season, progress=progress, folder=folder
                 )
     except (tarfile.TarError, EOFError) as error:
         raise _not_tar(path) from error
     except zstandard.ZstdError as error:
         raise CheckError(
             "archive_damaged",
-            f"{challenge.members[0]} in {name_some([path.name])} is damaged",
+            f"{season.container.members[0]} in {name_some([path.name])} is damaged",
             fix="package it again",
         ) from error
 
@@ -196,42 +197,46 @@ def _not_tar(path: Path) -> CheckError:
     )
 
 
-def _find_frame(archive: tarfile.TarFile, path: Path, challenge: Challenge) -> tuple[IO[bytes], int]:
+def _find_frame(archive: tarfile.TarFile, path: Path, season: Season) -> tuple[IO[bytes], int]:
     """The compressed member and its size, once both members are what they should be."""
     members: list[tarfile.TarInfo] = []
     for member in archive:
         members.append(member)
-        if len(members) > len(challenge.members):
+        if len(members) > len(season.container.members):
             break
     found, name = [member.name for member in members], name_some([path.name])
-    if sorted(found) != sorted(challenge.members) or not all(member.isreg() for member in members):
+    if sorted(found) != sorted(season.container.members) or not all(member.isreg() for member in members):
         raise CheckError(
             "archive_members",
             f"{name} holds {name_some(found, 3) if found else 'nothing'}",
-            fix=f"a .vcc holds the two plain files {' and '.join(challenge.members)} and nothing else. "
+            fix=f"a .vcc holds the two plain files {' and '.join(season.container.members)} and nothing else. "
             "Package it again",
         )
-    frame, watermark = archive.extractfile(challenge.members[0]), archive.extractfile(challenge.members[1])
+    frame, watermark = (
+        archive.extractfile(season.container.members[0]),
+        archive.extractfile(season.container.members[1]),
+    )
     if frame is None or watermark is None:  # which both are plain files
         raise tarfile.ReadError
-    if (content := watermark.read(100)) != challenge.watermark:
+    if (content := watermark.read(100)) != season.container.watermark:
         raise CheckError(
             "watermark",
-            f"{challenge.members[1]} in {name} is {name_some([repr(content)])}, not {challenge.watermark!r}",
+            f"{season.container.members[1]} in {name} is {name_some([repr(content)])}, "
+            f"not {season.container.watermark!r}",
             fix="package it again",
         )
     if frame.read(4) != ZSTD_MAGIC:
         raise CheckError(
             "not_zstd",
-            f"{challenge.members[0]} in {name} is not compressed with zstd",
+            f"{season.container.members[0]} in {name} is not compressed with zstd",
             fix="package it again",
         )
     frame.seek(0)
-    return frame, archive.getmember(challenge.members[0]).size
+    return frame, archive.getmember(season.container.members[0]).size
 
 
 def _read_frame(
-    frame: IO[bytes], compressed: int, path: Path, challenge: Challenge, *, progress: Progress, folder: Path | None
+    frame: IO[bytes], compressed: int, path: Path, season: Season, *, progress: Progress, folder: Path | None
 ) -> Iterator[bytes]:
     """Decompress in bounded blocks what is an HDF5 file of the size that the frame declares, and of a size that may be.
 
@@ -242,14 +247,15 @@ def _read_frame(
     if size < 0:
         raise CheckError(
             "frame_size",
-            f"{challenge.members[0]} in {name} unpacks to an unknown number of bytes",
+            f"{season.container.members[0]} in {name} unpacks to an unknown number of bytes",
             fix="compress it with `zstd FILE`, not through a pipe, or package it again",
         )
-    largest = challenge.max_cells * challenge.n_genes * CELL_VALUE_BYTES
+    largest = season.max_cells * season.n_genes * CELL_VALUE_BYTES
     if size > largest or (size > SMALL and size > MAX_RATIO * compressed):
         raise CheckError(
             "frame_size",
-            f"{challenge.members[0]} in {name} would unpack {compressed:,} bytes to {size:,}, as no submission does",
+            f"{season.container.members[0]} in {name} would unpack {compressed:,} bytes to {size:,}, "
+            "as no submission does",
             fix="package it again",
         )
     if folder is not None:
@@ -259,7 +265,7 @@ def _read_frame(
             if done == 0 and not block.startswith(HDF5_MAGIC):
                 raise CheckError(
                     "not_hdf5",
-                    f"{challenge.members[0]} in {name} holds no HDF5 file: it is damaged or another",
+                    f"{season.container.members[0]} in {name} holds no HDF5 file: it is damaged or another",
                     fix="package it again",
                 )
             done += len(block)

@@ -1,6 +1,6 @@
 """A submission before work starts: which run, how many cells of what, and what building it will take.
 
-    plan = make_plan(index, run_id, read_pert_counts(path), challenge=CHALLENGES["vcc2025"], settings=settings)
+    plan = make_plan(index, run_id, read_pert_counts(path), season=SEASONS["vcc2025"], settings=settings)
     plan.estimate.vcc_bytes
 
 `make_plan` decides and writes nothing; `write_plan` keeps it as submissions/<id>/plan.json.
@@ -8,6 +8,7 @@
 
 import hashlib
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,14 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 
-from vccapp.challenges.base import CHALLENGES, Challenge
 from vccapp.commands import options
 from vccapp.data.atomic import write_json
 from vccapp.data.h5ad import CHUNK
-from vccapp.data.schema import CONTROL, label_in, target_of
+from vccapp.data.schema import CONTROL, context_of, label_in, target_of
 from vccapp.errors import SpecError
 from vccapp.evaluation.quality import Depth, judge_depth
 from vccapp.records import Format, Listing, list_records, read_record
+from vccapp.seasons.base import SEASONS, Season, Space
 from vccapp.settings import Settings
 from vccapp.stats.index import Index
 from vccapp.submission.budget import advised_depth, explain_labels, scale_cells, season_depth
@@ -33,8 +34,12 @@ from vccapp.wording import name_some
 
 PLAN = Format(
     "plan",
-    version=3,
-    migrations={1: lambda fields: {"depth": None} | fields, 2: lambda fields: {"context": None} | fields},
+    version=4,
+    migrations={
+        1: lambda fields: {"depth": None} | fields,
+        2: lambda fields: {"context": None} | fields,
+        3: lambda fields: name_sources(fields),
+    },
     fix="delete it and create the plan again",
 )
 BLOCK_BYTES = 26
@@ -57,19 +62,51 @@ class Estimate(BaseModel):
     memory_bytes: int
 
 
+class Source(BaseModel):
+    """Where the cells of one context of a submission come from.
+
+    dataset : fingerprint of the data that give control cells; context : of theirs, None where they tell none apart
+    run : whose model predicts the others from them
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    dataset: str
+    run: str
+    context: str | None = None
+
+
+@dataclass(frozen=True)
+class Part:
+    """The cells of one context. context : of the submission, None without; cells : by target, the controls first"""
+
+    context: str | None
+    source: Source
+    cells: dict[str, int]
+
+    @property
+    def labels(self) -> dict[str, int]:
+        """Cells by the labels of the source's data, which name its context."""
+        return {label_in(target, self.source.context): n for target, n in self.cells.items()}
+
+
 class Plan(BaseModel):
     """Everything that decides the content of a submission. `cells` are in the order of the file's rows.
 
-    context : that the perturbations are in, None where the data tell none apart; labels are without it
+    phase : of the season, None for cells of no phase; space : of the values written
+    sources : by context of the submission; under "" where the season has none
+    cells, wanted : by label of the submission, `TARGET` or `TARGET@CONTEXT`; n_controls : copied into each context
     depth : what cells should sum to (expm1) by pert_counts; None where it does not say
+    depths : the same by label, where it is known of each
     """
 
     model_config = ConfigDict(frozen=True)
 
     id: str
-    challenge: str
-    dataset: str
-    run: str
+    season: str
+    phase: str | None = None
+    space: Space = "log1p"
+    sources: dict[str, Source] = Field(min_length=1)
     genes: Path | None
     n_genes: int = Field(ge=1)
     cells: dict[str, NonNegativeInt] = Field(min_length=1)
@@ -79,8 +116,31 @@ class Plan(BaseModel):
     seed: int = Field(ge=0)
     practice: bool
     depth: float | None = Field(None, gt=0, allow_inf_nan=False)
+    depths: dict[str, float] = {}
     notes: tuple[str, ...] = ()
-    context: str | None = None
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """Fingerprints of all data that give control cells."""
+        return tuple(dict.fromkeys(source.dataset for source in self.sources.values()))
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """Ids of all runs that predict."""
+        return tuple(dict.fromkeys(source.run for source in self.sources.values()))
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Context by context, in the order of the file's rows."""
+        return tuple(
+            Part(
+                context=context or None,
+                source=source,
+                cells={CONTROL: self.n_controls}
+                | {target_of(label): n for label, n in self.cells.items() if (context_of(label) or "") == context},
+            )
+            for context, source in self.sources.items()
+        )
 
     @property
     def alpha(self) -> float:
@@ -90,7 +150,7 @@ class Plan(BaseModel):
     @property
     def estimate(self) -> Estimate:
         """Predicted cells are taken to have as many non-zero genes as the controls they are made from."""
-        n_cells = self.n_controls + sum(self.cells.values())
+        n_cells = sum(self.cells_in_order.values())
         n_values = round(n_cells * self.values_per_cell)
         stored = -(-n_values // CHUNK) * CHUNK * VALUE_BYTES
         h5ad = stored + n_cells * CELL_BYTES + self.n_genes * GENE_BYTES + FRAME_BYTES
@@ -106,13 +166,8 @@ class Plan(BaseModel):
 
     @property
     def cells_in_order(self) -> dict[str, int]:
-        """Cells per label as the file has them: the controls first."""
-        return {CONTROL: self.n_controls, **self.cells}
-
-    @property
-    def labels_in_order(self) -> dict[str, int]:
-        """The same by the labels of the data, which name the context."""
-        return {label_in(target, self.context): n for target, n in self.cells_in_order.items()}
+        """Cells per label as the file has them: in each context the controls first."""
+        return {label_in(target, part.context): n for part in self.parts for target, n in part.cells.items()}
 
 
 def make_plan(
@@ -120,7 +175,7 @@ def make_plan(
     run_id: str,
     counts: pd.DataFrame,
     *,
-    challenge: Challenge,
+    season: Season,
     settings: Settings,
     n_controls: int | None = None,
     genes: Path | None = None,
@@ -165,27 +220,25 @@ def make_plan(
         gene_list = read_gene_list(genes)
         find_columns(gene_list.genes, index.genes["gene"].tolist())
         n_genes, notes = len(gene_list.genes), (*notes, gene_list.note)
-    if n_genes != challenge.n_genes and not practice:
+    if n_genes != season.n_genes and not practice:
         raise SpecError(
             "gene_count",
-            f"The prediction would have {n_genes:,} genes, but {challenge.label} asks for {challenge.n_genes:,}",
+            f"The prediction would have {n_genes:,} genes, but {season.label} asks for {season.n_genes:,}",
             fix="use the challenge's training file, or mark the plan as practice",
         )
     trained = [own for label in cells["perturbation"].unique() for own in (label, target_of(label))]
     if strange := explain_labels(map(str, counts["target_gene"]), index.genes["gene"].tolist(), trained):
         notes += (f"Neither genes of the training data nor their perturbations: {strange}. Compare the spelling.",)
-    notes += _note_depth(index, depth or season_depth(challenge, n_genes))
+    notes += _note_depth(index, depth or season_depth(season, n_genes))
     wanted = {str(label): int(n) for label, n in zip(counts["target_gene"], counts["n_cells"], strict=True)}
     n_controls = len(controls) if n_controls is None else n_controls
     plan = Plan(
         id="",
-        challenge=challenge.name,
-        dataset=index.meta["fingerprint"],
-        context=next(iter(index.contexts), None),
-        run=run_id,
+        season=season.name,
+        sources={"": Source(dataset=index.meta["fingerprint"], run=run_id, context=next(iter(index.contexts), None))},
         genes=genes.resolve() if genes is not None else None,
         n_genes=n_genes,
-        cells=scale_cells(wanted, n_controls=n_controls, max_cells=challenge.max_cells),
+        cells=scale_cells(wanted, n_controls=n_controls, max_cells=season.max_cells),
         wanted=wanted,
         n_controls=n_controls,
         values_per_cell=float(controls.mean()),
@@ -218,7 +271,7 @@ def _note_depth(index: Index, depth: Depth | None) -> tuple[str, ...]:
 def plan_command(
     run_id: str,
     *,
-    challenge: str,
+    season: str,
     counts: str | None = None,
     n_controls: int | None = None,
     genes: str = "",
@@ -230,7 +283,7 @@ def plan_command(
     choices = {
         "--run": run_id,
         "--counts": counts,
-        "--challenge": challenge,
+        "--season": season,
         "--controls": n_controls,
         "--genes": genes,
         "--practice": practice,
@@ -263,7 +316,7 @@ def write_plan(plan: Plan, settings: Settings) -> Path:
 
 
 def load_plan(id: str, settings: Settings) -> Plan:
-    """Raises DataError when there is no such plan, or it is damaged or names an unknown challenge."""
+    """Raises DataError when there is no such plan, or it is damaged or names an unknown season."""
     return read_record(plan_path(id, settings), PLAN, _parse)
 
 
@@ -272,7 +325,15 @@ def list_plans(settings: Settings) -> Listing[Plan]:
     return list_records(settings.submissions.glob("*/plan.json"), lambda path: read_record(path, PLAN, _parse))
 
 
+def name_sources(fields: dict[str, Any]) -> dict[str, Any]:
+    """A plan of one source, as version 3 had it."""
+    moved = {"challenge", "dataset", "run", "context"}
+    source = {name: fields.get(name) for name in ("dataset", "run", "context")}
+    kept = {name: value for name, value in fields.items() if name not in moved}
+    return kept | {"season": fields.get("challenge"), "sources": {"": source}}
+
+
 def _parse(saved: dict[str, Any]) -> Plan:
     plan = Plan.model_validate(saved)
-    CHALLENGES[plan.challenge]
+    SEASONS[plan.season]
     return plan

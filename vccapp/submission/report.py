@@ -1,7 +1,7 @@
 """What a built submission says of itself: submissions/<id>/report.json."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -10,11 +10,25 @@ from vccapp.records import Format, Listing, list_records, read_record
 from vccapp.settings import Settings
 from vccapp.submission.check import CheckResult
 from vccapp.submission.package import Package
-from vccapp.submission.plan import Plan, list_plans, plan_path
+from vccapp.submission.plan import Plan, list_plans, name_sources, plan_path
 
 H5AD = "pred.h5ad"
 """The cells of a submission, in its folder."""
-REPORT = Format("report", fix="build the submission again")
+
+
+def _name_sources(fields: dict[str, Any]) -> dict[str, Any]:
+    """A report on a plan of one source, as version 1 had it."""
+    kept = {name: value for name, value in fields.items() if name not in ("challenge", "run", "dataset")}
+    plan = {"depth": None, "context": None} | dict(fields.get("plan") or {})
+    return kept | {
+        "season": fields.get("challenge"),
+        "runs": [fields.get("run")],
+        "datasets": [fields.get("dataset")],
+        "plan": name_sources(plan),
+    }
+
+
+REPORT = Format("report", version=2, migrations={1: _name_sources}, fix="build the submission again")
 
 
 class Report(BaseModel):
@@ -26,9 +40,9 @@ class Report(BaseModel):
     kind: Literal["PRACTICE", "SUBMISSION"]
     built: str
     plan: Plan
-    challenge: str
-    run: str
-    dataset: str
+    season: str
+    runs: tuple[str, ...]
+    datasets: tuple[str, ...]
     alpha: float
     cells: dict[str, int]
     checks: tuple[CheckResult, ...]

@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from vccapp.challenges.base import CHALLENGES, Challenge
 from vccapp.data.atomic import scratch_folder
 from vccapp.data.paths import user_path
 from vccapp.data.workspace import Record, check_allowed
 from vccapp.records import Listing
+from vccapp.seasons.base import SEASONS, Season
 from vccapp.stats.index import Index
 from vccapp.submission.budget import observed_counts, read_pert_counts
 from vccapp.submission.plan import Plan, list_plans, make_plan, plan_command, write_plan
@@ -46,7 +46,7 @@ class SubmissionChoice:
     """
 
     run: RunRecord
-    challenge: Challenge
+    season: Season
     source: str
     upload: Any
     path: str | None
@@ -60,7 +60,7 @@ class SubmissionChoice:
         name = self.name or "mine"
         plan = plan_command(
             self.run.id,
-            challenge=self.challenge.name,
+            season=self.season.name,
             counts=self.upload.name if self.upload is not None else self.path,
             n_controls=self.n_controls,
             genes=self.genes,
@@ -72,21 +72,21 @@ class SubmissionChoice:
 
 
 def choose_submission(record: Record, index: Index) -> SubmissionChoice:
-    """Run, challenge, cells wanted, controls, genes and name. Where there is no run, say so, and end the page."""
+    """Run, season, cells wanted, controls, genes and name. Where there is no run, say so, and end the page."""
     if len(index.controls) > 1:
         st.info("A submission is of one context: choose it in the sidebar.")
         st.stop()
     left, right = st.columns([3, 2])
     with left:
         run = choose_run(record, key="sub_run")
-    names = list(CHALLENGES)
-    challenge = CHALLENGES[
+    names = list(SEASONS)
+    season = SEASONS[
         right.selectbox(
-            "Challenge",
+            "Season",
             names,
-            key="sub_challenge",
+            key="sub_season",
             bind="query-params",
-            format_func=lambda name: CHALLENGES[name].label,
+            format_func=lambda name: SEASONS[name].label,
         )
     ]
     source = choose_one("Source of the cell numbers", SOURCES, key="sub_source", default="heldout")
@@ -117,13 +117,13 @@ def choose_submission(record: Record, index: Index) -> SubmissionChoice:
     name = last.text_input("Name", key="sub_name", placeholder="Generated if empty").strip()
     practice = right.toggle(
         "Practice",
-        value=len(index.genes) != challenge.n_genes,
+        value=len(index.genes) != season.n_genes,
         key="sub_practice",
-        help=f"Allows other genes than the challenge's {challenge.n_genes:,}; the package is marked as practice.",
+        help=f"Allows other genes than the challenge's {season.n_genes:,}; the package is marked as practice.",
     )
     return SubmissionChoice(
         run=run,
-        challenge=challenge,
+        season=season,
         source=source,
         upload=upload,
         path=path,
@@ -143,7 +143,7 @@ def load_plan(choice: SubmissionChoice, index: Index) -> Plan | None:
                 index,
                 choice.run.id,
                 counts,
-                challenge=choice.challenge,
+                season=choice.season,
                 settings=current_settings(),
                 n_controls=choice.n_controls or int(index.perturbations["n_cells"].iloc[0]),
                 genes=optional_path(choice.genes),
@@ -153,13 +153,13 @@ def load_plan(choice: SubmissionChoice, index: Index) -> Plan | None:
     return None
 
 
-def show_plan_numbers(plan: Plan, challenge: Challenge) -> None:
+def show_plan_numbers(plan: Plan, season: Season) -> None:
     """Cells and budget, sizes, and what was noticed."""
     estimate = plan.estimate
     with st.container(horizontal=True, key="numbers"):
         st.metric("Perturbations", f"{len(plan.cells):,}")
-        st.metric("Cells", f"{estimate.n_cells:,}", help=f"Limit: {challenge.max_cells:,}, controls included")
-        st.metric("Budget used", f"{estimate.n_cells / challenge.max_cells:.1%}")
+        st.metric("Cells", f"{estimate.n_cells:,}", help=f"Limit: {season.max_cells:,}, controls included")
+        st.metric("Budget used", f"{estimate.n_cells / season.max_cells:.1%}")
         st.metric("Scaled by", f"{plan.alpha:.4f}", help="Planned cells divided by requested cells")
         st.metric("Package size", bytes_text(estimate.vcc_bytes))
         st.metric("Disk needed", bytes_text(estimate.disk_bytes))
@@ -172,9 +172,9 @@ def show_build_button(plan: Plan) -> None:
     if st.button("Build the submission", type="primary", icon=":material/package_2:", key="sub_build"):
         with errors_shown():
             write_plan(plan, current_settings())
-            begin_job(Build(dataset=plan.dataset, plan=plan.id))
+            begin_job(Build(dataset=plan.datasets[0], plan=plan.id))
             st.rerun()
-    show_jobs(task=(Build.name, Package.name), dataset=plan.dataset, limit=1, key="sub_jobs")
+    show_jobs(task=(Build.name, Package.name), dataset=plan.datasets[0], limit=1, key="sub_jobs")
 
 
 def optional_path(text: str) -> Path | None:
@@ -226,7 +226,7 @@ def show_unpackaged() -> None:
             left.markdown(f"**{plain(plan.id)}**: the cells are made, but there is no package.")
             if right.button("Package the cells", icon=":material/package_2:", key=f"sub_package_{plan.id}"):
                 with errors_shown():
-                    begin_job(Package(dataset=plan.dataset, plan=plan.id))
+                    begin_job(Package(dataset=plan.datasets[0], plan=plan.id))
                     st.rerun()
 
 

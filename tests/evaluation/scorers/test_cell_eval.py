@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 from scipy.sparse import csr_matrix
 
-from vccapp.challenges.base import CHALLENGES
 from vccapp.data.h5ad import CsrWriter
 from vccapp.data.reading.dataset import Dataset
 from vccapp.data.reading.opening import open_dataset
@@ -17,6 +16,7 @@ from vccapp.data.simulation.experiment import SimulationSpec
 from vccapp.data.simulation.simulate import simulate
 from vccapp.data.splits.split import make_split
 from vccapp.models.base import make_model
+from vccapp.seasons.base import SEASONS
 from vccapp.settings import Settings
 from vccapp.stats.building.build import build_index
 from vccapp.stats.index import Index, load_index
@@ -24,7 +24,7 @@ from vccapp.submission.generate import generate
 from vccapp.submission.package import unpack_vcc, write_vcc
 from vccapp.submission.plan import make_plan
 
-CHALLENGE = CHALLENGES["vcc2025"]
+CHALLENGE = SEASONS["vcc2025"]
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def test_a_prediction_is_scored(data: tuple[Dataset, Index], tmp_path: Path) -> 
     model = make_model("perturbation_mean").fit(index, split)
     counts = pd.DataFrame({"target_gene": split.test, "n_cells": 60})
     settings = Settings(home=tmp_path / "workspace", checkpoints=tmp_path / "checkpoints")
-    plan = make_plan(index, "run", counts, challenge=CHALLENGE, settings=settings, practice=True)
+    plan = make_plan(index, "run", counts, season=CHALLENGE, settings=settings, practice=True)
     generate(plan, dataset, index, model, tmp_path / "pred.h5ad")
     table = score(
         through_vcc(tmp_path / "pred.h5ad", tmp_path), real_cells(dataset, index, [CONTROL, *split.test]), tmp_path

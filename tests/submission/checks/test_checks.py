@@ -7,15 +7,15 @@ import pytest
 import scipy.sparse as sp
 from refusals import refusal
 
-from vccapp.challenges.base import CHALLENGES
 from vccapp.data.h5ad import CsrWriter
 from vccapp.errors import CheckError
+from vccapp.seasons.base import SEASONS
 from vccapp.submission.check import CHECKS, refuse, run_checks
 
 N_GENES = 40
 GENES = [f"G{i}" for i in range(N_GENES)]
 CONTROL = "non-targeting"
-CHALLENGE = CHALLENGES["vcc2025"].model_copy(update={"n_genes": N_GENES, "max_cells": 500})
+CHALLENGE = SEASONS["vcc2025"].model_copy(update={"n_genes": N_GENES, "max_cells": 500})
 CELLS = {CONTROL: 60, "G1": 30, "G2": 40, "G3+G4": 20}
 WANTED = {label: n for label, n in CELLS.items() if label != CONTROL}
 
@@ -34,14 +34,14 @@ def make_cells() -> dict[str, np.ndarray]:
     return cells
 
 
-def check(tmp_path, content=None, *, genes=GENES, challenge=CHALLENGE, convert=sp.csr_matrix, **expected):
+def check(tmp_path, content=None, *, genes=GENES, season=CHALLENGE, convert=sp.csr_matrix, **expected):
     """Write `content` (label -> dense) and return the results by name."""
     path = tmp_path / "pred.h5ad"
     with CsrWriter(path, genes=genes, pert_col="target_gene") as writer:
         for label, dense in (make_cells() if content is None else content).items():
             writer.append(convert(dense.astype(np.float32)), label)
     expected = {"genes": GENES, "cells": CELLS, "wanted": WANTED} | expected
-    return {result.name: result for result in run_checks(path, challenge, **expected)}
+    return {result.name: result for result in run_checks(path, season, **expected)}
 
 
 def test_good_file_passes_everything(tmp_path):
@@ -123,9 +123,9 @@ def test_gene_list(tmp_path, genes, status, says):
 
 
 def test_wrong_number_of_genes_only_matters_for_the_leaderboard(tmp_path):
-    challenge = CHALLENGES["vcc2025"]
-    assert check(tmp_path, challenge=challenge)["gene_list"].status == "failed"
-    result = check(tmp_path, challenge=challenge, practice=True)["gene_list"]
+    season = SEASONS["vcc2025"]
+    assert check(tmp_path, season=season)["gene_list"].status == "failed"
+    result = check(tmp_path, season=season, practice=True)["gene_list"]
     assert result.status == "warning"
     assert "40 genes, the challenge has 18,080" in result.message
 

@@ -9,7 +9,7 @@ class CellCap(Check):
     reads_values = False
 
     def finish(self) -> CheckResult:
-        n, cap = self.context.file.shape[0], self.context.challenge.max_cells
+        n, cap = self.context.file.shape[0], self.context.season.max_cells
         if n > cap:
             return self.failed(f"There are {n:,} cells; {cap:,} are allowed.", "Take fewer cells, or fewer controls.")
         return self.ok(f"There are {n:,} cells of {cap:,} allowed.")

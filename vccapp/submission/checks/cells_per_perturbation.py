@@ -31,7 +31,7 @@ class CellsPerPerturbation(Check):
         control = context.control()
         n_controls = 0 if control is None else int(context.n_cells[control])
         try:
-            advised = scale_cells(wanted, n_controls=n_controls, max_cells=context.challenge.max_cells)
+            advised = scale_cells(wanted, n_controls=n_controls, max_cells=context.season.max_cells)
         except SpecError as error:
             return self.warning(str(error), "Take fewer controls.")
         off = {p: abs(found[p] - n) / n for p, n in advised.items() if abs(found[p] - n) > max(1, TOLERANCE * n)}

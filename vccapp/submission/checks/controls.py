@@ -12,18 +12,18 @@ class Controls(Check):
     reads_values = False
 
     def finish(self) -> CheckResult:
-        challenge, control = self.context.challenge, self.context.control()
+        season, control = self.context.season, self.context.control()
         n = 0 if control is None else int(self.context.n_cells[control])
-        if challenge.controls == "forbidden":
+        if season.controls == "forbidden":
             if n:
                 return self.failed(f"There are {n:,} control cells; none are allowed.", "Leave the control cells out.")
             return self.ok("There are no control cells, as asked.")
         if n == 0:
             return self.failed(
-                f"No cell is labelled '{challenge.control_label}'; labels are {name_some(self.context.labels)}.",
-                f"Add the training data's control cells, labelled '{challenge.control_label}'.",
+                f"No cell is labelled '{season.control_label}'; labels are {name_some(self.context.labels)}.",
+                f"Add the training data's control cells, labelled '{season.control_label}'.",
             )
-        planned = (self.context.cells or {}).get(challenge.control_label, n)
+        planned = (self.context.cells or {}).get(season.control_label, n)
         if n != planned:
             return self.failed(f"There are {n:,} controls; the plan says {planned:,}.", "Generate the cells again.")
         if n < FEW:

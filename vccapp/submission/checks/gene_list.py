@@ -24,7 +24,7 @@ class Genes(Check):
             )
         if expected is not None and list(expected) != found:
             return self._differs(found, list(expected))
-        wanted, n = self.context.challenge.n_genes, len(found)
+        wanted, n = self.context.season.n_genes, len(found)
         if n != wanted:
             say = self.warning if self.context.practice else self.failed
             why = "This is practice" if self.context.practice else "It cannot be scored"

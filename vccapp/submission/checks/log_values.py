@@ -27,11 +27,11 @@ class LogValues(Check):
 
     def finish(self) -> CheckResult:
         n_values, n_cells = self.context.file.n_values, max(self.context.file.shape[0], 1)
-        if self.context.challenge.value_space != "log1p":
-            return self.skipped(f"{self.context.challenge.label} takes {self.context.challenge.value_space}.")
+        if self.context.season.space != "log1p":
+            return self.skipped(f"{self.context.season.label} takes {self.context.season.space}.")
         if self.decimals:
             return self.ok(f"{self.decimals / max(n_values, 1):.1%} of the stored values have decimals, as log1p has.")
-        counts = self.highest >= self.context.challenge.max_value or self.total / n_cells > COUNT_TOTAL
+        counts = self.highest >= (self.context.season.max_value or np.inf) or self.total / n_cells > COUNT_TOTAL
         return self.failed(
             f"No value has decimals (highest {self.highest:g}, mean cell total {self.total / n_cells:,.0f}): "
             f"they look like {'counts' if counts else 'rounded log values'}.",

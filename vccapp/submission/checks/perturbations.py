@@ -17,7 +17,7 @@ class Perturbations(Check):
         unlabelled = int((context.file.labels.codes < 0).sum()) + int(context.n_cells[blank].sum())
         if unlabelled:
             return self.failed(
-                f"{unlabelled:,} cells have no {context.challenge.pert_col}.", "Label every cell, or leave it out."
+                f"{unlabelled:,} cells have no {context.season.pert_col}.", "Label every cell, or leave it out."
             )
         strange = self._strange(list(found))
         expected = context.cells if context.cells is not None else context.wanted
@@ -26,7 +26,7 @@ class Perturbations(Check):
                 f"There are {len(found):,} perturbations; the expected ones are unknown.",
                 "Provide the challenge's pert_counts CSV to compare them.",
             )
-        expected = {label: n for label, n in expected.items() if label != context.challenge.control_label}
+        expected = {label: n for label, n in expected.items() if label != context.season.control_label}
         missing, extra = [p for p in expected if p not in found], [p for p in found if p not in expected]
         if missing or extra:
             parts = [f"{len(missing):,} are missing ({name_some(missing)})"] if missing else []

@@ -16,10 +16,12 @@ class ValueRange(Check):
     def block(self, start: int, csr: csr_matrix) -> None:
         if csr.nnz:
             self.highest = max(self.highest, float(np.nanmax(csr.data, initial=0)))
-            self.above += int((csr.data >= self.context.challenge.max_value).sum())
+            self.above += int((csr.data >= (self.context.season.max_value or np.inf)).sum())
 
     def finish(self) -> CheckResult:
-        limit = self.context.challenge.max_value
+        limit = self.context.season.max_value
+        if limit is None:
+            return self.skipped(f"{self.context.season.label} has no limit of values.")
         if self.above:
             return self.failed(
                 f"The highest value is {self.highest:.4g}; {self.above:,} values are not below {limit:g}.",

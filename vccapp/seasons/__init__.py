@@ -1,0 +1,1 @@
+"""What a season of the challenge asks: one file a season; everything else asks the season."""
