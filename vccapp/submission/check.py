@@ -30,20 +30,31 @@ from vccapp.submission.h5ad import Cells, open_cells
 
 CHECKS = Registry[type["Check"]]("check", package="vccapp.submission.checks")
 
+Status = Literal["ok", "warning", "failed", "skipped"]
+
 MAX_LABELS = 1_000
 """Labels for which per-gene sums are kept (8 bytes each): 145 MB at 18,080 genes."""
 
 
 class CheckResult(BaseModel):
-    """What one check found: a sentence with the figure, and a sentence that says how to go on."""
+    """What one check found: a sentence with the figure, and a sentence that says how to go on.
+
+    why : why it matters; stricter : where the official packager would let it pass or repair it, and why this does not
+    mend : name of a mend that puts it right (`vccapp.submission.mending`), "" where none is safe
+    table : a few rows of what was found, worst first; all rows have the same columns
+    """
 
     model_config = ConfigDict(frozen=True)
 
     name: str
     label: str
-    status: Literal["ok", "warning", "failed", "skipped"]
+    status: Status
     message: str
     fix: str = ""
+    why: str = ""
+    stricter: str = ""
+    mend: str = ""
+    table: tuple[dict[str, str | int | float], ...] = ()
 
 
 @dataclass
@@ -140,9 +151,7 @@ class Check(ABC):
     def skipped(self, message: str) -> CheckResult:
         return self._result("skipped", message)
 
-    def _result(
-        self, status: Literal["ok", "warning", "failed", "skipped"], message: str, fix: str = ""
-    ) -> CheckResult:
+    def _result(self, status: Status, message: str, fix: str = "") -> CheckResult:
         return CheckResult(name=self.name, label=self.label, status=status, message=message, fix=fix)
 
 
