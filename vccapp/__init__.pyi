@@ -23,7 +23,7 @@ from .stats.index import load_index as load_index
 from .submission.build import build_submission as build_submission
 from .submission.build import check_submission as check_submission
 from .submission.plan import Plan as Plan
-from .submission.plan import make_plan as make_plan
+from .submission.planning.make import make_plan as make_plan
 from .training.comparison import open_comparison as open_comparison
 from .training.import_prediction import import_prediction as import_prediction
 from .training.record import RunRecord as RunRecord

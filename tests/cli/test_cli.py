@@ -110,7 +110,7 @@ def test_the_path_from_file_to_scores(home: Path, call: Call, ask: Callable[...,
     assert ask("eval", "compare")["run"] == run["id"]
 
     plan = ask("submit", "plan", "--practice", "--controls", 20, "--name", "first")
-    assert plan["run"] == run["id"] and set(plan["cells"]) == set(split["test"])
+    assert plan["sources"][""]["run"] == run["id"] and set(plan["cells"]) == set(split["test"])
     report = ask("submit", "build", "first")
     assert {found["status"] for found in report["checks"]} <= {"ok", "warning", "skipped"}
     vcc = Path(report["folder"]) / report["package"]["path"]

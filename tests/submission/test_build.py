@@ -25,7 +25,8 @@ from vccapp.submission.build import (
 from vccapp.submission.generate import Opened, generate
 from vccapp.submission.h5ad import open_cells
 from vccapp.submission.package import estimate_package, unpack_vcc
-from vccapp.submission.plan import Plan, Source, list_plans, load_plan, make_plan, write_plan
+from vccapp.submission.plan import Plan, Source, list_plans, load_plan, write_plan
+from vccapp.submission.planning.make import make_plan
 from vccapp.submission.report import REPORT, list_unpackaged
 from vccapp.training import cells as generation
 from vccapp.training.cells import draw_controls
@@ -119,7 +120,7 @@ def test_plan(toy, settings):
         (toy.data.fingerprint,),
         N_GENES,
     )
-    assert plan.id.startswith("run-1-")
+    assert plan.id.startswith("practice-run-1-")
     assert plan == plan_for(toy, settings)
     assert plan.id != plan_for(toy, settings, seed=1).id
     assert not settings.submissions.exists()
@@ -144,9 +145,9 @@ def test_plan_says_where_training_cells_are_on_another_scale(toy, settings, targ
 def test_plan_scales_to_the_cap(toy, settings):
     season = CHALLENGE.model_copy(update={"max_cells": 150})
     plan = plan_for(toy, settings, season=season, n_controls=50)
-    assert plan.cells == {"G3": 17, "G5+G6": 83}
-    assert plan.alpha == pytest.approx(100 / 240)
-    assert plan.estimate.n_cells == 150
+    assert plan.cells == {"G3": 16, "G5+G6": 83}  # floor of 16.7 and 83.3
+    assert plan.alpha == pytest.approx(99 / 240)
+    assert plan.estimate.n_cells == 149
 
 
 def test_estimate_is_near(toy, settings, tmp_path):
@@ -164,7 +165,10 @@ def test_estimate_is_near(toy, settings, tmp_path):
         ({"n_controls": 0}, "have 90; choose 1"),
         ({"n_controls": 91}, "91 controls were requested, but the training data have 90"),
         ({"id": "../outside"}, "not a valid name of a submission"),
-        ({"season": CHALLENGE.model_copy(update={"max_cells": 91})}, "2 perturbations .* at most 89 controls"),
+        (
+            {"season": CHALLENGE.model_copy(update={"max_cells": 91}), "n_controls": 90},
+            "2 perturbations .* at most 89 controls",
+        ),
     ],
 )
 def test_plans_that_cannot_be(toy, settings, choices, says):

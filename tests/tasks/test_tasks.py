@@ -25,7 +25,8 @@ from vccapp.stats.building.build import build_index
 from vccapp.stats.building.plan import plan_index
 from vccapp.stats.index import load_index
 from vccapp.submission.budget import observed_counts
-from vccapp.submission.plan import make_plan, write_plan
+from vccapp.submission.plan import write_plan
+from vccapp.submission.planning.make import make_plan
 from vccapp.tasks.base import TASKS, Result, Task, read_task
 from vccapp.tasks.build import Build
 from vccapp.tasks.demo import Demo

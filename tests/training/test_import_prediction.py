@@ -26,7 +26,8 @@ from vccapp.stats.building.build import build_index
 from vccapp.stats.index import Index, load_index
 from vccapp.submission.budget import observed_counts
 from vccapp.submission.build import build_submission
-from vccapp.submission.plan import make_plan, write_plan
+from vccapp.submission.plan import write_plan
+from vccapp.submission.planning.make import make_plan
 from vccapp.training import load_run
 from vccapp.training.cells import iter_cells
 from vccapp.training.diagnose import diagnose_run

@@ -1,16 +1,20 @@
 """`vccapp submit`: plan, build, check and package a submission."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vccapp.cli.following import EXIT_FAILED, Background, end_progress, run_job, show_progress
-from vccapp.cli.names import find_finished_run, open_index, open_settings
+from vccapp.cli.names import find_dataset, find_finished_run, open_settings
 from vccapp.cli.output import Json, format_fields, format_lines, format_table, show, show_list
+from vccapp.errors import SpecError
 
 if TYPE_CHECKING:
+    from vccapp.settings import Settings
     from vccapp.submission.plan import Plan
+    from vccapp.submission.planning.choice import SourceChoice
 
 app = typer.Typer(help="Submissions: plan, build, check and package.", no_args_is_help=True)
 SeasonName = Annotated[str, typer.Option(help="Name of the challenge.")]
@@ -19,47 +23,124 @@ Counts = Annotated[Path | None, typer.Option(help="The challenge's pert_counts C
 Practice = Annotated[bool, typer.Option("--practice", help="Practice: allow other genes than the challenge's.")]
 
 
+class TargetsName(StrEnum):
+    season = "season"
+    heldout = "heldout"
+
+
+class SpaceName(StrEnum):
+    log1p = "log1p"
+    counts = "counts"
+
+
+class SharingName(StrEnum):
+    advised = "advised"
+    equal = "equal"
+    effect = "effect"
+
+
 @app.command()
 def plan(
     run: Annotated[
         str, typer.Option(help="Id of the run that predicts, or 'latest' for the newest finished one.")
     ] = "latest",
-    counts: Counts = None,
     season: SeasonName = "vcc2025",
-    controls: Annotated[int | None, typer.Option(help="Number of control cells to copy; default: all.")] = None,
-    genes: GeneList = None,
-    practice: Practice = False,
+    phase: Annotated[str | None, typer.Option(help="Phase of the season; default: its last one.")] = None,
+    targets: Annotated[
+        TargetsName | None,
+        typer.Option(
+            help="Whose targets: the season's own, or those that the run holds out (practice). Default: the season's "
+            "where the data have its genes."
+        ),
+    ] = None,
+    counts: Counts = None,
+    space: Annotated[SpaceName | None, typer.Option(help="Values of the cells; default: the season's first.")] = None,
     context: Annotated[
         str | None, typer.Option(help="Context of the data that it is of, where there are several.")
     ] = None,
+    source: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CONTEXT=DATASET[@THEIRS]:RUN",
+            help="Data whose controls a context of the season is made from, and the run that predicts it. Repeat it; "
+            "a context without one takes --run and its data.",
+        ),
+    ] = None,
+    controls: Annotated[
+        int | None, typer.Option(help="Control cells to copy; default: all that fit, else 5 to 10 % of the budget.")
+    ] = None,
+    sharing: Annotated[
+        SharingName,
+        typer.Option(help="How cells are shared out: as advised, equally, or by the run's predicted effects."),
+    ] = SharingName.advised,
+    cells_of: Annotated[
+        list[str] | None, typer.Option(metavar="TARGET=N", help="Cells of one target. Repeat it for several.")
+    ] = None,
+    genes: GeneList = None,
+    practice: Practice = False,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Random seed for drawing control cells.")] = 0,
     name: Annotated[str | None, typer.Option(help="Id of the submission; generated if not given.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Decide the cells of a submission and what building it takes; without --counts, for the run's test part."""
-    from vccapp.seasons.base import SEASONS
-    from vccapp.submission.budget import observed_counts, read_pert_counts
-    from vccapp.submission.plan import make_plan, write_plan
+    """Decide the cells of a submission and what building it takes; by default of the season's own targets."""
+    from vccapp.submission.plan import write_plan
+    from vccapp.submission.planning.choice import PlanChoice
 
     settings = open_settings()
-    record = find_finished_run(run, settings)
-    index = open_index(record.spec.dataset, settings).within(context)
-    table = observed_counts(index.perturbations, record.split.test) if counts is None else read_pert_counts(counts)
-    made = make_plan(
-        index,
-        record.id,
-        table,
-        season=SEASONS[season],
-        settings=settings,
-        n_controls=controls,
+    choice = PlanChoice(
+        run=find_finished_run(run, settings).id,
+        season=season,
+        phase=phase,
+        targets=None if targets is None else targets.value,
+        counts=counts,
+        space=None if space is None else space.value,
+        context=context,
+        sources=dict(_parse_source(text, settings) for text in source or ()),
+        controls=controls,
+        sharing=sharing.value,
+        cells_of=dict(map(_parse_cells, cells_of or ())),
         genes=genes,
         practice=practice,
         seed=seed,
-        id=name,
+        name=name or "",
     )
+    made = choice.make(settings)
     path = write_plan(made, settings)
-    value = made.model_dump(mode="json") | {"path": str(path), "estimate": made.estimate.model_dump()}
-    show(value, lambda: _format_plan(made), as_json=as_json)
+    show(describe_plan(made) | {"path": str(path)}, lambda: _format_plan(made), as_json=as_json)
+
+
+def describe_plan(plan: "Plan") -> dict[str, Any]:
+    """For JSON: its fields, and what they mean before a cell exists."""
+    from vccapp.seasons.base import SEASONS
+    from vccapp.submission.planning.numbers import list_limits
+
+    limits = [
+        {"what": limit.what, "planned": limit.planned, "allowed": limit.allowed, "kept": limit.kept}
+        for limit in list_limits(plan, SEASONS[plan.season])
+    ]
+    return plan.model_dump(mode="json") | {"estimate": plan.estimate.model_dump(), "limits": limits}
+
+
+def _parse_source(text: str, settings: "Settings") -> tuple[str, "SourceChoice"]:
+    """`CONTEXT=DATASET[@THEIRS]:RUN`. Raises SpecError."""
+    from vccapp.submission.planning.choice import SourceChoice
+
+    context, equals, rest = text.partition("=")
+    data, colon, run = rest.rpartition(":")
+    if not (equals and colon and data and run):
+        raise SpecError("bad_source", f"'{text}' is no source", fix="write CONTEXT=DATASET:RUN")
+    dataset, _, own = data.partition("@")
+    record = find_finished_run(run, settings)
+    found = find_dataset(dataset, settings)
+    return context, SourceChoice(dataset=found.fingerprint, data_context=own or None, run=record.id)
+
+
+def _parse_cells(text: str) -> tuple[str, int]:
+    """`TARGET=N`. Raises SpecError."""
+    target, _, number = text.rpartition("=")
+    if not target or not number.isdecimal() or len(number) > 9:
+        raise SpecError("bad_cells", f"'{text}' gives no number of cells", fix="write TARGET=N, as MYC=250")
+    return target, int(number)
 
 
 @app.command()
@@ -195,7 +276,8 @@ def _format_plan(plan: "Plan") -> str:
     fields = {
         "submission": plan.id,
         "run": ", ".join(plan.runs),
-        "season": plan.season + (" (practice)" if plan.practice else ""),
+        "season": f"{plan.season}, {plan.phase or 'no phase'}" + (" (practice)" if plan.practice else ""),
+        "values": plan.space,
         "genes": plan.n_genes,
         "controls": plan.n_controls,
         "predicted": sum(plan.cells.values()),
@@ -205,7 +287,8 @@ def _format_plan(plan: "Plan") -> str:
         "memory": f"about {estimate.memory_bytes / 1e9:,.2f} GB",
     }
     rows = [{"perturbation": label, "cells": n, "wanted": plan.wanted[label]} for label, n in plan.cells.items()]
-    parts = [format_fields(fields), *([format_lines(f"note: {note}" for note in plan.notes)] if plan.notes else [])]
+    lines = [f"practice: {reason}" for reason in plan.reasons] + [f"note: {note}" for note in plan.notes]
+    parts = [format_fields(fields), *([format_lines(lines)] if lines else [])]
     return "\n".join(parts) + "\n\n" + format_table(rows, ("perturbation", "cells", "wanted"))
 
 

@@ -1,8 +1,7 @@
-"""How many cells each perturbation gets: the wanted numbers, scaled to the challenge's cap.
+"""How many cells each perturbation gets: the wanted numbers, scaled to the season's cap.
 
-With n_k cells wanted for perturbation k, alpha = min(1, (cap - controls) / sum n_k). Where alpha < 1 the numbers
-alpha n_k are made whole by largest remainders (Hamilton's method): the cap is met exactly, nobody gets less than one
-cell, and who wants more never gets less.
+With n_k cells wanted for perturbation k, each gets floor(alpha n_k), alpha = min(1, (cap - controls) / sum n_k). Nobody
+gets less than one cell; where that would exceed the cap, the largest give.
 """
 
 import csv
@@ -95,6 +94,14 @@ def advised_depth(table: pd.DataFrame) -> Depth | None:
     return Depth(float(np.average(medians[known], weights=n_cells[known])), "pert_counts says")
 
 
+def mean_depth(n_cells: Mapping[str, int], depths: Mapping[str, float]) -> Depth | None:
+    """What cells should sum to, over those labels of which it is known."""
+    if not depths:
+        return None
+    weights = [n_cells[label] for label in depths]
+    return Depth(float(np.average(list(depths.values()), weights=weights)), "pert_counts says")
+
+
 def season_depth(season: Season, n_genes: int) -> Depth | None:
     """What cells of the season sum to over all its genes; None for files of few or of other genes."""
     if season.depth is None or n_genes < WHOLE_GENES or n_genes != season.n_genes:
@@ -150,21 +157,11 @@ def scale_cells(wanted: Mapping[str, int], *, n_controls: int, max_cells: int) -
     if sum(wanted.values()) <= places:
         return dict(wanted)
 
-    cells: dict[str, int] = {}
-    rest = dict(wanted)
-    while True:  # whoever's share is below one cell gets one; that makes the others' shares smaller
-        total = sum(rest.values())
-        small = [label for label, n in rest.items() if n * places < total]
-        if not small:
-            break
-        cells |= dict.fromkeys(small, 1)
-        places -= len(small)
-        rest = {label: n for label, n in rest.items() if label not in cells}
-    cells |= {label: n * places // total for label, n in rest.items()}
-    by_remainder = sorted(rest, key=lambda label: -(rest[label] * places % total))
-    for label in by_remainder[: places - sum(cells[label] for label in rest)]:
-        cells[label] += 1
-    return {label: cells[label] for label in wanted}
+    total = sum(wanted.values())
+    cells = {label: max(n * places // total, 1) for label, n in wanted.items()}
+    for _ in range(sum(cells.values()) - places):
+        cells[max(cells, key=lambda label: (cells[label], -wanted[label]))] -= 1
+    return cells
 
 
 def _read_fields(path: Path) -> pd.DataFrame:

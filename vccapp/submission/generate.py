@@ -60,5 +60,8 @@ def generate(plan: Plan, sources: Mapping[str, Opened], out_h5ad: Path, *, progr
 
 
 def plan_genes(plan: Plan, index: Index) -> tuple[str, ...]:
-    """The genes of the submission in order: of the plan's list, or of the data without one."""
-    return tuple(index.genes["gene"].tolist()) if plan.genes is None else read_gene_list(plan.genes).genes
+    """The genes of the submission in order: of the plan's list, of the season, or of the data."""
+    if plan.genes is not None:
+        return read_gene_list(plan.genes).genes
+    official = SEASONS[plan.season].genes if plan.order == "season" else None
+    return tuple(index.genes["gene"].tolist()) if official is None else official

@@ -1,36 +1,28 @@
-"""A submission before work starts: which run, how many cells of what, and what building it will take.
+"""A submission before work starts: which runs, how many cells of what, and what building it will take.
 
-    plan = make_plan(index, run_id, read_pert_counts(path), season=SEASONS["vcc2025"], settings=settings)
+    plan = load_plan("mine", settings)
     plan.estimate.vcc_bytes
 
-`make_plan` decides and writes nothing; `write_plan` keeps it as submissions/<id>/plan.json.
+`planning.make.make_plan` decides and writes nothing; `write_plan` keeps it as submissions/<id>/plan.json.
 """
 
-import hashlib
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import numpy as np
-import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 
-from vccapp.commands import options
 from vccapp.data.atomic import write_json
 from vccapp.data.h5ad import CHUNK
 from vccapp.data.schema import CONTROL, context_of, label_in, target_of
-from vccapp.errors import SpecError
-from vccapp.evaluation.quality import Depth, judge_depth
+from vccapp.errors import DataError, SpecError
 from vccapp.records import Format, Listing, list_records, read_record
-from vccapp.seasons.base import SEASONS, Season, Space
+from vccapp.seasons.base import SEASONS, Space
 from vccapp.settings import Settings
-from vccapp.stats.index import Index
-from vccapp.submission.budget import advised_depth, explain_labels, scale_cells, season_depth
-from vccapp.submission.gene_list import find_columns, read_gene_list
 from vccapp.submission.package import estimate_package
 from vccapp.training.cells import BLOCK_VALUES
-from vccapp.wording import name_some
 
 PLAN = Format(
     "plan",
@@ -95,6 +87,8 @@ class Plan(BaseModel):
 
     phase : of the season, None for cells of no phase; space : of the values written
     sources : by context of the submission; under "" where the season has none
+    genes : the list that gives their order; None: `order` says whose, the season's or the data's
+    practice, reasons : whether it is no submission of the season, and why
     cells, wanted : by label of the submission, `TARGET` or `TARGET@CONTEXT`; n_controls : copied into each context
     depth : what cells should sum to (expm1) by pert_counts; None where it does not say
     depths : the same by label, where it is known of each
@@ -108,6 +102,7 @@ class Plan(BaseModel):
     space: Space = "log1p"
     sources: dict[str, Source] = Field(min_length=1)
     genes: Path | None
+    order: Literal["season", "data"] = "data"
     n_genes: int = Field(ge=1)
     cells: dict[str, NonNegativeInt] = Field(min_length=1)
     wanted: dict[str, PositiveInt] = Field(min_length=1)
@@ -115,6 +110,7 @@ class Plan(BaseModel):
     values_per_cell: float = Field(ge=0, allow_inf_nan=False)
     seed: int = Field(ge=0)
     practice: bool
+    reasons: tuple[str, ...] = ()
     depth: float | None = Field(None, gt=0, allow_inf_nan=False)
     depths: dict[str, float] = {}
     notes: tuple[str, ...] = ()
@@ -170,129 +166,6 @@ class Plan(BaseModel):
         return {label_in(target, part.context): n for part in self.parts for target, n in part.cells.items()}
 
 
-def make_plan(
-    index: Index,
-    run_id: str,
-    counts: pd.DataFrame,
-    *,
-    season: Season,
-    settings: Settings,
-    n_controls: int | None = None,
-    genes: Path | None = None,
-    practice: bool = False,
-    seed: int = 0,
-    id: str | None = None,
-) -> Plan:
-    """Decide a submission's cells.
-
-    index : of the data, or within the context that the submission is of
-    counts : target_gene, n_cells (`read_pert_counts`, `observed_counts`)
-    n_controls : control cells copied from the training data, drawn by `seed`; all of them when None
-    genes : the official gene list; the training file's genes in order when None
-    practice : let data with other genes than the challenge's through; the result is marked as practice
-
-    Raises SpecError for a choice that cannot be met, DataError for a gene list that cannot be read.
-    """
-    if len(index.controls) > 1:
-        raise SpecError(
-            "needs_context",
-            f"The dataset has the contexts {name_some(index.contexts)}, and a submission is of one of them",
-            fix="choose one (--context)",
-        )
-    cells = index.cells
-    controls = cells["genes"][cells["perturbation"].isin(index.controls)]
-    if controls.empty:
-        raise SpecError(
-            "no_controls",
-            "The training data have no control cells to copy into the submission",
-            fix="use data with control cells",
-        )
-    if n_controls is not None and not 1 <= n_controls <= len(controls):
-        raise SpecError(
-            "bad_control_count",
-            f"{n_controls:,} controls were requested, but the training data have {len(controls):,}",
-            fix="choose 1 to that many",
-        )
-    notes = tuple(counts.attrs.get("notes", ()))
-    depth = advised_depth(counts)
-    n_genes = len(index.genes)
-    if genes is not None:
-        gene_list = read_gene_list(genes)
-        find_columns(gene_list.genes, index.genes["gene"].tolist())
-        n_genes, notes = len(gene_list.genes), (*notes, gene_list.note)
-    if n_genes != season.n_genes and not practice:
-        raise SpecError(
-            "gene_count",
-            f"The prediction would have {n_genes:,} genes, but {season.label} asks for {season.n_genes:,}",
-            fix="use the challenge's training file, or mark the plan as practice",
-        )
-    trained = [own for label in cells["perturbation"].unique() for own in (label, target_of(label))]
-    if strange := explain_labels(map(str, counts["target_gene"]), index.genes["gene"].tolist(), trained):
-        notes += (f"Neither genes of the training data nor their perturbations: {strange}. Compare the spelling.",)
-    notes += _note_depth(index, depth or season_depth(season, n_genes))
-    wanted = {str(label): int(n) for label, n in zip(counts["target_gene"], counts["n_cells"], strict=True)}
-    n_controls = len(controls) if n_controls is None else n_controls
-    plan = Plan(
-        id="",
-        season=season.name,
-        sources={"": Source(dataset=index.meta["fingerprint"], run=run_id, context=next(iter(index.contexts), None))},
-        genes=genes.resolve() if genes is not None else None,
-        n_genes=n_genes,
-        cells=scale_cells(wanted, n_controls=n_controls, max_cells=season.max_cells),
-        wanted=wanted,
-        n_controls=n_controls,
-        values_per_cell=float(controls.mean()),
-        seed=seed,
-        practice=practice,
-        depth=None if depth is None else depth.total,
-        notes=notes,
-    )
-    digest = hashlib.sha256(plan.model_dump_json().encode()).hexdigest()[:8]
-    plan = plan.model_copy(update={"id": check_id(id or f"{run_id}-{digest}")})
-    if (path := plan_path(plan.id, settings)).exists() and load_plan(plan.id, settings) != plan:
-        raise SpecError(
-            "plan_exists",
-            f"A different submission '{plan.id}' exists in {path.parent}",
-            fix="choose another name or delete it",
-        )
-    return plan
-
-
-def _note_depth(index: Index, depth: Depth | None) -> tuple[str, ...]:
-    """Where the training cells, of which predictions are made, are not on the scale that the challenge has."""
-    if depth is None:
-        return ()
-    verdict, found = judge_depth(np.array(index.meta["target_sums"], float)[:, None], depth)
-    if verdict == "ok":
-        return ()
-    return (f"Training {found}. Predictions will be on that scale: train on raw counts of the challenge's depth.",)
-
-
-def plan_command(
-    run_id: str,
-    *,
-    season: str,
-    counts: str | None = None,
-    n_controls: int | None = None,
-    genes: str = "",
-    practice: bool = False,
-    context: str | None = None,
-    name: str = "",
-) -> list[str]:
-    """`vccapp submit plan` of such a submission, word by word; counts, genes : paths."""
-    choices = {
-        "--run": run_id,
-        "--counts": counts,
-        "--season": season,
-        "--controls": n_controls,
-        "--genes": genes,
-        "--practice": practice,
-        "--context": context,
-        "--name": name,
-    }
-    return ["vccapp", "submit", "plan", *options(choices)]
-
-
 def check_id(id: str) -> str:
     """A submission's id is also its folder's name. Raises SpecError when it cannot be one."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", id):
@@ -313,6 +186,19 @@ def write_plan(plan: Plan, settings: Settings) -> Path:
     path = plan_path(plan.id, settings)
     write_json(path, PLAN.stamp(plan.model_dump(mode="json")))
     return path
+
+
+def delete_submission(id: str, settings: Settings) -> int:
+    """Delete a submission with its plan, cells and package; returns the bytes that are free again.
+
+    Raises DataError when there is none.
+    """
+    folder = plan_path(id, settings).parent
+    if folder.is_symlink() or not folder.is_dir():
+        raise DataError("unknown_submission", f"There is no submission '{id}'", fix="see `vccapp submit list`")
+    size = sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
+    shutil.rmtree(folder)
+    return size
 
 
 def load_plan(id: str, settings: Settings) -> Plan:

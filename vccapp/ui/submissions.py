@@ -15,7 +15,9 @@ from vccapp.records import Listing
 from vccapp.seasons.base import SEASONS, Season
 from vccapp.stats.index import Index
 from vccapp.submission.budget import observed_counts, read_pert_counts
-from vccapp.submission.plan import Plan, list_plans, make_plan, plan_command, write_plan
+from vccapp.submission.plan import Plan, list_plans, write_plan
+from vccapp.submission.planning.choice import PlanChoice
+from vccapp.submission.planning.make import make_plan
 from vccapp.submission.report import Report, list_reports, list_unpackaged
 from vccapp.tasks.build import Build
 from vccapp.tasks.package import Package
@@ -58,16 +60,18 @@ class SubmissionChoice:
     def commands(self) -> list[str]:
         """`vccapp submit plan` and `build`."""
         name = self.name or "mine"
-        plan = plan_command(
-            self.run.id,
+        path = self.upload.name if self.upload is not None else self.path
+        plan = PlanChoice(
+            run=self.run.id,
             season=self.season.name,
-            counts=self.upload.name if self.upload is not None else self.path,
-            n_controls=self.n_controls,
-            genes=self.genes,
+            targets=None if path else "heldout",
+            counts=Path(path) if path else None,
+            controls=self.n_controls,
+            genes=Path(self.genes) if self.genes else None,
             practice=self.practice,
             context=current_context(),
             name=name,
-        )
+        ).command()
         return [shlex.join(words) for words in (plan, Build(plan=name).command())]
 
 

@@ -22,7 +22,7 @@ from vccapp.stats.building.build import build_index
 from vccapp.stats.index import Index, load_index
 from vccapp.submission.generate import generate
 from vccapp.submission.package import unpack_vcc, write_vcc
-from vccapp.submission.plan import make_plan
+from vccapp.submission.planning.make import make_plan
 
 CHALLENGE = SEASONS["vcc2025"]
 
