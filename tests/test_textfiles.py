@@ -11,9 +11,9 @@ from refusals import refusal
 from vccapp.data.gene_sets import read_gmt
 from vccapp.data.splits.split import load_split
 from vccapp.errors import DataError, VccAppError
+from vccapp.seasons.gene_list import read_gene_list
 from vccapp.settings import Settings
 from vccapp.submission.budget import read_pert_counts
-from vccapp.submission.gene_list import read_gene_list
 from vccapp.textfiles import read_bytes, read_json, read_text
 
 

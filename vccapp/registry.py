@@ -1,4 +1,4 @@
-"""One small registry: models, challenges, checks and tasks are found by name.
+"""One small registry: models, seasons, checks and tasks are found by name.
 
     MODELS = Registry[type[Model]]("model", package="vccapp.models")
 

@@ -78,6 +78,10 @@ class Settings(BaseSettings):
         return self.home / "splits"
 
     @property
+    def seasons(self) -> Path:
+        return self.home / "seasons"
+
+    @property
     def submissions(self) -> Path:
         return self.home / "submissions"
 

@@ -238,7 +238,7 @@ def simulate(
     from vccapp.data.simulation.experiment import SimulationSpec
     from vccapp.data.simulation.simulate import simulate as write_simulation
     from vccapp.errors import SpecError
-    from vccapp.submission.gene_list import read_gene_list
+    from vccapp.seasons.gene_list import read_gene_list
 
     if counts is not None and (cells, perturbations, pairs) != (None, None, None):
         raise SpecError(

@@ -209,8 +209,8 @@ def _package_file(
 
 def _check_options(genes: Path | None, counts: Path | None) -> dict[str, Any]:
     """What `check_submission` takes of a gene list and a table of cells."""
+    from vccapp.seasons.gene_list import read_gene_list
     from vccapp.submission.budget import advised_depth, read_pert_counts
-    from vccapp.submission.gene_list import read_gene_list
 
     table = None if counts is None else read_pert_counts(counts)
     return {

@@ -93,6 +93,10 @@ class Season(BaseModel):
         """Whether genes or targets are known from the organisers' files alone."""
         return self.gene_file is None or any(not phase.targets for phase in self.phases)
 
+    def is_known(self, phase: str | None = None) -> bool:
+        """Whether genes and targets of a phase are known: without their bundle being opened, or since it was."""
+        return self.gene_file is not None and bool(self.phase(phase).targets)
+
     @cached_property
     def genes(self) -> tuple[str, ...] | None:
         """The official genes in order; None where they are read from the bundle."""

@@ -13,8 +13,8 @@ from vccapp.errors import SpecError
 from vccapp.models.base import Model
 from vccapp.progress import Progress, silent
 from vccapp.seasons.base import SEASONS
+from vccapp.seasons.gene_list import find_columns, read_gene_list
 from vccapp.stats.index import Index
-from vccapp.submission.gene_list import find_columns, read_gene_list
 from vccapp.submission.plan import Plan
 from vccapp.training.cells import iter_cells, order_genes
 

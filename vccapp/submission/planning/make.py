@@ -19,10 +19,10 @@ from vccapp.data.workspace import list_datasets
 from vccapp.errors import SpecError, VccAppError
 from vccapp.evaluation.quality import Depth, judge_depth
 from vccapp.seasons.base import Phase, Season, Space
+from vccapp.seasons.gene_list import find_columns, read_gene_list
 from vccapp.settings import Settings
 from vccapp.stats.index import Index
 from vccapp.submission.budget import OPTIONAL_COLUMN, explain_labels, mean_depth, season_depth
-from vccapp.submission.gene_list import find_columns, read_gene_list
 from vccapp.submission.plan import Plan, Source, check_id, load_plan, plan_path
 from vccapp.submission.planning.numbers import Sharing, advise_controls, edit_cells, share_cells
 from vccapp.training.record import load_run

@@ -1,0 +1,73 @@
+"""Seasons by name, with what was opened in the workspace: bundles of the organisers, and seasons that users wrote.
+
+season = find_season("vcc2026", settings)
+season.phase("final").targets                  # of the bundle, where it was opened; else ()
+open_bundle(path, settings)
+"""
+
+from pathlib import Path
+
+from vccapp.errors import SpecError
+from vccapp.progress import Progress, silent
+from vccapp.records import Listing
+from vccapp.seasons import bundle as bundles
+from vccapp.seasons.base import SEASONS, Season
+from vccapp.seasons.bundle import Bundle
+from vccapp.settings import Settings
+
+ALIASES = {"2025": "vcc2025", "2026": "vcc2026"}
+"""Names under which commands know seasons beside their own."""
+
+
+def find_season(name: str, settings: Settings) -> Season:
+    """By its name, genes and targets filled in where they are known. Raises SpecError where there is none.
+
+    A bundle that cannot be read counts as not opened; `list_seasons` tells of it.
+    """
+    name = ALIASES.get(name, name)
+    if name not in set(SEASONS):
+        raise SpecError(
+            "unknown_name",
+            f"There is no season called '{name}'",
+            fix=f"choose one of {', '.join(SEASONS)}, or open one of your own: vccapp season open FILE.toml",
+        )
+    return _fill(SEASONS[name], bundles.list_bundles(settings, name))
+
+
+def list_seasons(settings: Settings) -> Listing[Season]:
+    """All, those of users last, with what could not be read of bundles and of seasons."""
+    opened = bundles.list_bundles(settings)
+    return Listing([_fill(season, opened) for _, season in SEASONS.items()], opened.unreadable)
+
+
+def find_bundle(season: str, phase: str, settings: Settings) -> Bundle:
+    """The opened bundle of a phase. Raises SpecError where none was opened, DataError where it is damaged."""
+    folder = settings.seasons / season / phase
+    if not (folder / bundles.RECORD).exists():
+        raise SpecError(
+            "needs_bundle",
+            f"The organisers' files of {season}, {phase}, were not opened yet",
+            fix="open them: vccapp season open FOLDER",
+        )
+    return bundles.load_bundle(folder)
+
+
+def open_bundle(
+    path: Path | str, settings: Settings, *, phase: str | None = None, progress: Progress = silent
+) -> Bundle:
+    """Read, check and keep the folder or zip that the organisers give; see `vccapp.seasons.bundle.open_bundle`."""
+    known = [season for _, season in SEASONS.items() if season.needs_bundle]
+    return bundles.open_bundle(path, settings, seasons=known, phase=phase, progress=progress)
+
+
+def _fill(season: Season, opened: list[Bundle]) -> Season:
+    """With genes and targets of its opened bundles."""
+    own = {bundle.phase: bundle for bundle in opened if bundle.season == season.name}
+    if not own:
+        return season
+    phases = tuple(
+        phase.model_copy(update={"targets": own[phase.name].targets}) if phase.name in own else phase
+        for phase in season.phases
+    )
+    known = {name: getattr(season, name) for name in Season.model_fields}
+    return Season(**known | {"phases": phases, "gene_file": next(iter(own.values())).gene_file})
