@@ -3,11 +3,14 @@
 The official file has no header row and its packager accepts none; ours accepts both and says which it found.
 """
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from vccapp.data.names.genes import GeneNames
 from vccapp.data.schema import positions_of
 from vccapp.errors import DataError, SpecError
 from vccapp.textfiles import read_text
@@ -68,3 +71,25 @@ def find_columns(genes: tuple[str, ...], training_genes: list[str]) -> np.ndarra
             fix="open the challenge's training file, or give a list of genes that it has",
         )
     return np.array([position[gene] for gene in genes])
+
+
+def match_genes(genes: Sequence[str], found: Sequence[str]) -> np.ndarray:
+    """(len(genes),) where each gene of the list stands in a file, -1 where it is not there.
+
+    By name; or by a name without version or prefix, or in another case, where only one column has it.
+    """
+    position = {name: i for i, name in reversed(list(enumerate(found)))}
+    names = GeneNames(list(genes))
+    others: dict[str, list[int]] = {}
+    wanted = set(genes)
+    for i, name in enumerate(found):
+        if name not in wanted and (gene := _means(name, names)) is not None:
+            others.setdefault(gene, []).append(i)
+    alone = {gene: where[0] for gene, where in others.items() if len(where) == 1}
+    return np.array([position.get(gene, alone.get(gene, -1)) for gene in genes], dtype=np.int64)
+
+
+def _means(name: str, names: GeneNames) -> str | None:
+    """The gene of the list that another name means: STAT1.1, stat1, ENSG00000115415_STAT1."""
+    found = names.find(name) or names.find(re.sub(r"[.-]\d+$", "", name))
+    return None if found is None or found.way == "alias" else found.gene

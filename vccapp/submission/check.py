@@ -12,7 +12,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -25,15 +25,17 @@ from vccapp.evaluation.quality import Depth
 from vccapp.progress import Progress, silent
 from vccapp.registry import Registry
 from vccapp.seasons.base import Season
-from vccapp.submission.budget import season_depth
-from vccapp.submission.h5ad import Cells, open_cells
+from vccapp.submission.context import Context, make_context
+from vccapp.submission.h5ad import open_cells
+from vccapp.submission.stricter import explain_rule
 
 CHECKS = Registry[type["Check"]]("check", package="vccapp.submission.checks")
 
 Status = Literal["ok", "warning", "failed", "skipped"]
-
-MAX_LABELS = 1_000
-"""Labels for which per-gene sums are kept (8 bytes each): 145 MB at 18,080 genes."""
+Row = dict[str, str | int | float]
+Table = Iterable[Row]
+MAX_ROWS = 12
+"""Of a result's table: a report is read, and kept as JSON."""
 
 
 class CheckResult(BaseModel):
@@ -54,80 +56,25 @@ class CheckResult(BaseModel):
     why: str = ""
     stricter: str = ""
     mend: str = ""
-    table: tuple[dict[str, str | int | float], ...] = ()
-
-
-@dataclass
-class Context:
-    """What checks may know. `sums` grow with the blocks and are whole in `finish`.
-
-    genes : the official gene list; None where it is not known
-    cells : cells per label that the plan promises, controls included; None for a file made elsewhere
-    wanted : cells per perturbation that the challenge advises
-    depth : what cells should sum to, from outside the file; None where it is not known
-    sums : (n_labels, n_genes) float64, sum of values per label; None where there are too many labels
-    """
-
-    file: Cells
-    season: Season
-    genes: Sequence[str] | None
-    cells: Mapping[str, int] | None
-    wanted: Mapping[str, int] | None
-    practice: bool
-    depth: Depth | None = None
-    labels: list[str] = field(init=False)
-    n_cells: np.ndarray = field(init=False)
-    sums: np.ndarray | None = field(init=False)
-
-    def __post_init__(self) -> None:
-        codes = self.file.labels.codes
-        self.labels = [str(label) for label in self.file.labels.categories]
-        self.n_cells = np.bincount(codes[codes >= 0], minlength=len(self.labels))
-        few = len(self.labels) <= MAX_LABELS
-        self.sums = np.zeros((len(self.labels), self.file.shape[1])) if few else None
-
-    def codes(self, start: int, n: int) -> np.ndarray:
-        """Positions in `labels` of `n` rows; -1 for a row without label."""
-        return self.file.labels.codes[start : start + n]
-
-    def perturbations(self) -> np.ndarray:
-        """Positions in `labels` of all but the control that have cells."""
-        is_control = np.array([label == self.season.control_label for label in self.labels], dtype=bool)
-        return np.flatnonzero(~is_control & (self.n_cells > 0))
-
-    def control(self) -> int | None:
-        """Position in `labels` of the control, None where the file has no control cells."""
-        where = [i for i, label in enumerate(self.labels) if label == self.season.control_label and self.n_cells[i]]
-        return where[0] if where else None
-
-    def means(self) -> np.ndarray | None:
-        """(n_labels, n_genes) pseudobulks."""
-        return None if self.sums is None else self.sums / np.maximum(self.n_cells, 1)[:, None]
-
-    def add(self, start: int, block: csr_matrix) -> None:
-        """Add a block to `sums`; NaN and infinity, which a check of their own reports, count as zero."""
-        if self.sums is None:
-            return
-        codes = self.codes(start, block.shape[0])
-        values = np.where(np.isfinite(block.data), block.data, 0).astype(np.float64)
-        lengths = np.diff(block.indptr)
-        for code in np.unique(codes[codes >= 0]):
-            span = np.repeat(codes == code, lengths)
-            data, genes = (values, block.indices) if span.all() else (values[span], block.indices[span])
-            self.sums[code] += np.bincount(genes, weights=data, minlength=block.shape[1])
+    table: tuple[Row, ...] = ()
 
 
 class Check(ABC):
     """One check. `name` is what it is registered as."""
 
     label: ClassVar[str]
-    reads_values: ClassVar[bool] = True
-    """False for a check of genes and labels alone, which a file that cannot be streamed gets as well."""
+    why: ClassVar[str] = ""
+    """Why it matters, in a sentence: told with warnings and failures."""
 
     def __init__(self, name: str, context: Context) -> None:
         self.name = name
         self.context = context
         self.start()
+
+    @classmethod
+    def applies(cls, season: Season) -> bool:
+        """Whether it has a meaning in the season; it is left out where it has none."""
+        return True
 
     def start(self) -> None:  # noqa: B027 - most checks keep nothing
         """Set up what `block` fills."""
@@ -139,43 +86,68 @@ class Check(ABC):
     def finish(self) -> CheckResult:
         """Say what was found."""
 
-    def ok(self, message: str) -> CheckResult:
-        return self._result("ok", message)
+    def ok(self, message: str, *, table: Table = ()) -> CheckResult:
+        return self._result("ok", message, table=table)
 
-    def warning(self, message: str, fix: str) -> CheckResult:
-        return self._result("warning", message, fix)
+    def warning(self, message: str, fix: str, *, mend: str = "", table: Table = ()) -> CheckResult:
+        return self._result("warning", message, fix, mend=mend, table=table)
 
-    def failed(self, message: str, fix: str) -> CheckResult:
-        return self._result("failed", message, fix)
+    def failed(self, message: str, fix: str, *, rule: str = "", mend: str = "", table: Table = ()) -> CheckResult:
+        """rule : of `vccapp.submission.stricter`, where the official packager would let it pass"""
+        return self._result("failed", message, fix, rule=rule, mend=mend, table=table)
 
     def skipped(self, message: str) -> CheckResult:
         return self._result("skipped", message)
 
-    def _result(self, status: Status, message: str, fix: str = "") -> CheckResult:
-        return CheckResult(name=self.name, label=self.label, status=status, message=message, fix=fix)
+    def _result(
+        self, status: Status, message: str, fix: str = "", *, rule: str = "", mend: str = "", table: Table = ()
+    ) -> CheckResult:
+        return CheckResult(
+            name=self.name,
+            label=self.label,
+            status=status,
+            message=message,
+            fix=fix,
+            why=self.why if status in ("warning", "failed") else "",
+            stricter=explain_rule(self.context.season.container.name, rule),
+            mend=mend,
+            table=tuple(islice(table, MAX_ROWS)),
+        )
 
 
 def run_checks(
     path: Path,
     season: Season,
     *,
+    phase: str | None = None,
     genes: Sequence[str] | None = None,
     cells: Mapping[str, int] | None = None,
     wanted: Mapping[str, int] | None = None,
     practice: bool = False,
     depth: Depth | None = None,
+    profiles: Mapping[str, np.ndarray] | None = None,
     progress: Progress = silent,
 ) -> list[CheckResult]:
-    """Run every check on the h5ad in one pass over X. Parameters: see `Context`.
+    """Run every check of the season on the h5ad in one pass over X.
 
-    Raises DataError or CheckError when the file cannot be read as a prediction at all.
+    phase : of the season; None: the one that the file's targets fit best. Other parameters: see `Context`.
+
+    Raises SpecError for a phase that the season does not have, DataError or CheckError when the file cannot be read as
+    a prediction at all, ResourceError where there is no room to read one that is stored by gene (CSC).
     """
-    file = open_cells(path, season.pert_col)
-    context = Context(file, season, genes, cells, wanted, practice, depth or season_depth(season, file.shape[1]))
-    checks = [check(name, context) for name, check in CHECKS.items()]
-    if file.layout == "csc":  # it cannot be read by cell as it is stored; the layout check says so
-        reason = "X is stored by gene (CSC), so its values were not read."
-        return [check.skipped(reason) if check.reads_values else check.finish() for check in checks]
+    file = open_cells(path, season.pert_col, season.context_col)
+    context = make_context(
+        file,
+        season,
+        phase=phase,
+        genes=genes,
+        cells=cells,
+        wanted=wanted,
+        practice=practice,
+        depth=depth,
+        profiles=profiles,
+    )
+    checks = [check(name, context) for name, check in CHECKS.items() if check.applies(season)]
     for start, block in file.blocks():
         progress(start / max(file.shape[0], 1), f"Checked {start:,} of {file.shape[0]:,} cells")
         context.add(start, block)

@@ -29,11 +29,13 @@ class Cells:
     """An opened prediction. Made by `open_cells`; nothing of X is read before `blocks`.
 
     labels : (n_cells,) categorical of the season's column; genes : (n_genes,) text
+    contexts : (n_cells,) categorical of the season's column of contexts; None where there is none
     """
 
     rows: Rows
     labels: pd.Categorical
     genes: list[str]
+    contexts: pd.Categorical | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -57,7 +59,7 @@ class Cells:
         return self.rows.iter_stored(max_values)
 
 
-def open_cells(path: Path, pert_col: str) -> Cells:
+def open_cells(path: Path, pert_col: str, context_col: str | None = None) -> Cells:
     """Open a prediction. Raises DataError when it cannot be read, CheckError when it lacks what a prediction has."""
     with reading(path):
         if check_path(path).kind != "hdf5":
@@ -74,5 +76,10 @@ def open_cells(path: Path, pert_col: str) -> Cells:
             )
         rows = open_rows(path)
         check_shape(rows, obs, var)
-    labels = pd.Categorical(obs[pert_col].astype("str").where(obs[pert_col].notna()))
-    return Cells(rows, labels, [str(gene) for gene in var.index])
+    contexts = _categories(obs[context_col]) if context_col in obs else None
+    return Cells(rows, _categories(obs[pert_col]), [str(gene) for gene in var.index], contexts)
+
+
+def _categories(column: pd.Series) -> pd.Categorical:
+    """As text, but for what is missing."""
+    return pd.Categorical(column.astype("str").where(column.notna()))

@@ -1,7 +1,6 @@
 """Every cell has values."""
 
 import numpy as np
-from scipy.sparse import csr_matrix
 
 from vccapp.submission.check import CHECKS, Check, CheckResult
 from vccapp.wording import name_some
@@ -10,21 +9,23 @@ from vccapp.wording import name_some
 @CHECKS.register("empty_cells")
 class EmptyCells(Check):
     label = "No cell is empty"
-
-    def start(self) -> None:
-        self.empty = np.zeros(self.context.file.shape[0], dtype=bool)
-
-    def block(self, start: int, csr: csr_matrix) -> None:
-        self.empty[start : start + csr.shape[0]] = np.diff(csr.indptr) == 0
+    why = "Zero expression is no prediction: nothing of such cells can be scored."
 
     def finish(self) -> CheckResult:
-        n, codes = int(self.empty.sum()), self.context.file.labels.codes
+        context, codes = self.context, self.context.all_codes
+        empty = context.totals == 0
+        n = int(empty.sum())
         if n == 0:
             return self.ok("Every cell has non-zero values.")
-        full = np.bincount(codes[~self.empty & (codes >= 0)], minlength=len(self.context.labels))
-        lost = [label for i, label in enumerate(self.context.labels) if self.context.n_cells[i] and not full[i]]
+        full = np.bincount(codes[~empty & (codes >= 0)], minlength=len(context.labels))
+        lost = [i for i in range(len(context.labels)) if context.n_cells[i] and not full[i]]
         if lost:
+            elsewhere = {context.targets[i] for i in np.flatnonzero(full)}
+            alone = context.file.contexts is None or all(context.targets[i] in elsewhere for i in lost)
             return self.failed(
-                f"All cells of {name_some(lost)} are empty.", "Generate them again; zero expression cannot be scored."
+                f"All cells of {name_some(context.labels[i] for i in lost)} are empty.",
+                "Generate them again; zero expression cannot be scored.",
+                rule="empty" if alone else "",
+                table=[{"perturbation": context.labels[i], "cells": int(context.n_cells[i])} for i in lost],
             )
         return self.warning(f"{n:,} cells contain only zeros.", "Leave cells without UMIs out of the controls.")

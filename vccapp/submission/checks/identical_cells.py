@@ -11,6 +11,7 @@ from vccapp.wording import name_some
 @CHECKS.register("identical_cells")
 class IdenticalCells(Check):
     label = LABELS["identical_cells"]
+    why = "Without variance nearly every gene tests as differentially expressed."
 
     def start(self) -> None:
         self.signatures = np.zeros(self.context.file.shape[0])
@@ -19,7 +20,7 @@ class IdenticalCells(Check):
         self.signatures[start : start + csr.shape[0]] = sign_cells(csr)
 
     def finish(self) -> CheckResult:
-        codes, which = self.context.file.labels.codes, np.flatnonzero(self.context.n_cells)
+        codes, which = self.context.all_codes, np.flatnonzero(self.context.n_cells)
         n_cells = self.context.n_cells[which]
         n_profiles = np.array([count_profiles(self.signatures[codes == i]) for i in which])
         if judge_profiles(n_profiles, n_cells) == "ok":
@@ -29,5 +30,5 @@ class IdenticalCells(Check):
         kind = f"; of {tiled:,} all cells are one profile repeated" if tiled else ""
         return self.warning(
             f"Of {len(few):,} labels less than {DISTINCT:.0%} of the cells differ ({name_some(few)}){kind}.",
-            "Use cells that vary like real ones: without variance nearly every gene tests as differentially expressed.",
+            "Use cells that vary like real ones.",
         )

@@ -1,41 +1,65 @@
-"""Values look like log1p. The official packager takes a file without decimals for counts and normalises it again;
-'decimals' are its own: any positive fraction above 1e-3."""
+"""Values are log1p, or counts where the season takes both: never log1p that was rounded.
+
+A packager takes a file without decimals for counts. Counts of whole transcriptomes reach hundreds, logarithms of them
+stay below 15; where values do not, the known depth tells which of the two they are.
+"""
 
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from vccapp.evaluation.quality import sum_counts
 from vccapp.submission.check import CHECKS, Check, CheckResult
 
-FRACTION = 1e-3
-COUNT_TOTAL = 500
-"""Mean sum of whole numbers in a cell from which on they are rather counts than rounded log values."""
+LOGARITHMS = 15.0
+"""No natural log1p of counts is as high: it would be 3 million."""
+SAMPLED = 32
+"""Cells of a block whose sums are taken as if they were logarithms."""
 
 
 @CHECKS.register("log_values")
 class LogValues(Check):
-    label = "Values are log1p"
+    label = "Values are not rounded"
+    why = "A packager would take them for counts, normalise them, and take the logarithm again."
 
     def start(self) -> None:
-        self.decimals, self.highest, self.total = 0, 0.0, 0.0
+        self.logs: list[np.ndarray] = []
 
     def block(self, start: int, csr: csr_matrix) -> None:
-        values = csr.data[np.isfinite(csr.data) & (csr.data > 0)]
-        if len(values):
-            self.decimals += int(np.count_nonzero(values - np.trunc(values) > FRACTION))
-            self.highest = max(self.highest, float(values.max()))
-            self.total += float(values.sum(dtype=np.float64))
+        if not self.context.values.decimals:
+            self.logs.append(sum_counts(csr[:: -(-csr.shape[0] // SAMPLED)]))
 
     def finish(self) -> CheckResult:
-        n_values, n_cells = self.context.file.n_values, max(self.context.file.shape[0], 1)
-        if self.context.season.space != "log1p":
-            return self.skipped(f"{self.context.season.label} takes {self.context.season.space}.")
-        if self.decimals:
-            return self.ok(f"{self.decimals / max(n_values, 1):.1%} of the stored values have decimals, as log1p has.")
-        counts = self.highest >= (self.context.season.max_value or np.inf) or self.total / n_cells > COUNT_TOTAL
+        context, values = self.context, self.context.values
+        n_values, total = context.file.n_values, float(np.mean(context.totals)) if len(context.totals) else 0.0
+        if values.decimals:
+            return self.ok(f"{values.decimals / max(n_values, 1):.1%} of the stored values have decimals.")
+        found = f"No value has decimals (highest {values.highest:g}, mean cell total {total:,.0f})"
+        if self._are_counts(total):
+            if "counts" not in context.season.spaces:
+                return self.failed(
+                    f"{found}: they look like counts.",
+                    "Normalise each cell to the median total and take log1p.",
+                    rule="no_check",
+                    mend="counts_to_log",
+                )
+            return self.ok(f"{found}: they are counts, which {context.season.label} takes.")
+        if context.depth is None and context.season.space == "counts":
+            return self.warning(
+                f"{found}: they look like rounded log values.",
+                "Check that these are counts: those of real cells are higher.",
+            )
         return self.failed(
-            f"No value has decimals (highest {self.highest:g}, mean cell total {self.total / n_cells:,.0f}): "
-            f"they look like {'counts' if counts else 'rounded log values'}.",
-            "Normalise each cell to the median total and take log1p."
-            if counts
-            else "Do not round: the official packager would treat them as counts and apply the logarithm again.",
+            f"{found}: they look like rounded log values.",
+            "Do not round logarithms: what they were cannot be told any more. Write the values again.",
+            rule="no_check",
         )
+
+    def _are_counts(self, total: float) -> bool:
+        context = self.context
+        if context.values.highest >= LOGARITHMS:
+            return True
+        depth = context.depth_of(next(iter(context.contexts), None))
+        if depth is None or not total or not self.logs:
+            return False
+        as_logs = max(float(np.mean(np.concatenate(self.logs))), 1e-9)
+        return abs(np.log(total / depth.total)) <= abs(np.log(as_logs / depth.total))

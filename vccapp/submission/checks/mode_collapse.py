@@ -7,13 +7,14 @@ from vccapp.submission.check import CHECKS, Check, CheckResult
 @CHECKS.register("mode_collapse")
 class ModeCollapse(Check):
     label = LABELS["mode_collapse"]
+    why = "PDS asks which real effect is nearest: equal predictions are at chance."
 
     def finish(self) -> CheckResult:
-        context, means, which = self.context, self.context.means(), self.context.perturbations()
-        control = context.control()
-        if control is None or means is None or len(which) < 2:
+        context, means, which = self.context, self.context.means, self.context.perturbations()
+        reference = context.references(which)
+        if reference is None or means is None or len(which) < 2:
             return self.skipped("There are no controls, fewer than two perturbations, or too many labels, to compare.")
-        found = measure_collapse(means[which] - means[control], means[control])
+        found = measure_collapse(means[which] - reference, reference.mean(axis=0))
         specific = f"{found.specific:.1%} of the mean effect is specific to single perturbations"
         if judge_collapse(found) == "ok":
             return self.ok(f"{specific}.")

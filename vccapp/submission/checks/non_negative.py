@@ -1,4 +1,4 @@
-"""No negative values: the official packager does not see them, and its log1p or its rank test then fails."""
+"""No negative values: the official packager of 2025 does not see them all, and its log1p or rank test fails."""
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -9,6 +9,7 @@ from vccapp.submission.check import CHECKS, Check, CheckResult
 @CHECKS.register("non_negative")
 class NonNegative(Check):
     label = "Values are not negative"
+    why = "There is no negative expression: logarithms and the rank test fail on it."
 
     def start(self) -> None:
         self.found, self.lowest = 0, 0.0
@@ -24,5 +25,6 @@ class NonNegative(Check):
             return self.failed(
                 f"{self.found:,} values are negative, the lowest is {self.lowest:.3g}.",
                 "Submit expression, not effects or z-scores: add the control mean, and clip at 0.",
+                rule="" if self.context.values.decimals else "negative",
             )
         return self.ok("No value is negative.")

@@ -3,12 +3,18 @@
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from vccapp.seasons.base import Season
 from vccapp.submission.check import CHECKS, Check, CheckResult
 
 
 @CHECKS.register("value_range")
 class ValueRange(Check):
     label = "Values are in range"
+    why = "The packager refuses higher values: no log1p of counts reaches them."
+
+    @classmethod
+    def applies(cls, season: Season) -> bool:
+        return season.max_value is not None
 
     def start(self) -> None:
         self.highest, self.above = 0.0, 0
@@ -19,12 +25,13 @@ class ValueRange(Check):
             self.above += int((csr.data >= (self.context.season.max_value or np.inf)).sum())
 
     def finish(self) -> CheckResult:
-        limit = self.context.season.max_value
-        if limit is None:
-            return self.skipped(f"{self.context.season.label} has no limit of values.")
+        limit = self.context.season.max_value or np.inf
+        if self.context.space == "counts":
+            return self.skipped("The limit is of log1p values, and these are counts.")
         if self.above:
             return self.failed(
                 f"The highest value is {self.highest:.4g}; {self.above:,} values are not below {limit:g}.",
                 "Write log1p of depth-normalised counts (natural logarithm), not counts or CPM.",
+                mend="natural_log",
             )
         return self.ok(f"The highest value is {self.highest:.4g}, below {limit:g}.")
