@@ -317,7 +317,7 @@ def test_build(toy, settings, tmp_path):
     assert report["cells"] == {CONTROL: 90, "G3": 40, "G5+G6": 200}
     assert report["package"]["path"] == "mine.vcc"
     assert report["package"]["size"] == (folder / "mine.vcc").stat().st_size
-    assert {check["status"] for check in report["checks"]} == {"ok", "warning"}
+    assert {check["status"] for check in report["checks"]} == {"ok", "skipped", "warning"}
     assert (
         unpack_vcc(folder / "mine.vcc", tmp_path / "x", CHALLENGE).read_bytes() == (folder / "pred.h5ad").read_bytes()
     )
@@ -429,7 +429,7 @@ def test_check_submission(toy, settings, tmp_path):
     assert of_vcc[1:] == of_h5ad
     assert "failed" not in {result.status for result in of_h5ad}
     strict = check_submission(folder / "pred.h5ad", CHALLENGE, **choices | {"practice": False})
-    assert [result.name for result in strict if result.status == "failed"] == ["gene_list"]
+    assert [result.name for result in strict if result.status == "failed"] == ["gene_list", "perturbations"]
     (tmp_path / "bad.vcc").write_bytes((folder / "pred.h5ad").read_bytes())
     with refusal(CheckError, "not_tar"):
         check_submission(tmp_path / "bad.vcc", CHALLENGE)
@@ -461,7 +461,11 @@ def test_whole_path_on_the_demo(settings):
     )
     assert report["kind"] == "PRACTICE"
     statuses = {check["name"]: check["status"] for check in report["checks"]}
-    assert {name for name, status in statuses.items() if status == "warning"} == {"gene_list", "mode_collapse"}
+    assert {name for name, status in statuses.items() if status == "warning"} == {
+        "gene_list",
+        "mode_collapse",
+        "perturbations",
+    }
     assert "failed" not in statuses.values()
     assert [f for f, _ in messages] == sorted(f for f, _ in messages)
     assert messages[-1][0] == 1

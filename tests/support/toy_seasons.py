@@ -9,7 +9,7 @@ from vccapp.seasons.base import SEASONS, Phase, Season, Target
 def toy_season(
     name: str, *, n_genes: int, targets: Mapping[str, int | None], contexts: Sequence[str] = (), **changes: Any
 ) -> Season:
-    """The season called `name`, with one phase of these targets and genes that are not known; `changes` : other fields"""
+    """The season called `name` with one phase of these targets, its genes not known. changes : other fields"""
     base = SEASONS[name]
     fields = {field: getattr(base, field) for field in Season.model_fields}
     phase = Phase(

@@ -13,10 +13,9 @@ submissions/<id>/
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from vccapp.data.atomic import require_new, scratch_folder, write_file
 from vccapp.data.resources import require_disk
@@ -27,7 +26,7 @@ from vccapp.progress import Progress, part, silent
 from vccapp.seasons.base import SEASONS, Season
 from vccapp.settings import Settings
 from vccapp.stats.index import load_index
-from vccapp.submission.check import CheckResult, refuse, run_checks
+from vccapp.submission.check import CheckResult, Expected, refuse, run_checks
 from vccapp.submission.generate import Opened, generate, plan_genes
 from vccapp.submission.package import Package, unpack_vcc, write_vcc
 from vccapp.submission.plan import Plan, plan_path, write_plan
@@ -96,31 +95,14 @@ def package_submission(
 
 
 def package_file(
-    h5ad: Path,
-    out: Path,
-    season: Season,
-    *,
-    genes: Sequence[str] | None = None,
-    wanted: Mapping[str, int] | None = None,
-    practice: bool = False,
-    depth: Depth | None = None,
-    progress: Progress = silent,
+    h5ad: Path, out: Path, season: Season, *, progress: Progress = silent, **expected: Unpack[Expected]
 ) -> tuple[list[CheckResult], Package]:
     """Check a prediction made elsewhere and package it as `out`, which is new.
 
-    genes, wanted, practice, depth : of `check_submission`. Raises CheckError naming the first failed checks, and what
-    `check_submission` and `write_vcc` raise.
+    Raises CheckError naming the first failed checks, and what `check_submission` and `write_vcc` raise.
     """
     require_new(out, suffix=".vcc", what="Packages")
-    results = run_checks(
-        h5ad,
-        season,
-        genes=genes,
-        wanted=wanted,
-        practice=practice,
-        depth=depth,
-        progress=part(progress, 0.0, 0.5),
-    )
+    results = run_checks(h5ad, season, progress=part(progress, 0.0, 0.5), **expected)
     refuse(results)
     return results, write_vcc(h5ad, out, season, progress=part(progress, 0.5, 1.0))
 
@@ -148,6 +130,7 @@ def _finish(
     results = run_checks(
         h5ad,
         season,
+        phase=plan.phase,
         genes=genes,
         cells=plan.cells_in_order,
         wanted=plan.wanted,
@@ -166,34 +149,28 @@ def _finish(
 
 
 def check_submission(
-    path: Path,
-    season: Season,
-    *,
-    genes: Sequence[str] | None = None,
-    wanted: Mapping[str, int] | None = None,
-    practice: bool = False,
-    depth: Depth | None = None,
-    progress: Progress = silent,
+    path: Path, season: Season, *, progress: Progress = silent, **expected: Unpack[Expected]
 ) -> list[CheckResult]:
     """Check an .h5ad or a .vcc made elsewhere; for a .vcc the first result is about the archive.
 
-    genes : the official gene list; wanted : cells per perturbation that the challenge advises; depth : that cells
-    should have
     Raises DataError or CheckError when it cannot be read as a prediction at all, ResourceError when there is no room
     to unpack it.
     """
-    check = partial(run_checks, season=season, genes=genes, wanted=wanted, practice=practice, depth=depth)
     if path.suffix != ".vcc":
-        return check(path, progress=progress)
+        return run_checks(path, season, progress=progress, **expected)
     with scratch_folder() as folder:
         h5ad = unpack_vcc(path, Path(folder) / "pred.h5ad", season, progress=part(progress, 0.0, 0.5))
-        archive = CheckResult(
-            name="archive",
-            label="Archive",
-            status="ok",
-            message=f"{path.name} holds {' and '.join(season.container.members)}, undamaged.",
-        )
-        return [archive, *check(h5ad, progress=part(progress, 0.5, 1.0))]
+        return [tell_archive(path, season), *run_checks(h5ad, season, progress=part(progress, 0.5, 1.0), **expected)]
+
+
+def tell_archive(path: Path, season: Season) -> CheckResult:
+    """The result about an archive that could be unpacked."""
+    return CheckResult(
+        name="archive",
+        label="Archive",
+        status="ok",
+        message=f"{path.name} holds {' and '.join(season.container.members)}, undamaged.",
+    )
 
 
 def _report(plan: Plan, results: Sequence[CheckResult], built: datetime) -> Report:

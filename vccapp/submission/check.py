@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypedDict, Unpack
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -115,38 +115,36 @@ class Check(ABC):
         )
 
 
+class Expected(TypedDict, total=False):
+    """What a file is held against beside the season; all of it may be left out.
+
+    phase : of the season; None: the one that the file's targets fit best
+    genes : the official gene list, where the season does not bring it
+    cells : cells per label that a plan promises, controls included; wanted : that a list advises
+    practice : let other genes and targets than the season's through
+    depth : what cells should sum to
+    profiles : by context ("" without), the mean of control cells over `genes`, in the values of the season
+    """
+
+    phase: str | None
+    genes: Sequence[str] | None
+    cells: Mapping[str, int] | None
+    wanted: Mapping[str, int] | None
+    practice: bool
+    depth: Depth | None
+    profiles: Mapping[str, np.ndarray] | None
+
+
 def run_checks(
-    path: Path,
-    season: Season,
-    *,
-    phase: str | None = None,
-    genes: Sequence[str] | None = None,
-    cells: Mapping[str, int] | None = None,
-    wanted: Mapping[str, int] | None = None,
-    practice: bool = False,
-    depth: Depth | None = None,
-    profiles: Mapping[str, np.ndarray] | None = None,
-    progress: Progress = silent,
+    path: Path, season: Season, *, progress: Progress = silent, **expected: Unpack[Expected]
 ) -> list[CheckResult]:
     """Run every check of the season on the h5ad in one pass over X.
-
-    phase : of the season; None: the one that the file's targets fit best. Other parameters: see `Context`.
 
     Raises SpecError for a phase that the season does not have, DataError or CheckError when the file cannot be read as
     a prediction at all, ResourceError where there is no room to read one that is stored by gene (CSC).
     """
-    file = open_cells(path, season.pert_col, season.context_col)
-    context = make_context(
-        file,
-        season,
-        phase=phase,
-        genes=genes,
-        cells=cells,
-        wanted=wanted,
-        practice=practice,
-        depth=depth,
-        profiles=profiles,
-    )
+    context = make_context(open_cells(path, season.pert_col, season.context_col), season, **expected)
+    file = context.file
     checks = [check(name, context) for name, check in CHECKS.items() if check.applies(season)]
     for start, block in file.blocks():
         progress(start / max(file.shape[0], 1), f"Checked {start:,} of {file.shape[0]:,} cells")

@@ -108,19 +108,19 @@ class Context:
     def asked(self) -> Mapping[str, int | None] | None:
         """Cells by group that the file must have, None where the number is free; None where targets are not known.
 
-        The season says it; where it is practice, the plan or the list does.
+        The season says it; where it is practice, the plan or the list does, if there is one.
         """
         own = self._season_asks()
         planned = None if self.cells is None else {k: n for k, n in self.cells.items() if not self._names_control(k)}
         given = planned if planned is not None else self.wanted
-        if self.practice and given is not None:
+        if self.practice:
             return given
         return own if own is not None else given
 
     @property
     def asked_by(self) -> str:
         """Whose targets `asked` are, for a sentence."""
-        if self._season_asks() is not None and not (self.practice and (self.cells or self.wanted)):
+        if self._season_asks() is not None and not self.practice:
             return self.phase_name
         return "the plan" if self.cells is not None else "the list"
 
@@ -227,13 +227,13 @@ def make_context(
     file: Cells,
     season: Season,
     *,
-    phase: str | None,
-    genes: Sequence[str] | None,
-    cells: Mapping[str, int] | None,
-    wanted: Mapping[str, int] | None,
-    practice: bool,
-    depth: Depth | None,
-    profiles: Mapping[str, np.ndarray] | None,
+    phase: str | None = None,
+    genes: Sequence[str] | None = None,
+    cells: Mapping[str, int] | None = None,
+    wanted: Mapping[str, int] | None = None,
+    practice: bool = False,
+    depth: Depth | None = None,
+    profiles: Mapping[str, np.ndarray] | None = None,
 ) -> Context:
     """The context of a file: its phase found where none is named, the season's genes where none are given."""
     chosen = season.phase(phase) if phase is not None else find_phase(file, season)
@@ -242,7 +242,7 @@ def make_context(
         season,
         chosen,
         phase is None and len(season.phases) > 1,
-        season.genes if genes is None else genes,
+        season.genes if genes is None and not practice else genes,
         cells,
         wanted,
         practice,

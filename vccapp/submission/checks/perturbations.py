@@ -29,9 +29,13 @@ class Perturbations(Check):
         strange = self._strange(list(dict.fromkeys(targets.values())))
         asked = context.asked
         if asked is None:
-            return strange or self.warning(
-                f"There are {len(found):,} perturbations; the expected ones are unknown.",
-                "Provide the challenge's pert_counts CSV to compare them.",
+            return (
+                strange
+                or self._practice(len(found))
+                or self.warning(
+                    f"There are {len(found):,} perturbations; the expected ones are unknown.",
+                    "Provide the challenge's pert_counts CSV to compare them.",
+                )
             )
         missing, extra = [p for p in asked if p not in found], [p for p in found if p not in asked]
         if missing or extra:
@@ -45,15 +49,20 @@ class Perturbations(Check):
                 "Generate the cells again from the plan.",
                 rule="planned",
             )
-        if off := context.off_season():
-            return strange or self.warning(
-                f"This is practice: {len(off):,} of {len(found):,} perturbations are not of {context.phase_name}.",
-                "Predict the season's own targets to have the file scored.",
-            )
-        if strange:
-            return strange
+        if doubt := strange or self._practice(len(found)):
+            return doubt
         told = ", the phase that they fit" if context.found and context.asked_by == context.phase_name else ""
         return self.ok(f"All {len(asked):,} perturbations of {context.asked_by}{told}, are there, and no others.")
+
+    def _practice(self, n: int) -> CheckResult | None:
+        """A warning where the targets are not the season's."""
+        off = self.context.off_season()
+        if not off:
+            return None
+        return self.warning(
+            f"This is practice: {len(off):,} of {n:,} perturbations are not of {self.context.phase_name}.",
+            "Predict the season's own targets to have the file scored.",
+        )
 
     def _unlabelled(self) -> int:
         labels = self.context.file.labels
