@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from vccapp.data.names.genes import is_ensembl
+from vccapp.seasons.gene_list import match_genes
 from vccapp.submission.check import CHECKS, Check, CheckResult, Row
-from vccapp.submission.gene_list import match_genes
 from vccapp.wording import name_some
 
 
