@@ -129,7 +129,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "a manifest that is a list": (lambda f: (f / "manifest.json").write_text("[]"), "manifest"),
     "contexts that are text": (lambda f: say(f, contexts="ABC"), "manifest"),
     "a context twice": (lambda f: say(f, contexts=["A", "B", "C", "C"]), "manifest"),
-    "a context that is a path": (lambda f: say(f, contexts=["A", "B", "../C"]), "manifest"),
+    "a context that is a path": (lambda f: say(f, contexts=["A", "B", "../C"]), "bundle_contexts"),
     "contexts of no phase": (lambda f: say(f, contexts=["A", "B", "D"]), "bundle_contexts"),
     "another partition": (lambda f: say(f, partition="controls-final"), "phase_mismatch"),
     "another number of genes": (lambda f: say(f, n_genes=18_080), "manifest_mismatch"),

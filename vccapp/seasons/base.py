@@ -11,11 +11,11 @@ do is refused where it is made.
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
-from vccapp.data.schema import CONTROL, label_in
+from vccapp.data.schema import AT, CONTROL, label_in
 from vccapp.errors import SpecError
 from vccapp.registry import Registry
 from vccapp.seasons.containers import Container
@@ -27,12 +27,27 @@ MetricRules = Literal["2025", "2026"]
 Space = Literal["log1p", "counts"]
 
 
+MAX_NAME = 100
+
+
+def check_name(name: str) -> str:
+    """A label, context or column as cells can carry it. Raises ValueError."""
+    if not name or name != name.strip() or not name.isprintable() or len(name) > MAX_NAME:
+        raise ValueError(f"a name has 1 to {MAX_NAME} characters that can be seen, without blanks around it")
+    if AT in name:
+        raise ValueError(f"a name has no '{AT}', which stands between target and context")
+    return name
+
+
+Name = Annotated[str, AfterValidator(check_name)]
+
+
 class Target(BaseModel):
     """A perturbation to predict. n_cells : asked or advised; median_umi : of its real cells; None where not known"""
 
     model_config = ConfigDict(frozen=True)
 
-    label: str = Field(min_length=1)
+    label: Name
     n_cells: PositiveInt | None = None
     median_umi: float | None = Field(None, gt=0, allow_inf_nan=False)
 
@@ -48,7 +63,7 @@ class Phase(BaseModel):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     label: str
-    contexts: tuple[str, ...] = ()
+    contexts: tuple[Name, ...] = ()
     targets: tuple[Target, ...] = ()
     opens: date | None = None
     closes: date | None = None
@@ -67,19 +82,25 @@ class Season(BaseModel):
     label: str
     n_genes: PositiveInt = Field(description="Number of genes, in the order of the official gene list.")
     gene_file: Path | None = Field(None, description="The official gene list, one a line; None: in the bundle.")
-    pert_col: str = Field("target_gene", description="Column of obs that names the perturbation of each cell.")
-    context_col: str | None = Field(None, description="Column of obs that names the context; None: there is none.")
-    control_label: str = Field(CONTROL, description="Label of control cells in the perturbation column.")
+    pert_col: Name = Field("target_gene", description="Column of obs that names the perturbation of each cell.")
+    context_col: Name | None = Field(None, description="Column of obs that names the context; None: there is none.")
+    control_label: Name = Field(CONTROL, description="Label of control cells in the perturbation column.")
     controls: Literal["required", "forbidden", "allowed"]
     spaces: tuple[Space, ...] = Field(min_length=1)
     cells_per_target: PositiveInt | None = Field(None, description="Exactly as many in each context; None: advice.")
     max_cells: PositiveInt = Field(description="Maximum number of cells, controls included.")
     max_values: PositiveInt | None = Field(None, description="Maximum number of stored values of X.")
-    max_value: float | None = Field(None, gt=0, description="Upper limit of log1p values (exclusive).")
-    max_cell_total: float | None = Field(None, gt=0, description="Upper limit of the counts of one cell (inclusive).")
+    max_value: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="Upper limit of log1p values (exclusive)."
+    )
+    max_cell_total: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="Upper limit of the counts of one cell (inclusive)."
+    )
     container: Container
     metrics: MetricRules
-    depth: float | None = Field(None, gt=0, description="What real cells sum to, typically (UMIs).")
+    depth: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="What real cells sum to, typically (UMIs)."
+    )
     phases: tuple[Phase, ...] = Field(min_length=1)
     source: str = Field(description="Source of these rules.")
 
@@ -146,10 +167,19 @@ class Season(BaseModel):
             if self.control_label in {target.label for target in phase.targets}:
                 raise ValueError(f"phase {phase.name}: the control {self.control_label} is no target")
             asked = (self.cells_per_target or 0) * len(phase.targets) * max(len(phase.contexts), 1)
-            if asked > self.max_cells:
-                raise ValueError(f"phase {phase.name} asks for {asked:,} cells, and {self.max_cells:,} are allowed")
+            if asked + (self.controls == "required") > self.max_cells:
+                controls = " beside the controls" if self.controls == "required" else ""
+                raise ValueError(
+                    f"phase {phase.name} asks for {asked:,} cells{controls}, and {self.max_cells:,} are allowed"
+                )
+            if phase.opens and phase.closes and phase.opens > phase.closes:
+                raise ValueError(f"phase {phase.name} closes before it opens")
         if len({phase.name for phase in self.phases}) < len(self.phases):
             raise ValueError("two phases have one name")
+        if self.pert_col == self.context_col:
+            raise ValueError("pert_col and context_col are one column")
+        if len(set(self.spaces)) < len(self.spaces):
+            raise ValueError("a space is named twice")
         if self.max_value is not None and "log1p" not in self.spaces:
             raise ValueError("max_value is of log1p values, and the season takes counts")
         if self.max_cell_total is not None and "counts" not in self.spaces:

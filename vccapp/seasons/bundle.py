@@ -18,10 +18,10 @@ import shutil
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vccapp.data.atomic import scratch_folder, write_folder, write_json
 from vccapp.data.stores.access import Access
@@ -30,7 +30,7 @@ from vccapp.errors import DataError, SpecError, explain
 from vccapp.progress import Progress, part, silent
 from vccapp.records import Format, Listing, list_records, read_record
 from vccapp.seasons.archive import MANIFEST, Files, open_files
-from vccapp.seasons.base import Phase, Season, Target
+from vccapp.seasons.base import Name, Phase, Season, Target
 from vccapp.seasons.gene_list import read_gene_list
 from vccapp.seasons.targets import Asked, read_targets
 from vccapp.settings import Settings
@@ -44,7 +44,6 @@ MANIFEST_BYTES = 256 * 1024
 """What the official tool reads of a manifest."""
 FEW_LETTERS = 3
 """Of a phase's name, with which a partition may abbreviate it."""
-Name = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f/\\@]+$")]
 
 
 class Manifest(BaseModel):

@@ -11,6 +11,7 @@ from vccapp.errors import SpecError
 from vccapp.progress import Progress, silent
 from vccapp.records import Listing
 from vccapp.seasons import bundle as bundles
+from vccapp.seasons import custom
 from vccapp.seasons.base import SEASONS, Season
 from vccapp.seasons.bundle import Bundle
 from vccapp.settings import Settings
@@ -25,19 +26,34 @@ def find_season(name: str, settings: Settings) -> Season:
     A bundle that cannot be read counts as not opened; `list_seasons` tells of it.
     """
     name = ALIASES.get(name, name)
-    if name not in set(SEASONS):
-        raise SpecError(
-            "unknown_name",
-            f"There is no season called '{name}'",
-            fix=f"choose one of {', '.join(SEASONS)}, or open one of your own: vccapp season open FILE.toml",
-        )
-    return _fill(SEASONS[name], bundles.list_bundles(settings, name))
+    if name in set(SEASONS):
+        return _fill(SEASONS[name], bundles.list_bundles(settings, name))
+    folder = settings.seasons / name
+    if folder.parent == settings.seasons and (folder / custom.RECORD).exists():
+        return custom.load_custom(folder)
+    raise SpecError(
+        "unknown_name",
+        f"There is no season called '{name[:60]}'",
+        fix=f"choose one of {', '.join(list_names(settings))}, or open one of your own: vccapp season open FILE.toml",
+    )
+
+
+def list_names(settings: Settings) -> list[str]:
+    """Names of all seasons, those of users last; nothing of them is read."""
+    own = (path.parent.name for path in settings.seasons.glob(f"*/{custom.RECORD}"))
+    return [*SEASONS, *sorted(name for name in own if name not in set(SEASONS))]
 
 
 def list_seasons(settings: Settings) -> Listing[Season]:
     """All, those of users last, with what could not be read of bundles and of seasons."""
-    opened = bundles.list_bundles(settings)
-    return Listing([_fill(season, opened) for _, season in SEASONS.items()], opened.unreadable)
+    opened, own = bundles.list_bundles(settings), custom.list_custom(settings)
+    known = [_fill(season, opened) for _, season in SEASONS.items()]
+    return Listing([*known, *own], [*opened.unreadable, *own.unreadable])
+
+
+def open_season(path: Path | str, settings: Settings, *, replace: bool = False) -> Season:
+    """Check and keep a season that a user wrote; see `vccapp.seasons.custom.open_custom`."""
+    return custom.open_custom(Path(path), settings, taken=frozenset((*SEASONS, *ALIASES)), replace=replace)
 
 
 def find_bundle(season: str, phase: str, settings: Settings) -> Bundle:
