@@ -172,27 +172,36 @@ def write_tables(file: h5py.File, *, obs: pd.DataFrame, var: pd.DataFrame, uns: 
 
 
 class CsrWriter:
-    """Append csr blocks with their label; the file is complete when the `with` block ends well."""
+    """Append csr blocks with their label; the file is complete when the `with` block ends well.
 
-    def __init__(self, path: Path, *, genes: Sequence[str], pert_col: str, reserved: int = 0) -> None:
+    obs has the column `pert_col`, and `context_col` where there is one, both categorical; its index is "0", "1", ...
+    """
+
+    def __init__(
+        self, path: Path, *, genes: Sequence[str], pert_col: str, context_col: str | None = None, reserved: int = 0
+    ) -> None:
         """reserved : of `create_h5`"""
         self._file = NewFile(path, reserved=reserved)
-        self._genes, self._pert_col = list(genes), pert_col
-        self._labels: list[str] = []
+        self._genes = list(genes)
+        self._columns: dict[str, list[str]] = {name: [] for name in (pert_col, context_col) if name is not None}
         self._x = GrowingCsr(self._file, n_genes=len(self._genes))
 
-    def append(self, block: csr_matrix, label: str) -> None:
-        """Add cells of one label: (n, n_genes) csr, rows sorted by gene and without explicit zeros."""
+    def append(self, block: csr_matrix, *labels: str) -> None:
+        """Add cells of one label, and of one context where the file names them.
+
+        block : (n, n_genes) csr, rows sorted by gene and without explicit zeros
+        """
         if block.shape[1] != len(self._genes):
             msg = f"A block of {block.shape[1]} genes does not fit a file of {len(self._genes)}."
             raise ValueError(msg)
         self._x.append(block.data, block.indices, block.indptr[1:])
-        self._labels += [label] * block.shape[0]
+        for column, label in zip(self._columns.values(), labels, strict=True):
+            column += [label] * block.shape[0]
 
     def _finish(self) -> None:
         self._x.close()
-        names = np.arange(len(self._labels)).astype(str)
-        obs = pd.DataFrame({self._pert_col: pd.Categorical(self._labels)}, index=names)
+        obs = pd.DataFrame({name: pd.Categorical(column) for name, column in self._columns.items()})
+        obs.index = obs.index.astype(str)
         write_tables(self._file, obs=obs, var=pd.DataFrame(index=np.array(self._genes, dtype=object)), uns={})
 
     def __enter__(self) -> Self:

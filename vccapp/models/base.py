@@ -155,6 +155,11 @@ class Model(ABC):
         for block, scaling in controls:
             yield self.cells(perturbation, block), scaling
 
+    @property
+    def makes_cells(self) -> bool:
+        """Whether its cells are its own, and not control cells that are brought to its predicted means."""
+        return False
+
     def available_cells(self, perturbation: str) -> int | None:
         """Different cells that the model can give of a perturbation: None as many as asked, 0 no prediction."""
         return None

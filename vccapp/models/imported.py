@@ -125,6 +125,10 @@ class Imported(Model):
         means[here] = self.means[[self.labels.index(perturbations[i]) for i in here]]
         return means - control
 
+    @property
+    def makes_cells(self) -> bool:
+        return True
+
     def available_cells(self, perturbation: str) -> int:
         return len(self.rows_of.get(perturbation, ()))
 

@@ -23,7 +23,8 @@ from vccapp.errors import DataError
 from vccapp.evaluation.quality import Depth
 from vccapp.models.base import load_model
 from vccapp.progress import Progress, part, silent
-from vccapp.seasons.base import SEASONS, Season
+from vccapp.seasons.base import Season
+from vccapp.seasons.opened import find_season
 from vccapp.settings import Settings
 from vccapp.stats.index import load_index
 from vccapp.submission.check import CheckResult, Expected, refuse, run_checks
@@ -31,6 +32,7 @@ from vccapp.submission.generate import Opened, generate, plan_genes
 from vccapp.submission.package import Package, unpack_vcc, write_vcc
 from vccapp.submission.plan import Plan, plan_path, write_plan
 from vccapp.submission.report import H5AD, Report, write_report
+from vccapp.training.aligned import align_model
 
 REPORTED = ("vccapp", "numpy", "scipy", "h5py", "anndata", "zstandard")
 """Packages on whose version the bytes of a submission may depend."""
@@ -54,7 +56,7 @@ def build_submission(
     opened = {}
     for context, source in plan.sources.items():
         index = load_index(settings.index_of(source.dataset))
-        model = load_model(settings.checkpoints / source.run / "model", genes=index.genes["gene"].tolist())
+        model = align_model(load_model(settings.checkpoints / source.run / "model"), index)
         opened[context] = Opened(open_registered(source.dataset, settings), index, model)
     return build_from(plan, opened, settings=settings, progress=progress, clock=clock)
 
@@ -68,16 +70,16 @@ def build_from(
     clock: Callable[[], datetime] = now,
 ) -> dict[str, Any]:
     """`build_submission` with everything opened."""
-    folder = plan_path(plan.id, settings).parent
+    folder, season = plan_path(plan.id, settings).parent, find_season(plan.season, settings)
     folder.mkdir(parents=True, exist_ok=True)
     _take_space(plan, folder)
     write_plan(plan, settings)
     with write_file(folder / H5AD) as beside:
-        generate(plan, sources, beside, progress=part(progress, 0.0, 0.6))
+        generate(plan, sources, beside, season=season, progress=part(progress, 0.0, 0.6))
     for old in _package_files(plan, folder):  # those of an earlier build are not of these cells
         old.unlink(missing_ok=True)
-    genes = plan_genes(plan, next(iter(sources.values())).index)
-    return _finish(plan, genes, folder, progress=part(progress, 0.6, 1.0), clock=clock)
+    genes = plan_genes(plan, next(iter(sources.values())).index, season)
+    return _finish(plan, season, genes, folder, progress=part(progress, 0.6, 1.0), clock=clock)
 
 
 def package_submission(
@@ -90,8 +92,9 @@ def package_submission(
     folder = plan_path(plan.id, settings).parent
     if not (folder / H5AD).is_file():
         raise DataError("no_cells_made", f"The submission '{plan.id}' has no {H5AD}", fix="build the submission")
-    genes = plan_genes(plan, load_index(settings.index_of(plan.datasets[0])))
-    return _finish(plan, genes, folder, progress=progress, clock=clock)
+    season = find_season(plan.season, settings)
+    genes = plan_genes(plan, load_index(settings.index_of(plan.datasets[0])), season)
+    return _finish(plan, season, genes, folder, progress=progress, clock=clock)
 
 
 def package_file(
@@ -122,10 +125,15 @@ def _package_files(plan: Plan, folder: Path) -> list[Path]:
 
 
 def _finish(
-    plan: Plan, genes: Sequence[str], folder: Path, *, progress: Progress, clock: Callable[[], datetime]
+    plan: Plan,
+    season: Season,
+    genes: Sequence[str],
+    folder: Path,
+    *,
+    progress: Progress,
+    clock: Callable[[], datetime],
 ) -> dict[str, Any]:
     """Check the cells, package them and write the report."""
-    season = SEASONS[plan.season]
     h5ad, vcc = folder / H5AD, folder / f"{plan.id}.vcc"
     results = run_checks(
         h5ad,

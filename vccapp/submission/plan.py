@@ -92,6 +92,8 @@ class Plan(BaseModel):
     cells, wanted : by label of the submission, `TARGET` or `TARGET@CONTEXT`; n_controls : copied into each context
     depth : what cells should sum to (expm1) by pert_counts; None where it does not say
     depths : the same by label, where it is known of each
+    counts : how cells of counts are made, see `vccapp.models.parts.counts`
+    controls : those of the data, or cells that the model makes of them, which changes the scores
     """
 
     model_config = ConfigDict(frozen=True)
@@ -113,6 +115,8 @@ class Plan(BaseModel):
     reasons: tuple[str, ...] = ()
     depth: float | None = Field(None, gt=0, allow_inf_nan=False)
     depths: dict[str, float] = {}
+    counts: Literal["thin", "negative_binomial"] = "thin"
+    controls: Literal["copied", "predicted"] = "copied"
     notes: tuple[str, ...] = ()
 
     @property
@@ -132,7 +136,7 @@ class Plan(BaseModel):
             Part(
                 context=context or None,
                 source=source,
-                cells={CONTROL: self.n_controls}
+                cells=({CONTROL: self.n_controls} if self.n_controls else {})
                 | {target_of(label): n for label, n in self.cells.items() if (context_of(label) or "") == context},
             )
             for context, source in self.sources.items()

@@ -9,8 +9,9 @@ BLOCK_VALUES stored values of one perturbation are in memory.
 """
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,6 @@ from scipy.sparse import csr_matrix, vstack
 from vccapp.data.reading.dataset import Dataset
 from vccapp.data.schema import CONTROL, control_of, is_control
 from vccapp.errors import SpecError
-from vccapp.models.base import Model
 from vccapp.stats.index import Index
 
 BLOCK_VALUES = 28_000_000
@@ -29,6 +29,17 @@ READ_VALUES = 4_000_000
 """Stored values read and normalised at a time."""
 NEARLY_WHOLE = 1e-2
 """Counts this near to a whole number are that number: float32 logarithms of counts up to 10,000 come back so."""
+
+
+class Predictor(Protocol):
+    """What makes cells of control cells: a model, or one that is aligned to other data (`AlignedModel`)."""
+
+    @property
+    def makes_cells(self) -> bool: ...
+    def predict(self, perturbations: Sequence[str]) -> np.ndarray: ...
+    def cell_blocks(
+        self, perturbation: str, controls: Iterable[tuple[csr_matrix, np.ndarray]]
+    ) -> Iterator[tuple[csr_matrix, np.ndarray]]: ...
 
 
 @dataclass(frozen=True)
@@ -53,9 +64,15 @@ class CellBlock:
 
 
 def iter_cells(
-    dataset: Dataset, index: Index, model: Model, cells: Mapping[str, int], *, seed: int
+    dataset: Dataset,
+    index: Index,
+    model: Predictor,
+    cells: Mapping[str, int],
+    *,
+    seed: int,
+    predict_controls: bool = False,
 ) -> Iterator[tuple[str, CellBlock]]:
-    """Blocks of `cells` per label, in that order: the data's own for controls, the model's for all others.
+    """Blocks of `cells` per label, in that order: the model's, but for controls the data's own unless told otherwise.
 
     Cells of a perturbation are made from the controls of its context.
 
@@ -64,9 +81,10 @@ def iter_cells(
     controls = {label: find_controls(index, label) for label in dict.fromkeys(map(control_of, cells))}
     for label, n_cells in cells.items():
         drawn = draw_controls(controls[control_of(label)], n_cells, label=label, seed=seed)
-        parts = list(split_cells(drawn, READ_VALUES if is_control(label) else BLOCK_VALUES))
+        copied = is_control(label) and not predict_controls
+        parts = list(split_cells(drawn, READ_VALUES if copied else BLOCK_VALUES))
         blocks = ((read_log1p(dataset, index, part), part["scaling"].to_numpy()) for part in parts)
-        made = blocks if is_control(label) else model.cell_blocks(label, blocks)
+        made = blocks if copied else model.cell_blocks(label, blocks)
         for part, (block, scaling) in zip(parts, made, strict=True):
             _check(block, label, shape=(len(part), len(index.genes)))
             yield label, CellBlock(block, scaling)

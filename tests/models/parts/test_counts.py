@@ -1,120 +1,238 @@
-"""Counts: whole, of the wanted depth, and right in the mean."""
+"""Counts: whole, of the wanted depth, and right in mean, variance and zeros."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from refusals import refusal
-from scipy.sparse import csr_matrix, vstack
+from scipy.sparse import csr_matrix
+from scipy.stats import nbinom
 
 from vccapp.errors import SpecError
-from vccapp.models.parts.counts import draw_cells, fit_dispersion, ratios_of, thin_cells
+from vccapp.models.parts.counts import (
+    DISPERSIONS,
+    LOG_RATES,
+    Counts,
+    Profile,
+    Stream,
+    Thinning,
+    draw_cells,
+    mean_logs,
+    measure_controls,
+    sign_cells,
+    thin_cells,
+)
 
-GENES = 30
+GENES, CELLS = 40, 4000
 
 
-def make_controls(n: int = 600, *, seed: int = 0) -> tuple[csr_matrix, np.ndarray]:
-    """Counts of cells of unequal depth, and the genes' mean shares; gene 0 is never expressed."""
+def make_controls(seed: int = 0, *, dispersion: float = 0.3) -> tuple[csr_matrix, np.ndarray]:
+    """Negative binomial counts of cells of unequal depth, and the genes' shares; gene 0 is never expressed."""
     rng = np.random.default_rng(seed)
-    share = rng.dirichlet(np.full(GENES, 0.5))
+    share = rng.dirichlet(np.full(GENES, 0.8))
     share[0] = 0
     share /= share.sum()
-    counts = rng.poisson(rng.lognormal(6, 0.4, n)[:, None] * share)
-    return csr_matrix(counts.astype(np.float32)), share
+    depths = rng.lognormal(6, 0.3, CELLS)
+    rates = rng.gamma(1 / dispersion, dispersion, (CELLS, GENES)) if dispersion else 1
+    return csr_matrix(rng.poisson(depths[:, None] * share * rates).astype(np.float32)), share
 
 
-def blocks_of(cells: csr_matrix) -> list[csr_matrix]:
-    return [cells[:250], cells[250:]]
+def as_counts(cells: csr_matrix, *, used: bool = False) -> Counts:
+    arrays = cells.data.astype(np.uint16), cells.indices, cells.indptr.astype(np.int64)
+    totals = np.asarray(cells.sum(axis=1), np.float64).ravel()
+    return Counts(*arrays, totals, np.arange(cells.shape[0]), np.full(cells.shape[0], used), cells.shape[1])
 
 
-def expected_shares(share: np.ndarray, ratios: np.ndarray) -> np.ndarray:
-    return share * ratios / (share * ratios).sum()
+def stream(n: int = CELLS, *, seed: int = 0, label: str = "A") -> Stream:
+    return Stream(seed, label, np.arange(n))
 
 
-@settings(max_examples=15, deadline=None)
-@given(seed=st.integers(0, 10**6), spread=st.floats(0, 1.5), depth=st.sampled_from([None, 100.0, 1500.0]))
-def test_thinned_cells_are_whole_of_the_depth_and_right_in_the_mean(
-    seed: int, spread: float, depth: float | None
-) -> None:
-    controls, share = make_controls(seed=seed)
-    ratios = np.random.default_rng(seed).lognormal(0, spread, GENES)
-    cells = vstack(list(thin_cells(blocks_of(controls), ratios, share=share, depth=depth, seed=seed)))
-    assert cells.shape == controls.shape and cells.dtype == np.float32
+def moments(cells: csr_matrix) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean, variance and share of cells with the gene, of each gene."""
+    x = cells.toarray()
+    return x.mean(axis=0), x.var(axis=0), (x > 0).mean(axis=0)
+
+
+def total(cells: csr_matrix) -> np.ndarray:
+    return np.asarray(cells.sum(axis=1)).ravel()
+
+
+def errors(cells: csr_matrix) -> tuple[np.ndarray, np.ndarray]:
+    """Standard errors of the mean and of the variance of each gene, from the cells themselves."""
+    x = cells.toarray().astype(np.float64)
+    apart = (x - x.mean(axis=0)) ** 2
+    return x.std(axis=0) / np.sqrt(len(x)), apart.std(axis=0) / np.sqrt(len(x))
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    scale=st.sampled_from([0.3, 0.8, 1.0, 1.4, 2.5]),
+    dispersion=st.sampled_from([0.0, 0.1, 0.4]),
+    used=st.booleans(),
+    method=st.sampled_from(["thin", "negative_binomial"]),
+)
+def test_cells_of_another_depth_are_as_real_ones_of_that_depth(seed, scale, dispersion, used, method):
+    """The target: x ~ negative binomial around depth * share, so a deeper cell's moments are known from this one's."""
+    controls, _ = make_controls(seed, dispersion=dispersion)
+    profile = measure_controls([controls[:1500], controls[1500:]])
+    if method == "thin":
+        thinning = Thinning.plan(profile, profile.share, scale=scale)
+        cells = thin_cells(as_counts(controls, used=used), thinning, stream=stream(seed=seed))
+    else:
+        cells = draw_cells(total(controls) * scale, profile.share, profile.dispersion, stream=stream(seed=seed))
+    assert cells.shape == controls.shape and cells.dtype == np.float32 and cells.has_canonical_format
     assert (cells.data == np.round(cells.data)).all() and (cells.data > 0).all()
-    before, totals = np.asarray(controls.sum(1)).ravel(), np.asarray(cells.sum(1)).ravel()
-    first = before[:250]
-    scale = 1 if depth is None else depth / np.median(first[first > 0])
-    # The realised shares of these controls, which thinning keeps, differ a little from their expectation.
-    mean = np.asarray(cells.sum(0)).ravel()
-    wanted = scale * before.sum() * expected_shares(share, ratios)
-    assert np.abs(mean - wanted).max() < 6 * np.sqrt(wanted.max() * (1 + scale)) + 0.02 * wanted.max()
-    assert abs(totals.sum() / (scale * before.sum()) - 1) < 0.05
-    assert np.corrcoef(before, totals)[0, 1] > 0.5
+    (mean, variance, _), (made, spread, _) = moments(controls), moments(cells)
+    wanted = scale * mean
+    of_mean, of_variance = errors(cells)
+    of_control, of_control_variance = errors(controls)
+    # Both are samples: of the same cells where they are thinned, of others where they are drawn.
+    assert (np.abs(made - wanted) <= 6 * (of_mean + scale * of_control) + 1e-9).all()
+    target = wanted + scale**2 * (variance - mean)
+    error = of_variance + max(scale, scale**2) * of_control_variance + of_control
+    assert (np.abs(spread - target) <= 6 * error + 0.03 * target + 1e-9).all()
+    before, after = total(controls), total(cells)
+    assert after.sum() == pytest.approx(scale * before.sum(), rel=0.02)
+    assert np.median(after) == pytest.approx(scale * np.median(before), rel=0.03)
+    extra = 0 if method == "thin" else dispersion * (profile.share**2).sum()  # genes vary on their own
+    assert after.std() / after.mean() == pytest.approx(before.std() / before.mean(), abs=0.03 + extra)
 
 
-def test_nothing_changes_where_nothing_is_asked() -> None:
-    controls, share = make_controls()
-    cells = vstack(list(thin_cells(blocks_of(controls), np.ones(GENES), share=share, depth=None, seed=0)))
+@pytest.mark.parametrize("method", ["thin", "negative_binomial"])
+@pytest.mark.parametrize("scale", [0.5, 1.5])
+def test_the_zeros_are_those_of_real_cells_of_the_depth(method, scale):
+    """Real ones: the same cells observed at the other depth."""
+    rng = np.random.default_rng(3)
+    share = rng.dirichlet(np.full(GENES, 0.8))
+    rates = rng.lognormal(5, 0.3, CELLS)[:, None] * share * rng.gamma(4, 0.25, (CELLS, GENES))
+    controls, real = (csr_matrix(rng.poisson(rates * by).astype(np.float32)) for by in (1, scale))
+    profile = measure_controls([controls])
+    if method == "thin":
+        made = thin_cells(as_counts(controls), Thinning.plan(profile, profile.share, scale=scale), stream=stream())
+    else:
+        made = draw_cells(total(controls) * scale, profile.share, profile.dispersion, stream=stream())
+    found, wanted = moments(made)[2], moments(real)[2]
+    error = np.sqrt(wanted * (1 - wanted) / CELLS)
+    assert (np.abs(found - wanted) <= 6 * error + 0.01).all()
+
+
+def test_nothing_changes_where_nothing_is_asked():
+    controls, _ = make_controls()
+    profile = measure_controls([controls])
+    mean = np.log1p(controls.toarray()).mean(axis=0)
+    share = profile.shares(mean, np.zeros(GENES), target_sum=400)
+    np.testing.assert_array_equal(share, profile.share)
+    cells = thin_cells(as_counts(controls), Thinning.plan(profile, share, scale=1), stream=stream())
     assert (cells != controls).nnz == 0
 
 
-def test_a_silenced_gene_is_silent_and_a_risen_one_is_switched_on() -> None:
+def test_a_cell_used_again_is_another_of_the_same_kind():
+    controls, _ = make_controls()
+    profile = measure_controls([controls])
+    thinning = Thinning.plan(profile, profile.share, scale=1)
+    first, second = (thin_cells(as_counts(controls, used=True), thinning, stream=stream(seed=i)) for i in (1, 2))
+    for one, other in ((controls, first), (controls, second), (first, second)):
+        assert (sign_cells(one) != sign_cells(other)).mean() > 0.99
+    np.testing.assert_allclose(moments(first)[1][1:], moments(controls)[1][1:], rtol=0.15)
+
+
+def test_predicted_means_of_log_values_are_met():
+    """Deltas of half the genes, in log1p of cells brought to the median depth, come out of the cells made."""
+    controls, _ = make_controls(dispersion=0.2)
+    depth = float(np.median(total(controls)))
+
+    def logs(cells: csr_matrix) -> np.ndarray:
+        return np.log1p(cells.toarray() * (depth / total(cells))[:, None]).mean(axis=0)
+
+    profile, before = measure_controls([controls]), logs(controls)
+    rng = np.random.default_rng(0)
+    up = np.flatnonzero(before > 0.3)[::2]
+    truth = profile.share.copy()
+    truth[up] *= rng.uniform(0.3, 2.5, len(up))
+    depths = total(controls)
+    real = logs(draw_cells(depths, truth, profile.dispersion, stream=stream(label="real")))
+    share = profile.shares(before, real - before, target_sum=depth)
+    np.testing.assert_allclose(share[up] / share.sum(), truth[up] / truth.sum(), rtol=0.08)
+    thinned = thin_cells(as_counts(controls), Thinning.plan(profile, share, scale=1), stream=stream())
+    drawn = draw_cells(depths, share, profile.dispersion, stream=stream())
+    for cells in (thinned, drawn):
+        np.testing.assert_allclose(logs(cells), real, atol=0.05)
+
+
+def test_a_silenced_gene_is_silent_and_an_absent_one_is_switched_on():
     controls, share = make_controls()
-    down, up = int(np.argsort(share)[-1]), int(np.argsort(share)[5])
-    ratios = np.ones(GENES)
-    ratios[down], ratios[up] = 0, 50
-    cells = vstack(list(thin_cells(blocks_of(controls), ratios, share=share, depth=None, seed=0)))
+    profile = measure_controls([controls])
+    mean = np.log1p(controls.toarray()).mean(axis=0)
+    down, delta = int(np.argmax(share)), np.zeros(GENES)
+    delta[down], delta[0] = -99, np.log1p(3)
+    wanted = profile.shares(mean, delta, target_sum=400)
+    cells = thin_cells(as_counts(controls), Thinning.plan(profile, wanted, scale=1), stream=stream())
     assert cells[:, down].nnz == 0
-    lacking = np.asarray(controls[:, up].todense()).ravel() == 0
-    assert lacking.any() and cells[lacking][:, up].nnz > 0.3 * lacking.sum()
-    assert cells[:, 0].nnz == 0  # the controls never express it
+    assert 2 < cells[:, 0].mean() * wanted.sum() < 5
 
 
-def test_the_same_seed_gives_the_same_cells() -> None:
+def test_the_dispersion_is_found_again():
+    for dispersion in (0.0, 0.2, 0.6):
+        controls, share = make_controls(dispersion=dispersion)
+        found = measure_controls([controls]).dispersion
+        assert abs(np.median(found[share > 0.01]) - dispersion) < 0.05
+
+
+def test_mean_logs_are_those_of_the_distribution():
+    table, k = mean_logs(), np.arange(20_000)
+    for i, j in ((250, 0), (300, 12), (330, 25)):
+        rate, dispersion = np.exp(LOG_RATES[i]), max(DISPERSIONS[j], 1e-9)
+        chance = nbinom.pmf(k, 1 / dispersion, 1 / (1 + dispersion * rate))
+        assert table[i, j] == pytest.approx(float(chance @ np.log1p(k)), rel=2e-3)
+    assert (np.diff(table, axis=0) > 0).all()
+
+
+def test_bytes_depend_on_seed_label_and_number_alone():
+    controls, _ = make_controls()
+    profile = measure_controls([controls])
+    share = profile.share * np.linspace(0.5, 2, GENES)
+    thinning = Thinning.plan(profile, share, scale=1.2)
+    counts = as_counts(controls)
+
+    def part(first: int, last: int, *, seed: int = 0, label: str = "A") -> csr_matrix:
+        some = Counts(
+            *(counts.data, counts.indices, counts.ends, counts.totals),
+            *(counts.rows[first:last], counts.used[first:last], GENES),
+        )
+        own = Stream(seed, label, np.arange(first, last))
+        return thin_cells(some, thinning, stream=own), draw_cells(
+            counts.totals[first:last], share, profile.dispersion, stream=own
+        )
+
+    for whole, half, other, named in zip(
+        part(0, 200), part(100, 200), part(0, 200, seed=1), part(0, 200, label="B"), strict=True
+    ):
+        assert (whole[100:] != half).nnz == 0
+        assert (whole != other).nnz > 0 and (whole != named).nnz > 0
+
+
+def test_what_cannot_be_made_is_told():
     controls, share = make_controls()
-    ratios = np.linspace(0.5, 2, GENES)
-
-    def make(seed: int) -> np.ndarray:
-        return vstack(list(thin_cells(blocks_of(controls), ratios, share=share, depth=300, seed=seed))).toarray()
-
-    np.testing.assert_array_equal(make(1), make(1))
-    assert (make(1) != make(2)).any()
-
-
-def test_what_cannot_be_made_is_told() -> None:
-    controls, share = make_controls()
-    for wrong in (np.full(GENES, -1.0), np.full(GENES, np.nan), np.ones(GENES - 1)):
+    profile = measure_controls([controls])
+    for wrong in (np.full(GENES, -1.0), np.full(GENES, np.nan), np.zeros(GENES)):
         with refusal(SpecError, "bad_ratios"):
-            next(thin_cells([controls], wrong, share=share, depth=None, seed=0))
+            Thinning.plan(profile, wrong, scale=1)
     with refusal(SpecError, "needs_counts"):
-        next(thin_cells([controls * 0.5], np.ones(GENES), share=share, depth=None, seed=0))
+        measure_controls([controls * 0.5])
+    with refusal(SpecError, "empty_controls"):
+        measure_controls([csr_matrix((3, GENES), dtype=np.float32)])
 
 
-@pytest.mark.parametrize("dispersion", [0.0, 0.5])
-def test_drawn_cells_have_the_mean_and_the_variance(dispersion: float) -> None:
-    _, share = make_controls()
-    depths = np.full(20_000, 800.0)
-    cells = vstack(list(draw_cells(3 * share, depths, dispersion=np.full(GENES, dispersion), seed=0))).toarray()
-    mean = 800 * share
-    error = np.sqrt((mean + dispersion * mean**2) / len(depths))
-    assert (np.abs(cells.mean(0) - mean) <= 5 * error + 1e-12).all()
-    np.testing.assert_allclose(cells.var(0), mean + dispersion * mean**2, rtol=0.1)
-    assert (cells == np.round(cells)).all() and not cells[:, 0].any()
-
-
-def test_the_dispersion_of_drawn_cells_is_found_again() -> None:
-    _, share = make_controls()
-    depths = np.random.default_rng(0).lognormal(7, 0.4, 20_000)
-    for dispersion in (0.0, 0.4):
-        blocks = list(draw_cells(share, depths, dispersion=np.full(GENES, dispersion), seed=0))
-        found = fit_dispersion(blocks, share)
-        assert abs(np.median(found[share > 0.005]) - dispersion) < 0.05
-
-
-@given(st.lists(st.floats(0, 5), min_size=3, max_size=3), st.lists(st.floats(-5, 5), min_size=3, max_size=3))
-def test_ratios_are_finite_and_undo_the_logarithm(mean: list[float], delta: list[float]) -> None:
-    mean, delta = np.array(mean), np.array(delta)
-    ratios = ratios_of(mean, delta)
-    assert np.isfinite(ratios).all() and (ratios >= 0).all() and (ratios <= 1e3).all()
-    plain = (mean > 0.01) & (ratios < 1e3)
-    np.testing.assert_allclose(np.log1p(ratios * np.expm1(mean))[plain], np.maximum(mean + delta, 0)[plain], atol=1e-9)
+@given(
+    mean=st.lists(st.floats(0, 6), min_size=4, max_size=4),
+    delta=st.lists(st.floats(-6, 6), min_size=4, max_size=4),
+    dispersion=st.floats(0, 5),
+)
+def test_shares_are_finite_and_rise_with_the_prediction(mean, delta, dispersion):
+    profile = Profile(np.array([0.1, 0.2, 0.3, 0.4]), np.full(4, dispersion), 500.0, 100)
+    share = profile.shares(np.array(mean), np.array(delta), target_sum=500)
+    assert np.isfinite(share).all() and (share >= 0).all()
+    change = np.array(delta)
+    up, down = (change > 0.01) & (np.array(mean) > 0.01), change < -0.01
+    assert (share[up] > profile.share[up]).all() and (share[down] <= profile.share[down]).all()

@@ -152,6 +152,10 @@ class SetTransformer(ResidualNetwork):
         cells.sort_indices()
         return cells.astype(np.float32)
 
+    @property
+    def makes_cells(self) -> bool:
+        return self.spec.cells == "network"
+
     def coverage(self, perturbations: Sequence[str]) -> pd.DataFrame:
         """As the base class; n_known counts the targets that the network has features of."""
         return super().coverage(perturbations).assign(n_known=self.rows.count_known(list(perturbations)))
