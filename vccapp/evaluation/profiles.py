@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
+import pandas as pd
 
 from vccapp.data.schema import CONTROL, context_of, control_of, is_control, positions_of
 from vccapp.data.significance import FDR
@@ -129,9 +130,7 @@ class Profiles:
     @cached_property
     def delta_ranks(self) -> np.ndarray:
         """(n, n_genes) float64 ranks of deltas within a perturbation, ties sharing their mean rank."""
-        from scipy.stats import rankdata  # half a second, which most commands need not wait
-
-        return rankdata(self.deltas, axis=1)
+        return pd.DataFrame(self.deltas).rank(axis=1).to_numpy()  # scipy.stats has it too, but takes 0.4 s to import
 
 
 def known(part: Part | None) -> Part:

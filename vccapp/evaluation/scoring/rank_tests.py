@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from vccapp.stats.false_discovery import adjust_p_values
+
 
 class RankTests:
     """Two-sided Mann-Whitney p-values, as `vccapp.stats.building.de` has them, on float64 values.
@@ -27,10 +29,8 @@ class RankTests:
 
     def adjust(self, kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """p-values, and FDR over the genes `kept` (n_genes,) bool, without the control's row; NaN and 1 elsewhere."""
-        from scipy.stats import false_discovery_control
-
         p_value = self._p_value[1:]
         fdr = np.ones_like(p_value)
         if kept.any():
-            fdr[:, kept] = false_discovery_control(p_value[:, kept], axis=1)
+            fdr[:, kept] = adjust_p_values(p_value[:, kept])
         return np.where(kept, p_value, np.nan), fdr

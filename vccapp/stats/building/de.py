@@ -17,6 +17,7 @@ from vccapp.progress import Progress, part, silent
 from vccapp.records import Format, read_record
 from vccapp.stats.building.executor import LOCAL, Executor, cut_evenly
 from vccapp.stats.building.read_ahead import read_ahead
+from vccapp.stats.false_discovery import adjust_p_values
 from vccapp.stats.store import GeneStore
 
 COLUMNS = {
@@ -56,8 +57,6 @@ def compute_de(
     control : (n_perturbations,) perturbation that each is compared with; target_sums : of each context, (n_contexts,)
     Memory of a task: about 4 bytes x block_genes x n_cells, six times.
     """
-    from scipy.stats import false_discovery_control  # half a second, which only this work waits
-
     n_perturbations = len(control)
     shape = (n_perturbations, store.n_genes)
     folder.mkdir(exist_ok=True)
@@ -82,7 +81,7 @@ def compute_de(
             column.flush()
         write_json(done_file, DONE.stamp({"genes": last}))
     for row in range(n_perturbations):
-        out["fdr"][row] = false_discovery_control(out["p_value"][row])
+        out["fdr"][row] = adjust_p_values(out["p_value"][row])
     for column in out.values():
         column.flush()
 
