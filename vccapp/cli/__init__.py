@@ -17,6 +17,7 @@ import typer
 from vccapp import __version__
 from vccapp.cli import data, eval, glossary, jobs, model, plugins, season, split, submit, train
 from vccapp.cli.following import EXIT_FAILED
+from vccapp.cli.output import forget_warnings
 from vccapp.cli.serve import serve
 from vccapp.errors import SpecError, VccAppError
 
@@ -65,6 +66,7 @@ def _refuse_empty(words: Sequence[str]) -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     """Run one command and exit: 0 well, 1 a job or the machine failed, 2 a wrong choice or file, 130 Ctrl-C."""
     words = sys.argv[1:] if argv is None else list(argv)
+    forget_warnings()
     try:
         _refuse_empty(words)
         app(args=words, prog_name="vccapp")

@@ -21,7 +21,7 @@ from vccapp.cli.columns import (
     make_columns,
 )
 from vccapp.cli.following import Background, end_progress, run_job, show_progress
-from vccapp.cli.names import find_dataset, open_index, open_settings
+from vccapp.cli.names import find_dataset, ignored_context, open_index, open_settings, warn_ignored
 from vccapp.cli.output import Json, format_fields, format_lines, format_table, show, show_list
 from vccapp.commands import parse_assignments
 from vccapp.data.significance import FDR
@@ -77,6 +77,9 @@ def describe(
     with memory_bounded(access.memory_bytes):
         dataset = open_dataset(paths, columns=columns, access=access)
     found = {"fingerprint": dataset.fingerprint} | dataset.schema.model_dump(mode="json")
+
+    if dataset.schema.context_ignored:
+        warn_ignored(dataset.schema.context_ignored)
 
     def text() -> str:
         fields = {name: value for name, value in found.items() if name not in ("notes", "candidates")}
@@ -138,6 +141,7 @@ def index(
     task = Index(paths=paths, columns=columns, executor=executor, ray_address=ray_address)
     task.check(settings)
     result = run_job(settings, task, background=background, as_json=as_json)
+    ignored_context(result.dataset, settings)
     names = ", ".join(path.name for path in task.paths)
     show(result.model_dump(), lambda: format_lines([f"{names}: indexed as dataset {result.dataset}."]), as_json=as_json)
 
@@ -167,10 +171,12 @@ def list_(as_json: Json = False) -> None:
             "indexed": record.has_index,
             "simulated": record.simulated,
             "path": record.path,
+            "context_ignored": record.schema.context_ignored,
         }
         for record in records
     ]
-    columns = list(rows[0]) if rows else ()
+    any_ignored = any(row["context_ignored"] for row in rows)
+    columns = [name for name in rows[0] if any_ignored or name != "context_ignored"] if rows else []
     show_list("datasets", rows, records.unreadable, lambda: format_table(rows, columns), as_json=as_json)
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vccapp.cli.output import warn
 from vccapp.errors import SpecError
 
 if TYPE_CHECKING:
@@ -17,6 +18,13 @@ def open_settings() -> "Settings":
     from vccapp import settings
 
     return settings.open_settings()
+
+
+def warn_ignored(context: str) -> None:
+    """Say in red that the context of the data is ignored."""
+    from vccapp.data.reading.ignored import explain_ignored
+
+    warn(explain_ignored(context))
 
 
 def find_dataset(name: str, settings: "Settings") -> "Record":
@@ -34,6 +42,8 @@ def find_dataset(name: str, settings: "Settings") -> "Record":
         [r for r in records if r.title == name],
     ):
         if len(found) == 1:
+            if context := found[0].schema.context_ignored:
+                warn_ignored(context)
             return found[0]
         if found:
             raise SpecError(
@@ -53,7 +63,24 @@ def open_index(fingerprint: str, settings: "Settings") -> "Index":
     """The index of a dataset. Raises SpecError when it has none yet."""
     from vccapp.stats.index import load_index
 
-    return load_index(settings.index_of(fingerprint))
+    index = load_index(settings.index_of(fingerprint))
+    if context := index.meta["context_ignored"]:
+        warn_ignored(context)
+    return index
+
+
+def ignored_context(dataset: str, settings: "Settings") -> str | None:
+    """The context of a dataset that is ignored, which is said. dataset : its fingerprint"""
+    from vccapp.data.workspace import find_ignored
+
+    if context := find_ignored(dataset, settings):
+        warn_ignored(context)
+    return context
+
+
+def mark_about(ignored: str | None) -> dict[str, str]:
+    """For JSON: the context that is ignored, where there is one."""
+    return {"context_ignored": ignored} if ignored else {}
 
 
 def find_run(name: str, settings: "Settings") -> "RunRecord":
@@ -85,6 +112,7 @@ def find_finished_run(name: str, settings: "Settings") -> "RunRecord":
             f"No run can predict: {found}",
             fix="choose a finished run or train one (`vccapp train start`)",
         )
+    ignored_context(finished[0].spec.dataset, settings)
     return finished[0]
 
 

@@ -31,6 +31,21 @@ def tell(line: object) -> None:
     typer.echo(one_line(line), err=True)
 
 
+_warned: set[str] = set()
+
+
+def warn(problem: str) -> None:
+    """Print one line to standard error in red, once in a command."""
+    if problem not in _warned:
+        _warned.add(problem)
+        typer.secho(one_line(f"warning: {problem}."), fg="red", err=True)
+
+
+def forget_warnings() -> None:
+    """Another command begins."""
+    _warned.clear()
+
+
 def show_list(
     name: str, rows: Sequence[Any], unreadable: Sequence["Unreadable"], text: Callable[[], str], *, as_json: bool
 ) -> None:

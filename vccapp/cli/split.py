@@ -124,7 +124,8 @@ def export(
     settings = open_settings()
     split = load_split(name, settings)
     record = find_dataset(split.dataset, settings)
-    text = to_toml(split, dataset_name=record.title, path=record.path, context=context)
+    ignored = record.schema.context_ignored
+    text = to_toml(split, dataset_name=record.title, path=record.path, context=context, context_ignored=ignored)
     with write_file(out) as beside:
         beside.write_text(text)
     show({"path": str(out)}, lambda: format_lines([f"Wrote {out}."]), as_json=as_json)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vccapp.cli.following import EXIT_FAILED, Background, end_progress, run_job, show_progress
-from vccapp.cli.names import find_dataset, find_finished_run, open_settings
+from vccapp.cli.names import find_dataset, find_finished_run, ignored_context, mark_about, open_settings
 from vccapp.cli.output import Json, format_fields, format_lines, format_table, show, show_list
 from vccapp.errors import SpecError
 
@@ -150,15 +150,17 @@ def build(
     as_json: Json = False,
 ) -> None:
     """Generate, check and package a planned submission."""
+    from vccapp.data.reading.ignored import name_ignored
     from vccapp.submission.plan import load_plan
     from vccapp.tasks.build import Build
 
     settings = open_settings()
     found = load_plan(plan, settings)
+    ignored = name_ignored(ignored_context(dataset, settings) for dataset in found.datasets)
     task = Build(dataset=found.datasets[0], plan=found.id)
     result = run_job(settings, task, background=background, as_json=as_json)
     folder = settings.submissions / found.id
-    value = result.report | {"folder": str(folder)}
+    value = result.report | {"folder": str(folder)} | mark_about(ignored)
     show(value, lambda: _format_report(value, folder), as_json=as_json)
 
 

@@ -6,7 +6,7 @@ import typer
 
 from vccapp.cli.following import Background, run_job
 from vccapp.cli.jobs import job_row, read_log
-from vccapp.cli.names import absolute_split, find_run, open_index, open_settings
+from vccapp.cli.names import absolute_split, find_run, ignored_context, open_index, open_settings
 from vccapp.cli.output import Json, format_fields, format_lines, format_table, show, show_list, tell
 from vccapp.commands import parse_assignments
 
@@ -48,6 +48,7 @@ def start(
     index, opened, unfitted = check_run(spec, shared)  # refuses here what the job would refuse
     estimate = estimate_fit(unfitted, index, opened, shared, ranks=count_ranks(unfitted, shared))
     tell(estimate.describe())
+    ignored_context(spec.dataset, settings)
     result = run_job(settings, task, background=background, as_json=as_json)
     run = load_run(result.run, settings)
     show(run.model_dump(mode="json"), lambda: _format_run(run), as_json=as_json)

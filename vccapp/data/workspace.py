@@ -6,6 +6,7 @@ Light to import: pages list datasets with it. A file is known by its content; wh
 as registered, it is not hashed again.
 """
 
+import contextlib
 import os
 import re
 import time
@@ -79,6 +80,14 @@ def list_datasets(settings: Settings) -> Listing[Record]:
     records = list_records(settings.datasets.glob("*/dataset.json"), lambda path: _record(path.parent))
     records.sort(key=lambda record: (record.registered_at, record.fingerprint), reverse=True)
     return records
+
+
+def find_ignored(fingerprint: str, settings: Settings) -> str | None:
+    """The context of a registered dataset that the user ignored; None also for a dataset that is not known."""
+    folder = settings.datasets / fingerprint
+    with contextlib.suppress(DataError):
+        return _record(folder).schema.context_ignored if (folder / "dataset.json").is_file() else None
+    return None
 
 
 def open_registered(fingerprint: str, settings: Settings) -> "Dataset":

@@ -44,12 +44,14 @@ class Table:
     rows: Sequence[Sequence[tuple[str, str]]]
 
 
-def render_report(title: str, subtitle: str, sections: Sequence[Section]) -> str:
-    """The whole file."""
+def render_report(title: str, subtitle: str, sections: Sequence[Section], *, alert: str = "") -> str:
+    """The whole file. alert : what must be known before anything is read, in red."""
     from jinja2 import Environment  # a tenth of a second, which most commands need not wait
 
     template = Environment(autoescape=True).from_string(TEMPLATE.read_text())
-    return template.render(title=title, subtitle=subtitle, sections=sections, table=make_table, svg=chart_svg)
+    return template.render(
+        title=title, subtitle=subtitle, sections=sections, alert=alert, table=make_table, svg=chart_svg
+    )
 
 
 def chart_svg(chart: alt.Chart | alt.LayerChart, *, width: int = WIDTH) -> str:

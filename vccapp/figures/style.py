@@ -18,6 +18,8 @@ DOWN = "#3D8FC4"
 NEUTRAL = "#9AA3AD"
 ACCENT = "#2A85BD"
 QUIET = "#7D8996"
+ALERT = "#D93025"
+"""Of what must not be overlooked; legible on white and on black."""
 MAX_POINTS = 1000
 """More points than this in a scatter slow a browser down and hide each other."""
 NARROWEST = 414
@@ -74,6 +76,26 @@ def heading(text: str, subtitle: Sequence[str], *, width: float = NARROWEST) -> 
         limit=UNLIMITED,
         offset=10,
     )
+
+
+def warn_above(chart: Any, text: str) -> Any:
+    """The same chart, of Altair or Plotly, with a line in red below its title, which a picture of it keeps."""
+    lines = broken([text], SUBTITLE)
+    if not isinstance(chart, alt.Chart | alt.LayerChart | alt.FacetChart):
+        done = type(chart)(chart)
+        known = done.layout.title.subtitle.text
+        red = [f'<span style="color:{ALERT}">{plotly_text(line)}</span>' for line in lines]
+        done.layout.title.subtitle.text = "<br>".join([*red, *([known] if known else [])])
+        done.layout.margin.t = (done.layout.margin.t or 0) + LINE * len(lines)
+        return done
+    done = chart.copy(deep=False)
+    title = done.title if isinstance(done.title, alt.TitleParams) else heading(str(done.title or ""), [])
+    done.title = title.copy(deep=False)
+    known = title.subtitle if isinstance(title.subtitle, list) else [title.subtitle]
+    done.title.subtitle, done.title.subtitleColor = [*lines, *filter(None, known)], ALERT
+    if isinstance(done.height, int):
+        done.height += LINE * len(lines)
+    return done
 
 
 def plotly_names(*, shown: bool) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from vccapp.data.reading.ignored import mark_ignored
 from vccapp.data.significance import FDR
 from vccapp.data.spreadsheet import write_csv
 from vccapp.stats.index import Index
@@ -88,11 +89,6 @@ def write_exports(index: Index, folder: Path, *, fdr: float = FDR, min_abs_lfc: 
         write_csv(mark_ignored(frame, index.meta["context_ignored"]), folder / name)
         paths.append(folder / name)
     return paths
-
-
-def mark_ignored(frame: pd.DataFrame, ignored: str | None) -> pd.DataFrame:
-    """With a column that names the context that the user ignored, where there is one."""
-    return frame if ignored is None else frame.assign(context_ignored=ignored)
 
 
 def _by_delta(index: Index) -> pd.DataFrame:

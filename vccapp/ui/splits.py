@@ -108,7 +108,13 @@ def show_toml_button(split: Split, record: Record) -> None:
     """A download of the split as STATE and cell-load read it."""
     st.download_button(
         "Export as TOML",
-        data=lambda: to_toml(split, dataset_name=record.title, path=record.path, context="all"),
+        data=lambda: to_toml(
+            split,
+            dataset_name=record.title,
+            path=record.path,
+            context="all",
+            context_ignored=record.schema.context_ignored,
+        ),
         file_name=f"{split.name}.toml",
         mime="application/toml",
         icon=":material/download:",

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from vccapp.cli.names import find_finished_run, open_index, open_settings, parse_names
+from vccapp.cli.names import find_finished_run, mark_about, open_index, open_settings, parse_names
 from vccapp.cli.output import Json, format_table, show
 
 
@@ -40,6 +40,7 @@ def compare(
     value = {
         "run": record.id,
         "part": part,
+        **mark_about(index.meta["context_ignored"]),
         "summary": summarise(scores),
         "scores": json.loads(scores.to_json(orient="records", double_precision=15)),
     }

@@ -16,7 +16,7 @@ from vccapp.cli.eval.options import (
     open_runs,
     show_view,
 )
-from vccapp.cli.names import find_finished_run, open_settings
+from vccapp.cli.names import find_finished_run, ignored_context, mark_about, open_settings
 from vccapp.cli.output import Json, format_lines, format_table
 from vccapp.errors import SpecError
 
@@ -52,7 +52,7 @@ def diagnose(
         settings = open_settings()
         record = find_finished_run(run[0] if run else "latest", settings)
         view = tabulate_diagnostics({record.id: diagnose_run(record.id, part, settings, context=context)}, record.id)
-        about = {"run": record.id, "part": part}
+        about = {"run": record.id, "part": part} | mark_about(ignored_context(record.spec.dataset, settings))
     show_view(view, about, as_json=as_json, csv=csv, table=table, text=lambda: _format(view))
 
 

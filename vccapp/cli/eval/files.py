@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from vccapp.cli.names import open_settings
+from vccapp.cli.columns import ContextColumn
+from vccapp.cli.names import mark_about, open_settings, warn_ignored
 from vccapp.cli.output import Json, format_table, show
 
 
@@ -14,6 +15,7 @@ def metrics(
     real: Annotated[Path, typer.Argument(help="Real cells, .h5ad, with controls.")],
     predicted: Annotated[Path, typer.Argument(help="Predicted cells of the same perturbations, with controls.")],
     season: Annotated[Literal["2025", "2026"], typer.Option(help="Whose metrics; 2026 needs counts.")] = "2025",
+    context_column: ContextColumn = None,
     energy_cells: Annotated[
         int, typer.Option(min=0, help="Cells per perturbation for the energy distance; 0 = leave it out.")
     ] = 0,
@@ -23,8 +25,9 @@ def metrics(
     as_json: Json = False,
 ) -> None:
     """Score a file of predicted cells against one of real cells, each perturbation (own computation, DE included)."""
+    from vccapp.data.reading.ignored import mark_ignored, name_ignored
     from vccapp.data.reading.opening import open_dataset
-    from vccapp.data.schema import is_control
+    from vccapp.data.schema import Columns, is_control
     from vccapp.data.spreadsheet import write_csv
     from vccapp.data.stores.access import Access
     from vccapp.data.stores.bounded import memory_bounded
@@ -37,7 +40,11 @@ def metrics(
     access, memory = Access.of(settings), settings.memory_bytes // 4  # for values; tables and Python take as much again
     space = CellSpace(most_cells=energy_cells) if energy_cells else None
     with memory_bounded(access.memory_bytes):
-        files = [open_dataset(path, access=access) for path in (real, predicted)]
+        columns = Columns(context=context_column)
+        files = [open_dataset(path, columns=columns, access=access) for path in (real, predicted)]
+    ignored = name_ignored(data.schema.context_ignored for data in files)
+    if ignored:
+        warn_ignored(ignored)
     scores = score_files(*files, season=season, memory_bytes=memory, space=space)
     scored = set(scores["perturbation"])
     known = files[0].cells["perturbation"].unique()
@@ -45,9 +52,10 @@ def metrics(
     if missing:
         typer.echo(f"note: {predicted.name} has no cells of {name_some(missing)}; they are not scored.", err=True)
     if output:
-        write_csv(scores, output)
+        write_csv(mark_ignored(scores, ignored), output)
     value = {
         "season": season,
+        **mark_about(ignored),
         "missing": missing,
         "summary": summarise(scores),
         "scores": json.loads(scores.to_json(orient="records", double_precision=15)),

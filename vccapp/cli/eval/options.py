@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from vccapp.cli.names import find_finished_run, open_settings, parse_names
+from vccapp.cli.names import find_finished_run, mark_about, open_settings, parse_names
 from vccapp.cli.output import format_table, show, tell
+from vccapp.data.reading.ignored import COLUMN, mark_ignored
 from vccapp.errors import SpecError, clean_lines, one_line
 
 if TYPE_CHECKING:
@@ -114,7 +115,8 @@ def show_view(
     Raises SpecError for a table that the view does not have.
     """
     frames = {field.name: getattr(view, field.name) for field in fields(view)}
-    tables = {name: frame for name, frame in frames.items() if hasattr(frame, "to_csv")}
+    ignored = about.get(COLUMN)
+    tables = {name: mark_ignored(frame, ignored) for name, frame in frames.items() if hasattr(frame, "to_csv")}
     if table is not None and table not in tables:
         raise SpecError("unknown_table", f"There is no table '{table}'", fix=f"choose {', '.join(tables)}")
     if csv is not None:
@@ -131,7 +133,8 @@ def show_view(
 
 def about_comparison(comparison: "Comparison", **more: Any) -> dict[str, Any]:
     """What stands above the tables in JSON."""
-    return {"runs": [own.key for own in comparison.runs], "part": comparison.part} | more
+    about = {"runs": [own.key for own in comparison.runs], "part": comparison.part}
+    return about | mark_about(comparison.index.meta[COLUMN]) | more
 
 
 def records(frame: "pd.DataFrame") -> list[dict[str, Any]]:

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from vccapp.cli.following import Background, run_job
-from vccapp.cli.names import absolute_split, find_dataset, find_finished_run, find_run, open_settings
+from vccapp.cli.names import (
+    absolute_split,
+    find_dataset,
+    find_finished_run,
+    find_run,
+    ignored_context,
+    mark_about,
+    open_settings,
+)
 from vccapp.cli.output import Json, format_fields, format_lines, format_table, show
 
 if TYPE_CHECKING:
@@ -53,7 +61,8 @@ def official(
     task.check(settings)
     run_job(settings, task, background=background, as_json=as_json)
     score, _ = load_score(record, scorer, part)
-    show(score.model_dump(mode="json"), lambda: _format_score(score), as_json=as_json)
+    value = score.model_dump(mode="json") | mark_about(ignored_context(record.spec.dataset, settings))
+    show(value, lambda: _format_score(score), as_json=as_json)
 
 
 def import_(

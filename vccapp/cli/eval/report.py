@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from vccapp.cli.eval.options import Context, Csv, Part, Table, show_view
-from vccapp.cli.names import find_dataset, open_settings
+from vccapp.cli.names import find_dataset, ignored_context, mark_about, open_settings, warn_ignored
 from vccapp.cli.output import Json, describe_unreadable, format_table, format_unreadable, show
 from vccapp.errors import SpecError, one_line
 
@@ -83,7 +83,7 @@ def leaderboard(
             parts.append(f"{tested}, minus that of {one_line(own)}:\n{differences}")
         return "\n\n".join([*parts, *format_unreadable(unreadable)])
 
-    about = {"reference": own, "tested": tested, "unreadable": describe_unreadable(unreadable)}
+    about = {"reference": own, "tested": tested, "unreadable": describe_unreadable(unreadable)} | _about_data(found)
     show_view(view, about, as_json=as_json, csv=csv, table=table, text=text)
 
 
@@ -108,8 +108,16 @@ def metric(
     found = _open_rows(dataset, part, scorer, "raw", rows, model, split, search, context)
     own = found.find_group(reference)
     [chosen] = check_metrics(found.raw_metrics, [name])
-    about = {"metric": chosen, "reference": own}
+    about = {"metric": chosen, "reference": own} | _about_data(found)
     show_view(found.view(chosen, own), about, as_json=as_json, csv=csv, table=table)
+
+
+def _about_data(rows: "Rows") -> dict[str, str]:
+    """The context of the data that is ignored, which is said."""
+    context = rows.raw.context_ignored
+    if context is not None:
+        warn_ignored(context)
+    return mark_about(context)
 
 
 def _open_rows(
@@ -151,11 +159,14 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Write a report of scored runs: one HTML file that opens without a network."""
+    from vccapp.training import load_run
     from vccapp.training.results.board import load_board
     from vccapp.training.results.report import write_report
 
     settings = open_settings()
     if runs == ["all"]:
         runs = load_board(settings).only(part=part, scorer=scorer).entries["run"].tolist()
+    for run in runs:
+        ignored_context(load_run(run, settings).spec.dataset, settings)
     path = write_report(runs, out, settings, part=part, scorer=scorer, reference=reference, metrics=metric)
     show({"path": str(path), "runs": runs}, lambda: one_line(f"Wrote {path} ({len(runs)} runs)."), as_json=as_json)

@@ -6,17 +6,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from vccapp.data.reading.ignored import explain_ignored
 from vccapp.data.schema import context_of, is_control, label_in, target_of
 from vccapp.data.splits.split import PARTS, Split, check_split, split_from_lists
 from vccapp.errors import SpecError
 from vccapp.wording import name_some
 
 
-def to_toml(split: Split, *, dataset_name: str, path: Path | str, context: str) -> str:
+def to_toml(
+    split: Split, *, dataset_name: str, path: Path | str, context: str, context_ignored: str | None = None
+) -> str:
     """The split as STATE's TOML: what is neither val nor test of a context trains.
 
     context : the name that STATE is to find the cells under, where the data tell no contexts apart; else each of theirs
-    has a table, or where it is held out as a whole its line in [zeroshot].
+    has a table, or where it is held out as a whole its line in [zeroshot]. context_ignored : told in a comment
     STATE matches the labels of the file itself: where labels were mapped on opening, map them in the file too.
     """
     parts: dict[str, dict[str, list[str]]] = {}
@@ -32,7 +35,8 @@ def to_toml(split: Split, *, dataset_name: str, path: Path | str, context: str) 
         elif used != ["train"] or len(parts) == 1:
             lists = [f"{part} = [{', '.join(map(_quote, own[part]))}]" for part in ("val", "test")]
             fewshot += [f"[fewshot.{key}]", *lists, ""]
-    head = ["[datasets]", f"{_quote(dataset_name)} = {_quote(str(path))}", ""]
+    head = [f"# {json.dumps(explain_ignored(context_ignored))[1:-1]}.", ""] if context_ignored else []
+    head += ["[datasets]", f"{_quote(dataset_name)} = {_quote(str(path))}", ""]
     return "\n".join([*head, "[training]", f'{_quote(dataset_name)} = "train"', "", *zeroshot, "", *fewshot])
 
 

@@ -16,6 +16,7 @@ import pandas as pd
 from vccapp.data.atomic import require_new, write_file
 from vccapp.data.h5ad import GrowingCsr, NewFile, create_h5, write_tables
 from vccapp.data.reading.dataset import Dataset
+from vccapp.data.reading.ignored import COLUMN
 from vccapp.data.reading.tables import read_tables
 from vccapp.data.resources import MARGIN, VALUE_BYTES, require_disk
 from vccapp.data.stores.access import Access
@@ -41,7 +42,7 @@ def write_preprocessed(
 
     X (n_cells, n_genes) CSR float32 log1p; obsm/X_hvg (n_cells, n chosen) dense float32, genes in the order of var;
     obs, var and uns of the source (no uns of several files), var and uns with what scanpy adds; the cell embeddings
-    beside the index (X_pca, X_state) in obsm. Layers, raw and other obsm are left out.
+    beside the index (X_pca, X_state) in obsm; an ignored context in uns. Layers, raw and other obsm are left out.
     Raises SpecError for an output that exists, DataError for an index of other data, ResourceError for a full disk.
     """
     require_new(out, suffix=".h5ad", what="Preprocessed cells")
@@ -61,6 +62,8 @@ def write_preprocessed(
     added.insert(0, "highly_variable", chosen)
     var = var.assign(**{name: column.to_numpy() for name, column in added.items()})
     uns = uns | {"log1p": {"base": None}, "hvg": {"flavor": "seurat"}}
+    if context := index.meta[COLUMN]:
+        uns |= {COLUMN: context}
     with write_file(out) as beside, create_h5(beside) as file:
         _write_cells(file, dataset, index, np.flatnonzero(chosen), progress)
         for name, values in embeddings.items():

@@ -10,11 +10,13 @@ where somebody asked for them.
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import pandas as pd
 
+from vccapp.data.reading.ignored import name_ignored
+from vccapp.data.workspace import find_ignored
 from vccapp.errors import DataError
 from vccapp.evaluation.scorers.base import is_official
 from vccapp.evaluation.scorers.own import PSEUDOBULKS
@@ -41,6 +43,7 @@ class Board:
 
     values and marks also by scale: raw, and of official scores scaled and clipped
     stored : the scores of each perturbation, by run, part and scorer
+    ignored : by dataset, the context that the user ignored, of those where there is one
     unreadable : runs and scores that would be on the board
     """
 
@@ -49,6 +52,12 @@ class Board:
     marks: pd.DataFrame
     stored: dict[tuple[str, ...], pd.DataFrame]
     unreadable: tuple[Unreadable, ...] = ()
+    ignored: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def context_ignored(self) -> str | None:
+        """That of the data of any of the entries."""
+        return name_ignored(map(self.ignored.get, self.entries["dataset"]))
 
     @property
     def tables(self) -> dict[str, pd.DataFrame]:
@@ -107,6 +116,7 @@ def load_board(
         pd.DataFrame(marks, columns=[*WHERE, "scale", "name", "metric", "value"]).astype({"value": float}),
         stored,
         tuple(unreadable),
+        {name: context for name in {run.spec.dataset for run in finished} if (context := find_ignored(name, settings))},
     )
 
 

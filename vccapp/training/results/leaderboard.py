@@ -10,12 +10,14 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from vccapp.data.reading.ignored import COLUMN
 from vccapp.errors import SpecError
 from vccapp.evaluation.leaderboard.metric_names import best_of, find_metric, official_name
 from vccapp.evaluation.leaderboard.metric_view import MetricView, view_metric
 from vccapp.evaluation.leaderboard.ranking import (
     CEILING,
     FLOOR,
+    MARK,
     add_entered,
     explain_differences,
     group_seeds,
@@ -141,7 +143,16 @@ class Rows:
         entered = tabulate_results(results)
         if official:
             entered["metric"] = entered["metric"].map(official_name)
-        return add_entered(table, entered[entered["scale"] == ("raw" if scale == "raw" else "scaled")])
+        table = add_entered(table, entered[entered["scale"] == ("raw" if scale == "raw" else "scaled")])
+        return self._mark_ignored(table, reference)
+
+    def _mark_ignored(self, table: pd.DataFrame, reference: str) -> pd.DataFrame:
+        """With the context that each run's data has and the user ignored; marks are of the data of the reference."""
+        if self.raw.context_ignored is None:
+            return table
+        ignored = self.entries.set_index("run")["dataset"].map(self.raw.ignored)
+        own = table["run"].map(ignored)
+        return table.assign(**{COLUMN: own.mask(table["kind"] == MARK, ignored.get(self.newest(reference)))})
 
     def explain(self, reference: str) -> pd.Series:
         """By group, why it cannot be compared with the reference; see `explain_differences`."""

@@ -16,6 +16,7 @@ import pandas as pd
 import vccapp
 from vccapp.data.atomic import write_file
 from vccapp.data.commands import column_options, split_command
+from vccapp.data.reading.ignored import COLUMN, explain_ignored
 from vccapp.data.workspace import Record, list_datasets
 from vccapp.errors import SpecError
 from vccapp.evaluation.leaderboard.metric_names import best_of, label_metric
@@ -31,6 +32,7 @@ from vccapp.evaluation.scorers.base import is_official, label_scorer
 from vccapp.evaluation.scorers.own import PSEUDOBULKS
 from vccapp.figures.report import Section, render_report
 from vccapp.figures.scores import difference_rows, leaderboard_dots, split_lines
+from vccapp.figures.style import warn_above
 from vccapp.settings import Settings
 from vccapp.training.record import Part, RunRecord, load_run
 from vccapp.training.results.board import Board, load_board
@@ -116,6 +118,7 @@ def make_report(
                 scorer=scorer,
             ),
         ],
+        alert=f"{explain_ignored(ignored)}." if (ignored := board.context_ignored) else "",
     )
 
 
@@ -174,6 +177,8 @@ def _metric(board: Board, metric: str, *, reference: str) -> Section:
     if view.splits["split"].nunique() > 1:
         charts.append((split_lines(view.splits, label=label), f"{label} on each split"))
     folded = {f"Each perturbation, {label}": view.table} if n else {}
+    if context := board.context_ignored:
+        charts = [(warn_above(chart, f"The context ({context}) is ignored"), text) for chart, text in charts]
     return Section(label, charts=charts, tables=tables, folded=folded)
 
 
@@ -196,6 +201,7 @@ def _origin(board: Board, records: list[RunRecord], data: list[Record]) -> Secti
             {"data": record.title, "fingerprint": record.fingerprint, "cells": record.schema.n_cells}
             | {"genes": record.schema.n_genes, "perturbations": record.schema.n_perturbations}
             | {"origin": "simulated" if record.simulated else "measured"}
+            | ({COLUMN: record.schema.context_ignored} if board.context_ignored else {})
             for record in data
         ]
     )

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from vccapp.data.reading.ignored import explain_ignored
 from vccapp.data.workspace import Record
 from vccapp.wording import plain
 
@@ -14,11 +15,7 @@ def choose_context(record: Record | None) -> None:
     if record is None:
         return
     if ignored := record.schema.context_ignored:
-        st.error(
-            f"The context ({plain(ignored)}) is ignored: cells are compared with the controls of all contexts, so "
-            "effects may be those of the context.",
-            icon=":material/warning:",
-        )
+        show_ignored(ignored)
     names = [EVERY, *(context.name for context in record.schema.contexts)]
     if len(names) == 1:
         return
@@ -33,6 +30,17 @@ def choose_context(record: Record | None) -> None:
         help=f"From {plain(record.schema.context_column)}. Cells are compared with the controls of their own context.",
     )
     st.session_state["data_context"] = None if chosen == EVERY else chosen
+
+
+def show_ignored(context: str) -> None:
+    """That it is ignored, in red."""
+    st.error(plain(explain_ignored(context)) + ".", icon=":material/warning:")
+
+
+def ignored_context() -> str | None:
+    """The context of the page's dataset that is ignored, where there is one."""
+    record = st.session_state.get("data_record")
+    return None if record is None else record.schema.context_ignored
 
 
 def current_context() -> str | None:

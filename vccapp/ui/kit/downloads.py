@@ -6,9 +6,11 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
+from vccapp.data.reading.ignored import mark_ignored
 from vccapp.data.spreadsheet import to_csv
-from vccapp.stats.export import EXPORTS, mark_ignored
+from vccapp.stats.export import EXPORTS
 from vccapp.stats.index import Index
+from vccapp.ui.kit.context import ignored_context
 from vccapp.wording import plain
 
 
@@ -50,5 +52,4 @@ def _export(make: Callable[[Index], pd.DataFrame], index: Index) -> bytes:
 
 def _marked(frame: pd.DataFrame) -> pd.DataFrame:
     """With the context of the page's dataset that is ignored, where there is one."""
-    record = st.session_state.get("data_record")
-    return mark_ignored(frame, None if record is None else record.schema.context_ignored)
+    return mark_ignored(frame, ignored_context())

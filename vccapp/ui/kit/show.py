@@ -9,8 +9,10 @@ import pandas as pd
 import streamlit as st
 from altair.utils import schemapi
 
+from vccapp.figures.style import warn_above
 from vccapp.records import Unreadable
 from vccapp.ui.kit.columns import column_format
+from vccapp.ui.kit.context import ignored_context
 from vccapp.ui.kit.downloads import show_csv_button
 from vccapp.wording import plain as plain
 from vccapp.wording import plain_lines
@@ -36,6 +38,8 @@ def show_chart(
     name: str,
 ) -> None:
     """Draw a chart in a card. `text` describes it to who cannot see it; `data` is what its CSV holds."""
+    if ignored := ignored_context():
+        chart = warn_above(chart, f"The context ({ignored}) is ignored")
     with st.container(border=True, key=f"{key}_card", gap="xsmall"):
         if isinstance(chart, alt.Chart | alt.LayerChart | alt.FacetChart):
             # Charts are checked against the Vega-Lite schema by the tests; here it would take a third of the time.

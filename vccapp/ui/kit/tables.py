@@ -4,11 +4,13 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from vccapp.data.reading.ignored import COLUMN
 from vccapp.data.schema import Schema
 from vccapp.data.splits.split import Split
 from vccapp.data.workspace import Record
 from vccapp.stats.index import Index, has_index
 from vccapp.stats.views import compute_imbalance
+from vccapp.ui.kit.context import show_ignored
 from vccapp.wording import name_some, plain, plain_lines
 
 SPACES = {"counts": "raw counts", "log1p": "log1p", "scaled": "scaled"}
@@ -45,6 +47,8 @@ def _contexts(schema: Schema) -> str:
 
 def show_schema(schema: Schema) -> None:
     """The report of a file: what was found, and every note about what was guessed or mapped."""
+    if schema.context_ignored:
+        show_ignored(schema.context_ignored)
     _show_facts(schema_table(schema), text="Schema report")
     st.caption(plain_lines(schema.notes))
     show_candidates(schema)
@@ -144,4 +148,6 @@ def dataset_table(records: list[Record]) -> pd.DataFrame:
         for record in records
     ]
     columns = ["title", "cells", "genes", "perturbations", "statistics", "origin", "fingerprint", "path"]
-    return pd.DataFrame(rows, columns=columns)
+    table = pd.DataFrame(rows, columns=columns)
+    ignored = [record.schema.context_ignored for record in records]
+    return table.assign(**{COLUMN: ignored}) if any(ignored) else table
