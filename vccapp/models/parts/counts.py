@@ -40,6 +40,8 @@ MAX_RATIO = 1e3
 """Of the expression of a gene, predicted over control."""
 AGAIN = 0.8
 """Share of its counts that a control cell keeps when it is used a second time, before it is deepened again."""
+ABSENT = 1e-9
+"""Counts of a gene in a cell, in the mean, below which it is absent from the controls."""
 LEAST = 1e-9
 """Dispersions below this are Poisson."""
 LOG_RATES = np.arange(-14.0, 14.0, 0.05)
@@ -65,10 +67,10 @@ class Profile:
         before = np.asarray(control_mean, np.float64)
         after = np.maximum(before + np.asarray(deltas, np.float64), 0)
         old, new = (self._rates(mean) for mean in (before, after))
-        ratio = np.divide(new, old, out=np.ones_like(new), where=old > 0)
+        there = (self.share > 0) & (old > ABSENT)
+        ratio = np.divide(new, old, out=np.ones_like(new), where=there)
         ratio[before == after] = 1
-        absent = self.share == 0
-        return np.where(absent, new / target_sum, self.share * np.minimum(ratio, MAX_RATIO))
+        return np.where(there, self.share * np.minimum(ratio, MAX_RATIO), np.maximum(self.share, new / target_sum))
 
     def _rates(self, means: np.ndarray) -> np.ndarray:
         from vccapp.models.parts.count_kernels import invert_means
