@@ -4,6 +4,8 @@ import pytest
 
 from vccapp.cli import main
 from vccapp.tasks.base import Task
+from vccapp.tasks.check import Check
+from vccapp.tasks.package_file import PackageFile
 
 
 class Started(BaseException):
@@ -18,9 +20,14 @@ def task_of(words: list[str], monkeypatch: pytest.MonkeyPatch) -> Task:
         tasks.append(task)
         raise Started
 
+    def run(task: Task, *_: object) -> None:
+        start_job(None, task)
+
     assert words[0] == "vccapp"
     with monkeypatch.context() as patch, pytest.raises(Started):
         patch.setattr("vccapp.jobs.local.start_job", start_job)
+        for kind in (Check, PackageFile):  # commands do these without a job
+            patch.setattr(kind, "run", run)
         main(words[1:])
     [task] = tasks
     return task

@@ -29,11 +29,13 @@ from vccapp.submission.plan import write_plan
 from vccapp.submission.planning.make import make_plan
 from vccapp.tasks.base import TASKS, Result, Task, read_task
 from vccapp.tasks.build import Build
+from vccapp.tasks.check import Check
 from vccapp.tasks.demo import Demo
 from vccapp.tasks.embed import Embed
 from vccapp.tasks.import_ import Import
 from vccapp.tasks.index import Index
 from vccapp.tasks.package import Package
+from vccapp.tasks.package_file import PackageFile
 from vccapp.tasks.resume import Resume
 from vccapp.tasks.score import ScoreRun
 from vccapp.tasks.train import Train
@@ -94,6 +96,18 @@ EXAMPLES: dict[str, Callable[[Path, str], Task]] = {
     ),
     "build": lambda folder, data: Build(dataset=data, plan="mine"),
     "package": lambda folder, data: Package(dataset=data, plan="mine"),
+    "check": lambda folder, data: Check(path=folder / "toy.h5ad", season="vcc2025"),
+    "check all": lambda folder, data: Check(
+        path=folder / "toy copy.h5ad",
+        season="vcc2025",
+        phase="final",
+        genes=folder / "genes.csv",
+        counts=folder / "counts.csv",
+        practice=True,
+    ),
+    "package a file": lambda folder, data: PackageFile(
+        path=folder / "toy.h5ad", output=folder / "out" / "toy.vcc", season="vcc2025", phase="validation", practice=True
+    ),
 }
 
 

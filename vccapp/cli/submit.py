@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Submissions: plan, build, check and package.", no_args_is_help=True)
 SeasonName = Annotated[str, typer.Option(help="Name of the challenge.")]
+PhaseName = Annotated[
+    str | None, typer.Option(help="Phase of the season; default: its last one, of a file that its targets are of.")
+]
 GeneList = Annotated[Path | None, typer.Option(help="The challenge's gene list; default: the genes of the dataset.")]
 Counts = Annotated[Path | None, typer.Option(help="The challenge's pert_counts CSV: target_gene, n_cells.")]
 Practice = Annotated[bool, typer.Option("--practice", help="Practice: allow other genes than the challenge's.")]
@@ -45,7 +48,7 @@ def plan(
         str, typer.Option(help="Id of the run that predicts, or 'latest' for the newest finished one.")
     ] = "latest",
     season: SeasonName = "vcc2025",
-    phase: Annotated[str | None, typer.Option(help="Phase of the season; default: its last one.")] = None,
+    phase: PhaseName = None,
     targets: Annotated[
         TargetsName | None,
         typer.Option(
@@ -106,17 +109,17 @@ def plan(
     )
     made = choice.make(settings)
     path = write_plan(made, settings)
-    show(describe_plan(made) | {"path": str(path)}, lambda: _format_plan(made), as_json=as_json)
+    show(describe_plan(made, settings) | {"path": str(path)}, lambda: _format_plan(made), as_json=as_json)
 
 
-def describe_plan(plan: "Plan") -> dict[str, Any]:
+def describe_plan(plan: "Plan", settings: "Settings") -> dict[str, Any]:
     """For JSON: its fields, and what they mean before a cell exists."""
-    from vccapp.seasons.base import SEASONS
+    from vccapp.seasons.opened import find_season
     from vccapp.submission.planning.numbers import list_limits
 
     limits = [
         {"what": limit.what, "planned": limit.planned, "allowed": limit.allowed, "kept": limit.kept}
-        for limit in list_limits(plan, SEASONS[plan.season])
+        for limit in list_limits(plan, find_season(plan.season, settings))
     ]
     return plan.model_dump(mode="json") | {"estimate": plan.estimate.model_dump(), "limits": limits}
 
@@ -171,6 +174,7 @@ def package(
     ],
     output: Annotated[Path | None, typer.Option(help="The .vcc to write; default: beside the file.")] = None,
     season: SeasonName = "vcc2025",
+    phase: PhaseName = None,
     genes: GeneList = None,
     counts: Counts = None,
     practice: Practice = False,
@@ -180,12 +184,23 @@ def package(
     """Check cells that exist already and package them; of a submission, as its plan says."""
     from vccapp.submission.plan import load_plan
     from vccapp.tasks.package import Package
+    from vccapp.tasks.package_file import PackageFile
 
     settings = open_settings()
     path = Path(file)
     inside = path.name == "pred.h5ad" and path.resolve().parent.parent == settings.submissions
     if path.suffix == ".h5ad" and not inside:
-        value = _package_file(path, output, season, genes=genes, counts=counts, practice=practice)
+        own = PackageFile(
+            path=path,
+            output=path.with_suffix(".vcc") if output is None else output,
+            season=season,
+            phase=phase,
+            genes=genes,
+            counts=counts,
+            practice=practice,
+        )
+        value = own.run(settings, show_progress).model_dump()
+        end_progress()
         show(value, lambda: _format_package(value["package"], value["checks"]), as_json=as_json)
         return
     found = load_plan(path.resolve().parent.name if inside else file, settings)
@@ -194,32 +209,6 @@ def package(
     folder = settings.submissions / found.id
     report = result.report | {"folder": str(folder)}
     show(report, lambda: _format_report(report, folder), as_json=as_json)
-
-
-def _package_file(
-    path: Path, output: Path | None, season: str, *, genes: Path | None, counts: Path | None, practice: bool
-) -> dict[str, Any]:
-    from vccapp.seasons.base import SEASONS
-    from vccapp.submission.build import package_file
-
-    out = path.with_suffix(".vcc") if output is None else output
-    chosen = _check_options(genes, counts)
-    checks, package = package_file(path, out, SEASONS[season], practice=practice, progress=show_progress, **chosen)
-    end_progress()
-    return {"package": package.model_dump(mode="json"), "checks": [check.model_dump() for check in checks]}
-
-
-def _check_options(genes: Path | None, counts: Path | None) -> dict[str, Any]:
-    """What `check_submission` takes of a gene list and a table of cells."""
-    from vccapp.seasons.gene_list import read_gene_list
-    from vccapp.submission.budget import advised_depth, read_pert_counts
-
-    table = None if counts is None else read_pert_counts(counts)
-    return {
-        "genes": None if genes is None else read_gene_list(genes).genes,
-        "wanted": None if table is None else dict(zip(table["target_gene"], table["n_cells"], strict=True)),
-        "depth": None if table is None else advised_depth(table),
-    }
 
 
 @app.command("list")
@@ -255,21 +244,20 @@ def list_(as_json: Json = False) -> None:
 def check(
     file: Annotated[Path, typer.Argument(help="An .h5ad or .vcc file, made here or elsewhere.", show_default=False)],
     season: SeasonName = "vcc2025",
+    phase: PhaseName = None,
     genes: GeneList = None,
     counts: Counts = None,
     practice: Practice = False,
     as_json: Json = False,
 ) -> None:
-    """Check a prediction file by the rules of a challenge; exit code 1 when a check fails."""
-    from vccapp.seasons.base import SEASONS
-    from vccapp.submission.build import check_submission
+    """Check a prediction file by the rules of a season; exit code 1 when a check fails."""
+    from vccapp.tasks.check import Check
 
-    chosen = _check_options(genes, counts)
-    results = check_submission(file, SEASONS[season], practice=practice, progress=show_progress, **chosen)
+    task = Check(path=file, season=season, phase=phase, genes=genes, counts=counts, practice=practice)
+    value = task.run(open_settings(), show_progress).checks
     end_progress()
-    value = [result.model_dump() for result in results]
     show(value, lambda: _format_checks(value), as_json=as_json)
-    if any(result.status == "failed" for result in results):
+    if any(result["status"] == "failed" for result in value):
         raise typer.Exit(EXIT_FAILED)
 
 

@@ -5,11 +5,19 @@ import pandas as pd
 
 from vccapp.figures.style import ACCENT, UP, finish, names_axis
 
+MAX_NAMES = 45
+"""More names than this cannot all be read below a chart of the narrowest page; the pointer says them."""
+
 
 def budget_bars(frame: pd.DataFrame, *, alpha: float) -> alt.Chart:
     """Cells wanted and planned per perturbation. frame: perturbation, wanted, given."""
     order = frame.sort_values("wanted", ascending=False, kind="stable")["perturbation"].tolist()
-    x = alt.X("perturbation:N", sort=order, axis=names_axis(len(order)))
+    axis = (
+        names_axis(len(order))
+        if len(order) <= MAX_NAMES
+        else alt.Axis(title="perturbations", labels=False, ticks=False)
+    )
+    x = alt.X("perturbation:N", sort=order, axis=axis)
     tips = [
         alt.Tooltip("perturbation:N"),
         alt.Tooltip("wanted:Q", format=","),

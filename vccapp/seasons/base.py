@@ -68,6 +68,7 @@ class Phase(BaseModel):
     opens: date | None = None
     closes: date | None = None
     note: str = ""
+    confirm: str = Field("", description="What who hands in must know before.")
 
 
 class Season(BaseModel):
@@ -102,6 +103,7 @@ class Season(BaseModel):
         None, gt=0, allow_inf_nan=False, description="What real cells sum to, typically (UMIs)."
     )
     phases: tuple[Phase, ...] = Field(min_length=1)
+    hand_in: str = Field("", description="Command that hands in {file} under {name}, or the address of the page.")
     source: str = Field(description="Source of these rules.")
 
     @property

@@ -47,6 +47,7 @@ VCC2025 = SEASONS.register("vcc2025")(
         container=CONTAINERS["vcc2025"],
         metrics="2025",
         phases=_read_phases(),
+        hand_in="https://virtualcellchallenge.org",
         source="cell-eval 0.8.2 (cell-eval prep) and the season's tutorial",
     )
 )

@@ -32,8 +32,10 @@ VCC2026 = SEASONS.register("vcc2026")(
                 opens=date(2026, 10, 22),
                 closes=date(2026, 11, 5),
                 note="Sources disagree whether it closed at 11:59 or 23:59 UTC.",
+                confirm="The last entry counts: this one replaces all that came before, and scores stay hidden.",
             ),
         ),
+        hand_in="vcc submit {file} -m {name}",
         source="vcc-cli 0.3.0 (vcc prep), cell-eval2 0.20.0 and the season's metric brief of 2026-08-19",
     )
 )

@@ -19,7 +19,8 @@ from vccapp.data.h5ad import CHUNK
 from vccapp.data.schema import CONTROL, context_of, label_in, target_of
 from vccapp.errors import DataError, SpecError
 from vccapp.records import Format, Listing, list_records, read_record
-from vccapp.seasons.base import SEASONS, Space
+from vccapp.seasons.base import Space
+from vccapp.seasons.opened import find_season
 from vccapp.settings import Settings
 from vccapp.submission.package import estimate_package
 from vccapp.training.cells import BLOCK_VALUES
@@ -207,12 +208,12 @@ def delete_submission(id: str, settings: Settings) -> int:
 
 def load_plan(id: str, settings: Settings) -> Plan:
     """Raises DataError when there is no such plan, or it is damaged or names an unknown season."""
-    return read_record(plan_path(id, settings), PLAN, _parse)
+    return _read(plan_path(id, settings), settings)
 
 
 def list_plans(settings: Settings) -> Listing[Plan]:
     """Of all submissions, built or not, by id."""
-    return list_records(settings.submissions.glob("*/plan.json"), lambda path: read_record(path, PLAN, _parse))
+    return list_records(settings.submissions.glob("*/plan.json"), lambda path: _read(path, settings))
 
 
 def name_sources(fields: dict[str, Any]) -> dict[str, Any]:
@@ -223,7 +224,10 @@ def name_sources(fields: dict[str, Any]) -> dict[str, Any]:
     return kept | {"season": fields.get("challenge"), "sources": {"": source}}
 
 
-def _parse(saved: dict[str, Any]) -> Plan:
-    plan = Plan.model_validate(saved)
-    SEASONS[plan.season]
-    return plan
+def _read(path: Path, settings: Settings) -> Plan:
+    def parse(saved: dict[str, Any]) -> Plan:
+        plan = Plan.model_validate(saved)
+        find_season(plan.season, settings)
+        return plan
+
+    return read_record(path, PLAN, parse)

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from vccapp.data.atomic import write_json
+from vccapp.errors import VccAppError
 from vccapp.records import Format, Listing, list_records, read_record
 from vccapp.settings import Settings
 from vccapp.submission.check import CheckResult
@@ -60,6 +61,21 @@ def list_reports(settings: Settings) -> Listing[Report]:
     reports = list_records(settings.submissions.glob("*/report.json"), _read)
     reports.sort(key=lambda report: report.built, reverse=True)
     return reports
+
+
+def find_report(plan: Plan, settings: Settings) -> Report | None:
+    """What the last build or packaging of exactly this plan said; None where there was none, or it cannot be read."""
+    path = plan_path(plan.id, settings).parent / "report.json"
+    try:
+        report = _read(path)
+    except VccAppError:
+        return None
+    return report if report.plan == plan else None
+
+
+def has_cells(plan: Plan, settings: Settings) -> bool:
+    """Whether the cells of a plan are made."""
+    return (plan_path(plan.id, settings).parent / H5AD).is_file()
 
 
 def list_unpackaged(settings: Settings) -> list[Plan]:

@@ -120,15 +120,20 @@ from .splits import (
     split_commands as split_commands,
     split_form as split_form,
 )
-from .submissions import (
-    choose_submission as choose_submission,
-    load_plan as load_plan,
-    load_submissions as load_submissions,
-    plan_table as plan_table,
-    show_build_button as show_build_button,
-    show_plan_numbers as show_plan_numbers,
-    show_submission as show_submission,
-    show_unpackaged as show_unpackaged,
+from .submission.files import (
+    show_file_checks as show_file_checks,
+)
+from .submission.listing import (
+    show_submissions as show_submissions,
+)
+from .submission.page import (
+    show_plan_step as show_plan_step,
+)
+from .submission.season import (
+    choose_season as choose_season,
+)
+from .submission.steps import (
+    show_steps as show_steps,
 )
 from .training.choice import (
     choose_training as choose_training,

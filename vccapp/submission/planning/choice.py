@@ -17,7 +17,8 @@ from vccapp.commands import options
 from vccapp.data.schema import label_in
 from vccapp.errors import SpecError
 from vccapp.models.base import load_model
-from vccapp.seasons.base import SEASONS, Season, Space
+from vccapp.seasons.base import Season, Space
+from vccapp.seasons.opened import find_season
 from vccapp.settings import Settings
 from vccapp.stats.index import Index, load_index
 from vccapp.submission.budget import observed_counts, read_pert_counts
@@ -99,7 +100,7 @@ class PlanChoice(BaseModel):
         measure: Measure = measure_effects,
     ) -> Plan:
         """The plan of this choice. table : that of the file `counts`, where it is read already."""
-        season, record = SEASONS[self.season], load_run(self.run, settings)
+        season, record = find_season(self.season, settings), load_run(self.run, settings)
         index = opener(record.spec.dataset, settings).within(self.context)
         given = {
             context: Given(opener(one.dataset, settings).within(one.data_context), one.run)

@@ -1,6 +1,6 @@
 """A plan from what is chosen: season and phase, data and runs, numbers of cells, genes.
 
-    plan = make_plan(index, run_id, season=SEASONS["vcc2025"], settings=settings)             # the season's targets
+    plan = make_plan(index, run_id, season=season, settings=settings)       # the season's targets
     plan = make_plan(index, run_id, read_pert_counts(path), season=season, settings=settings)
 
 Nothing is written. A plan of other targets or genes than the season's, or of simulated data, is practice and says why.
@@ -18,7 +18,7 @@ from vccapp.data.schema import label_in, target_of
 from vccapp.data.workspace import list_datasets
 from vccapp.errors import SpecError, VccAppError
 from vccapp.evaluation.quality import Depth, judge_depth
-from vccapp.seasons.base import Phase, Season, Space
+from vccapp.seasons.base import SEASONS, Phase, Season, Space
 from vccapp.seasons.gene_list import find_columns, read_gene_list
 from vccapp.settings import Settings
 from vccapp.stats.index import Index
@@ -83,6 +83,8 @@ def make_plan(
         )
     n_controls = _check_controls(season, n_controls, wanted, available)
     order, n_genes, gene_notes, official = _choose_genes(season, [one.index for one in given.values()], genes)
+    if order == "season" and (season.name not in set(SEASONS) or SEASONS[season.name].genes is None):
+        order, genes = "data", season.gene_file  # known in this workspace alone
     if n_genes != season.n_genes and not practice:
         raise SpecError(
             "gene_count",

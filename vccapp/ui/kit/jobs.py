@@ -1,7 +1,7 @@
 """Jobs on a page: start one, see it live, read its log, stop it."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import pandas as pd
 import streamlit as st
@@ -18,7 +18,7 @@ from vccapp.wording import duration_text, plain
 
 LOG_BYTES = 6_000
 MOST_READ = 100
-"""Jobs among which those of a dataset are looked for."""
+"""Jobs among which those to show are looked for."""
 BADGES = {
     "queued": ":gray-badge[:material/hourglass_empty: queued]",
     "starting": ":blue-badge[:material/play_circle: starting]",
@@ -66,9 +66,17 @@ def show_failure(job: Job) -> None:
 
 
 def show_jobs(
-    *, task: str | Iterable[str] = (), dataset: str = "", limit: int = 20, key: str, heading: str = ""
+    *,
+    task: str | Iterable[str] = (),
+    dataset: str = "",
+    only: Callable[[Job], bool] = lambda job: True,
+    limit: int = 20,
+    key: str,
+    heading: str = "",
 ) -> None:
-    """The latest jobs (of some tasks, of a dataset) with progress, log and a stop button; live while one is active."""
+    """The latest jobs (of some tasks, of a dataset, or `only` some) with progress, log and a stop button; live while
+    one is active.
+    """
 
     def draw(jobs: list[Job]) -> None:
         if heading and jobs:
@@ -76,7 +84,7 @@ def show_jobs(
         for job in jobs:
             _draw_job(job, key)
 
-    draw_live(lambda: _latest(task, dataset, limit), draw, watch=ids_of)
+    draw_live(lambda: _latest(task, dataset, only, limit), draw, watch=ids_of)
 
 
 def job_table(jobs: list[Job]) -> pd.DataFrame:
@@ -97,16 +105,16 @@ def job_table(jobs: list[Job]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["job", "task", "title", "state", "created", "seconds", "reason"])
 
 
-def _latest(task: str | Iterable[str], dataset: str, limit: int) -> list[Job]:
+def _latest(task: str | Iterable[str], dataset: str, only: Callable[[Job], bool], limit: int) -> list[Job]:
     try:
         reconcile(current_settings())
         with JobStore(current_settings()) as store:
-            jobs = store.find(task=task, limit=MOST_READ if dataset else limit)
+            jobs = store.find(task=task, limit=max(limit, MOST_READ))
     except JobError as error:
         show_unreadable([Unreadable(current_settings().jobs_db, error)])
         return []
     show_unreadable(jobs.unreadable)
-    return [job for job in jobs if not dataset or _dataset_of(job) in ("", dataset)][:limit]
+    return [job for job in jobs if only(job) and (not dataset or _dataset_of(job) in ("", dataset))][:limit]
 
 
 def _dataset_of(job: Job) -> str:

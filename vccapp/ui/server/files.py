@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from vccapp.errors import VccAppError
 from vccapp.settings import Settings, open_settings
+from vccapp.submission.plan import load_plan
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
@@ -30,6 +31,15 @@ def file_url(submission: str, name: str) -> str:
     return f"/files/submission/{submission}/{name}"
 
 
+def download_name(submission: str, name: str, settings: Settings) -> str:
+    """Under which name a package is saved: that of practice says so."""
+    try:
+        practice = load_plan(submission, settings).practice
+    except VccAppError:  # what has no plan of ours is what its name says
+        return name
+    return f"practice-{name}" if practice and not name.startswith("practice-") else name
+
+
 async def _serve(request: Request) -> Response:
     try:
         settings = open_settings()
@@ -39,7 +49,8 @@ async def _serve(request: Request) -> Response:
     if path is None:
         return PlainTextResponse("There is no such submission file; build it on the page Submit.", status_code=404)
     headers = {"Content-Encoding": "identity", "Cache-Control": "private, no-cache"}
-    return FileResponse(path, filename=path.name, media_type="application/octet-stream", headers=headers)
+    filename = download_name(path.parent.name, path.name, settings)
+    return FileResponse(path, filename=filename, media_type="application/octet-stream", headers=headers)
 
 
 ROUTES = [Route("/files/submission/{submission}/{name}", _serve, methods=["GET"])]

@@ -1,0 +1,62 @@
+"""Task `check`: check a file of cells made anywhere by the rules of a season."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from vccapp.commands import options
+from vccapp.progress import Progress
+from vccapp.settings import Settings
+from vccapp.tasks.base import TASKS, AbsolutePath, Result, Task
+
+
+class Checked(Result):
+    """path : of the file; checks : what was found (`CheckResult`)"""
+
+    path: str
+    checks: list[dict[str, Any]]
+
+
+@TASKS.register("check")
+class Check(Task[Checked]):
+    name = "check"
+    Result = Checked
+
+    path: AbsolutePath = Field(description="The .h5ad or .vcc.")
+    season: str = Field(description="Name of the season.")
+    phase: str | None = Field(None, description="Phase of the season; found by its targets if not given.")
+    genes: AbsolutePath | None = Field(None, description="The official gene list; the season's own if not given.")
+    counts: AbsolutePath | None = Field(None, description="A pert_counts CSV; the season's own if not given.")
+    practice: bool = Field(False, description="Allow other genes and targets than the season's.")
+
+    @property
+    def title(self) -> str:
+        return f"Check {self.path.name}"
+
+    def command(self) -> list[str]:
+        words = ["vccapp", "submit", "check", str(self.path)]
+        chosen = {"--season": self.season, "--phase": self.phase, "--genes": self.genes, "--counts": self.counts}
+        return [*words, *options(chosen | {"--practice": self.practice})]
+
+    def run(self, settings: Settings, progress: Progress) -> Checked:
+        from vccapp.seasons.opened import find_season
+        from vccapp.submission.build import check_submission
+
+        season = find_season(self.season, settings)
+        expected = expected_of(self.genes, self.counts) | {"phase": self.phase, "practice": self.practice}
+        results = check_submission(self.path, season, progress=progress, **expected)
+        return Checked(path=str(self.path), checks=[result.model_dump(mode="json") for result in results])
+
+
+def expected_of(genes: Path | None, counts: Path | None) -> dict[str, Any]:
+    """What checks take of a gene list and a table of cells."""
+    from vccapp.seasons.gene_list import read_gene_list
+    from vccapp.submission.budget import advised_depth, read_pert_counts
+
+    table = None if counts is None else read_pert_counts(counts)
+    return {
+        "genes": None if genes is None else read_gene_list(genes).genes,
+        "wanted": None if table is None else dict(zip(table["target_gene"], table["n_cells"], strict=True)),
+        "depth": None if table is None else advised_depth(table),
+    }

@@ -1,0 +1,1 @@
+"""The page Submit: season, plan, cells, checks, package, and the submissions that there are."""

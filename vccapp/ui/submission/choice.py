@@ -1,0 +1,222 @@
+"""What is to be submitted: run, targets, numbers of cells, controls, genes, and a source for each context."""
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from vccapp.data.atomic import scratch_folder
+from vccapp.data.paths import user_path
+from vccapp.data.workspace import Record, check_allowed
+from vccapp.seasons.base import Phase, Season
+from vccapp.stats.index import Index
+from vccapp.submission.budget import read_pert_counts
+from vccapp.submission.planning.choice import PlanChoice, SourceChoice, Targets, default_targets
+from vccapp.submission.planning.numbers import SHARINGS
+from vccapp.tasks.build import Build
+from vccapp.training import RunRecord, list_runs
+from vccapp.ui.kit.context import current_context
+from vccapp.ui.kit.forms import choose_one
+from vccapp.ui.kit.loaders import current_settings, load_datasets
+from vccapp.ui.kit.runs import choose_run, run_label
+from vccapp.ui.submission.season import keep_among
+from vccapp.wording import plain
+
+SOURCES = {
+    "season": "The season's",
+    "heldout": "Held out by the run",
+    "upload": "Upload a table",
+    "path": "Path of a table",
+}
+SPACES = {"log1p": "log1p", "counts": "Counts"}
+
+
+@dataclass(frozen=True)
+class SubmissionChoice:
+    """A choice of a plan. table : of an uploaded file; ready : False until a table that is wanted is given"""
+
+    plan: PlanChoice
+    season: Season
+    phase: Phase
+    table: pd.DataFrame | None
+    ready: bool
+
+    def commands(self) -> list[str]:
+        """`vccapp submit plan` and `build`."""
+        named = self.plan.model_copy(update={"name": self.plan.name or "mine"})
+        return [shlex.join(words) for words in (named.command(), Build(plan=named.name).command())]
+
+
+def choose_submission(record: Record, index: Index, season: Season, phase: Phase) -> SubmissionChoice:
+    """Run, targets, cells, controls, genes and name. Where there is no run, say so, and end the page."""
+    if len(index.controls) > 1 and not set(phase.contexts) <= set(index.contexts):
+        st.info("A submission is of one context: choose it in the sidebar.")
+        st.stop()
+    left, right = st.columns([3, 2])
+    with left:
+        run = choose_run(record, key="sub_run")
+    space = None
+    if len(season.spaces) > 1:
+        keep_among("sub_space", season.spaces)
+        with right:
+            space = choose_one("Values", {space: SPACES[space] for space in season.spaces}, key="sub_space")
+    sources = _choose_sources(phase, index) if phase.contexts else {}
+    source = choose_one(
+        "Targets and cell numbers",
+        SOURCES,
+        key="sub_source",
+        default=default_targets(season, phase.name, set(index.genes["gene"])),
+    )
+    table, path, ready = _choose_table(source)
+    sharing, controls = _choose_numbers(season, index)
+    left, middle, right = st.columns([4, 4, 3], vertical_alignment="bottom")
+    genes = middle.text_input(
+        "Gene list",
+        key="sub_genes",
+        bind="query-params",
+        placeholder="Path of a CSV",
+        help="If empty, the season's genes where the data have them, else those of the data",
+    )
+    name = left.text_input("Name", key="sub_name", bind="query-params", placeholder="Generated if empty").strip()
+    practice = right.toggle(
+        "Practice",
+        value=len(index.genes) != season.n_genes,
+        key="sub_practice",
+        help=f"Allows another number of genes than the season's {season.n_genes:,}; the package is marked as practice.",
+    )
+    choice = PlanChoice(
+        run=run.id,
+        season=season.name,
+        phase=None if phase == season.phase() else phase.name,
+        space=None if space == season.space else space,
+        targets=_targets_of(source),
+        counts=path,
+        context=current_context(),
+        sources=sources,
+        controls=controls,
+        sharing=sharing,
+        cells_of=parse_cells(st.session_state.get("sub_cells_of") or st.query_params.get("sub_cells_of") or ""),
+        genes=optional_path(genes),
+        practice=practice,
+        name=name,
+    )
+    return SubmissionChoice(choice, season, phase, table, ready)
+
+
+def parse_cells(text: str) -> dict[str, int]:
+    """'MYC=250, SRC=100' as numbers by target; what is no such pair is left out."""
+    pairs = [part.rpartition("=") for part in text.split(",")]
+    return {label.strip(): int(n) for label, _, n in pairs if label.strip() and n.strip().isdecimal() and len(n) < 10}
+
+
+def format_cells(cells: dict[str, int]) -> str:
+    return ", ".join(f"{label}={n}" for label, n in cells.items())
+
+
+def _targets_of(source: str) -> Targets:
+    named: dict[str, Targets] = {"season": "season", "heldout": "heldout"}
+    return named.get(source, "file")
+
+
+def _choose_table(source: str) -> tuple[pd.DataFrame | None, Path | None, bool]:
+    """The table of cells where it is uploaded or named, its path, and whether there is what the source needs."""
+    if source == "upload":
+        upload = st.file_uploader("pert_counts.csv", type="csv", key="sub_upload", max_upload_size=5)
+        if upload is None:
+            return None, None, False
+        return _read_upload(upload), Path(upload.name), True
+    if source == "path":
+        path = optional_path(st.text_input("Path of pert_counts.csv", key="sub_path", bind="query-params"))
+        return None, path, path is not None
+    return None, None, True
+
+
+def _choose_numbers(season: Season, index: Index) -> tuple[Any, int | None]:
+    """How cells are shared out, and how many controls are copied."""
+    left, right = st.columns([3, 2], vertical_alignment="bottom")
+    sharing = "advised"
+    if season.cells_per_target is None:
+        with left:
+            sharing = choose_one("Cells per target", SHARINGS, key="sub_sharing")
+    if season.controls == "forbidden":
+        return sharing, None
+    n_known = int(index.perturbations["n_cells"].iloc[0])
+    controls = right.number_input(
+        "Control cells",
+        1 if season.controls == "required" else 0,
+        n_known,
+        None,
+        key="sub_controls",
+        bind="query-params",
+        placeholder="As many as fit",
+        help=f"Copied from the training file, which has {n_known:,}. If empty: all when they fit, else 5 to 10 % of "
+        f"the {season.max_cells:,} cells.",
+    )
+    return sharing, None if controls is None else int(controls)
+
+
+def _choose_sources(phase: Phase, index: Index) -> dict[str, SourceChoice]:
+    """Data and run of each context; none where the page's data have the contexts themselves."""
+    if set(phase.contexts) <= set(index.contexts):
+        return {}
+    records = {record.fingerprint: record for record in load_datasets() if record.has_index}
+    runs = {run.id: run for run in list_runs(current_settings()) if run.state == "finished"}
+    found = {}
+    with st.expander("A source for each context", icon=":material/account_tree:", expanded=True):
+        st.caption("The context's control cells come from the data; the run predicts from them.")
+        for context in phase.contexts:
+            found[context] = _choose_source(context, records, runs)
+    return found
+
+
+def _choose_source(context: str, records: dict[str, Record], runs: dict[str, RunRecord]) -> SourceChoice:
+    left, middle, right = st.columns(3)
+    keep_among(f"sub_data_{context}", records)
+    dataset = left.selectbox(
+        f"Data of context {plain(context)}",
+        list(records),
+        key=f"sub_data_{context}",
+        bind="query-params",
+        index=_like(context, records),
+        format_func=lambda key: records[key].title,
+    )
+    contexts = [one.name for one in records[dataset].schema.contexts]
+    own = None
+    if contexts:
+        keep_among(f"sub_of_{context}", contexts)
+        own = middle.selectbox("Context of the data", contexts, key=f"sub_of_{context}", bind="query-params")
+    keep_among(f"sub_by_{context}", runs)
+    run = right.selectbox(
+        "Predicted by",
+        list(runs),
+        key=f"sub_by_{context}",
+        bind="query-params",
+        format_func=lambda key: run_label(runs[key]),
+    )
+    return SourceChoice(dataset=dataset, data_context=own, run=run)
+
+
+def _like(context: str, records: dict[str, Record]) -> int:
+    """The data whose name ends like the context's, as context_A does; the first if there are none."""
+    titles = [record.title.casefold() for record in records.values()]
+    ends = [i for i, title in enumerate(titles) if title.endswith((f"_{context.casefold()}", f" {context.casefold()}"))]
+    return ends[0] if ends else 0
+
+
+def _read_upload(upload: Any) -> pd.DataFrame:
+    with scratch_folder() as folder:
+        copy = Path(folder) / Path(upload.name).name
+        copy.write_bytes(upload.getvalue())
+        return read_pert_counts(copy)
+
+
+def optional_path(text: str) -> Path | None:
+    """The path a user typed, if any. Raises DataError outside the folders that may be read."""
+    if not text.strip():
+        return None
+    path = user_path(text)
+    check_allowed(path, current_settings())
+    return path

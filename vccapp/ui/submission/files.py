@@ -1,0 +1,137 @@
+"""Files of cells made anywhere: checked by path, mended, packaged and handed in from the page."""
+
+import hashlib
+import re
+from pathlib import Path
+
+import streamlit as st
+
+from vccapp.errors import VccAppError
+from vccapp.jobs.store import Job, JobStore
+from vccapp.seasons.base import Phase, Season
+from vccapp.submission.check import CheckResult
+from vccapp.tasks.check import Check
+from vccapp.tasks.package_file import PackageFile
+from vccapp.ui.kit.frame import errors_shown, show_error
+from vccapp.ui.kit.jobs import begin_job, show_jobs
+from vccapp.ui.kit.loaders import current_settings
+from vccapp.ui.submission.choice import optional_path
+from vccapp.ui.submission.findings import count_findings, show_findings
+from vccapp.ui.submission.handing_in import show_file_package
+from vccapp.wording import plain
+
+RECENT = 50
+
+
+def show_file_checks(season: Season, phase: Phase) -> None:
+    """Check a file by its path, show what was found, and package it once no check fails."""
+    opened = bool(st.session_state.get("sub_file") or st.query_params.get("sub_file"))
+    with st.expander("Check a file made elsewhere", icon=":material/fact_check:", expanded=opened, key="sub_elsewhere"):
+        st.caption(plain(f"By the rules of {season.label}, {phase.label}. The file itself is never changed."))
+        try:
+            task = _choose_file(season, phase)
+        except VccAppError as error:
+            show_error(error)
+            return
+        if task is None:
+            return
+        job = _latest(task)
+        busy = job is not None and job.active
+        if st.button("Check the file", icon=":material/fact_check:", type="primary", key="sub_check", disabled=busy):
+            with errors_shown():
+                begin_job(task)
+                st.rerun()
+        _show_job(task)
+        if job is not None and job.state == "succeeded":
+            _show_result(task, job, season, phase)
+
+
+def _choose_file(season: Season, phase: Phase) -> Check | None:
+    left, right = st.columns([4, 1], vertical_alignment="bottom")
+    path = optional_path(
+        left.text_input("File", key="sub_file", bind="query-params", placeholder="Path of an .h5ad or .vcc")
+    )
+    practice = right.toggle(
+        "Practice",
+        key="sub_file_practice",
+        bind="query-params",
+        help="Other genes and targets than the season's are allowed; the package is practice.",
+    )
+    left, right = st.columns(2)
+    genes = optional_path(
+        left.text_input(
+            "Gene list", key="sub_file_genes", bind="query-params", placeholder="Path; if empty, the season's own"
+        )
+    )
+    counts = optional_path(
+        right.text_input(
+            "Cell numbers", key="sub_file_counts", bind="query-params", placeholder="Path; if empty, the season's own"
+        )
+    )
+    if path is None:
+        return None
+    return Check(path=path, season=season.name, phase=phase.name, genes=genes, counts=counts, practice=practice)
+
+
+def _latest(task: Check | PackageFile) -> Job | None:
+    """The latest job that does the same."""
+    params = task.model_dump(mode="json")
+    with JobStore(current_settings()) as store:
+        jobs = store.find(task=task.name, limit=RECENT)
+    return next((job for job in jobs if job.params == params), None)
+
+
+def _show_job(task: Check | PackageFile) -> None:
+    """Its progress, or why it failed; nothing once it succeeded."""
+    params = task.model_dump(mode="json")
+    show_jobs(
+        task=task.name,
+        only=lambda job: job.params == params and job.state != "succeeded",
+        limit=1,
+        key=f"sub_{task.name}",
+    )
+
+
+def _show_result(task: Check, job: Job, season: Season, phase: Phase) -> None:
+    checks = [CheckResult.model_validate(found) for found in (job.result or {}).get("checks", [])]
+    try:
+        changed = task.path.stat().st_mtime > (job.started or 0.0)
+    except OSError:
+        changed = True
+    if changed:
+        st.info("The file has changed since it was checked: check it again.")
+        return
+    failed, warnings = count_findings(checks)
+    if failed:
+        st.badge(f"{failed:d} checks failed", icon=":material/error:", color="red")
+    else:
+        st.badge(f"No check failed, {warnings:d} warn", icon=":material/check_circle:", color="green")
+    show_findings(checks, key="sub_found")
+    if not failed and task.path.suffix != ".vcc":
+        _show_packaging(task, season, phase)
+
+
+def _show_packaging(checked: Check, season: Season, phase: Phase) -> None:
+    """The button that packages the checked file, and then its package."""
+    name = _name_of(checked)
+    output = current_settings().submissions / name / f"{name}{season.container.suffix}"
+    fields = checked.model_dump(exclude={"dataset"})
+    task = PackageFile(**fields, output=output)
+    job = _latest(task)
+    if job is not None and job.state == "succeeded" and output.is_file():
+        show_file_package(name, job.result or {}, season, phase, practice=checked.practice)
+        return
+    busy = job is not None and job.active
+    if st.button("Package the file", type="primary", icon=":material/package_2:", key="sub_pack", disabled=busy):
+        with errors_shown():
+            begin_job(task)
+            st.rerun()
+    _show_job(task)
+
+
+def _name_of(checked: Check) -> str:
+    """A name for the package of a file, another one for each version of it."""
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(checked.path.name).stem).strip("-._")[:40] or "file"
+    state = f"{checked.model_dump_json()} {checked.path.stat().st_mtime_ns}"
+    digest = hashlib.sha256(state.encode()).hexdigest()[:8]
+    return f"{'practice-' if checked.practice else ''}{stem}-{digest}"
