@@ -34,6 +34,7 @@ from vccapp.tasks.demo import Demo
 from vccapp.tasks.embed import Embed
 from vccapp.tasks.import_ import Import
 from vccapp.tasks.index import Index
+from vccapp.tasks.open_season import OpenSeason
 from vccapp.tasks.package import Package
 from vccapp.tasks.package_file import PackageFile
 from vccapp.tasks.resume import Resume
@@ -105,6 +106,7 @@ EXAMPLES: dict[str, Callable[[Path, str], Task]] = {
         counts=folder / "counts.csv",
         practice=True,
     ),
+    "open a season": lambda folder, data: OpenSeason(path=folder / "season.toml", replace=True),
     "package a file": lambda folder, data: PackageFile(
         path=folder / "toy.h5ad", output=folder / "out" / "toy.vcc", season="vcc2025", phase="validation", practice=True
     ),

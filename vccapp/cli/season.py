@@ -69,21 +69,20 @@ def open_(
     as_json: Json = False,
 ) -> None:
     """Open the organisers' files of a phase, or a season of your own, once; the workspace keeps what was read."""
-    from vccapp.data.stores.access import Access
-    from vccapp.data.stores.bounded import memory_bounded
     from vccapp.errors import SpecError
-    from vccapp.seasons.opened import open_bundle, open_season
+    from vccapp.seasons.opened import find_bundle, find_season
+    from vccapp.tasks.open_season import OpenSeason
 
     settings = open_settings()
-    if path.suffix.lower() == ".toml":
-        if phase is not None:
-            raise SpecError("phase_given", "A season's TOML names its phases itself", fix="leave out --phase")
-        value = _describe(open_season(path, settings, replace=replace), settings)
+    if path.suffix.lower() == ".toml" and phase is not None:
+        raise SpecError("phase_given", "A season's TOML names its phases itself", fix="leave out --phase")
+    opened = OpenSeason(path=path, phase=phase, replace=replace).run(settings, show_progress)
+    if not opened.phase:
+        value = _describe(find_season(opened.season, settings), settings)
         show(value, lambda: _format_season(value, None), as_json=as_json)
         return
-    with memory_bounded(Access.of(settings).memory_bytes):
-        bundle = open_bundle(path, settings, phase=phase, progress=show_progress)
     end_progress()
+    bundle = find_bundle(opened.season, opened.phase, settings)
     found = _describe_bundle(bundle)
     fields = {key: value for key, value in found.items() if key not in ("controls", "notes")}
     rows = [{"context": c} | file for c, file in found["controls"].items()]

@@ -15,10 +15,11 @@ from pydantic import BaseModel, ConfigDict
 
 from vccapp.commands import options
 from vccapp.data.schema import label_in
-from vccapp.errors import SpecError
+from vccapp.data.workspace import list_datasets
+from vccapp.errors import SpecError, VccAppError
 from vccapp.models.base import load_model
 from vccapp.seasons.base import Season, Space
-from vccapp.seasons.opened import find_season
+from vccapp.seasons.opened import find_bundle, find_season
 from vccapp.settings import Settings
 from vccapp.stats.index import Index, load_index
 from vccapp.submission.budget import observed_counts, read_pert_counts
@@ -28,6 +29,7 @@ from vccapp.submission.planning.numbers import Sharing
 from vccapp.training.record import RunRecord, load_run
 
 Targets = Literal["season", "heldout", "file"]
+CellsBy = Literal["thin", "negative_binomial"]
 OpenIndex = Callable[[str, Settings], Index]
 Measure = Callable[[str, tuple[str, ...], Settings], Mapping[str, float]]
 
@@ -65,12 +67,23 @@ def default_targets(season: Season, phase: str | None, genes: set[str]) -> Targe
     return "season" if season.genes is not None and genes.issuperset(season.genes) else "heldout"
 
 
+def find_control_data(season: Season, phase: str | None, settings: Settings) -> dict[str, str]:
+    """Indexed datasets of the control files of an opened bundle, by context; empty where none was opened."""
+    try:
+        files = find_bundle(season.name, season.phase(phase).name, settings).controls
+    except VccAppError:
+        return {}
+    known = {record.path: record.fingerprint for record in list_datasets(settings) if record.has_index}
+    return {context: known[path.resolve()] for context, path in files.items() if path.resolve() in known}
+
+
 class PlanChoice(BaseModel):
     """Everything that `vccapp submit plan` takes.
 
     targets : None as `default_targets` says; counts : the table of cells where they are of a file
     context : of the run's data, where they have several and the season none
     sources : by context of the season, where they are not the run and its data
+    predict_controls, cells_by : see `plan.Plan.controls` and `counts`
     """
 
     model_config = ConfigDict(frozen=True)
@@ -84,6 +97,8 @@ class PlanChoice(BaseModel):
     context: str | None = None
     sources: dict[str, SourceChoice] = {}
     controls: int | None = None
+    predict_controls: bool = False
+    cells_by: CellsBy = "thin"
     sharing: Sharing = "advised"
     cells_of: dict[str, int] = {}
     genes: Path | None = None
@@ -106,6 +121,9 @@ class PlanChoice(BaseModel):
             context: Given(opener(one.dataset, settings).within(one.data_context), one.run)
             for context, one in self.sources.items()
         }
+        for context, dataset in find_control_data(season, self.phase, settings).items():
+            if context not in given and context not in index.contexts:
+                given[context] = Given(opener(dataset, settings), self.run)
         first = next(iter(given.values()), Given(index, self.run))
         table = self._read_table(season, first.index, record) if table is None else table
         effects = self._measure(season, first, table, settings, measure) if self.sharing == "effect" else None
@@ -119,6 +137,8 @@ class PlanChoice(BaseModel):
             space=self.space,
             sources=given,
             n_controls=self.controls,
+            controls="predicted" if self.predict_controls else "copied",
+            cells_by=self.cells_by,
             sharing=self.sharing,
             effects=effects,
             edits=self.cells_of,
@@ -144,6 +164,8 @@ class PlanChoice(BaseModel):
                     "--counts": self.counts,
                     "--context": self.context,
                     "--controls": None if self.controls is None else str(self.controls),
+                    "--predict-controls": self.predict_controls,
+                    "--cells-by": None if self.cells_by == "thin" else self.cells_by,
                     "--sharing": None if self.sharing == "advised" else self.sharing,
                     "--genes": self.genes,
                     "--practice": self.practice,

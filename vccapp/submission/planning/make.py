@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from vccapp.data.schema import label_in, target_of
 from vccapp.data.workspace import list_datasets
 from vccapp.errors import SpecError, VccAppError
 from vccapp.evaluation.quality import Depth, judge_depth
-from vccapp.seasons.base import SEASONS, Phase, Season, Space
+from vccapp.seasons.base import Phase, Season, Space
 from vccapp.seasons.gene_list import find_columns, read_gene_list
 from vccapp.settings import Settings
 from vccapp.stats.index import Index
@@ -51,6 +52,8 @@ def make_plan(
     space: Space | None = None,
     sources: Mapping[str, Given] | None = None,
     n_controls: int | None = None,
+    controls: Literal["copied", "predicted"] = "copied",
+    cells_by: Literal["thin", "negative_binomial"] = "thin",
     sharing: Sharing = "advised",
     effects: Mapping[str, float] | None = None,
     edits: Mapping[str, int] | None = None,
@@ -66,6 +69,7 @@ def make_plan(
     counts : target_gene, n_cells (`read_pert_counts`, `observed_counts`), in each context; the season's targets if None
     phase : the season's last if None
     n_controls : control cells copied into each context, drawn by `seed`; as `advise_controls` says if None
+    controls, cells_by : see `Plan.controls` and `Plan.counts`
     sharing, effects, edits : see `share_cells`, `edit_cells`
     genes : a list of genes; if None those of the season where all data have them, else those of the data
     practice : lets data with another number of genes than the season's through, and marks the plan as practice
@@ -83,8 +87,6 @@ def make_plan(
         )
     n_controls = _check_controls(season, n_controls, wanted, available)
     order, n_genes, gene_notes, official = _choose_genes(season, [one.index for one in given.values()], genes)
-    if order == "season" and (season.name not in set(SEASONS) or SEASONS[season.name].genes is None):
-        order, genes = "data", season.gene_file  # known in this workspace alone
     if n_genes != season.n_genes and not practice:
         raise SpecError(
             "gene_count",
@@ -102,6 +104,8 @@ def make_plan(
         *of_phase,
         *_find_simulated(given.values(), settings),
     ]
+    if controls == "predicted" and n_controls:
+        notes += ("Controls are predicted, not copied: effects are measured against other cells than the real ones.",)
     notes += (*gene_notes, *_note_labels(given.values(), wanted))
     for one in given.values():
         notes += _note_depth(one.index, depth or season_depth(season, n_genes))
@@ -122,6 +126,8 @@ def make_plan(
         cells=cells,
         wanted=wanted,
         n_controls=n_controls,
+        controls=controls,
+        counts=cells_by,
         values_per_cell=float(np.mean([values for _, values in available.values()])),
         seed=seed,
         practice=bool(reasons),
@@ -226,7 +232,7 @@ def _check_controls(
 
 def _choose_genes(
     season: Season, indexes: Sequence[Index], path: Path | None
-) -> tuple[str, int, tuple[str, ...], bool]:
+) -> tuple[Literal["season", "data"], int, tuple[str, ...], bool]:
     """Whose order the genes have, how many they are, notes, and whether they are the season's own."""
     own = [index.genes["gene"].tolist() for index in indexes]
     official = None if season.genes is None else list(season.genes)

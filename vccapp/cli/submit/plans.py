@@ -1,29 +1,21 @@
-"""`vccapp submit`: plan, build, check and package a submission."""
+"""`vccapp submit plan|show|compare|list|delete`: submissions before and after they are built."""
 
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vccapp.cli.following import EXIT_FAILED, Background, end_progress, run_job, show_progress
-from vccapp.cli.names import find_dataset, find_finished_run, ignored_context, mark_about, open_settings
+from vccapp.cli.following import EXIT_FAILED
+from vccapp.cli.names import find_dataset, find_finished_run, open_settings
 from vccapp.cli.output import Json, format_fields, format_lines, format_table, show, show_list
+from vccapp.cli.submit.options import Counts, GeneList, PhaseName, Practice, SeasonName
 from vccapp.errors import SpecError
+from vccapp.wording import bytes_text
 
 if TYPE_CHECKING:
     from vccapp.settings import Settings
     from vccapp.submission.plan import Plan
     from vccapp.submission.planning.choice import SourceChoice
-
-app = typer.Typer(help="Submissions: plan, build, check and package.", no_args_is_help=True)
-SeasonName = Annotated[str, typer.Option(help="Name of the challenge.")]
-PhaseName = Annotated[
-    str | None, typer.Option(help="Phase of the season; default: its last one, of a file that its targets are of.")
-]
-GeneList = Annotated[Path | None, typer.Option(help="The challenge's gene list; default: the genes of the dataset.")]
-Counts = Annotated[Path | None, typer.Option(help="The challenge's pert_counts CSV: target_gene, n_cells.")]
-Practice = Annotated[bool, typer.Option("--practice", help="Practice: allow other genes than the challenge's.")]
 
 
 class TargetsName(StrEnum):
@@ -36,13 +28,17 @@ class SpaceName(StrEnum):
     counts = "counts"
 
 
+class CellsByName(StrEnum):
+    thin = "thin"
+    negative_binomial = "negative_binomial"
+
+
 class SharingName(StrEnum):
     advised = "advised"
     equal = "equal"
     effect = "effect"
 
 
-@app.command()
 def plan(
     run: Annotated[
         str, typer.Option(help="Id of the run that predicts, or 'latest' for the newest finished one.")
@@ -72,6 +68,13 @@ def plan(
     controls: Annotated[
         int | None, typer.Option(help="Control cells to copy; default: all that fit, else 5 to 10 % of the budget.")
     ] = None,
+    predict_controls: Annotated[
+        bool,
+        typer.Option("--predict-controls", help="Controls that the model makes, not copies: this changes the scores."),
+    ] = False,
+    cells_by: Annotated[
+        CellsByName, typer.Option(help="How counts are made: real control cells thinned, or drawn.")
+    ] = CellsByName.thin,
     sharing: Annotated[
         SharingName,
         typer.Option(help="How cells are shared out: as advised, equally, or by the run's predicted effects."),
@@ -100,6 +103,8 @@ def plan(
         context=context,
         sources=dict(_parse_source(text, settings) for text in source or ()),
         controls=controls,
+        predict_controls=predict_controls,
+        cells_by=cells_by.value,
         sharing=sharing.value,
         cells_of=dict(map(_parse_cells, cells_of or ())),
         genes=genes,
@@ -146,72 +151,55 @@ def _parse_cells(text: str) -> tuple[str, int]:
     return target, int(number)
 
 
-@app.command()
-def build(
-    plan: Annotated[str, typer.Argument(help="Id of the submission.", show_default=False)],
-    background: Background = False,
-    as_json: Json = False,
+def show_(
+    id: Annotated[str, typer.Argument(help="Id of the submission.", show_default=False)], as_json: Json = False
 ) -> None:
-    """Generate, check and package a planned submission."""
-    from vccapp.data.reading.ignored import name_ignored
+    """Show a planned submission: its cells, limits and what building it takes."""
     from vccapp.submission.plan import load_plan
-    from vccapp.tasks.build import Build
 
     settings = open_settings()
-    found = load_plan(plan, settings)
-    ignored = name_ignored(ignored_context(dataset, settings) for dataset in found.datasets)
-    task = Build(dataset=found.datasets[0], plan=found.id)
-    result = run_job(settings, task, background=background, as_json=as_json)
-    folder = settings.submissions / found.id
-    value = result.report | {"folder": str(folder)} | mark_about(ignored)
-    show(value, lambda: _format_report(value, folder), as_json=as_json)
+    found = load_plan(id, settings)
+    show(describe_plan(found, settings), lambda: _format_plan(found), as_json=as_json)
 
 
-@app.command()
-def package(
-    file: Annotated[
-        str, typer.Argument(help="An .h5ad file, or the id of a submission whose cells are made.", show_default=False)
-    ],
-    output: Annotated[Path | None, typer.Option(help="The .vcc to write; default: beside the file.")] = None,
-    season: SeasonName = "vcc2025",
-    phase: PhaseName = None,
-    genes: GeneList = None,
-    counts: Counts = None,
-    practice: Practice = False,
-    background: Background = False,
+def compare(
+    ids: Annotated[list[str], typer.Argument(help="Ids of two submissions or more.", show_default=False)],
     as_json: Json = False,
 ) -> None:
-    """Check cells that exist already and package them; of a submission, as its plan says."""
+    """Compare plans: what differs in their choices, then in their cells."""
     from vccapp.submission.plan import load_plan
-    from vccapp.tasks.package import Package
-    from vccapp.tasks.package_file import PackageFile
+    from vccapp.submission.planning.compare import compare_cells, compare_plans
 
     settings = open_settings()
-    path = Path(file)
-    inside = path.name == "pred.h5ad" and path.resolve().parent.parent == settings.submissions
-    if path.suffix == ".h5ad" and not inside:
-        own = PackageFile(
-            path=path,
-            output=path.with_suffix(".vcc") if output is None else output,
-            season=season,
-            phase=phase,
-            genes=genes,
-            counts=counts,
-            practice=practice,
-        )
-        value = own.run(settings, show_progress).model_dump()
-        end_progress()
-        show(value, lambda: _format_package(value["package"], value["checks"]), as_json=as_json)
-        return
-    found = load_plan(path.resolve().parent.name if inside else file, settings)
-    task = Package(dataset=found.datasets[0], plan=found.id)
-    result = run_job(settings, task, background=background, as_json=as_json)
-    folder = settings.submissions / found.id
-    report = result.report | {"folder": str(folder)}
-    show(report, lambda: _format_report(report, folder), as_json=as_json)
+    plans = [load_plan(id, settings) for id in dict.fromkeys(ids)]
+    if len(plans) < 2:
+        raise SpecError("one_plan", "There is one plan to compare", fix="name two different ones")
+    tables = {"choices": compare_plans(plans), "cells": compare_cells(plans)}
+    value = {name: table.astype(object).where(table.notna(), None) for name, table in tables.items()}
+    rows = {name: table.to_dict("records") for name, table in value.items()}
+    text = "\n\n".join(format_table(rows[name], [str(c) for c in table]) for name, table in value.items())
+    show(rows, lambda: text, as_json=as_json)
 
 
-@app.command("list")
+def delete(
+    id: Annotated[str, typer.Argument(help="Id of the submission.", show_default=False)],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Delete a submission: its plan, cells, checks and package."""
+    from vccapp.submission.plan import delete_submission
+
+    settings = open_settings()
+    if not yes and not typer.confirm(f"Delete '{id}' and its files?", err=True):
+        raise typer.Exit(EXIT_FAILED)
+    freed = delete_submission(id, settings)
+    show(
+        {"deleted": id, "freed_bytes": freed},
+        lambda: f"{id} is deleted; {bytes_text(freed)} are free again.",
+        as_json=as_json,
+    )
+
+
 def list_(as_json: Json = False) -> None:
     """List the submissions, planned and built."""
     from vccapp.submission.plan import list_plans
@@ -240,27 +228,6 @@ def list_(as_json: Json = False) -> None:
     show_list("submissions", rows, unreadable, lambda: format_table(rows, columns), as_json=as_json)
 
 
-@app.command()
-def check(
-    file: Annotated[Path, typer.Argument(help="An .h5ad or .vcc file, made here or elsewhere.", show_default=False)],
-    season: SeasonName = "vcc2025",
-    phase: PhaseName = None,
-    genes: GeneList = None,
-    counts: Counts = None,
-    practice: Practice = False,
-    as_json: Json = False,
-) -> None:
-    """Check a prediction file by the rules of a season; exit code 1 when a check fails."""
-    from vccapp.tasks.check import Check
-
-    task = Check(path=file, season=season, phase=phase, genes=genes, counts=counts, practice=practice)
-    value = task.run(open_settings(), show_progress).checks
-    end_progress()
-    show(value, lambda: _format_checks(value), as_json=as_json)
-    if any(result["status"] == "failed" for result in value):
-        raise typer.Exit(EXIT_FAILED)
-
-
 def _format_plan(plan: "Plan") -> str:
     estimate = plan.estimate
     fields = {
@@ -280,24 +247,3 @@ def _format_plan(plan: "Plan") -> str:
     lines = [f"practice: {reason}" for reason in plan.reasons] + [f"note: {note}" for note in plan.notes]
     parts = [format_fields(fields), *([format_lines(lines)] if lines else [])]
     return "\n".join(parts) + "\n\n" + format_table(rows, ("perturbation", "cells", "wanted"))
-
-
-def _format_report(report: dict[str, Any], folder: Path) -> str:
-    fields = {"submission": report["id"], "kind": report["kind"]}
-    package = report["package"] | {"path": folder / report["package"]["path"]}
-    return format_fields(fields) + "\n" + _format_package(package, report["checks"])
-
-
-def _format_package(package: dict[str, Any], checks: list[dict[str, str]]) -> str:
-    fields = {"file": package["path"], "size": f"{package['size'] / 1e6:,.1f} MB", "sha256": package["sha256"]}
-    return format_fields(fields) + "\n\n" + _format_checks(checks)
-
-
-def _format_checks(checks: list[dict[str, str]]) -> str:
-    """One line a check, and how to go on below those that are not well."""
-    lines = []
-    for found in checks:
-        lines.append(f"{found['status']:8}{found['label']}: {found['message']}")
-        if found["fix"]:
-            lines.append(f"{'':8}{found['fix']}")
-    return format_lines(lines)

@@ -1,0 +1,115 @@
+"""`vccapp submit build|package|check`: cells made, checked and packaged, ours and those of others."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vccapp.cli.following import EXIT_FAILED, Background, end_progress, run_job, show_progress
+from vccapp.cli.names import ignored_context, mark_about, open_settings
+from vccapp.cli.output import Json, format_fields, format_lines, show
+from vccapp.cli.submit.options import Counts, GeneList, PhaseName, Practice, SeasonName
+
+
+def build(
+    plan: Annotated[str, typer.Argument(help="Id of the submission.", show_default=False)],
+    background: Background = False,
+    as_json: Json = False,
+) -> None:
+    """Generate, check and package a planned submission."""
+    from vccapp.data.reading.ignored import name_ignored
+    from vccapp.submission.plan import load_plan
+    from vccapp.tasks.build import Build
+
+    settings = open_settings()
+    found = load_plan(plan, settings)
+    ignored = name_ignored(ignored_context(dataset, settings) for dataset in found.datasets)
+    task = Build(dataset=found.datasets[0], plan=found.id)
+    result = run_job(settings, task, background=background, as_json=as_json)
+    folder = settings.submissions / found.id
+    value = result.report | {"folder": str(folder)} | mark_about(ignored)
+    show(value, lambda: _format_report(value, folder), as_json=as_json)
+
+
+def package(
+    file: Annotated[
+        str, typer.Argument(help="An .h5ad file, or the id of a submission whose cells are made.", show_default=False)
+    ],
+    output: Annotated[Path | None, typer.Option(help="The .vcc to write; default: beside the file.")] = None,
+    season: SeasonName = "vcc2025",
+    phase: PhaseName = None,
+    genes: GeneList = None,
+    counts: Counts = None,
+    practice: Practice = False,
+    background: Background = False,
+    as_json: Json = False,
+) -> None:
+    """Check cells that exist already and package them; of a submission, as its plan says."""
+    from vccapp.submission.plan import load_plan
+    from vccapp.tasks.package import Package
+    from vccapp.tasks.package_file import PackageFile
+
+    settings = open_settings()
+    path = Path(file)
+    inside = path.name == "pred.h5ad" and path.resolve().parent.parent == settings.submissions
+    if path.suffix == ".h5ad" and not inside:
+        own = PackageFile(
+            path=path,
+            output=path.with_suffix(".vcc") if output is None else output,
+            season=season,
+            phase=phase,
+            genes=genes,
+            counts=counts,
+            practice=practice,
+        )
+        value = own.run(settings, show_progress).model_dump()
+        end_progress()
+        show(value, lambda: _format_package(value["package"], value["checks"]), as_json=as_json)
+        return
+    found = load_plan(path.resolve().parent.name if inside else file, settings)
+    task = Package(dataset=found.datasets[0], plan=found.id)
+    result = run_job(settings, task, background=background, as_json=as_json)
+    folder = settings.submissions / found.id
+    report = result.report | {"folder": str(folder)}
+    show(report, lambda: _format_report(report, folder), as_json=as_json)
+
+
+def check(
+    file: Annotated[Path, typer.Argument(help="An .h5ad or .vcc file, made here or elsewhere.", show_default=False)],
+    season: SeasonName = "vcc2025",
+    phase: PhaseName = None,
+    genes: GeneList = None,
+    counts: Counts = None,
+    practice: Practice = False,
+    as_json: Json = False,
+) -> None:
+    """Check a prediction file by the rules of a season; exit code 1 when a check fails."""
+    from vccapp.tasks.check import Check
+
+    task = Check(path=file, season=season, phase=phase, genes=genes, counts=counts, practice=practice)
+    value = task.run(open_settings(), show_progress).checks
+    end_progress()
+    show(value, lambda: _format_checks(value), as_json=as_json)
+    if any(result["status"] == "failed" for result in value):
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _format_report(report: dict[str, Any], folder: Path) -> str:
+    fields = {"submission": report["id"], "kind": report["kind"]}
+    package = report["package"] | {"path": folder / report["package"]["path"]}
+    return format_fields(fields) + "\n" + _format_package(package, report["checks"])
+
+
+def _format_package(package: dict[str, Any], checks: list[dict[str, str]]) -> str:
+    fields = {"file": package["path"], "size": f"{package['size'] / 1e6:,.1f} MB", "sha256": package["sha256"]}
+    return format_fields(fields) + "\n\n" + _format_checks(checks)
+
+
+def _format_checks(checks: list[dict[str, str]]) -> str:
+    """One line a check, and how to go on below those that are not well."""
+    lines = []
+    for found in checks:
+        lines.append(f"{found['status']:8}{found['label']}: {found['message']}")
+        if found["fix"]:
+            lines.append(f"{'':8}{found['fix']}")
+    return format_lines(lines)
