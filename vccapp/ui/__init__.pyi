@@ -131,6 +131,7 @@ from .submission.page import (
 )
 from .submission.season import (
     choose_season as choose_season,
+    show_season_opening as show_season_opening,
 )
 from .submission.steps import (
     show_steps as show_steps,

@@ -20,7 +20,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 def submission_file(submission: str, name: str, settings: Settings) -> Path | None:
     """The packaged file of a submission; None for whatever is not one, its neighbours and links included."""
-    if not _NAME.fullmatch(submission) or name != f"{submission}.vcc":
+    if not _NAME.fullmatch(submission) or name not in (f"{submission}.vcc", f"{submission}.h5ad"):
         return None
     path = settings.submissions.resolve() / submission / name
     return path if path.resolve() == path and path.is_file() else None

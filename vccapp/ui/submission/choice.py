@@ -1,6 +1,7 @@
 """What is to be submitted: run, targets, numbers of cells, controls, genes, and a source for each context."""
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,18 @@ import pandas as pd
 import streamlit as st
 
 from vccapp.data.atomic import scratch_folder
-from vccapp.data.paths import user_path
-from vccapp.data.workspace import Record, check_allowed
+from vccapp.data.workspace import Record
 from vccapp.seasons.base import Phase, Season
 from vccapp.stats.index import Index
 from vccapp.submission.budget import read_pert_counts
-from vccapp.submission.planning.choice import PlanChoice, SourceChoice, Targets, default_targets
+from vccapp.submission.planning.choice import (
+    CellsBy,
+    PlanChoice,
+    SourceChoice,
+    Targets,
+    default_targets,
+    find_control_data,
+)
 from vccapp.submission.planning.numbers import SHARINGS
 from vccapp.tasks.build import Build
 from vccapp.training import RunRecord, list_runs
@@ -22,7 +29,7 @@ from vccapp.ui.kit.context import current_context
 from vccapp.ui.kit.forms import choose_one
 from vccapp.ui.kit.loaders import current_settings, load_datasets
 from vccapp.ui.kit.runs import choose_run, run_label
-from vccapp.ui.submission.season import keep_among
+from vccapp.ui.submission.season import keep_among, typed_path
 from vccapp.wording import plain
 
 SOURCES = {
@@ -31,6 +38,7 @@ SOURCES = {
     "upload": "Upload a table",
     "path": "Path of a table",
 }
+CELLS_BY: Mapping[CellsBy, str] = {"thin": "Thinning real cells", "negative_binomial": "Drawing"}
 SPACES = {"log1p": "log1p", "counts": "Counts"}
 
 
@@ -52,7 +60,7 @@ class SubmissionChoice:
 
 def choose_submission(record: Record, index: Index, season: Season, phase: Phase) -> SubmissionChoice:
     """Run, targets, cells, controls, genes and name. Where there is no run, say so, and end the page."""
-    if len(index.controls) > 1 and not set(phase.contexts) <= set(index.contexts):
+    if len(index.controls) > 1 and not phase.contexts:
         st.info("A submission is of one context: choose it in the sidebar.")
         st.stop()
     left, right = st.columns([3, 2])
@@ -63,7 +71,7 @@ def choose_submission(record: Record, index: Index, season: Season, phase: Phase
         keep_among("sub_space", season.spaces)
         with right:
             space = choose_one("Values", {space: SPACES[space] for space in season.spaces}, key="sub_space")
-    sources = _choose_sources(phase, index) if phase.contexts else {}
+    sources = _choose_sources(season, phase, index, run) if phase.contexts else {}
     source = choose_one(
         "Targets and cell numbers",
         SOURCES,
@@ -72,14 +80,7 @@ def choose_submission(record: Record, index: Index, season: Season, phase: Phase
     )
     table, path, ready = _choose_table(source)
     sharing, controls = _choose_numbers(season, index)
-    left, middle, right = st.columns([4, 4, 3], vertical_alignment="bottom")
-    genes = middle.text_input(
-        "Gene list",
-        key="sub_genes",
-        bind="query-params",
-        placeholder="Path of a CSV",
-        help="If empty, the season's genes where the data have them, else those of the data",
-    )
+    left, right = st.columns([3, 2], vertical_alignment="bottom")
     name = left.text_input("Name", key="sub_name", bind="query-params", placeholder="Generated if empty").strip()
     practice = right.toggle(
         "Practice",
@@ -87,6 +88,7 @@ def choose_submission(record: Record, index: Index, season: Season, phase: Phase
         key="sub_practice",
         help=f"Allows another number of genes than the season's {season.n_genes:,}; the package is marked as practice.",
     )
+    genes, seed, predicted, cells_by = _choose_more(season, space or season.space)
     choice = PlanChoice(
         run=run.id,
         season=season.name,
@@ -99,8 +101,11 @@ def choose_submission(record: Record, index: Index, season: Season, phase: Phase
         controls=controls,
         sharing=sharing,
         cells_of=parse_cells(st.session_state.get("sub_cells_of") or st.query_params.get("sub_cells_of") or ""),
-        genes=optional_path(genes),
+        predict_controls=predicted,
+        cells_by=cells_by,
+        genes=typed_path(genes),
         practice=practice,
+        seed=seed,
         name=name,
     )
     return SubmissionChoice(choice, season, phase, table, ready)
@@ -129,7 +134,7 @@ def _choose_table(source: str) -> tuple[pd.DataFrame | None, Path | None, bool]:
             return None, None, False
         return _read_upload(upload), Path(upload.name), True
     if source == "path":
-        path = optional_path(st.text_input("Path of pert_counts.csv", key="sub_path", bind="query-params"))
+        path = typed_path(st.text_input("Path of pert_counts.csv", key="sub_path", bind="query-params"))
         return None, path, path is not None
     return None, None, True
 
@@ -158,52 +163,85 @@ def _choose_numbers(season: Season, index: Index) -> tuple[Any, int | None]:
     return sharing, None if controls is None else int(controls)
 
 
-def _choose_sources(phase: Phase, index: Index) -> dict[str, SourceChoice]:
+def _choose_more(season: Season, space: str) -> tuple[str, int, bool, CellsBy]:
+    """What is rarely changed: a list of genes, the seed, whether controls are predicted, how counts are made."""
+    with st.expander("More settings", icon=":material/tune:"):
+        left, right = st.columns([3, 2], vertical_alignment="bottom")
+        genes = left.text_input(
+            "Gene list",
+            key="sub_genes",
+            bind="query-params",
+            placeholder="Path of a CSV",
+            help="If empty, the season's genes where the data have them, else those of the data",
+        )
+        seed = right.number_input(
+            "Seed", 0, 2**31 - 1, 0, key="sub_seed", bind="query-params", help="Of all that is drawn"
+        )
+        predicted, cells_by = False, next(iter(CELLS_BY))
+        if season.controls != "forbidden":
+            predicted = left.toggle(
+                "Predict the controls",
+                key="sub_predict_controls",
+                bind="query-params",
+                help="Control cells that the model makes instead of copies. This changes the scores: effects are "
+                "measured against these cells.",
+            )
+        if space == "counts":
+            with right:
+                cells_by = choose_one("Counts are made by", CELLS_BY, key="sub_cells_by")
+    return genes, int(seed), predicted, cells_by
+
+
+def _choose_sources(season: Season, phase: Phase, index: Index, run: RunRecord) -> dict[str, SourceChoice]:
     """Data and run of each context; none where the page's data have the contexts themselves."""
     if set(phase.contexts) <= set(index.contexts):
         return {}
     records = {record.fingerprint: record for record in load_datasets() if record.has_index}
+    own = find_control_data(season, phase.name, current_settings())
     runs = {run.id: run for run in list_runs(current_settings()) if run.state == "finished"}
     found = {}
     with st.expander("A source for each context", icon=":material/account_tree:", expanded=True):
         st.caption("The context's control cells come from the data; the run predicts from them.")
         for context in phase.contexts:
-            found[context] = _choose_source(context, records, runs)
+            likely = own.get(context) or _like(context, records) or run.spec.dataset
+            found[context] = _choose_source(context, records, runs, SourceChoice(dataset=likely, run=run.id))
     return found
 
 
-def _choose_source(context: str, records: dict[str, Record], runs: dict[str, RunRecord]) -> SourceChoice:
-    left, middle, right = st.columns(3)
+def _choose_source(
+    context: str, records: Mapping[str, Record], runs: Mapping[str, RunRecord], likely: SourceChoice
+) -> SourceChoice:
+    left, right, more = st.columns(3)
     keep_among(f"sub_data_{context}", records)
     dataset = left.selectbox(
         f"Data of context {plain(context)}",
         list(records),
         key=f"sub_data_{context}",
         bind="query-params",
-        index=_like(context, records),
+        index=list(records).index(likely.dataset) if likely.dataset in records else 0,
         format_func=lambda key: records[key].title,
     )
     contexts = [one.name for one in records[dataset].schema.contexts]
-    own = None
+    theirs = None
     if contexts:
         keep_among(f"sub_of_{context}", contexts)
-        own = middle.selectbox("Context of the data", contexts, key=f"sub_of_{context}", bind="query-params")
+        theirs = more.selectbox("Context of the data", contexts, key=f"sub_of_{context}", bind="query-params")
     keep_among(f"sub_by_{context}", runs)
     run = right.selectbox(
         "Predicted by",
         list(runs),
         key=f"sub_by_{context}",
         bind="query-params",
+        index=list(runs).index(likely.run),
         format_func=lambda key: run_label(runs[key]),
     )
-    return SourceChoice(dataset=dataset, data_context=own, run=run)
+    return SourceChoice(dataset=dataset, data_context=theirs, run=run)
 
 
-def _like(context: str, records: dict[str, Record]) -> int:
-    """The data whose name ends like the context's, as context_A does; the first if there are none."""
-    titles = [record.title.casefold() for record in records.values()]
-    ends = [i for i, title in enumerate(titles) if title.endswith((f"_{context.casefold()}", f" {context.casefold()}"))]
-    return ends[0] if ends else 0
+def _like(context: str, records: Mapping[str, Record]) -> str | None:
+    """The data whose title ends like the context's, as context_A does."""
+    ends = (f"_{context.casefold()}", f" {context.casefold()}")
+    return next((key for key, record in records.items() if record.title.casefold().endswith(ends)), None)
 
 
 def _read_upload(upload: Any) -> pd.DataFrame:
@@ -211,12 +249,3 @@ def _read_upload(upload: Any) -> pd.DataFrame:
         copy = Path(folder) / Path(upload.name).name
         copy.write_bytes(upload.getvalue())
         return read_pert_counts(copy)
-
-
-def optional_path(text: str) -> Path | None:
-    """The path a user typed, if any. Raises DataError outside the folders that may be read."""
-    if not text.strip():
-        return None
-    path = user_path(text)
-    check_allowed(path, current_settings())
-    return path

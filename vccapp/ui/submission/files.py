@@ -15,9 +15,9 @@ from vccapp.tasks.package_file import PackageFile
 from vccapp.ui.kit.frame import errors_shown, show_error
 from vccapp.ui.kit.jobs import begin_job, show_jobs
 from vccapp.ui.kit.loaders import current_settings
-from vccapp.ui.submission.choice import optional_path
 from vccapp.ui.submission.findings import count_findings, show_findings
 from vccapp.ui.submission.handing_in import show_file_package
+from vccapp.ui.submission.season import typed_path
 from vccapp.wording import plain
 
 RECENT = 50
@@ -48,7 +48,7 @@ def show_file_checks(season: Season, phase: Phase) -> None:
 
 def _choose_file(season: Season, phase: Phase) -> Check | None:
     left, right = st.columns([4, 1], vertical_alignment="bottom")
-    path = optional_path(
+    path = typed_path(
         left.text_input("File", key="sub_file", bind="query-params", placeholder="Path of an .h5ad or .vcc")
     )
     practice = right.toggle(
@@ -58,12 +58,12 @@ def _choose_file(season: Season, phase: Phase) -> Check | None:
         help="Other genes and targets than the season's are allowed; the package is practice.",
     )
     left, right = st.columns(2)
-    genes = optional_path(
+    genes = typed_path(
         left.text_input(
             "Gene list", key="sub_file_genes", bind="query-params", placeholder="Path; if empty, the season's own"
         )
     )
-    counts = optional_path(
+    counts = typed_path(
         right.text_input(
             "Cell numbers", key="sub_file_counts", bind="query-params", placeholder="Path; if empty, the season's own"
         )

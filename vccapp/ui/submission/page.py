@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from vccapp.data.workspace import Record
 from vccapp.errors import VccAppError
 from vccapp.seasons.base import Phase, Season
-from vccapp.seasons.opened import find_season
 from vccapp.stats.index import Index
 from vccapp.submission.plan import Plan
 from vccapp.tasks.build import Build
 from vccapp.ui.kit.frame import show_error
-from vccapp.ui.kit.loaders import current_settings
 from vccapp.ui.submission.choice import choose_submission
 from vccapp.ui.submission.plan import (
     choose_plan,
@@ -35,11 +33,11 @@ class PlanStep:
 
 def show_plan_step(record: Record, index: Index, season: Season, phase: Phase) -> PlanStep:
     """Choose or open a plan, show what it means, change it, save it, compare it."""
-    opened = choose_plan(record)
+    opened = choose_plan(record, season)
     if opened is not None:
         state, said = ("practice", "practice") if opened.practice else ("done", "saved")
         with step(1, "Plan", state=state, said=said):
-            _show(opened, find_season(opened.season, current_settings()), saved=True)
+            _show(opened, season, saved=True)
         return PlanStep(opened, [shlex.join(Build(plan=opened.id).command())])
     with step(1, "Plan", state="now", said="new") as say:
         try:

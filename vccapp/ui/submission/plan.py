@@ -35,9 +35,10 @@ class Draft:
     saved: bool
 
 
-def choose_plan(record: Record) -> Plan | None:
-    """A saved plan of the page's data; None for a new one."""
-    plans = {plan.id: plan for plan in list_plans(current_settings()) if record.fingerprint in plan.datasets}
+def choose_plan(record: Record, season: Season) -> Plan | None:
+    """A saved plan of the page's data and season; None for a new one."""
+    saved = list_plans(current_settings())
+    plans = {plan.id: plan for plan in saved if record.fingerprint in plan.datasets and plan.season == season.name}
     if not plans:
         return None
     labels = {NEW: "New plan"} | {id: f"{id} (practice)" if plan.practice else id for id, plan in plans.items()}

@@ -57,7 +57,7 @@ def show_steps(plan: Plan | None) -> None:
     made = plan is not None and has_cells(plan, current_settings()) and _is_same(plan)
     _show_cells(plan, job, made=made)
     _show_checks(report, job, made=made)
-    _show_package(plan, report)
+    _show_package(plan, report, job, made=made)
 
 
 def _show_waiting(number: int, title: str, said: str) -> None:
@@ -79,7 +79,7 @@ def _show_cells(plan: Plan | None, job: Job | None, *, made: bool) -> None:
     with step(2, "Cells", state=state, said=said):
         season = find_season(plan.season, current_settings())
         _show_costs(plan, season)
-        left, right = st.columns([1, 1])
+        left, _ = st.columns([1, 1])
         label = "Build the submission again" if made else "Build the submission"
         if left.button(
             label,
@@ -92,20 +92,6 @@ def _show_cells(plan: Plan | None, job: Job | None, *, made: bool) -> None:
             with errors_shown():
                 write_plan(plan, current_settings())
                 begin_job(Build(dataset=plan.datasets[0], plan=plan.id))
-                st.rerun()
-        if (
-            made
-            and find_report(plan, current_settings()) is None
-            and right.button(
-                "Check and package the cells",
-                icon=":material/package_2:",
-                key=f"sub_package_{plan.id}",
-                disabled=active,
-                width="stretch",
-            )
-        ):
-            with errors_shown():
-                begin_job(Package(dataset=plan.datasets[0], plan=plan.id))
                 st.rerun()
         show_jobs(task=TASKS, only=lambda job: job.params.get("plan") == plan.id, limit=1, key="sub_jobs")
 
@@ -152,14 +138,24 @@ def _show_checks(report: Report | None, job: Job | None, *, made: bool) -> None:
         show_findings(report.checks, key="sub_checks")
 
 
-def _show_package(plan: Plan | None, report: Report | None) -> None:
-    if plan is None or report is None or report.package is None:
+def _show_package(plan: Plan | None, report: Report | None, job: Job | None, *, made: bool) -> None:
+    failed = 0 if report is None else count_findings(report.checks)[0]
+    if plan is None or not made or failed:
         _show_waiting(4, "Package", "opens when no check fails")
-        return
-    state, said = ("practice", "practice package") if plan.practice else ("done", "ready to hand in")
-    with step(4, "Package", state=state, said=said):
-        show_package(report)
-        show_handing_in(report, find_season(plan.season, current_settings()))
+    elif report is not None and report.package is not None:
+        state, said = ("practice", "practice package") if plan.practice else ("done", "ready to hand in")
+        with step(4, "Package", state=state, said=said):
+            show_package(report)
+            show_handing_in(report, find_season(plan.season, current_settings()))
+    elif job is not None and job.active:
+        _show_waiting(4, "Package", "waits for the job")
+    else:
+        with step(4, "Package", state="now", said="not packaged yet"):
+            st.markdown("The cells are made, but there is no package.")
+            if st.button("Check and package the cells", icon=":material/package_2:", key=f"sub_package_{plan.id}"):
+                with errors_shown():
+                    begin_job(Package(dataset=plan.datasets[0], plan=plan.id))
+                    st.rerun()
 
 
 def _latest_job(plan: Plan) -> Job | None:
