@@ -10,7 +10,7 @@ MAX_NAMES = 45
 
 
 def budget_bars(frame: pd.DataFrame, *, alpha: float) -> alt.Chart:
-    """Cells wanted and planned per perturbation. frame: perturbation, wanted, given."""
+    """Cells wanted and planned per perturbation. frame: perturbation, wanted, given[, power]."""
     order = frame.sort_values("wanted", ascending=False, kind="stable")["perturbation"].tolist()
     axis = (
         names_axis(len(order))
@@ -22,6 +22,7 @@ def budget_bars(frame: pd.DataFrame, *, alpha: float) -> alt.Chart:
         alt.Tooltip("perturbation:N"),
         alt.Tooltip("wanted:Q", format=","),
         alt.Tooltip("given:Q", title="planned", format=","),
+        *([alt.Tooltip("power:Q", format=".0%")] if "power" in frame else []),
     ]
     base = alt.Chart(frame)
     wanted = base.mark_tick(thickness=2, color=UP).encode(x=x, y=alt.Y("wanted:Q", title="cells"), tooltip=tips)

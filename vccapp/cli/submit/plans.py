@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vccapp.cli.following import EXIT_FAILED
-from vccapp.cli.names import find_dataset, find_finished_run, open_settings
+from vccapp.cli.names import find_dataset, find_finished_run, open_index, open_settings
 from vccapp.cli.output import Json, format_fields, format_lines, format_table, show, show_list
 from vccapp.cli.submit.options import Counts, GeneList, PhaseName, Practice, SeasonName
-from vccapp.errors import SpecError
-from vccapp.wording import bytes_text
+from vccapp.errors import SpecError, VccAppError
+from vccapp.wording import bytes_text, duration_text
 
 if TYPE_CHECKING:
     from vccapp.settings import Settings
@@ -114,19 +114,39 @@ def plan(
     )
     made = choice.make(settings)
     path = write_plan(made, settings)
-    show(describe_plan(made, settings) | {"path": str(path)}, lambda: _format_plan(made), as_json=as_json)
+    value = describe_plan(made, settings) | {"path": str(path)}
+    show(value, lambda: _format_plan(made, value), as_json=as_json)
 
 
 def describe_plan(plan: "Plan", settings: "Settings") -> dict[str, Any]:
     """For JSON: its fields, and what they mean before a cell exists."""
     from vccapp.seasons.opened import find_season
     from vccapp.submission.planning.numbers import list_limits
+    from vccapp.submission.planning.times import estimate_build, estimate_scoring
 
     limits = [
         {"what": limit.what, "planned": limit.planned, "allowed": limit.allowed, "kept": limit.kept}
         for limit in list_limits(plan, find_season(plan.season, settings))
     ]
-    return plan.model_dump(mode="json") | {"estimate": plan.estimate.model_dump(), "limits": limits}
+    season = find_season(plan.season, settings)
+    meaning = {
+        "estimate": plan.estimate.model_dump(),
+        "limits": limits,
+        "seconds": {"build": round(estimate_build(plan)), "score": round(estimate_scoring(plan, season))},
+        "power": _power_of(plan, settings),
+    }
+    return plan.model_dump(mode="json") | meaning
+
+
+def _power_of(plan: "Plan", settings: "Settings") -> dict[str, float] | None:
+    """By label, rounded; None where the data are gone or hold no counts."""
+    from vccapp.submission.planning.power import plan_power
+
+    try:
+        found = plan_power(plan, lambda dataset: open_index(dataset, settings))
+    except VccAppError:  # whoever builds will say it
+        return None
+    return {label: round(value, 3) for label, value in found.items()} or None
 
 
 def _parse_source(text: str, settings: "Settings") -> tuple[str, "SourceChoice"]:
@@ -159,7 +179,8 @@ def show_(
 
     settings = open_settings()
     found = load_plan(id, settings)
-    show(describe_plan(found, settings), lambda: _format_plan(found), as_json=as_json)
+    value = describe_plan(found, settings)
+    show(value, lambda: _format_plan(found, value), as_json=as_json)
 
 
 def compare(
@@ -228,8 +249,8 @@ def list_(as_json: Json = False) -> None:
     show_list("submissions", rows, unreadable, lambda: format_table(rows, columns), as_json=as_json)
 
 
-def _format_plan(plan: "Plan") -> str:
-    estimate = plan.estimate
+def _format_plan(plan: "Plan", described: dict[str, Any]) -> str:
+    estimate, power = plan.estimate, described["power"] or {}
     fields = {
         "submission": plan.id,
         "run": ", ".join(plan.runs),
@@ -242,8 +263,13 @@ def _format_plan(plan: "Plan") -> str:
         "h5ad": f"{estimate.h5ad_bytes / 1e6:,.1f} MB",
         "vcc": f"about {estimate.vcc_bytes / 1e6:,.1f} MB",
         "memory": f"about {estimate.memory_bytes / 1e9:,.2f} GB",
+        "time": f"about {duration_text(described['seconds']['build'])} to build, "
+        f"{duration_text(described['seconds']['score'])} to score",
     }
-    rows = [{"perturbation": label, "cells": n, "wanted": plan.wanted[label]} for label, n in plan.cells.items()]
+    rows = [
+        {"perturbation": label, "cells": n, "wanted": plan.wanted[label], "power": power.get(label)}
+        for label, n in plan.cells.items()
+    ]
     lines = [f"practice: {reason}" for reason in plan.reasons] + [f"note: {note}" for note in plan.notes]
     parts = [format_fields(fields), *([format_lines(lines)] if lines else [])]
-    return "\n".join(parts) + "\n\n" + format_table(rows, ("perturbation", "cells", "wanted"))
+    return "\n".join(parts) + "\n\n" + format_table(rows, ("perturbation", "cells", "wanted", "power"))

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
@@ -10,11 +11,11 @@ from vccapp.data.workspace import Record
 from vccapp.errors import SpecError, VccAppError
 from vccapp.figures import submission as figures
 from vccapp.seasons.base import Season
-from vccapp.stats.index import Index
 from vccapp.submission.plan import Plan, delete_submission, list_plans, plan_path, write_plan
 from vccapp.submission.planning.choice import measure_effects
 from vccapp.submission.planning.compare import compare_cells, compare_plans
 from vccapp.submission.planning.numbers import list_limits
+from vccapp.submission.planning.power import P, plan_power
 from vccapp.ui.kit.forms import named
 from vccapp.ui.kit.frame import show_error
 from vccapp.ui.kit.loaders import cached, current_settings, load_index
@@ -96,6 +97,17 @@ def show_plan(plan: Plan, season: Season) -> None:
         st.metric("Controls", f"{plan.n_controls * len(plan.sources):,}", help="Copied, of all contexts")
         st.metric("Budget used", f"{estimate.n_cells / season.max_cells:.1%}")
         st.metric("Scaled by", f"{plan.alpha:.4f}", help="Planned cells divided by requested cells")
+        if power := load_power(plan):
+            least = min(power, key=power.__getitem__)
+            st.metric(
+                "Power",
+                f"{np.median(list(power.values())):.0%}",
+                help=plain(
+                    f"How likely the scorer's rank test finds an expressed gene that falls to half (p < {P:g}), by the "
+                    f"numbers of cells: median over the targets; the least is {least}, {power[least]:.0%}. "
+                    "An approximation from the control cells."
+                ),
+            )
     for reason in plan.reasons:
         st.markdown(f":orange-badge[:material/school: practice] {plain(reason)}")
     for note in plan.notes:
@@ -116,10 +128,26 @@ def limit_table(plan: Plan, season: Season) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["what", "planned", "allowed", "kept"])
 
 
+def load_power(plan: Plan) -> dict[str, float]:
+    """Power by label; empty where it cannot be told."""
+    return _load_power(plan.model_dump_json())
+
+
+@cached(max_entries=16)
+def _load_power(plan: str) -> dict[str, float]:
+    return plan_power(Plan.model_validate_json(plan), lambda dataset: load_index(current_settings().index_of(dataset)))
+
+
 def plan_table(plan: Plan) -> pd.DataFrame:
-    """One row a perturbation: perturbation, wanted, given."""
+    """One row a perturbation: perturbation, wanted, given, power (missing where it cannot be told)."""
+    power = load_power(plan)
     return pd.DataFrame(
-        {"perturbation": list(plan.cells), "wanted": list(plan.wanted.values()), "given": plan.cells.values()}
+        {
+            "perturbation": list(plan.cells),
+            "wanted": list(plan.wanted.values()),
+            "given": list(plan.cells.values()),
+            "power": [power.get(label) for label in plan.cells],
+        }
     )
 
 
@@ -239,8 +267,3 @@ def _delete(id: str) -> None:
     delete_submission(id, current_settings())
     if st.session_state.get("sub_open") == id:
         st.session_state["sub_open"] = NEW
-
-
-def open_index_of(plan: Plan) -> Index:
-    """The index of a plan's first data."""
-    return load_index(current_settings().index_of(plan.datasets[0]))
