@@ -20,7 +20,9 @@ from refusals import refusal
 from vccapp.data.h5ad import CsrWriter
 from vccapp.errors import CheckError, ResourceError, Stopped
 from vccapp.seasons.base import SEASONS
-from vccapp.submission.package import unpack_vcc, write_vcc
+from vccapp.seasons.containers import CONTAINERS
+from vccapp.submission.archive import read_meta, unpack_vcc
+from vccapp.submission.package import write_vcc
 
 CHALLENGE = SEASONS["vcc2025"]
 GENES = [f"G{i}" for i in range(50)]
@@ -145,12 +147,12 @@ def test_full_disk_is_said_before(h5ad, vcc, tmp_path, monkeypatch):
 def test_a_faulty_disk_is_noticed(h5ad, tmp_path, monkeypatch):
     from vccapp.submission import package
 
-    def write_wrongly(h5ad, archive, season, *, progress):
-        original(h5ad, archive, season, progress=progress)
+    def write_wrongly(h5ad, archive, season, members, *, progress):
+        original(h5ad, archive, season, members, progress=progress)
         return hashlib.sha256(b"something else").hexdigest()
 
-    original = package._write_members
-    monkeypatch.setattr(package, "_write_members", write_wrongly)
+    original = package._write_archive
+    monkeypatch.setattr(package, "_write_archive", write_wrongly)
     with refusal(CheckError, "read_back"):
         write_vcc(h5ad, tmp_path / "x.vcc", CHALLENGE)
     assert list(tmp_path.iterdir()) == []
@@ -216,7 +218,9 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
 from pathlib import Path
 import numpy as np
 from vccapp.seasons.base import SEASONS
-from vccapp.submission.package import unpack_vcc, write_vcc
+from vccapp.seasons.containers import CONTAINERS
+from vccapp.submission.archive import read_meta, unpack_vcc
+from vccapp.submission.package import write_vcc
 folder = Path({str(tmp_path)!r})
 rng = np.random.default_rng(0)
 with (folder / "big").open("wb") as file:
@@ -249,8 +253,8 @@ def unpacked(size: int) -> bytes:
 )
 def test_bombs_and_odd_names_write_nothing(tmp_path, monkeypatch, content, code):
     written = []
-    monkeypatch.setattr("vccapp.submission.package.BLOCK", 2**16)
-    monkeypatch.setattr("vccapp.submission.package.write_file", spy_on(written))
+    monkeypatch.setattr("vccapp.submission.archive.BLOCK", 2**16)
+    monkeypatch.setattr("vccapp.submission.archive.write_file", spy_on(written))
     path = tmp_path / "bad.vcc"
     path.write_bytes(content)
     with pytest.raises(CheckError) as error:
@@ -306,3 +310,60 @@ def test_what_is_no_plain_file_is_a_sentence(tmp_path):
     for name, code in codes.items():
         with refusal(CheckError, code):
             unpack_vcc(tmp_path / f"{name}.vcc", tmp_path / "out.h5ad", CHALLENGE)
+
+
+def write_2026(path, *, contexts=("A", "B")):
+    """A small file of counts in contexts, as a submission of 2026 has it."""
+    rng = np.random.default_rng(1)
+    with CsrWriter(path, genes=GENES, pert_col="target_gene", context_col="context") as writer:
+        for context in contexts:
+            for label in ("G7", "G3"):
+                writer.append(sp.csr_matrix(rng.poisson(0.7, (6, len(GENES))).astype(np.float32)), label, context)
+    return path
+
+
+def test_container_of_2026_describes_its_content(tmp_path):
+    season = SEASONS["vcc2026"]
+    h5ad = write_2026(tmp_path / "pred.h5ad")
+    package = write_vcc(h5ad, tmp_path / "ours.vcc", season, panel_id="p1")
+    with tarfile.open(package.path) as archive:
+        assert archive.getnames() == ["meta.json", "pred.h5ad.zst"]
+    cells = ad.read_h5ad(unpack_vcc(package.path, tmp_path / "inside.h5ad", season))
+    fingerprint = hashlib.sha256(b"G3\nG7").hexdigest()
+    assert read_meta(package.path, season) == {
+        "schema": 1,
+        "cli_version": "0.3.0",
+        "contexts": ["A", "B"],
+        "n_obs": 24,
+        "n_vars": len(GENES),
+        "nnz": cells.X.nnz,
+        "perts_fingerprint": f"sha256:{fingerprint}",
+        "panel_id": "p1",
+    }
+    assert (tmp_path / "inside.h5ad").read_bytes() == h5ad.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("meta", "code"), [(b"[1]", "archive_meta"), (b"{" * 10, "archive_meta"), (b" " * 70_000, "archive_meta")]
+)
+def test_meta_that_nobody_reads_is_refused(tmp_path, meta, code):
+    path = tmp_path / "bad.vcc"
+    path.write_bytes(tar(("meta.json", meta), ("pred.h5ad.zst", FRAME)))
+    with refusal(CheckError, code):
+        read_meta(path, SEASONS["vcc2026"])
+
+
+def test_archive_of_2026_may_lack_meta_and_the_size_of_its_frame(tmp_path):
+    season = SEASONS["vcc2026"]
+    h5ad = write_2026(tmp_path / "pred.h5ad").read_bytes()
+    path = tmp_path / "older.vcc"
+    path.write_bytes(tar(("pred.h5ad.zst", zstandard.ZstdCompressor(write_content_size=False).compress(h5ad))))
+    assert unpack_vcc(path, tmp_path / "out.h5ad", season).read_bytes() == h5ad
+    assert read_meta(path, season) is None
+
+
+def test_bare_container_is_the_h5ad(h5ad, tmp_path):
+    season = CHALLENGE.model_copy(update={"container": CONTAINERS["h5ad"]})
+    package = write_vcc(h5ad, tmp_path / "out.h5ad", season)
+    assert package.path.read_bytes() == h5ad.read_bytes()
+    assert package.sha256 == package.h5ad_sha256 == hashlib.sha256(h5ad.read_bytes()).hexdigest()

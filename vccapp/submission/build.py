@@ -27,9 +27,10 @@ from vccapp.seasons.base import Season
 from vccapp.seasons.opened import find_season
 from vccapp.settings import Settings
 from vccapp.stats.index import load_index
+from vccapp.submission.archive import unpack_vcc
 from vccapp.submission.check import CheckResult, Expected, refuse, run_checks
 from vccapp.submission.generate import Opened, generate, plan_genes
-from vccapp.submission.package import Package, unpack_vcc, write_vcc
+from vccapp.submission.package import Package, write_vcc
 from vccapp.submission.plan import Plan, plan_path, write_plan
 from vccapp.submission.report import H5AD, Report, write_report
 from vccapp.training.aligned import align_model
