@@ -22,6 +22,7 @@ from scipy.sparse import csr_matrix
 
 from vccapp.errors import CheckError
 from vccapp.evaluation.quality import Depth
+from vccapp.evaluation.training_data import TrainingData
 from vccapp.progress import Progress, silent
 from vccapp.registry import Registry
 from vccapp.seasons.base import Season
@@ -124,6 +125,7 @@ class Expected(TypedDict, total=False):
     practice : let other genes and targets than the season's through
     depth : what cells should sum to
     profiles : by context ("" without), the mean of control cells over `genes`, in the values of the season
+    data : what the training data say of depth and controls
     """
 
     phase: str | None
@@ -133,6 +135,7 @@ class Expected(TypedDict, total=False):
     practice: bool
     depth: Depth | None
     profiles: Mapping[str, np.ndarray] | None
+    data: TrainingData | None
 
 
 def run_checks(

@@ -13,6 +13,7 @@ from scipy.sparse import csr_matrix
 
 from vccapp.data.schema import label_in, target_of
 from vccapp.evaluation.quality import Depth
+from vccapp.evaluation.training_data import TrainingData
 from vccapp.seasons.base import Phase, Season, Space
 from vccapp.submission.budget import season_depth
 from vccapp.submission.h5ad import Cells
@@ -56,6 +57,7 @@ class Context:
     wanted : cells per target or group by a list that was given
     depth : what cells should sum to, from outside the file; None where it is not known
     profiles : by context ("" without), the mean of control cells over `genes`, in the values of the season
+    data : what the training data say, where they are named
     labels : names of the groups; targets, contexts, n_cells : of each
     sums : (groups, genes) float64, sum of values per group; None where there are too many groups
     totals : (cells,) float64, sum of the values of each cell
@@ -71,6 +73,7 @@ class Context:
     practice: bool
     depth: Depth | None = None
     profiles: Mapping[str, np.ndarray] | None = None
+    data: TrainingData | None = None
     labels: list[str] = field(init=False)
     n_cells: np.ndarray = field(init=False)
     sums: np.ndarray | None = field(init=False)
@@ -234,6 +237,7 @@ def make_context(
     practice: bool = False,
     depth: Depth | None = None,
     profiles: Mapping[str, np.ndarray] | None = None,
+    data: TrainingData | None = None,
 ) -> Context:
     """The context of a file: its phase found where none is named, the season's genes where none are given."""
     chosen = season.phase(phase) if phase is not None else find_phase(file, season)
@@ -246,8 +250,9 @@ def make_context(
         cells,
         wanted,
         practice,
-        depth or season_depth(season, file.shape[1]),
+        depth or (data and data.depth(file.genes)) or season_depth(season, file.shape[1]),
         profiles,
+        data,
     )
 
 

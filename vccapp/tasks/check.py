@@ -37,6 +37,7 @@ class Check(Task[Checked]):
     def command(self) -> list[str]:
         words = ["vccapp", "submit", "check", str(self.path)]
         chosen = {"--season": self.season, "--phase": self.phase, "--genes": self.genes, "--counts": self.counts}
+        chosen["--dataset"] = self.dataset or None
         return [*words, *options(chosen | {"--practice": self.practice})]
 
     def run(self, settings: Settings, progress: Progress) -> Checked:
@@ -45,6 +46,11 @@ class Check(Task[Checked]):
 
         season = find_season(self.season, settings)
         expected = expected_of(self.genes, self.counts) | {"phase": self.phase, "practice": self.practice}
+        if self.dataset:
+            from vccapp.evaluation.training_data import TrainingData
+            from vccapp.stats.index import load_index
+
+            expected["data"] = TrainingData.of(load_index(settings.index_of(self.dataset)))
         results = check_submission(self.path, season, progress=progress, **expected)
         return Checked(path=str(self.path), checks=[result.model_dump(mode="json") for result in results])
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from vccapp.cli.following import EXIT_FAILED, Background, end_progress, run_job, show_progress
-from vccapp.cli.names import ignored_context, mark_about, open_settings
+from vccapp.cli.names import find_dataset, ignored_context, mark_about, open_settings
 from vccapp.cli.output import Json, format_fields, format_lines, show
 from vccapp.cli.submit.options import Counts, GeneList, PhaseName, Practice, SeasonName
 
@@ -81,13 +81,19 @@ def check(
     genes: GeneList = None,
     counts: Counts = None,
     practice: Practice = False,
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="Training data to compare depth and controls with: path, fingerprint or title of a dataset."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Check a prediction file by the rules of a season; exit code 1 when a check fails."""
     from vccapp.tasks.check import Check
 
-    task = Check(path=file, season=season, phase=phase, genes=genes, counts=counts, practice=practice)
-    value = task.run(open_settings(), show_progress).checks
+    settings = open_settings()
+    data = "" if dataset is None else find_dataset(dataset, settings).fingerprint
+    task = Check(dataset=data, path=file, season=season, phase=phase, genes=genes, counts=counts, practice=practice)
+    value = task.run(settings, show_progress).checks
     end_progress()
     show(value, lambda: _format_checks(value), as_json=as_json)
     if any(result["status"] == "failed" for result in value):
