@@ -20,6 +20,7 @@ class Container(BaseModel):
     members: tuple[str, ...] = ()
     frame: str = "pred.h5ad.zst"
     watermark: bytes | None = None
+    normalises: bool = Field(False, description="Counts are packed as log1p at the median depth of the file.")
     source: str = Field(description="Where the layout stands.")
 
 
@@ -31,6 +32,7 @@ CONTAINERS: Mapping[str, Container] = MappingProxyType(
                 name="vcc2025",
                 members=("pred.h5ad.zst", "watermark.txt"),
                 watermark=b"vcc-prep",
+                normalises=True,
                 source="cell-eval 0.8.2 (cell-eval prep)",
             ),
             Container(

@@ -33,6 +33,7 @@ from vccapp.submission.generate import Opened, generate, plan_genes
 from vccapp.submission.package import Package, write_vcc
 from vccapp.submission.plan import Plan, plan_path, write_plan
 from vccapp.submission.report import H5AD, Report, write_report
+from vccapp.submission.slim import slimmed
 from vccapp.training.aligned import align_model
 
 REPORTED = ("vccapp", "numpy", "scipy", "h5py", "anndata", "zstandard")
@@ -108,7 +109,8 @@ def package_file(
     require_new(out, suffix=".vcc", what="Packages")
     results = run_checks(h5ad, season, progress=part(progress, 0.0, 0.5), **expected)
     refuse(results)
-    return results, write_vcc(h5ad, out, season, progress=part(progress, 0.5, 1.0))
+    with slimmed(h5ad, out.parent, season, progress=part(progress, 0.5, 0.6)) as ready:
+        return results, write_vcc(ready, out, season, progress=part(progress, 0.6, 1.0))
 
 
 def _take_space(plan: Plan, folder: Path) -> None:
@@ -150,7 +152,8 @@ def _finish(
     report = _report(plan, results, clock())
     write_report(report, folder)
     refuse(results)
-    package = write_vcc(h5ad, vcc, season, progress=part(progress, 0.4, 1.0))
+    with slimmed(h5ad, folder, season, progress=part(progress, 0.4, 0.5)) as ready:
+        package = write_vcc(ready, vcc, season, progress=part(progress, 0.5, 1.0))
     report = report.model_copy(update={"package": package.model_copy(update={"path": Path(vcc.name)})})
     write_report(report, folder)
     progress(1.0, f"{vcc.name} is ready: {package.size / 1e6:,.1f} MB")

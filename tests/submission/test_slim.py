@@ -1,0 +1,143 @@
+"""What is packed of files made elsewhere: as the official packagers of both seasons pack the same input."""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import anndata as ad
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+
+from vccapp.data.h5ad import CsrWriter
+from vccapp.seasons.base import SEASONS
+from vccapp.submission.archive import read_meta, unpack_vcc
+from vccapp.submission.package import write_vcc
+from vccapp.submission.slim import slimmed
+
+GENES = [f"G{i}" for i in range(60)]
+VCC = os.environ.get("VCCAPP_VCC") or shutil.which("vcc")
+"""The program of vcc-cli, which stands in an environment of its own."""
+
+
+def counts_of(rng, n):
+    return sp.csr_matrix(rng.negative_binomial(1, 0.3, (n, len(GENES))).astype(np.float32))
+
+
+def frame_of(labels, *, ordered=False, **more):
+    values = pd.Categorical(labels, categories=["unused", *dict.fromkeys(labels)]) if ordered else labels
+    return pd.DataFrame({"batch": "b1", "target_gene": values, **more}, index=[f"cell{i}" for i in range(len(labels))])
+
+
+def write_input(path, x, obs):
+    cells = ad.AnnData(x, obs=obs, var=pd.DataFrame({"id": range(len(GENES))}, index=GENES))
+    cells.obsm["X_pca"] = np.zeros((len(obs), 2))
+    cells.uns["note"] = "left out"
+    cells.write_h5ad(path)
+    return path
+
+
+def assert_packed_alike(ours, theirs):
+    """X, obs and var of two h5ad files: dtypes, values and attributes."""
+    with h5py.File(ours) as a, h5py.File(theirs) as b:
+        for name in ("X/data", "X/indices", "X/indptr"):
+            assert a[name].dtype == b[name].dtype, name
+            assert a[name][()].tobytes() == b[name][()].tobytes(), name
+        assert a["X"].attrs["encoding-type"] == b["X"].attrs["encoding-type"] == "csr_matrix"
+        assert a["X"].attrs["shape"].tolist() == b["X"].attrs["shape"].tolist()
+        for group in ("obs", "var"):
+            assert set(a[group]) == set(b[group])
+            assert dict(a[group].attrs).keys() == dict(b[group].attrs).keys()
+    ours, theirs = ad.read_h5ad(ours), ad.read_h5ad(theirs)
+    pd.testing.assert_frame_equal(ours.obs, theirs.obs)
+    pd.testing.assert_frame_equal(ours.var, theirs.var)
+
+
+def pack_ours(h5ad, folder, season):
+    with slimmed(h5ad, folder, season) as ready:
+        return write_vcc(ready, folder / "ours.vcc", season).path
+
+
+def pack_2025(h5ad, folder):
+    prep = pytest.importorskip("cell_eval._cli._prep", reason="cell-eval is not installed")
+    if not (shutil.which("zstd") and shutil.which("tar")):
+        pytest.skip("the official packager needs the programs zstd and tar, which are not installed")
+    (folder / "genes.csv").write_text("\n".join(GENES) + "\n")
+    parser = argparse.ArgumentParser()
+    prep.parse_args_prep(parser)
+    words = ["-i", str(h5ad), "-g", str(folder / "genes.csv"), "-o", str(folder / "official.vcc")]
+    prep.run_prep(parser.parse_args(words))
+    return folder / "official.vcc"
+
+
+@pytest.mark.official
+@pytest.mark.parametrize("kind", ["counts", "counts of few", "float64 log1p", "ordered categories"])
+def test_packed_as_the_official_packager_of_2025(tmp_path, kind):
+    rng = np.random.default_rng(3)
+    x = counts_of(rng, 40)
+    if kind == "counts of few":
+        x = x.multiply(sp.random(40, 60, 0.1, random_state=1) > 0).tocsr().astype(np.float32)
+        x.eliminate_zeros()
+    if "counts" not in kind:
+        x = (x * 0.37).log1p()
+    if kind == "float64 log1p":
+        x = x.astype(np.float64)
+    labels = ["non-targeting"] * 20 + ["G7"] * 12 + ["G3"] * 8
+    h5ad = write_input(tmp_path / "in.h5ad", x, frame_of(labels, ordered=kind == "ordered categories"))
+    season = SEASONS["vcc2025"]
+    theirs = unpack_vcc(pack_2025(h5ad, tmp_path), tmp_path / "theirs.h5ad", season)
+    ours = unpack_vcc(pack_ours(h5ad, tmp_path, season), tmp_path / "ours.h5ad", season)
+    assert_packed_alike(ours, theirs)
+
+
+@pytest.mark.official
+def test_packed_as_the_official_packager_of_2026(tmp_path):
+    if VCC is None:
+        pytest.skip("vcc-cli is not installed (set VCCAPP_VCC to its program)")
+    rng = np.random.default_rng(4)
+    labels, contexts = ["G7"] * 4 + ["G3"] * 4, ["A"] * 8 + ["B"] * 8
+    obs = frame_of(labels * 2, context=contexts)
+    h5ad = write_input(tmp_path / "in.h5ad", counts_of(rng, 16).astype(np.float64), obs)
+    (tmp_path / "genes.csv").write_text("gene_name\n" + "\n".join(GENES) + "\n")
+    (tmp_path / "perts.csv").write_text("target_gene\nG3\nG7\n")
+    words = [VCC, "prep", h5ad, "-g", tmp_path / "genes.csv", "--perts", tmp_path / "perts.csv", "--json"]
+    words += ["--contexts", "A,B", "--cells-per-pert", "4", "-o", tmp_path / "official.vcc"]
+    done = subprocess.run([str(word) for word in words], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    season = SEASONS["vcc2026"]
+    ours, official = pack_ours(h5ad, tmp_path, season), tmp_path / "official.vcc"
+    meta = json.loads(done.stdout)
+    assert read_meta(ours, season) == read_meta(official, season)
+    assert read_meta(ours, season)["nnz"] == meta["nnz"]
+    assert_packed_alike(
+        unpack_vcc(ours, tmp_path / "ours.h5ad", season), unpack_vcc(official, tmp_path / "theirs.h5ad", season)
+    )
+    program = (
+        "import sys; from vcc.vccfile import validate_vcc, nnz_from_vcc, contexts_from_vcc as c; p = sys.argv[1]; "
+    )
+    program += "validate_vcc(p); print(nnz_from_vcc(p), ','.join(c(p)))"
+    python = str(shutil.which("python", path=str(Path(VCC).parent)))
+    read = subprocess.run([python, "-c", program, str(ours)], capture_output=True, text=True, check=True)
+    assert read.stdout.split() == [str(meta["nnz"]), "A,B"]
+
+
+def test_a_slim_file_is_not_copied(tmp_path):
+    h5ad = tmp_path / "pred.h5ad"
+    with CsrWriter(h5ad, genes=GENES, pert_col="target_gene") as writer:
+        writer.append((counts_of(np.random.default_rng(0), 9) * 0.3).log1p(), "G1")
+    with slimmed(h5ad, tmp_path, SEASONS["vcc2025"]) as ready:
+        assert ready == h5ad
+
+
+def test_the_copy_goes_at_the_end(tmp_path):
+    h5ad = write_input(tmp_path / "in.h5ad", counts_of(np.random.default_rng(0), 8), frame_of(["G1"] * 8))
+    with slimmed(h5ad, tmp_path, SEASONS["vcc2025"]) as ready:
+        assert ready != h5ad
+        cells = ad.read_h5ad(ready)
+    assert [p.name for p in tmp_path.iterdir()] == ["in.h5ad"]
+    assert (list(cells.obs), list(cells.var), list(cells.uns), list(cells.obsm)) == (["target_gene"], [], [], [])
