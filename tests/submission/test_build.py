@@ -312,7 +312,7 @@ def build_toy(toy, settings, plan=None, **more):
 def test_build(toy, settings, tmp_path):
     report = build_toy(toy, settings)
     folder = settings.submissions / "mine"
-    assert sorted(p.name for p in folder.iterdir()) == ["mine.vcc", "plan.json", "pred.h5ad", "report.json"]
+    assert sorted(p.name for p in folder.iterdir()) == ["made.json", "mine.vcc", "plan.json", "pred.h5ad", "report.json"]
     assert REPORT.stamp(report) == json.loads((folder / "report.json").read_text())
     assert (report["kind"], report["runs"], report["datasets"]) == ("PRACTICE", ["run-1"], [toy.data.fingerprint])
     assert report["cells"] == {CONTROL: 90, "G3": 40, "G5+G6": 200}
@@ -335,7 +335,7 @@ def test_a_failed_check_keeps_the_cells_and_packages_nothing(toy, settings):
     with refusal(CheckError, "checks_failed"):
         build_toy(toy, settings)
     folder = settings.submissions / "mine"
-    assert sorted(p.name for p in folder.iterdir()) == ["plan.json", "pred.h5ad", "report.json"]
+    assert sorted(p.name for p in folder.iterdir()) == ["made.json", "plan.json", "pred.h5ad", "report.json"]
     report = json.loads((folder / "report.json").read_text())
     assert report["package"] is None
     assert [c["name"] for c in report["checks"] if c["status"] == "failed"] == ["value_range"]

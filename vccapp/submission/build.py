@@ -6,6 +6,7 @@ report = package_submission(load_plan(id, settings), settings)       # goes on a
 submissions/<id>/
   plan.json      what was decided
   pred.h5ad      the cells
+  made.json      what they were made with
   <id>.vcc       what is uploaded; absent when a check failed
   report.json    plan, run, data, versions, checks, sizes and sha256
 """
@@ -13,7 +14,6 @@ submissions/<id>/
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -30,14 +30,12 @@ from vccapp.stats.index import load_index
 from vccapp.submission.archive import unpack_vcc
 from vccapp.submission.check import CheckResult, Expected, refuse, run_checks
 from vccapp.submission.generate import Opened, generate, plan_genes
+from vccapp.submission.made import MADE_FILE, Made, describe_made, find_made, find_versions, write_made
 from vccapp.submission.package import Package, write_vcc
 from vccapp.submission.plan import Plan, plan_path, write_plan
 from vccapp.submission.report import H5AD, Report, write_report
 from vccapp.submission.slim import slimmed
 from vccapp.training.aligned import align_model
-
-REPORTED = ("vccapp", "numpy", "scipy", "h5py", "anndata", "zstandard")
-"""Packages on whose version the bytes of a submission may depend."""
 
 
 def now() -> datetime:
@@ -52,15 +50,20 @@ def build_submission(
     Raises ResourceError when the disk is too full, CheckError naming the first failed checks (pred.h5ad and report.json
     are kept then, and no .vcc is written), and what opening the data, the index or the model raises.
     """
+    progress(0.0, "Opening the data and the model")
+    return build_from(plan, open_sources(plan, settings), settings=settings, progress=progress, clock=clock)
+
+
+def open_sources(plan: Plan, settings: Settings) -> dict[str, Opened]:
+    """Data, index and model of each context. Raises what opening them raises."""
     from vccapp.data.workspace import open_registered
 
-    progress(0.0, "Opening the data and the model")
     opened = {}
     for context, source in plan.sources.items():
         index = load_index(settings.index_of(source.dataset))
         model = align_model(load_model(settings.checkpoints / source.run / "model"), index)
         opened[context] = Opened(open_registered(source.dataset, settings), index, model)
-    return build_from(plan, opened, settings=settings, progress=progress, clock=clock)
+    return opened
 
 
 def build_from(
@@ -76,11 +79,13 @@ def build_from(
     folder.mkdir(parents=True, exist_ok=True)
     _take_space(plan, folder)
     write_plan(plan, settings)
+    genes = plan_genes(plan, next(iter(sources.values())).index, season)
+    made = describe_made(plan, sources, genes=genes, season=season, settings=settings)
     with write_file(folder / H5AD) as beside:
         generate(plan, sources, beside, season=season, progress=part(progress, 0.0, 0.6))
-    for old in _package_files(plan, folder):  # those of an earlier build are not of these cells
-        old.unlink(missing_ok=True)
-    genes = plan_genes(plan, next(iter(sources.values())).index, season)
+        for old in [*_package_files(plan, folder), folder / MADE_FILE]:  # of an earlier build, not of these cells
+            old.unlink(missing_ok=True)
+    write_made(made, folder)
     return _finish(plan, season, genes, folder, progress=part(progress, 0.6, 1.0), clock=clock)
 
 
@@ -149,7 +154,7 @@ def _finish(
         depth=None if plan.depth is None else Depth(plan.depth, "pert_counts says"),
         progress=part(progress, 0.0, 0.4),
     )
-    report = _report(plan, results, clock())
+    report = _report(plan, results, clock(), find_made(folder))
     write_report(report, folder)
     refuse(results)
     with slimmed(h5ad, folder, season, progress=part(progress, 0.4, 0.5)) as ready:
@@ -185,7 +190,7 @@ def tell_archive(path: Path, season: Season) -> CheckResult:
     )
 
 
-def _report(plan: Plan, results: Sequence[CheckResult], built: datetime) -> Report:
+def _report(plan: Plan, results: Sequence[CheckResult], built: datetime, made: Made | None) -> Report:
     return Report(
         id=plan.id,
         kind="PRACTICE" if plan.practice else "SUBMISSION",
@@ -197,5 +202,6 @@ def _report(plan: Plan, results: Sequence[CheckResult], built: datetime) -> Repo
         alpha=plan.alpha,
         cells=plan.cells_in_order,
         checks=tuple(results),
-        versions={name: version(name) for name in REPORTED},
+        made=made,
+        versions=find_versions(),
     )

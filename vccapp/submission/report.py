@@ -10,6 +10,7 @@ from vccapp.errors import VccAppError
 from vccapp.records import Format, Listing, list_records, read_record
 from vccapp.settings import Settings
 from vccapp.submission.check import CheckResult
+from vccapp.submission.made import Made
 from vccapp.submission.package import Package
 from vccapp.submission.plan import Plan, list_plans, name_sources, plan_path
 
@@ -29,11 +30,20 @@ def _name_sources(fields: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-REPORT = Format("report", version=2, migrations={1: _name_sources}, fix="build the submission again")
+REPORT = Format(
+    "report",
+    version=3,
+    migrations={1: _name_sources, 2: lambda fields: {"made": None} | fields},
+    fix="build the submission again",
+)
 
 
 class Report(BaseModel):
-    """built : ISO time; alpha : share of the wanted cells; package : its path is a name in the folder; None: refused"""
+    """What checking and packaging said of cells that were made.
+
+    built : ISO time; alpha : share of the wanted cells; package : its path is a name in the folder; None: refused
+    made : what the cells were made with, None where that is not known; versions : when they were packaged
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -48,6 +58,7 @@ class Report(BaseModel):
     cells: dict[str, int]
     checks: tuple[CheckResult, ...]
     versions: dict[str, str]
+    made: Made | None = None
     package: Package | None = None
     folder: Path = Field(Path(), exclude=True)
 
