@@ -312,7 +312,8 @@ def build_toy(toy, settings, plan=None, **more):
 def test_build(toy, settings, tmp_path):
     report = build_toy(toy, settings)
     folder = settings.submissions / "mine"
-    assert sorted(p.name for p in folder.iterdir()) == ["made.json", "mine.vcc", "plan.json", "pred.h5ad", "report.json"]
+    kept = ["made.json", "mine.vcc", "plan.json", "pred.h5ad", "report.json"]
+    assert sorted(p.name for p in folder.iterdir()) == kept
     assert REPORT.stamp(report) == json.loads((folder / "report.json").read_text())
     assert (report["kind"], report["runs"], report["datasets"]) == ("PRACTICE", ["run-1"], [toy.data.fingerprint])
     assert report["cells"] == {CONTROL: 90, "G3": 40, "G5+G6": 200}

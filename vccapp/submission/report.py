@@ -67,6 +67,11 @@ def write_report(report: Report, folder: Path) -> None:
     write_json(folder / "report.json", REPORT.stamp(report.model_dump(mode="json")))
 
 
+def load_report(id: str, settings: Settings) -> Report:
+    """Of a submission. Raises DataError where it was never built, or the report cannot be read."""
+    return _read(plan_path(id, settings).parent / "report.json")
+
+
 def list_reports(settings: Settings) -> Listing[Report]:
     """Of all built submissions, the newest first."""
     reports = list_records(settings.submissions.glob("*/report.json"), _read)

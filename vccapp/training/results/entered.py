@@ -54,6 +54,9 @@ class EnteredResult(BaseModel):
     note: str = Field("", max_length=500)
     run: str | None = Field(None, description="Id of the run that made the prediction.")
     submission: str | None = Field(None, description="Id of the submission.")
+    rank: int | None = Field(None, ge=1, description="Place on the leaderboard at that time.")
+    judged: dict[str, str] = Field({}, description="Panel and rule version; scores of others are not comparable.")
+    entry: str = Field("", max_length=200, description="The organisers' id of the submission.")
 
     @field_validator("scores")
     @classmethod

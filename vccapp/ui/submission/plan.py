@@ -11,7 +11,8 @@ from vccapp.data.workspace import Record
 from vccapp.errors import SpecError, VccAppError
 from vccapp.figures import submission as figures
 from vccapp.seasons.base import Season
-from vccapp.submission.plan import Plan, delete_submission, list_plans, plan_path, write_plan
+from vccapp.submission.ledger.entry import delete_kept
+from vccapp.submission.plan import Plan, list_plans, plan_path, write_plan
 from vccapp.submission.planning.choice import measure_effects
 from vccapp.submission.planning.compare import compare_cells, compare_plans
 from vccapp.submission.planning.numbers import list_limits
@@ -264,6 +265,6 @@ def delete_button(id: str, *, key: str) -> None:
 
 
 def _delete(id: str) -> None:
-    delete_submission(id, current_settings())
+    delete_kept(id, current_settings())
     if st.session_state.get("sub_open") == id:
         st.session_state["sub_open"] = NEW
