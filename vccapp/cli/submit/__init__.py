@@ -1,10 +1,10 @@
-"""`vccapp submit`: plan, build, check and package a submission."""
+"""`vccapp submit`: plan, build, check and package a submission, and keep what became of it."""
 
 import typer
 
-from vccapp.cli.submit import built, plans
+from vccapp.cli.submit import built, ledger, plans, reproduce
 
-app = typer.Typer(help="Submissions: plan, build, check and package.", no_args_is_help=True)
+app = typer.Typer(help="Submissions: plan, build, check, package and keep.", no_args_is_help=True)
 for command in (
     plans.plan,
     built.build,
@@ -14,5 +14,7 @@ for command in (
     plans.compare,
     plans.delete,
     built.check,
+    reproduce.reproduce,
 ):
     app.command(command.__name__.rstrip("_"))(command)
+app.add_typer(ledger.app, name="ledger")

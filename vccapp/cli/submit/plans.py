@@ -86,6 +86,10 @@ def plan(
     practice: Practice = False,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Random seed for drawing control cells.")] = 0,
     name: Annotated[str | None, typer.Option(help="Id of the submission; generated if not given.")] = None,
+    like: Annotated[
+        str | None,
+        typer.Option(help="Id of a submission whose plan is taken, but for --run; no other option than --name then."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Decide the cells of a submission and what building it takes; by default of the season's own targets."""
@@ -93,6 +97,24 @@ def plan(
     from vccapp.submission.planning.choice import PlanChoice
 
     settings = open_settings()
+    if like is not None:
+        given = (
+            phase,
+            targets,
+            counts,
+            space,
+            context,
+            source,
+            controls,
+            cells_of,
+            genes,
+            practice or None,
+            seed or None,
+        )
+        made = _plan_like(like, run, name, settings, alone=all(value is None for value in given))
+        path = write_plan(made, settings)
+        show(describe_plan(made, settings) | {"path": str(path)}, lambda: _format_plan(made), as_json=as_json)
+        return
     choice = PlanChoice(
         run=find_finished_run(run, settings).id,
         season=season,
@@ -116,6 +138,16 @@ def plan(
     path = write_plan(made, settings)
     value = describe_plan(made, settings) | {"path": str(path)}
     show(value, lambda: _format_plan(made, value), as_json=as_json)
+
+
+def _plan_like(like: str, run: str, name: str | None, settings: "Settings", *, alone: bool) -> "Plan":
+    """alone : whether no option was given that would change more than the run"""
+    from vccapp.submission.plan import load_plan
+    from vccapp.submission.planning.like import plan_like
+
+    if not alone:
+        raise SpecError("like_alone", "With --like nothing but the run may differ", fix="give --run and --name alone")
+    return plan_like(load_plan(like, settings), find_finished_run(run, settings).id, settings, id=name)
 
 
 def describe_plan(plan: "Plan", settings: "Settings") -> dict[str, Any]:
@@ -207,13 +239,13 @@ def delete(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Delete a submission: its plan, cells, checks and package."""
-    from vccapp.submission.plan import delete_submission
+    """Delete a submission: its plan, cells, checks and package. The ledger keeps what made it."""
+    from vccapp.submission.ledger.entry import delete_kept
 
     settings = open_settings()
     if not yes and not typer.confirm(f"Delete '{id}' and its files?", err=True):
         raise typer.Exit(EXIT_FAILED)
-    freed = delete_submission(id, settings)
+    freed = delete_kept(id, settings)
     show(
         {"deleted": id, "freed_bytes": freed},
         lambda: f"{id} is deleted; {bytes_text(freed)} are free again.",

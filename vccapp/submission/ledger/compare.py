@@ -164,7 +164,7 @@ def _compare_local(a: Submission, b: Submission, settings: Settings) -> pd.DataF
     return pd.DataFrame(rows, columns=LOCAL).astype(dict.fromkeys(("a", "b", "difference"), float))
 
 
-Scores = dict[tuple[str, str], tuple[dict[str, float | None], dict[str, str]]]
+Scores = dict[tuple[str, str], tuple[dict[str, float], dict[str, str]]]
 
 
 def _scores_of(source: Source | None, settings: Settings) -> Scores:

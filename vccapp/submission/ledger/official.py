@@ -1,6 +1,6 @@
 """The JSON that the organisers' tool prints of a submission (vcc-cli 0.3.0), read as an official result.
 
-    found = read_official(path)              # of `vcc status ID --json > FILE`, or `vcc submit ... --wait --json > FILE`
+    found = read_official(path)        # of `vcc status ID --json > FILE`, or `vcc submit FILE --wait --json > FILE`
     found.scores["overall"], found.rank, found.judged
 
 Both commands print one object; that of `submit` has its scores in a part of their own. The scores are the scaled ones

@@ -8,10 +8,12 @@ which: those are COMPARABLE, and a rank or a best holds among their rows alone.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
+from vccapp.errors import SpecError
 from vccapp.evaluation.leaderboard.metric_names import OVERALL, best_of
 from vccapp.submission.ledger.listing import Submission
 from vccapp.training.results.entered import EnteredResult
@@ -32,6 +34,22 @@ RANKED = [
     "tags",
 ]
 BEST = [*COMPARABLE, "date", "submission", "value", "best"]
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The ledger by one official score: RANKED, BEST over time, and every score."""
+
+    ranked: pd.DataFrame
+    best: pd.DataFrame
+    scores: pd.DataFrame
+
+
+def view_ranking(ledger: Sequence[Submission], *, metric: str = OVERALL) -> Ranking:
+    """Raises SpecError for a score that no result has, where there are some."""
+    if (known := list_metrics(ledger)) and metric not in known:
+        raise SpecError("unknown_metric", f"No result has the score '{metric}'", fix=f"choose {', '.join(known)}")
+    return Ranking(rank_submissions(ledger, metric=metric), trace_best(ledger, metric=metric), tabulate_scores(ledger))
 
 
 def tabulate_scores(ledger: Iterable[Submission]) -> pd.DataFrame:
@@ -77,8 +95,7 @@ def rank_submissions(ledger: Sequence[Submission], *, metric: str = OVERALL) -> 
     last = find_counting(ledger)
     known = {one.id: one for one in ledger}
     rows = [
-        row | _about(known[row["submission"]], row["season"], row["phase"], last)
-        for row in scores.to_dict("records")  # type: ignore[attr-defined]
+        row | _about(known[row["submission"]], row["season"], row["phase"], last) for row in scores.to_dict("records")
     ]
     ranked = set(scores["submission"])
     for one in ledger:

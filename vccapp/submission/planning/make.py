@@ -29,6 +29,8 @@ from vccapp.submission.planning.numbers import Sharing, advise_controls, edit_ce
 from vccapp.training.record import load_run
 from vccapp.wording import name_some
 
+SIMULATED = "Its data are simulated"
+
 
 @dataclass(frozen=True)
 class Given:
@@ -102,7 +104,7 @@ def make_plan(
         *(["It is marked as practice."] if practice else []),
         *_compare_genes(season, n_genes, official=official),
         *of_phase,
-        *_find_simulated(given.values(), settings),
+        *find_simulated(((one.index.meta["fingerprint"], one.run) for one in given.values()), settings),
     ]
     if controls == "predicted" and n_controls:
         notes += ("Controls are predicted, not copied: effects are measured against other cells than the real ones.",)
@@ -136,10 +138,10 @@ def make_plan(
         depths=depths,
         notes=tuple(dict.fromkeys(notes)),
     )
-    return _name(plan, id, settings)
+    return name_plan(plan, id, settings)
 
 
-def _name(plan: Plan, id: str | None, settings: Settings) -> Plan:
+def name_plan(plan: Plan, id: str | None, settings: Settings) -> Plan:
     """The plan under its name; one that is generated says which run and whether it is practice."""
     digest = hashlib.sha256(plan.model_dump_json().encode()).hexdigest()[:8]
     made = f"{'practice-' if plan.practice else ''}{plan.runs[0]}-{digest}"
@@ -275,18 +277,18 @@ def _compare_targets(season: Season, phase: Phase, wanted: Mapping[str, int]) ->
     return [f"Of the {len(official):,} targets of {season.label}, {phase.label}: {' and '.join(told)}."]
 
 
-def _find_simulated(given: Iterable[Given], settings: Settings) -> list[str]:
-    """Whether control cells, or what a run has learned from, are simulated."""
+def find_simulated(sources: Iterable[tuple[str, str]], settings: Settings) -> list[str]:
+    """Whether control cells, or what a run has learned from, are simulated. sources : data and run"""
     origins = set()
-    for one in given:
-        origins.add(one.index.meta["fingerprint"])
+    for dataset, run in sources:
+        origins.add(dataset)
         try:
-            origins.add(load_run(one.run, settings).spec.dataset)
+            origins.add(load_run(run, settings).spec.dataset)
         except VccAppError:  # whoever builds will say it
             continue
     known = {record.fingerprint: record for record in list_datasets(settings)}
     titles = [known[origin].title for origin in sorted(origins) if origin in known and known[origin].simulated]
-    return [f"Its data are simulated ({name_some(titles)})."] if titles else []
+    return [f"{SIMULATED} ({name_some(titles)})."] if titles else []
 
 
 def _check_space(season: Season, space: Space | None, given: Iterable[Given]) -> Space:
