@@ -25,6 +25,7 @@ from vccapp.stats.building.build import build_index
 from vccapp.stats.building.plan import plan_index
 from vccapp.stats.index import load_index
 from vccapp.submission.budget import observed_counts
+from vccapp.submission.build import build_submission
 from vccapp.submission.plan import write_plan
 from vccapp.submission.planning.make import make_plan
 from vccapp.tasks.base import TASKS, Result, Task, read_task
@@ -37,6 +38,7 @@ from vccapp.tasks.index import Index
 from vccapp.tasks.open_season import OpenSeason
 from vccapp.tasks.package import Package
 from vccapp.tasks.package_file import PackageFile
+from vccapp.tasks.reproduce import Reproduce
 from vccapp.tasks.resume import Resume
 from vccapp.tasks.score import ScoreRun
 from vccapp.tasks.train import Train
@@ -106,6 +108,8 @@ EXAMPLES: dict[str, Callable[[Path, str], Task]] = {
         counts=folder / "counts.csv",
         practice=True,
     ),
+    "reproduce": lambda folder, data: Reproduce(dataset=data, submission="built"),
+    "reproduce and keep": lambda folder, data: Reproduce(dataset=data, submission="built", output=folder / "again.vcc"),
     "open a season": lambda folder, data: OpenSeason(path=folder / "season.toml", replace=True),
     "package a file": lambda folder, data: PackageFile(
         path=folder / "toy.h5ad", output=folder / "out" / "toy.vcc", season="vcc2025", phase="validation", practice=True
@@ -115,7 +119,7 @@ EXAMPLES: dict[str, Callable[[Path, str], Task]] = {
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """A toy dataset with its index, a split, a finished and a stopped run, and a plan."""
+    """A toy dataset with its index, a split, a finished and a stopped run, a plan, and a built submission."""
     folder = tmp_path_factory.mktemp("tasks")
     settings = Settings(home=folder / "workspace", checkpoints=folder / "checkpoints", data_roots=(folder,))
     for name in ("toy", "toy copy"):
@@ -130,7 +134,12 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     record.write_text(json.dumps(json.loads(record.read_text()) | {"state": "stopped"}))
     index = load_index(settings.datasets / data / "index")
     counts, season = observed_counts(index.perturbations, LABELS[6:]), SEASONS["vcc2025"]
-    write_plan(make_plan(index, "done", counts, season=season, settings=settings, practice=True, id="mine"), settings)
+    plans = {
+        name: make_plan(index, "done", counts, season=season, settings=settings, practice=True, id=name)
+        for name in ("mine", "built")
+    }
+    write_plan(plans["mine"], settings)
+    build_submission(plans["built"], settings)
     return settings
 
 

@@ -27,13 +27,15 @@ def reproduce(
     from vccapp.tasks.reproduce import Reproduce
 
     settings = open_settings()
-    pieces = [piece.model_dump() for piece in examine(find_submission(submission, settings), settings)]
+    one = find_submission(submission, settings)
+    pieces = [piece.model_dump() for piece in examine(one, settings)]
     value: dict[str, Any] = {"id": submission, "same": None, "package": None, "pieces": pieces}
     if any(piece["status"] in BLOCKING for piece in pieces):
         show(value, lambda: _format(pieces), as_json=as_json)
         tell(f"'{submission}' cannot be made again: something is gone or has changed.")
         raise typer.Exit(EXIT_FAILED)
-    task = Reproduce(submission=submission, output=output)
+    dataset = "" if one.plan is None else one.plan.datasets[0]
+    task = Reproduce(dataset=dataset, submission=one.id, output=output)
     made = run_job(settings, task, background=background, as_json=as_json)
     value |= {"same": made.same} | {name: made.found[name] for name in ("recorded", "package", "pieces", "output")}
     show(value, lambda: f"{made.told}\n\n{_format(value['pieces'])}", as_json=as_json)

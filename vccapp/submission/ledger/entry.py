@@ -91,7 +91,7 @@ def record_sent(
         raise SpecError("in_future", f"{when:%Y-%m-%d %H:%M} UTC is still to come", fix="give the time it was sent")
     if phase is not None:
         find_season(report.season, settings).phase(phase)
-    sent = Sent(when=when, phase=phase or report.plan.phase, report=report)
+    sent = Sent(when=when, phase=phase or report.plan.phase, report=report.model_copy(update={"folder": Path()}))
     every = sorted([*find_entry(id, settings).sent, sent], key=lambda one: one.when)
     return _change(id, settings, sent=tuple(every))
 
@@ -111,7 +111,7 @@ def delete_kept(id: str, settings: Settings) -> int:
     """
     report = _load_report(id, settings)
     if report is not None:
-        _change(id, settings, last=report)
+        _change(id, settings, last=report.model_copy(update={"folder": Path()}))
     return delete_submission(id, settings)
 
 
