@@ -40,6 +40,7 @@ class SharingName(StrEnum):
 
 
 def plan(
+    context_of_command: typer.Context,
     run: Annotated[
         str, typer.Option(help="Id of the run that predicts, or 'latest' for the newest finished one.")
     ] = "latest",
@@ -98,22 +99,10 @@ def plan(
 
     settings = open_settings()
     if like is not None:
-        given = (
-            phase,
-            targets,
-            counts,
-            space,
-            context,
-            source,
-            controls,
-            cells_of,
-            genes,
-            practice or None,
-            seed or None,
-        )
-        made = _plan_like(like, run, name, settings, alone=all(value is None for value in given))
+        made = _plan_like(like, run, name, settings, given=_given_options(context_of_command))
         path = write_plan(made, settings)
-        show(describe_plan(made, settings) | {"path": str(path)}, lambda: _format_plan(made), as_json=as_json)
+        value = describe_plan(made, settings) | {"path": str(path)}
+        show(value, lambda: _format_plan(made, value), as_json=as_json)
         return
     choice = PlanChoice(
         run=find_finished_run(run, settings).id,
@@ -140,12 +129,18 @@ def plan(
     show(value, lambda: _format_plan(made, value), as_json=as_json)
 
 
-def _plan_like(like: str, run: str, name: str | None, settings: "Settings", *, alone: bool) -> "Plan":
-    """alone : whether no option was given that would change more than the run"""
+def _given_options(command: typer.Context) -> set[str]:
+    """Names of the parameters that the command line gives."""
+    sources = {name: command.get_parameter_source(name) for name in command.params}
+    return {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
+
+
+def _plan_like(like: str, run: str, name: str | None, settings: "Settings", *, given: set[str]) -> "Plan":
+    """given : options of the command; those that would change more than the run are refused"""
     from vccapp.submission.plan import load_plan
     from vccapp.submission.planning.like import plan_like
 
-    if not alone:
+    if given - {"like", "run", "name", "as_json"}:
         raise SpecError("like_alone", "With --like nothing but the run may differ", fix="give --run and --name alone")
     return plan_like(load_plan(like, settings), find_finished_run(run, settings).id, settings, id=name)
 
