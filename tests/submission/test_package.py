@@ -22,6 +22,7 @@ from vccapp.errors import CheckError, ResourceError, Stopped
 from vccapp.seasons.base import SEASONS
 from vccapp.seasons.containers import CONTAINERS
 from vccapp.submission.archive import read_meta, unpack_vcc
+from vccapp.submission.build import tell_archive
 from vccapp.submission.package import write_vcc
 
 CHALLENGE = SEASONS["vcc2025"]
@@ -367,3 +368,13 @@ def test_bare_container_is_the_h5ad(h5ad, tmp_path):
     package = write_vcc(h5ad, tmp_path / "out.h5ad", season)
     assert package.path.read_bytes() == h5ad.read_bytes()
     assert package.sha256 == package.h5ad_sha256 == hashlib.sha256(h5ad.read_bytes()).hexdigest()
+
+
+def test_meta_of_other_cells_is_told(tmp_path):
+    season = SEASONS["vcc2026"]
+    whole = write_vcc(write_2026(tmp_path / "whole.h5ad"), tmp_path / "whole.vcc", season)
+    other = write_vcc(write_2026(tmp_path / "other.h5ad", contexts=("A",)), tmp_path / "other.vcc", season)
+    assert tell_archive(whole.path, tmp_path / "whole.h5ad", season).status == "ok"
+    result = tell_archive(other.path, tmp_path / "whole.h5ad", season)
+    assert result.status == "failed"
+    assert "n_obs 12" in result.message and "n_obs 24" in result.message

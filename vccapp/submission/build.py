@@ -11,6 +11,7 @@ submissions/<id>/
   report.json    plan, run, data, versions, checks, sizes and sha256
 """
 
+import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -27,15 +28,16 @@ from vccapp.seasons.base import Season
 from vccapp.seasons.opened import find_season
 from vccapp.settings import Settings
 from vccapp.stats.index import load_index
-from vccapp.submission.archive import unpack_vcc
+from vccapp.submission.archive import read_meta, unpack_vcc
 from vccapp.submission.check import CheckResult, Expected, refuse, run_checks
 from vccapp.submission.generate import Opened, generate, plan_genes
 from vccapp.submission.made import MADE_FILE, Made, describe_made, find_made, find_versions, write_made
-from vccapp.submission.package import Package, write_vcc
+from vccapp.submission.package import CONTENT, Package, describe_content, write_vcc
 from vccapp.submission.plan import Plan, plan_path, write_plan
 from vccapp.submission.report import H5AD, Report, write_report
 from vccapp.submission.slim import slimmed
 from vccapp.training.aligned import align_model
+from vccapp.wording import name_some
 
 
 def now() -> datetime:
@@ -177,11 +179,27 @@ def check_submission(
         return run_checks(path, season, progress=progress, **expected)
     with scratch_folder() as folder:
         h5ad = unpack_vcc(path, Path(folder) / "pred.h5ad", season, progress=part(progress, 0.0, 0.5))
-        return [tell_archive(path, season), *run_checks(h5ad, season, progress=part(progress, 0.5, 1.0), **expected)]
+        return [
+            tell_archive(path, h5ad, season),
+            *run_checks(h5ad, season, progress=part(progress, 0.5, 1.0), **expected),
+        ]
 
 
-def tell_archive(path: Path, season: Season) -> CheckResult:
-    """The result about an archive that could be unpacked."""
+def tell_archive(path: Path, h5ad: Path, season: Season) -> CheckResult:
+    """The result about an archive that could be unpacked to `h5ad`: what it says of its content holds."""
+    meta = read_meta(path, season)
+    holds = json.loads(describe_content(h5ad, season)) if meta is not None else {}
+    wrong = [name for name in CONTENT if name in (meta or {}) and (meta or {})[name] != holds[name]]
+    if wrong:
+        said = {name: (meta or {})[name] for name in wrong}
+        return CheckResult(
+            name="archive",
+            label="Archive",
+            status="failed",
+            message=f"{path.name} says {name_some(f'{k} {v}' for k, v in said.items())}, but holds "
+            f"{name_some(f'{name} {holds[name]}' for name in wrong)}.",
+            fix="Package the h5ad again: the organisers size and compare by what the archive says.",
+        )
     return CheckResult(
         name="archive",
         label="Archive",

@@ -31,6 +31,9 @@ MAX_THREADS = 4
 META_LAYOUT = {"schema": 1, "cli_version": "0.3.0"}
 """Of meta.json: its schema, and the version of vcc-cli that writes it so."""
 
+CONTENT = ("contexts", "n_obs", "n_vars", "nnz", "perts_fingerprint")
+"""What meta.json says that can be held against the cells."""
+
 
 class Package(BaseModel):
     """A written and verified archive."""
