@@ -5,6 +5,8 @@ import pandas as pd
 
 from vccapp.figures.style import ACCENT, UP, finish, names_axis
 
+FEW, BAR = 4, 60
+"""So few bars would be as wide as the page; their pixels instead."""
 MAX_NAMES = 45
 """More names than this cannot all be read below a chart of the narrowest page; the pointer says them."""
 
@@ -26,5 +28,6 @@ def budget_bars(frame: pd.DataFrame, *, alpha: float) -> alt.Chart:
     ]
     base = alt.Chart(frame)
     wanted = base.mark_tick(thickness=2, color=UP).encode(x=x, y=alt.Y("wanted:Q", title="cells"), tooltip=tips)
-    given = base.mark_bar(color=ACCENT).encode(x=x, y=alt.Y("given:Q"), tooltip=tips)
+    bars = base.mark_bar(color=ACCENT, size=BAR) if len(order) <= FEW else base.mark_bar(color=ACCENT)
+    given = bars.encode(x=x, y=alt.Y("given:Q"), tooltip=tips)
     return finish(given + wanted, "Cells per perturbation", f"bars: planned; ticks: requested; scaled by {alpha:.4f}")

@@ -44,10 +44,11 @@ def choose_one(
     place : a column, say; linked : the choice stands in the page's address; more : of `st.segmented_control`
     """
     called: Mapping[Key, str] = options if isinstance(options, Mapping) else {name: name for name in options}
+    first = next(iter(called)) if default is None else default
     return (st if place is None else place).segmented_control(
         label,
         list(called),
-        default=next(iter(called)) if default is None else default,
+        default=None if key in st.session_state else first,  # a page may have set it
         required=True,
         key=key,
         bind="query-params" if linked else None,

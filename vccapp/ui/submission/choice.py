@@ -63,6 +63,9 @@ def choose_submission(record: Record, index: Index, season: Season, phase: Phase
     if len(index.controls) > 1 and not phase.contexts:
         st.info("A submission is of one context: choose it in the sidebar.")
         st.stop()
+    first: str = default_targets(season, phase.name, set(index.genes["gene"]))
+    other_genes = len(index.genes) != season.n_genes
+    _follow((record.fingerprint, season.name, phase.name), source=first, practice=other_genes)
     left, right = st.columns([3, 2])
     with left:
         run = choose_run(record, key="sub_run")
@@ -76,7 +79,7 @@ def choose_submission(record: Record, index: Index, season: Season, phase: Phase
         "Targets and cell numbers",
         SOURCES,
         key="sub_source",
-        default=default_targets(season, phase.name, set(index.genes["gene"])),
+        default=first,
     )
     table, path, ready = _choose_table(source)
     sharing, controls = _choose_numbers(season, index)
@@ -84,8 +87,9 @@ def choose_submission(record: Record, index: Index, season: Season, phase: Phase
     name = left.text_input("Name", key="sub_name", bind="query-params", placeholder="Generated if empty").strip()
     practice = right.toggle(
         "Practice",
-        value=len(index.genes) != season.n_genes,
+        value=other_genes and "sub_practice" not in st.session_state,
         key="sub_practice",
+        bind="query-params",
         help=f"Allows another number of genes than the season's {season.n_genes:,}; the package is marked as practice.",
     )
     genes, seed, predicted, cells_by = _choose_more(season, space or season.space)
@@ -109,6 +113,14 @@ def choose_submission(record: Record, index: Index, season: Season, phase: Phase
         name=name,
     )
     return SubmissionChoice(choice, season, phase, table, ready)
+
+
+def _follow(now: tuple[str, ...], *, source: str, practice: bool) -> None:
+    """Where season, phase or data were changed, what was the default for them becomes that of the new ones."""
+    if st.session_state.get("sub_for", now) != now:
+        defaults = {"sub_source": source, "sub_practice": practice, "sub_sharing": "advised", "sub_cells_of": ""}
+        st.session_state.update(defaults | {"sub_controls": None})
+    st.session_state["sub_for"] = now
 
 
 def parse_cells(text: str) -> dict[str, int]:
