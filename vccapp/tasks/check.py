@@ -44,15 +44,19 @@ class Check(Task[Checked]):
         from vccapp.seasons.opened import find_season
         from vccapp.submission.build import check_submission
 
-        season = find_season(self.season, settings)
+        season, expected = find_season(self.season, settings), self.expected(settings)
+        results = check_submission(self.path, season, progress=progress, **expected)
+        return Checked(path=str(self.path), checks=[result.model_dump(mode="json") for result in results])
+
+    def expected(self, settings: Settings) -> dict[str, Any]:
+        """What the checks hold the file against (`check.Expected`)."""
         expected = expected_of(self.genes, self.counts) | {"phase": self.phase, "practice": self.practice}
         if self.dataset:
             from vccapp.evaluation.training_data import TrainingData
             from vccapp.stats.index import load_index
 
             expected["data"] = TrainingData.of(load_index(settings.index_of(self.dataset)))
-        results = check_submission(self.path, season, progress=progress, **expected)
-        return Checked(path=str(self.path), checks=[result.model_dump(mode="json") for result in results])
+        return expected
 
 
 def expected_of(genes: Path | None, counts: Path | None) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from vccapp.commands import options
 from vccapp.progress import Progress
 from vccapp.settings import Settings
 from vccapp.tasks.base import TASKS, AbsolutePath, Result, Task
-from vccapp.tasks.check import expected_of
+from vccapp.tasks.check import Check
 
 
 class PackagedFile(Result):
@@ -38,14 +38,15 @@ class PackageFile(Task[PackagedFile]):
     def command(self) -> list[str]:
         words = ["vccapp", "submit", "package", str(self.path), "--output", str(self.output)]
         chosen = {"--season": self.season, "--phase": self.phase, "--genes": self.genes, "--counts": self.counts}
+        chosen["--dataset"] = self.dataset or None
         return [*words, *options(chosen | {"--practice": self.practice})]
 
     def run(self, settings: Settings, progress: Progress) -> PackagedFile:
         from vccapp.seasons.opened import find_season
         from vccapp.submission.build import package_file
 
-        expected = expected_of(self.genes, self.counts) | {"phase": self.phase, "practice": self.practice}
-        season = find_season(self.season, settings)
+        checked = Check(**self.model_dump(exclude={"output"}))
+        season, expected = find_season(self.season, settings), checked.expected(settings)
         checks, package = package_file(self.path, self.output, season, progress=progress, **expected)
         return PackagedFile(
             package=package.model_dump(mode="json"), checks=[check.model_dump(mode="json") for check in checks]

@@ -8,7 +8,7 @@ import typer
 from vccapp.cli.following import EXIT_FAILED, Background, end_progress, run_job, show_progress
 from vccapp.cli.names import find_dataset, ignored_context, mark_about, open_settings
 from vccapp.cli.output import Json, format_fields, format_lines, show
-from vccapp.cli.submit.options import Counts, GeneList, PhaseName, Practice, SeasonName
+from vccapp.cli.submit.options import Counts, Dataset, GeneList, PhaseName, Practice, SeasonName
 
 
 def build(
@@ -41,6 +41,7 @@ def package(
     genes: GeneList = None,
     counts: Counts = None,
     practice: Practice = False,
+    dataset: Dataset = None,
     background: Background = False,
     as_json: Json = False,
 ) -> None:
@@ -54,6 +55,7 @@ def package(
     inside = path.name == "pred.h5ad" and path.resolve().parent.parent == settings.submissions
     if path.suffix == ".h5ad" and not inside:
         own = PackageFile(
+            dataset="" if dataset is None else find_dataset(dataset, settings).fingerprint,
             path=path,
             output=path.with_suffix(".vcc") if output is None else output,
             season=season,
@@ -81,10 +83,7 @@ def check(
     genes: GeneList = None,
     counts: Counts = None,
     practice: Practice = False,
-    dataset: Annotated[
-        str | None,
-        typer.Option(help="Training data to compare depth and controls with: path, fingerprint or title of a dataset."),
-    ] = None,
+    dataset: Dataset = None,
     as_json: Json = False,
 ) -> None:
     """Check a prediction file by the rules of a season; exit code 1 when a check fails."""

@@ -12,3 +12,7 @@ PhaseName = Annotated[
 GeneList = Annotated[Path | None, typer.Option(help="The challenge's gene list; default: the genes of the dataset.")]
 Counts = Annotated[Path | None, typer.Option(help="The challenge's pert_counts CSV: target_gene, n_cells.")]
 Practice = Annotated[bool, typer.Option("--practice", help="Practice: allow other genes than the challenge's.")]
+Dataset = Annotated[
+    str | None,
+    typer.Option(help="Training data to compare depth and controls with: path, fingerprint or title of a dataset."),
+]

@@ -45,7 +45,7 @@ def choose_one(
     """
     called: Mapping[Key, str] = options if isinstance(options, Mapping) else {name: name for name in options}
     first = next(iter(called)) if default is None else default
-    return (st if place is None else place).segmented_control(
+    chosen = (st if place is None else place).segmented_control(
         label,
         list(called),
         default=None if key in st.session_state else first,  # a page may have set it
@@ -55,6 +55,7 @@ def choose_one(
         format_func=called.__getitem__,
         **more,
     )
+    return first if chosen is None else chosen
 
 
 def changed_values(spec: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any]:

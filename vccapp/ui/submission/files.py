@@ -6,6 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from vccapp.data.workspace import Record
 from vccapp.errors import VccAppError
 from vccapp.jobs.store import Job, JobStore
 from vccapp.seasons.base import Phase, Season
@@ -23,13 +24,13 @@ from vccapp.wording import plain
 RECENT = 50
 
 
-def show_file_checks(season: Season, phase: Phase) -> None:
+def show_file_checks(record: Record, season: Season, phase: Phase) -> None:
     """Check a file by its path, show what was found, and package it once no check fails."""
     opened = bool(st.session_state.get("sub_file") or st.query_params.get("sub_file"))
     with st.expander("Check a file made elsewhere", icon=":material/fact_check:", expanded=opened, key="sub_elsewhere"):
         st.caption(plain(f"By the rules of {season.label}, {phase.label}. The file itself is never changed."))
         try:
-            task = _choose_file(season, phase)
+            task = _choose_file(record, season, phase)
         except VccAppError as error:
             show_error(error)
             return
@@ -46,7 +47,7 @@ def show_file_checks(season: Season, phase: Phase) -> None:
             _show_result(task, job, season, phase)
 
 
-def _choose_file(season: Season, phase: Phase) -> Check | None:
+def _choose_file(record: Record, season: Season, phase: Phase) -> Check | None:
     left, right = st.columns([4, 1], vertical_alignment="bottom")
     path = typed_path(
         left.text_input("File", key="sub_file", bind="query-params", placeholder="Path of an .h5ad or .vcc")
@@ -56,6 +57,12 @@ def _choose_file(season: Season, phase: Phase) -> Check | None:
         key="sub_file_practice",
         bind="query-params",
         help="Other genes and targets than the season's are allowed; the package is practice.",
+    )
+    compare = st.toggle(
+        plain(f"Compare with {record.title}"),
+        key="sub_file_compare",
+        bind="query-params",
+        help="Depth and control cells are held against those of the page's data: for files that were made of them.",
     )
     left, right = st.columns(2)
     genes = typed_path(
@@ -70,7 +77,15 @@ def _choose_file(season: Season, phase: Phase) -> Check | None:
     )
     if path is None:
         return None
-    return Check(path=path, season=season.name, phase=phase.name, genes=genes, counts=counts, practice=practice)
+    return Check(
+        dataset=record.fingerprint if compare else "",
+        path=path,
+        season=season.name,
+        phase=phase.name,
+        genes=genes,
+        counts=counts,
+        practice=practice,
+    )
 
 
 def _latest(task: Check | PackageFile) -> Job | None:
@@ -115,8 +130,7 @@ def _show_packaging(checked: Check, season: Season, phase: Phase) -> None:
     """The button that packages the checked file, and then its package."""
     name = _name_of(checked)
     output = current_settings().submissions / name / f"{name}{season.container.suffix}"
-    fields = checked.model_dump(exclude={"dataset"})
-    task = PackageFile(**fields, output=output)
+    task = PackageFile(**checked.model_dump(), output=output)
     job = _latest(task)
     if job is not None and job.state == "succeeded" and output.is_file():
         show_file_package(name, job.result or {}, season, phase, practice=checked.practice)

@@ -181,7 +181,8 @@ def edit_plan(draft: Draft, choice: SubmissionChoice) -> None:
     """A table in which the numbers of cells are changed by hand, and the box that keeps the changes in the link."""
     if choice.season.cells_per_target is not None or draft.advised is None:
         return
-    with st.expander("Change single numbers", icon=":material/edit:", key="sub_editing", on_change="ignore"):
+    edits = choice.plan.cells_of
+    with st.expander("Change single numbers", icon=":material/edit:", expanded=bool(edits)):
         st.text_input(
             "Set by hand",
             key="sub_cells_of",
@@ -189,7 +190,6 @@ def edit_plan(draft: Draft, choice: SubmissionChoice) -> None:
             placeholder="MYC=250, SRC=100",
             help="Cells of single targets. The table writes here, and the link keeps it.",
         )
-        edits = choice.plan.cells_of
         table = pd.DataFrame(
             {
                 "perturbation": list(draft.advised.cells),
