@@ -225,7 +225,12 @@ def judge_targets(left: np.ndarray) -> Verdict:
 
 def sign_cells(cells: csr_matrix) -> np.ndarray:
     """(n,) float64: equal cells have equal figures; others differ, but for an accident."""
-    return cells @ np.random.default_rng(0).random(cells.shape[1])
+    return cells @ weigh_genes(cells.shape[1])
+
+
+def weigh_genes(n_genes: int) -> np.ndarray:
+    """(n_genes,) what signatures of cells weigh their values by."""
+    return np.random.default_rng(0).random(n_genes)
 
 
 def count_profiles(signatures: np.ndarray) -> int:

@@ -12,11 +12,12 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from vccapp.data.schema import label_in, target_of
-from vccapp.evaluation.quality import Depth
+from vccapp.evaluation.quality import Depth, weigh_genes
 from vccapp.evaluation.training_data import TrainingData
 from vccapp.seasons.base import Phase, Season, Space
 from vccapp.submission.budget import season_depth
 from vccapp.submission.h5ad import Cells
+from vccapp.submission.scan import COUNTED, Facts, add_sums, scan_block
 
 MAX_GROUPS = 1_000
 """Groups for which per-gene sums are kept (8 bytes each): 148 MB at 18,533 genes."""
@@ -30,26 +31,31 @@ POOLED = 5e4
 
 @dataclass
 class Values:
-    """Of the finite stored values so far. decimals, fractions : how many have them; total : sum"""
+    """Of the stored values so far. counted : how many are each of `scan.COUNTED`; highest, lowest : of the finite"""
 
-    decimals: int = 0
-    fractions: int = 0
+    counted: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTED, 0))
     highest: float = 0.0
+    lowest: float = 0.0
 
-    def add(self, data: np.ndarray) -> None:
-        data = data[np.isfinite(data)]
-        if not len(data):
-            return
-        self.highest = max(self.highest, float(data.max()))
-        if data.dtype.kind == "f":
-            fraction = data - np.trunc(data)
-            self.decimals += int(np.count_nonzero(fraction > DECIMALS))
-            self.fractions += int(np.count_nonzero(np.abs(fraction) > FRACTION))
+    def add(self, facts: Facts) -> None:
+        for name, n in facts.counted.items():
+            self.counted[name] += n
+        self.highest, self.lowest = max(self.highest, facts.highest), min(self.lowest, facts.lowest)
+
+    @property
+    def decimals(self) -> int:
+        """Values with a fraction to the official packager of log1p values."""
+        return self.counted["decimals"]
+
+    @property
+    def fractions(self) -> int:
+        """Values that are no whole numbers."""
+        return self.counted["fractions"]
 
 
 @dataclass
 class Context:
-    """What checks may know. `sums`, `totals` and `values` grow with the blocks and are whole in `finish`.
+    """What checks may know. Sums, totals and `values` grow with the blocks and are whole in `finish`.
 
     phase : of the season that the file is held against; found : whether it was told by the targets
     genes : the official gene list; None where it is not known
@@ -60,7 +66,8 @@ class Context:
     data : what the training data say, where they are named
     labels : names of the groups; targets, contexts, n_cells : of each
     sums : (groups, genes) float64, sum of values per group; None where there are too many groups
-    totals : (cells,) float64, sum of the values of each cell
+    totals, logs : (cells,) float64, sum of the values of each cell, and of their expm1
+    signatures : (cells,) float64, equal for equal cells
     """
 
     file: Cells
@@ -78,6 +85,8 @@ class Context:
     n_cells: np.ndarray = field(init=False)
     sums: np.ndarray | None = field(init=False)
     totals: np.ndarray = field(init=False)
+    logs: np.ndarray = field(init=False)
+    signatures: np.ndarray = field(init=False)
     values: Values = field(init=False, default_factory=Values)
 
     def __post_init__(self) -> None:
@@ -86,7 +95,8 @@ class Context:
         self.wanted = self._in_contexts(self.wanted)
         few = len(self.labels) <= MAX_GROUPS
         self.sums = np.zeros((len(self.labels), self.file.shape[1])) if few else None
-        self.totals = np.zeros(self.file.shape[0])
+        self.totals, self.logs, self.signatures = (np.zeros(self.file.shape[0]) for _ in range(3))
+        self._weights = weigh_genes(self.file.shape[1])
 
     def codes(self, start: int, n: int) -> np.ndarray:
         """Positions in `labels` of `n` rows; -1 for a row without label or context."""
@@ -212,18 +222,14 @@ class Context:
 
     def add(self, start: int, block: csr_matrix) -> None:
         """Add a block; NaN and infinity, which a check of their own reports, count as zero."""
-        self.values.add(block.data)
-        values = np.where(np.isfinite(block.data), block.data, 0).astype(np.float64)
-        lengths = np.diff(block.indptr)
-        owner = np.repeat(np.arange(block.shape[0]), lengths)
-        self.totals[start : start + block.shape[0]] = np.bincount(owner, weights=values, minlength=block.shape[0])
-        if self.sums is None:
-            return
-        codes = self.codes(start, block.shape[0])
-        for code in np.unique(codes[codes >= 0]):
-            span = np.repeat(codes == code, lengths)
-            data, genes = (values, block.indices) if span.all() else (values[span], block.indices[span])
-            self.sums[code] += np.bincount(genes, weights=data, minlength=block.shape[1])
+        limit = self.season.max_value or np.inf
+        facts = scan_block(block, weights=self._weights, limit=limit, decimals=DECIMALS, fraction=FRACTION)
+        self.values.add(facts)
+        own = slice(start, start + block.shape[0])
+        self.totals[own], self.logs[own], self.signatures[own] = facts.totals, facts.logs, facts.signatures
+        if self.sums is not None:
+            codes = self.codes(start, block.shape[0])
+            add_sums(self.sums, block, codes, in_order=not facts.counted["disorder"])
 
 
 def make_context(

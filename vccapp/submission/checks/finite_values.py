@@ -16,6 +16,8 @@ class FiniteValues(Check):
         self.first: str | None = None
 
     def block(self, start: int, csr: csr_matrix) -> None:
+        if self.context.values.counted["not_finite"] == self.found:
+            return
         bad = np.flatnonzero(~np.isfinite(csr.data))
         if len(bad) and self.first is None:
             cell = start + int(np.searchsorted(csr.indptr, bad[0], side="right")) - 1

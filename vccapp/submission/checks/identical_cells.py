@@ -1,9 +1,8 @@
 """Cells of a perturbation, and the controls, are not copies of each other."""
 
 import numpy as np
-from scipy.sparse import csr_matrix
 
-from vccapp.evaluation.quality import DISTINCT, LABELS, count_profiles, judge_profiles, sign_cells
+from vccapp.evaluation.quality import DISTINCT, LABELS, count_profiles, judge_profiles
 from vccapp.submission.check import CHECKS, Check, CheckResult
 from vccapp.wording import name_some
 
@@ -13,16 +12,10 @@ class IdenticalCells(Check):
     label = LABELS["identical_cells"]
     why = "Without variance nearly every gene tests as differentially expressed."
 
-    def start(self) -> None:
-        self.signatures = np.zeros(self.context.file.shape[0])
-
-    def block(self, start: int, csr: csr_matrix) -> None:
-        self.signatures[start : start + csr.shape[0]] = sign_cells(csr)
-
     def finish(self) -> CheckResult:
         codes, which = self.context.all_codes, np.flatnonzero(self.context.n_cells)
         n_cells = self.context.n_cells[which]
-        n_profiles = np.array([count_profiles(self.signatures[codes == i]) for i in which])
+        n_profiles = np.array([count_profiles(self.context.signatures[codes == i]) for i in which])
         if judge_profiles(n_profiles, n_cells) == "ok":
             return self.ok(f"Of each label at least {DISTINCT:.0%} of the cells differ.")
         few = [self.context.labels[i] for i in which[(n_cells > 1) & (n_profiles < DISTINCT * n_cells)]]

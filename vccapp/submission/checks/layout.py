@@ -2,7 +2,6 @@
 explicit zeros, and the official packagers keep CSC as it is."""
 
 import numpy as np
-from scipy.sparse import csr_matrix
 
 from vccapp.submission.check import CHECKS, Check, CheckResult
 
@@ -12,19 +11,9 @@ class Layout(Check):
     label = "X is CSR float32"
     why = "Scorers read cell after cell, and rank what is stored: a stored zero counts as a value."
 
-    def start(self) -> None:
-        self.zeros, self.disorder = 0, 0
-
-    def block(self, start: int, csr: csr_matrix) -> None:
-        if self.context.file.layout == "csr":
-            self.zeros += int((csr.data == 0).sum())
-            step = np.diff(csr.indices.astype(np.int64))
-            ends = csr.indptr[1:-1]
-            step[ends[(ends > 0) & (ends < csr.nnz)] - 1] = 1
-            self.disorder += int((step <= 0).sum())
-
     def finish(self) -> CheckResult:
-        file = self.context.file
+        file, counted = self.context.file, self.context.values.counted
+        zeros, disorder = counted["zeros"], counted["disorder"]
         if file.dtype.kind == "f" and (file.dtype.itemsize < 4 or not file.dtype.isnative):
             order = "" if file.dtype.isnative else "big-endian "
             kind = file.dtype.newbyteorder("=").name
@@ -45,11 +34,11 @@ class Layout(Check):
             return self.failed(
                 f"X holds {file.dtype} values.", "Convert with X.astype('float32').", rule="dtype", mend="float32"
             )
-        if self.zeros or self.disorder:
+        if zeros or disorder:
             return self.failed(
-                f"X holds {self.zeros:,} explicit zeros and {self.disorder:,} misplaced values.",
+                f"X holds {zeros:,} explicit zeros and {disorder:,} misplaced values.",
                 "Convert with sum_duplicates(), eliminate_zeros() and sort_indices().",
-                rule="explicit_zeros" if self.zeros else "disorder",
+                rule="explicit_zeros" if zeros else "disorder",
                 mend="drop_zeros",
             )
         if file.dtype != np.float32:

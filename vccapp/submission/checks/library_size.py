@@ -10,7 +10,6 @@ from vccapp.evaluation.quality import (
     judge_depth,
     judge_library,
     measure_folds,
-    sum_counts,
     sum_scales,
 )
 from vccapp.submission.check import CHECKS, Check, CheckResult, Row
@@ -26,20 +25,16 @@ class LibrarySize(Check):
     why = "Scores compare values as they are: another base, scale or depth is an error in every gene."
 
     def start(self) -> None:
-        logs = "log1p" in self.context.season.spaces
-        self.logs = np.zeros(self.context.file.shape[0]) if logs else None
         self.scales: list[np.ndarray] = []
 
     def block(self, start: int, csr: csr_matrix) -> None:
-        if self.logs is not None:
-            self.logs[start : start + csr.shape[0]] = sum_counts(csr)
-            if self.context.depth is not None:
-                self.scales.append(sum_scales(csr[:: -(-csr.shape[0] // SAMPLED)]))
+        if "log1p" in self.context.season.spaces and self.context.depth is not None:
+            self.scales.append(sum_scales(csr[:: -(-csr.shape[0] // SAMPLED)]))
 
     def finish(self) -> CheckResult:
         if self.context.space == "counts":
             return self._judge_counts()
-        depth, inside = self.context.depth, self._compare_inside(self.logs)
+        depth, inside = self.context.depth, self._compare_inside(self.context.logs)
         if depth is None or not self.scales or inside.status == "warning":
             return inside
         verdict, found = judge_depth(np.concatenate(self.scales), depth)
@@ -81,11 +76,11 @@ class LibrarySize(Check):
         said = ", ".join(f"{row.get('context', 'all cells')}: {row['median counts']:,}" for row in rows)
         return self.ok(f"Median counts of a cell are as in control cells ({said}).", table=rows)
 
-    def _compare_inside(self, totals: np.ndarray | None) -> CheckResult:
+    def _compare_inside(self, totals: np.ndarray) -> CheckResult:
         """Of the perturbations with the file's own controls; without, with those of all its cells."""
         context = self.context
         codes, which, controls = context.all_codes, context.perturbations(), context.controls()
-        if totals is None or not len(which):
+        if not len(which):
             return self.skipped("There are no perturbations to compare.")
         medians = np.array([np.median(totals[codes == i]) for i in which])
         if len(controls):

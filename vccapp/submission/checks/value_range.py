@@ -1,7 +1,6 @@
 """Every value lies below the challenge's limit: natural log1p values do, counts and CPM do not."""
 
 import numpy as np
-from scipy.sparse import csr_matrix
 
 from vccapp.seasons.base import Season
 from vccapp.submission.check import CHECKS, Check, CheckResult
@@ -16,22 +15,15 @@ class ValueRange(Check):
     def applies(cls, season: Season) -> bool:
         return season.max_value is not None
 
-    def start(self) -> None:
-        self.highest, self.above = 0.0, 0
-
-    def block(self, start: int, csr: csr_matrix) -> None:
-        if csr.nnz:
-            self.highest = max(self.highest, float(np.nanmax(csr.data, initial=0)))
-            self.above += int((csr.data >= (self.context.season.max_value or np.inf)).sum())
-
     def finish(self) -> CheckResult:
         limit = self.context.season.max_value or np.inf
         if self.context.space == "counts":
             return self.skipped("The limit is of log1p values, and these are counts.")
-        if self.above:
+        values = self.context.values
+        if above := values.counted["above"]:
             return self.failed(
-                f"The highest value is {self.highest:.4g}; {self.above:,} values are not below {limit:g}.",
+                f"The highest value is {values.highest:.4g}; {above:,} values are not below {limit:g}.",
                 "Write log1p of depth-normalised counts (natural logarithm), not counts or CPM.",
                 mend="natural_log",
             )
-        return self.ok(f"The highest value is {self.highest:.4g}, below {limit:g}.")
+        return self.ok(f"The highest value is {values.highest:.4g}, below {limit:g}.")
