@@ -11,6 +11,7 @@ from toy import make_counts
 from vccapp.data.reading.opening import open_dataset
 from vccapp.data.schema import CONTROL, label_in, target_of
 from vccapp.data.splits.split import split_from_lists
+from vccapp.errors import Stopped
 from vccapp.models.base import Model, make_model
 from vccapp.seasons.base import Phase, Season
 from vccapp.seasons.containers import CONTAINERS
@@ -233,3 +234,25 @@ def test_a_pool_knows_large_counts(made, tmp_path):
     control = (data.obs["target_gene"] == CONTROL).to_numpy()
     np.testing.assert_array_equal(pool.totals, np.asarray(data.X.sum(axis=1)).ravel()[control])
     assert target_of(pool.label) == CONTROL
+
+
+@pytest.mark.parametrize("space", ["counts", "log1p"])
+@pytest.mark.parametrize("controls", [0, 40])
+def test_stopped_anywhere_and_gone_on_with(made, plan_of, tmp_path, monkeypatch, space, controls):
+    monkeypatch.setattr("vccapp.submission.unfinished.CHECKPOINT_VALUES", 1)
+    plan, whole, out = plan_of("X", "Y", space=space, n_controls=controls), tmp_path / "whole", tmp_path / "cells.h5ad"
+    write(plan, made, whole)
+    n_pieces, said = len(plan.cells) + (2 if controls else 0), []
+
+    def stop_once(fraction: float, message: str = "") -> None:
+        if "finished" in message:
+            raise Stopped
+
+    for _ in range(n_pieces):  # each start makes one piece
+        with pytest.raises(Stopped):
+            generate(plan, made.sources("X", "Y"), out, season=SEASON, progress=stop_once)
+        assert not out.exists()
+    generate(plan, made.sources("X", "Y"), out, season=SEASON, progress=lambda _, message="": said.append(message))
+    assert said[0] == f"Going on after {plan.estimate.n_cells:,} cells" and not any("finished" in s for s in said)
+    assert out.read_bytes() == whole.read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cells.h5ad", "genes.csv", "whole"]

@@ -18,10 +18,11 @@ which keeps the system's error to itself and hands it to Python.
 import contextlib
 import io
 import os
+from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import h5py
 import numpy as np
@@ -30,19 +31,26 @@ from scipy.sparse import csr_matrix
 
 CHUNK = 2**18
 """Values in one HDF5 chunk of X: 1 MB."""
+VALUE_BYTES = 4
+CACHED = 8
+"""Chunks of an array that HDF5 holds back before it writes them."""
 
 
 class _Disk(io.RawIOBase):
     """A file for HDF5 that never fails to write: the first error is kept, and what comes after it is dropped.
 
     reserved : bytes that are taken at once; what is not needed of them is given back at the end
+    again : the file is there already, and goes on
+    chunks : whole chunks of X written; replaying: these are there already, and are not written again
+    dropping : what comes is not written at all
     """
 
-    def __init__(self, path: Path, *, reserved: int) -> None:
+    def __init__(self, path: Path, *, reserved: int, again: bool) -> None:
         super().__init__()
         self.error: OSError | None = None
+        self.chunks, self.replaying, self.dropping = 0, False, False
         self._path, self._at, self._size = path, 0, 0
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | (0 if again else os.O_TRUNC), 0o666)
         if reserved and hasattr(os, "posix_fallocate"):
             try:
                 os.posix_fallocate(self._file, 0, reserved)
@@ -64,7 +72,9 @@ class _Disk(io.RawIOBase):
 
     def write(self, data: Any) -> int:
         with memoryview(data).cast("B") as left:
-            done = 0
+            whole = len(left) == CHUNK * VALUE_BYTES
+            self.chunks += whole
+            done = len(left) if self.dropping or (self.replaying and whole) else 0
             while self.error is None and done < len(left):
                 try:
                     done += os.pwrite(self._file, left[done:], self._at + done)
@@ -81,10 +91,18 @@ class _Disk(io.RawIOBase):
     def flush(self) -> None:
         """What is written is with the system."""
 
+    def sync(self) -> None:
+        """Wait until it is on the disk."""
+        try:
+            os.fsync(self._file)
+        except OSError as error:
+            self.error = self.error or self._named(error)
+
     def close(self) -> None:
         if not self.closed:
             try:
-                os.ftruncate(self._file, self._size)
+                if not self.dropping:
+                    os.ftruncate(self._file, self._size)
             except OSError as error:
                 self.error = self.error or self._named(error)
             os.close(self._file)
@@ -97,13 +115,13 @@ class _Disk(io.RawIOBase):
 class NewFile(h5py.File):
     """A new HDF5 file, open to write."""
 
-    def __init__(self, path: Path, *, reserved: int) -> None:
-        self._disk = _Disk(path, reserved=reserved)
-        super().__init__(self._disk, "w")
+    def __init__(self, path: Path, *, reserved: int, again: bool = False) -> None:
+        self.disk = _Disk(path, reserved=reserved, again=again)
+        super().__init__(self.disk, "w", rdcc_nbytes=CACHED * CHUNK * VALUE_BYTES)
 
     def close(self) -> None:
         super().close()
-        self._disk.close()
+        self.disk.close()
 
     def finish(self) -> None:
         """Close it; raises the OSError that writing has met, whatever HDF5 has made of it."""
@@ -114,8 +132,8 @@ class NewFile(h5py.File):
 
     def check(self) -> None:
         """Raise the OSError that writing has met."""
-        if self._disk.error is not None:
-            raise self._disk.error
+        if self.disk.error is not None:
+            raise self.disk.error
 
 
 @contextlib.contextmanager
@@ -132,7 +150,11 @@ def create_h5(path: Path, *, reserved: int = 0) -> Iterator[NewFile]:
 
 
 class GrowingCsr:
-    """The group X of a new file: float32 values, int32 indices; row pointers are int32 while they suffice."""
+    """The group X of a new file: float32 values, int32 indices; row pointers are int32 while they suffice.
+
+    What the file becomes depends on what is appended alone, byte by byte. So a file that broke off is gone on with by
+    the same calls: `replay` makes them again, and what is on the disk already is not written again.
+    """
 
     def __init__(self, file: NewFile, *, n_genes: int, compression: Literal["gzip"] | None = None) -> None:
         self._file, self._group, self._n_genes = file, file.create_group("X"), n_genes
@@ -141,6 +163,8 @@ class GrowingCsr:
         self._indices = self._group.create_dataset("indices", dtype="<i4", **layout)
         self._n_values = 0
         self._ends: list[np.ndarray] = [np.zeros(1, np.int64)]
+        self._appended: list[int] = []
+        self._last: deque[tuple[int, np.ndarray, np.ndarray]] = deque()
 
     def append(self, values: np.ndarray, indices: np.ndarray, ends: np.ndarray) -> None:
         """Add cells. ends : (n,) where the values of each cell end in this block."""
@@ -151,6 +175,42 @@ class GrowingCsr:
         self._file.check()
         self._ends.append(start + ends.astype(np.int64))
         self._n_values = stop
+        self._appended.append(len(values))
+        kept = slice(max(self._held_from - start, 0), None)
+        self._last.append((start + kept.start, values[kept].copy(), indices[kept].copy()))
+        while len(self._last) > 1 and self._last[1][0] <= self._held_from:
+            self._last.popleft()
+
+    @property
+    def _held_from(self) -> int:
+        """The first value that HDF5 may hold back, with a margin."""
+        return max(self._n_values // CHUNK - 2 * CACHED, 0) * CHUNK
+
+    def written(self) -> "Written":
+        """What `replay` needs. Wait for `NewFile.disk.sync` first."""
+        arrays = [np.concatenate([part[i] for part in self._last] or [np.zeros(0)]) for i in (1, 2)]
+        first = self._last[0][0] if self._last else 0
+        values, indices = (array[max(self._held_from - first, 0) :] for array in arrays)
+        ends = np.concatenate(self._ends)
+        return Written(np.array(self._appended, np.int64), ends, values, indices, self._file.disk.chunks)
+
+    def replay(self, written: "Written") -> None:
+        """Go on in the file of another writer, which had written this. Raises ValueError where it is another file."""
+        total = int(written.appended.sum())
+        first, start = total - len(written.values), 0
+        self._file.disk.replaying = True
+        for n in written.appended.tolist():
+            blank = min(max(first - start, 0), n)
+            taken = slice(max(start - first, 0), max(start + n - first, 0))
+            values = np.concatenate([np.zeros(blank, np.float32), written.values[taken]])
+            indices = np.concatenate([np.zeros(blank, np.int32), written.indices[taken]])
+            self.append(values, indices, np.zeros(0, np.int64))
+            start += n
+        self._file.disk.replaying = False
+        self._ends = [written.ends]
+        if self._file.disk.chunks != written.chunks:
+            msg = f"{self._file.disk.chunks} chunks were written again where there were {written.chunks}"
+            raise ValueError(msg)
 
     def close(self) -> None:
         """Write the row pointers and the shape."""
@@ -158,6 +218,20 @@ class GrowingCsr:
         self._group["indptr"] = indptr.astype("<i4" if self._n_values < 2**31 else "<i8")
         self._group.attrs.update({"encoding-type": "csr_matrix", "encoding-version": "0.1.0"})
         self._group.attrs["shape"] = np.array([len(indptr) - 1, self._n_genes], np.int64)
+
+
+class Written(NamedTuple):
+    """What a growing X has written, as far as it is not in the file.
+
+    appended : (appends,) values of each; ends : (cells + 1,); values, indices : the last ones, which HDF5 may have held
+    back; chunks : whole chunks that it had written
+    """
+
+    appended: np.ndarray
+    ends: np.ndarray
+    values: np.ndarray
+    indices: np.ndarray
+    chunks: int
 
 
 def write_tables(file: h5py.File, *, obs: pd.DataFrame, var: pd.DataFrame, uns: dict[str, Any]) -> None:
@@ -178,10 +252,17 @@ class CsrWriter:
     """
 
     def __init__(
-        self, path: Path, *, genes: Sequence[str], pert_col: str, context_col: str | None = None, reserved: int = 0
+        self,
+        path: Path,
+        *,
+        genes: Sequence[str],
+        pert_col: str,
+        context_col: str | None = None,
+        reserved: int = 0,
+        again: bool = False,
     ) -> None:
-        """reserved : of `create_h5`"""
-        self._file = NewFile(path, reserved=reserved)
+        """reserved : of `create_h5`; again : the file is there already, and `replay` comes first"""
+        self._file = NewFile(path, reserved=reserved, again=again)
         self._genes = list(genes)
         self._columns: dict[str, list[str]] = {name: [] for name in (pert_col, context_col) if name is not None}
         self._x = GrowingCsr(self._file, n_genes=len(self._genes))
@@ -195,8 +276,23 @@ class CsrWriter:
             msg = f"A block of {block.shape[1]} genes does not fit a file of {len(self._genes)}."
             raise ValueError(msg)
         self._x.append(block.data, block.indices, block.indptr[1:])
+        self._name(block.shape[0], labels)
+
+    def checkpoint(self) -> Written:
+        """Wait until what was appended is on the disk; returns what `replay` needs to go on from here."""
+        self._file.disk.sync()
+        self._file.check()
+        return self._x.written()
+
+    def replay(self, written: Written, labels: Sequence[tuple[int, tuple[str, ...]]]) -> None:
+        """Go on after a checkpoint. labels : numbers of cells and what `append` was given for them, in order."""
+        self._x.replay(written)
+        for n, own in labels:
+            self._name(n, own)
+
+    def _name(self, n: int, labels: Sequence[str]) -> None:
         for column, label in zip(self._columns.values(), labels, strict=True):
-            column += [label] * block.shape[0]
+            column += [label] * n
 
     def _finish(self) -> None:
         self._x.close()
@@ -213,5 +309,7 @@ class CsrWriter:
         try:
             if kind is None:
                 self._finish()
+            else:
+                self._file.disk.dropping = True  # what HDF5 holds back stays as the last checkpoint has it
         finally:
             self._file.finish()

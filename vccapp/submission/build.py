@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Unpack
 
-from vccapp.data.atomic import require_new, scratch_folder, write_file
+from vccapp.data.atomic import require_new, scratch_folder
 from vccapp.data.resources import require_disk
 from vccapp.errors import DataError
 from vccapp.evaluation.quality import Depth
@@ -36,6 +36,7 @@ from vccapp.submission.package import CONTENT, Package, describe_content, write_
 from vccapp.submission.plan import Plan, plan_path, write_plan
 from vccapp.submission.report import H5AD, Report, write_report
 from vccapp.submission.slim import slimmed
+from vccapp.submission.unfinished import taken_bytes
 from vccapp.training.aligned import align_model
 from vccapp.wording import name_some
 
@@ -83,10 +84,13 @@ def build_from(
     write_plan(plan, settings)
     genes = plan_genes(plan, next(iter(sources.values())).index, season)
     made = describe_made(plan, sources, genes=genes, season=season, settings=settings)
-    with write_file(folder / H5AD) as beside:
-        generate(plan, sources, beside, season=season, progress=part(progress, 0.0, 0.6))
-        for old in [*_package_files(plan, folder), folder / MADE_FILE]:  # of an earlier build, not of these cells
+
+    def remove_old() -> None:  # what is of an earlier build is not of these cells
+        for old in [*_package_files(plan, folder), folder / MADE_FILE]:
             old.unlink(missing_ok=True)
+
+    progress_made = part(progress, 0.0, 0.6)
+    generate(plan, sources, folder / H5AD, season=season, when_made=remove_old, progress=progress_made)
     write_made(made, folder)
     return _finish(plan, season, genes, folder, progress=part(progress, 0.6, 1.0), clock=clock)
 
@@ -122,7 +126,8 @@ def package_file(
 
 def _take_space(plan: Plan, folder: Path) -> None:
     """Raise ResourceError where there is no room; what an earlier build made goes first where only that makes room."""
-    needed, old = plan.estimate.disk_bytes, [folder / H5AD, *_package_files(plan, folder)]
+    needed = plan.estimate.disk_bytes - taken_bytes(folder / H5AD)
+    old = [folder / H5AD, *_package_files(plan, folder)]
     free = shutil.disk_usage(folder).free
     if free < needed <= free + sum(path.stat().st_size for path in old if path.exists()):
         for path in old:

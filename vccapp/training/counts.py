@@ -155,20 +155,21 @@ def copy_controls(pool: CountPool, wanted: Wanted, *, seed: int) -> Iterator[csr
 
 
 def iter_counts(
-    pool: CountPool, model: Predictor, cells: Sequence[Wanted], *, method: Method, seed: int
+    pool: CountPool, model: Predictor, cells: Sequence[Wanted], *, method: Method, seed: int, skip: int = 0
 ) -> Iterator[tuple[Wanted, csr_matrix]]:
     """Blocks of predicted cells, label by label in order; no two cells of a label are the same.
 
     A control label is predicted too: cells like the controls, none a copy.
+    skip : so many of the first labels are left out; the others are as if they were not
     Raises SpecError for values that no cell can have.
     """
     if model.makes_cells:
-        yield from _own_cells(pool, model, cells, seed=seed)
+        yield from _own_cells(pool, model, cells[skip:], seed=seed)
         return
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         pending: deque[tuple[Wanted, _Making, Future[csr_matrix]]] = deque()
         try:
-            for wanted, making in _plan(pool, model, cells, method=method, seed=seed):
+            for wanted, making in _plan(pool, model, cells, method=method, seed=seed, skip=skip):
                 for numbers in _blocks(wanted.n_cells, pool.n_genes):
                     make = partial(making.make, pool.take(making.positions[numbers], making.used[numbers]), numbers)
                     pending.append((wanted, making, threads.submit(make)))
@@ -186,12 +187,15 @@ def _finish(wanted: Wanted, making: "_Making", future: "Future[csr_matrix]") -> 
 
 
 def _plan(
-    pool: CountPool, model: Predictor, cells: Sequence[Wanted], *, method: Method, seed: int
+    pool: CountPool, model: Predictor, cells: Sequence[Wanted], *, method: Method, seed: int, skip: int
 ) -> Iterator[tuple[Wanted, "_Making"]]:
-    for first in range(0, len(cells), PREDICTED_AT_ONCE):
+    for first in range(skip - skip % PREDICTED_AT_ONCE, len(cells), PREDICTED_AT_ONCE):
         some = cells[first : first + PREDICTED_AT_ONCE]
-        deltas = model.predict([wanted.source for wanted in some])
-        for wanted, delta in zip(some, deltas, strict=True):
+        deltas = model.predict(
+            [wanted.source for wanted in some]
+        )  # whole: what else is predicted may alter last digits
+        left = max(skip - first, 0)
+        for wanted, delta in zip(some[left:], deltas[left:], strict=True):
             own = delta if pool.columns is None else delta[pool.columns]
             if not np.isfinite(own).all():
                 raise SpecError(
