@@ -89,8 +89,8 @@ def build_from(
         for old in [*_package_files(plan, folder), folder / MADE_FILE]:
             old.unlink(missing_ok=True)
 
-    progress_made = part(progress, 0.0, 0.6)
-    generate(plan, sources, folder / H5AD, season=season, when_made=remove_old, progress=progress_made)
+    told = part(progress, 0.0, 0.6)
+    generate(plan, sources, folder / H5AD, season=season, when_made=remove_old, progress=told)
     write_made(made, folder)
     return _finish(plan, season, genes, folder, progress=part(progress, 0.6, 1.0), clock=clock)
 
