@@ -8,9 +8,11 @@ A season is one file in this package that registers one `Season`, or a TOML of a
 do is refused where it is made.
 """
 
+from collections.abc import Mapping
 from datetime import date
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt, model_validator
@@ -24,6 +26,21 @@ SEASONS = Registry["Season"]("season", package="vccapp.seasons")
 
 MetricRules = Literal["2025", "2026"]
 """Whose definitions of the metrics: cell-eval's of 2025 (log1p), or cell-eval2's of 2026 (counts)."""
+JUDGED: Mapping[MetricRules, tuple[str, ...]] = MappingProxyType(
+    {
+        "2025": ("des", "pds", "mae", "overall"),
+        "2026": (
+            "pds_cosine",
+            "mse_capped",
+            "direction_fidelity",
+            "direction_reach",
+            "jaccard",
+            "lfc_nmae",
+            "overall",
+        ),
+    }
+)
+"""What a leaderboard by these rules shows, by the names of our metrics."""
 Space = Literal["log1p", "counts"]
 
 
@@ -110,6 +127,11 @@ class Season(BaseModel):
     def space(self) -> Space:
         """What is written unless another is chosen."""
         return self.spaces[0]
+
+    @property
+    def judged(self) -> tuple[str, ...]:
+        """The scores that its leaderboard shows."""
+        return JUDGED[self.metrics]
 
     @property
     def needs_bundle(self) -> bool:

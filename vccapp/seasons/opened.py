@@ -17,7 +17,9 @@ from vccapp.seasons.bundle import Bundle
 from vccapp.settings import Settings
 
 ALIASES = {"2025": "vcc2025", "2026": "vcc2026"}
-"""Names under which commands know seasons beside their own."""
+"""What version 0.1.0 called seasons, in commands and in files."""
+DEFAULT = "vcc2025"
+"""The season of a command that names none."""
 
 
 def find_season(name: str, settings: Settings) -> Season:
@@ -25,7 +27,7 @@ def find_season(name: str, settings: Settings) -> Season:
 
     A bundle that cannot be read counts as not opened; `list_seasons` tells of it.
     """
-    name = ALIASES.get(name, name)
+    name = renamed(name)
     if name in set(SEASONS):
         return _fill(SEASONS[name], bundles.list_bundles(settings, name))
     folder = settings.seasons / name
@@ -36,6 +38,11 @@ def find_season(name: str, settings: Settings) -> Season:
         f"There is no season called '{name[:60]}'",
         fix=f"choose one of {', '.join(list_names(settings))}, or open one of your own: vccapp season open FILE.toml",
     )
+
+
+def renamed(name: str) -> str:
+    """A season's name of today, of one that version 0.1.0 wrote too."""
+    return ALIASES.get(name, name)
 
 
 def list_names(settings: Settings) -> list[str]:

@@ -27,7 +27,7 @@ class ScoreRun(Task[Scored]):
     run_id: str = Field(description="Id of the run.")
     part: Literal["val", "test"] = Field("test", description="Held-out part of the split.")
     scorer: str = Field("cell-eval", description="Name of the scorer.")
-    season: Literal["2025", "2026"] = Field("2025", description="Metrics of our own computation.")
+    season: str | None = Field(None, description="Season whose metrics our own computation gives.")
     max_cells: int | None = Field(None, ge=2, description="Maximum number of cells per perturbation.")
     max_controls: int | None = Field(None, ge=2, description="Maximum number of control cells.")
     seed: int = Field(0, ge=0, description="Random seed for drawing cells.")
@@ -38,10 +38,13 @@ class ScoreRun(Task[Scored]):
         return f"Score {self.run_id} by {self.scorer}"
 
     def command(self) -> list[str]:
+        from vccapp.evaluation.scorers.base import cell_scorers
         from vccapp.training.results.scores import official_command
 
+        scorer = cell_scorers().get(self.scorer)
+        own = {} if scorer is not None and scorer.season else {"season": "--season"}  # an official one has its own
         return official_command(self.run_id, part=self.part, scorer=self.scorer) + self.changed_options(
-            season="--season",
+            **own,
             max_cells="--max-cells",
             max_controls="--max-controls",
             seed="--seed",
@@ -50,8 +53,11 @@ class ScoreRun(Task[Scored]):
 
     def check(self, settings: Settings) -> None:
         from vccapp.evaluation.scorers.base import find_scorer
+        from vccapp.seasons.opened import find_season
 
         find_scorer(self.scorer)
+        if self.season is not None:
+            find_season(self.season, settings)
 
     def needs(self, settings: Settings) -> Needs:
         from vccapp.evaluation.scorers.base import cell_scorers

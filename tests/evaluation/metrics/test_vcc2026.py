@@ -14,6 +14,7 @@ from scored_pairs import CONTROL, halve, make_cells, make_pair, official_2026, s
 from vccapp.data.reading.opening import open_dataset
 from vccapp.errors import DataError
 from vccapp.evaluation.metrics import vcc2026
+from vccapp.evaluation.scoring.cell_space import CellSpace
 from vccapp.evaluation.scoring.columns import open_cells
 from vccapp.evaluation.scoring.profiles_2026 import profiles_2026
 from vccapp.evaluation.scoring.score import summarise
@@ -107,6 +108,23 @@ def test_real_cells(file: str, shared: Path, tmp_path: Path) -> None:
     [path] = (shared / file).glob("*.h5ad") if (shared / file).is_dir() else [shared / file]
     official = compare(*halve(ad.read_h5ad(path), most=100), tmp_path)
     assert official[NAMES["jaccard"]].max() > 0.1
+
+
+def test_genes_in_another_order_are_aligned_by_name(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    genes, names = np.array([f"G{i}" for i in range(40)]), np.repeat([CONTROL, "G1", "G2", "G3"], 30)
+    real, predicted = rng.poisson(2.0, (120, 40)), rng.poisson(2.5, (120, 40))
+    shuffled = rng.permutation(40)
+    make_cells(real, names, genes.tolist()).write_h5ad(tmp_path / "real.h5ad")
+    make_cells(predicted, names, genes.tolist()).write_h5ad(tmp_path / "same.h5ad")
+    make_cells(predicted[:, shuffled], names, genes[shuffled].tolist()).write_h5ad(tmp_path / "shuffled.h5ad")
+    truth = open_dataset(tmp_path / "real.h5ad")
+    space = CellSpace(most_cells=20, dimensions=0)
+    same, moved = (
+        score_files(truth, open_dataset(tmp_path / f"{name}.h5ad"), season="2026", space=space)
+        for name in ("same", "shuffled")
+    )
+    pd.testing.assert_frame_equal(moved, same)
 
 
 def test_log_values_are_refused(tmp_path: Path) -> None:

@@ -155,8 +155,8 @@ def test_official_scores_are_kept_apart_raw_and_clipped(settings: Settings) -> N
 
 def test_entered_results_stand_below_and_say_so(settings: Settings) -> None:
     board = grouped(load_board(settings).only(part="test", scorer="pseudobulks"))
-    same = {"season": "2025", "date": "2025-11-02", "note": "twice"}
-    results = [make_result(id=name, scores={"mae": 0.03, "overall": 9.5}, **same) for name in ("x1", "x2")]
+    same = {"season": "vcc2025", "date": "2025-11-02", "note": "twice"}
+    results = [make_result(settings, id=name, scores={"mae": 0.03, "overall": 9.5}, **same) for name in ("x1", "x2")]
     table = add_entered(table_of(board, ("mae",)), tabulate_results(results))
     below = table[table["kind"] == ENTERED]
     assert len(below) == 2 and below["row"].is_unique and below["rank"].isna().all()
@@ -176,8 +176,8 @@ def test_a_report_is_one_file_that_says_where_it_is_from(settings: Settings, tmp
     own = settings.model_copy(update={"home": tmp_path / "home"})
     own.home.mkdir()
     (own.home / "datasets").symlink_to(settings.datasets)
-    write_result(make_result(id="x", date="2025-11-02", season="2025", scores={"mae": 0.031}, run="a0"), own)
-    write_result(make_result(id="y", date="2025-11-02", season="2025", scores={"mae": 0.777}, run="other"), own)
+    write_result(make_result(own, id="x", date="2025-11-02", season="vcc2025", scores={"mae": 0.031}, run="a0"), own)
+    write_result(make_result(own, id="y", date="2025-11-02", season="vcc2025", scores={"mae": 0.777}, run="other"), own)
     path = write_report(list(RUNS), tmp_path / "out" / "report.html", own, reference="b0", metrics=["mae", "pds"])
     text = path.read_text()
     assert "<script" not in text and "&lt;script&gt;alert(1)" in text

@@ -1,17 +1,20 @@
 """Results entered by hand: kept as they were read, changed, deleted, and refused where they cannot be right."""
 
 from datetime import date
+from pathlib import Path
 
 import pytest
+from custom_season import write_season
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from refusals import refusal
 
 from vccapp.errors import SpecError
+from vccapp.seasons.base import SEASONS
+from vccapp.seasons.opened import open_season
 from vccapp.settings import Settings
 from vccapp.training.results.entered import (
-    JUDGED,
     EnteredResult,
     delete_result,
     list_results,
@@ -21,11 +24,11 @@ from vccapp.training.results.entered import (
     write_result,
 )
 
-GOOD = {"id": "one", "date": "2025-11-02", "season": "2025", "scores": {"des": 0.21, "overall": 14.2}}
+GOOD = {"id": "one", "date": "2025-11-02", "season": "vcc2025", "scores": {"des": 0.21, "overall": 14.2}}
 
 
 @given(
-    season=st.sampled_from(sorted(JUDGED)),
+    season=st.sampled_from(list(SEASONS)),
     data=st.data(),
     note=st.text(max_size=50),
     day=st.dates(date(2025, 1, 1), date(2027, 1, 1)),
@@ -36,9 +39,11 @@ def test_a_result_comes_back_as_it_was_entered(
 ) -> None:
     settings = Settings(home=tmp_path_factory.mktemp("entered"))
     scores = data.draw(
-        st.dictionaries(st.sampled_from(JUDGED[season]), st.floats(allow_nan=False, allow_infinity=False), min_size=1)
+        st.dictionaries(
+            st.sampled_from(SEASONS[season].judged), st.floats(allow_nan=False, allow_infinity=False), min_size=1
+        )
     )
-    result = make_result(id=make_result_id(day), date=day, season=season, scores=scores, note=note)
+    result = make_result(settings, id=make_result_id(day), date=day, season=season, scores=scores, note=note)
     write_result(result, settings)
     assert load_result(result.id, settings) == result
     assert list_results(settings) == [result]
@@ -46,9 +51,9 @@ def test_a_result_comes_back_as_it_was_entered(
 
 def test_results_are_changed_listed_and_deleted(settings: Settings) -> None:
     assert list_results(settings) == []
-    write_result(make_result(**GOOD), settings)
-    write_result(make_result(**GOOD | {"id": "two", "date": "2025-11-09"}), settings)
-    write_result(make_result(**GOOD | {"note": "with the larger encoder"}), settings)
+    write_result(make_result(settings, **GOOD), settings)
+    write_result(make_result(settings, **GOOD | {"id": "two", "date": "2025-11-09"}), settings)
+    write_result(make_result(settings, **GOOD | {"note": "with the larger encoder"}), settings)
     (settings.home / "entered" / "damaged.json").write_text("{")
     assert [(result.id, result.note) for result in list_results(settings)] == [
         ("two", ""),
@@ -68,17 +73,18 @@ def test_results_are_changed_listed_and_deleted(settings: Settings) -> None:
     [
         ({"scores": {}}, "at least one score"),
         ({"scores": {"des": float("nan")}}, "finite number"),
-        ({"scores": {"jaccard": 0.3}}, "2025 has no score jaccard; it has des, pds, mae, overall"),
+        ({"scores": {"jaccard": 0.3}}, "vcc2025 has no score jaccard; it has des, pds, mae, overall"),
         ({"scores": {"des": "much"}}, "scores.des"),
         ({"season": "2024"}, "season"),
+        ({"phase": "last"}, "vcc2025 has no phase last; it has validation, final"),
         ({"date": "yesterday"}, "date"),
         ({"note": "x" * 501}, "note"),
         ({"id": "../one"}, "id"),
     ],
 )
-def test_a_wrong_result_is_one_sentence(change: dict, message: str) -> None:
+def test_a_wrong_result_is_one_sentence(change: dict, message: str, settings: Settings) -> None:
     with pytest.raises(SpecError) as error:
-        make_result(**GOOD | change)
+        make_result(settings, **GOOD | change)
     assert message in str(error.value) and "\n" not in str(error.value)
 
 
@@ -100,7 +106,7 @@ def test_a_file_of_the_first_version_is_still_read(settings: Settings) -> None:
         EnteredResult(
             id="20251102-a1b2c3",
             date=date(2025, 11, 2),
-            season="2026",
+            season="vcc2026",
             phase="final",
             scale="scaled",
             scores={"overall": 0.41},
@@ -109,3 +115,10 @@ def test_a_file_of_the_first_version_is_still_read(settings: Settings) -> None:
             submission="s1",
         )
     ]
+
+
+def test_results_of_a_season_of_ones_own(settings: Settings, tmp_path: Path) -> None:
+    open_season(write_season(tmp_path), settings)
+    result = make_result(settings, **GOOD | {"season": "contest", "phase": "main", "scores": {"jaccard": 0.3}})
+    assert (result.season, result.phase) == ("contest", "main")
+    assert make_result(settings, **GOOD | {"season": "2025"}).season == "vcc2025"

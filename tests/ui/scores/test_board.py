@@ -88,7 +88,7 @@ def test_a_link_reopens_the_view_and_its_commands_say_the_same(here: Settings) -
 def test_the_commands_of_the_views_give_what_the_page_shows(
     chosen: dict[str, str], here: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    write_result(make_result(id="x", date="2025-11-02", season="2025", scores={"mae": 0.03}), here)
+    write_result(make_result(here, id="x", date="2025-11-02", season="vcc2025", scores={"mae": 0.03}), here)
     csvs = keep_csvs(monkeypatch)
     page = open_alone("scores", **chosen)
     assert_well(page)
@@ -189,7 +189,7 @@ def test_without_any_score_the_page_still_takes_results(
 ) -> None:
     own = here.model_copy(update={"checkpoints": tmp_path / "none"})
     use(own, monkeypatch)
-    write_result(make_result(id="x", date="2025-11-02", season="2025", scores={"mae": 0.03}), own)
+    write_result(make_result(own, id="x", date="2025-11-02", season="vcc2025", scores={"mae": 0.03}), own)
     page = open_part("scores_entered")
     assert "has been scored yet" in page.info[0].value
     assert page.dataframe[0].value["mae"].tolist() == [0.03]

@@ -18,10 +18,10 @@ ResultId = Annotated[str, typer.Argument(help="Id of the result.", show_default=
 
 @app.command()
 def add(
-    season: Annotated[Literal["2025", "2026"], typer.Option(help="Season of the challenge.", show_default=False)],
+    season: Annotated[str, typer.Option(help="Name of the season.", show_default=False)],
     score: Annotated[list[str], typer.Option(help="NAME=NUMBER as on the leaderboard; repeatable.")],
     day: Annotated[str | None, typer.Option("--date", help="YYYY-MM-DD; default: today.")] = None,
-    phase: Annotated[Literal["validation", "final"], typer.Option(help="Phase of the challenge.")] = "validation",
+    phase: Annotated[str, typer.Option(help="Phase of the season.")] = "validation",
     scale: Annotated[Literal["raw", "scaled"], typer.Option(help="scaled: 0 baseline, 1 replicate.")] = "raw",
     note: Annotated[str, typer.Option(help="A note.")] = "",
     run: Annotated[str | None, typer.Option(help="Id of the run that made the prediction.")] = None,
@@ -39,6 +39,7 @@ def add(
     if run is not None:
         load_run(run, settings)
     result = make_result(
+        settings,
         id=result_id or make_result_id(date.today()),
         date=day or date.today(),
         season=season,

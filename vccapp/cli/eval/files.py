@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -14,7 +14,9 @@ from vccapp.cli.output import Json, format_table, show
 def metrics(
     real: Annotated[Path, typer.Argument(help="Real cells, .h5ad, with controls.")],
     predicted: Annotated[Path, typer.Argument(help="Predicted cells of the same perturbations, with controls.")],
-    season: Annotated[Literal["2025", "2026"], typer.Option(help="Whose metrics; 2026 needs counts.")] = "2025",
+    season: Annotated[
+        str, typer.Option(help="Name of the season whose metrics are computed; those of 2026 need counts.")
+    ] = "vcc2025",
     context_column: ContextColumn = None,
     energy_cells: Annotated[
         int, typer.Option(min=0, help="Cells per perturbation for the energy distance; 0 = leave it out.")
@@ -34,9 +36,11 @@ def metrics(
     from vccapp.evaluation.scoring.cell_space import CellSpace
     from vccapp.evaluation.scoring.score import summarise
     from vccapp.evaluation.scoring.score_files import score_files
+    from vccapp.seasons.opened import find_season
     from vccapp.wording import name_some
 
     settings = open_settings()
+    chosen = find_season(season, settings)
     access, memory = Access.of(settings), settings.memory_bytes // 4  # for values; tables and Python take as much again
     space = CellSpace(most_cells=energy_cells) if energy_cells else None
     with memory_bounded(access.memory_bytes):
@@ -45,7 +49,7 @@ def metrics(
     ignored = name_ignored(data.schema.context_ignored for data in files)
     if ignored:
         warn_ignored(ignored)
-    scores = score_files(*files, season=season, memory_bytes=memory, space=space)
+    scores = score_files(*files, season=chosen.metrics, memory_bytes=memory, space=space)
     scored = set(scores["perturbation"])
     known = files[0].cells["perturbation"].unique()
     missing = [str(label) for label in known if not is_control(label) and label not in scored]
@@ -54,7 +58,7 @@ def metrics(
     if output:
         write_csv(mark_ignored(scores, ignored), output)
     value = {
-        "season": season,
+        "season": chosen.name,
         **mark_about(ignored),
         "missing": missing,
         "summary": summarise(scores),

@@ -18,6 +18,7 @@ from vccapp.cli.names import (
 from vccapp.cli.output import Json, format_fields, format_lines, format_table, show
 
 if TYPE_CHECKING:
+    from vccapp.settings import Settings
     from vccapp.training.results.scores import Score
 
 RunId = Annotated[str, typer.Option(help="Id of the run, or 'latest' for the newest finished one.")]
@@ -28,12 +29,13 @@ def official(
     run: RunId = "latest",
     part: Part = "test",
     scorer: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="cell-eval: 2025; cell-eval2: 2026; vccapp: our own computation of the same, on cells; or a plug-in's."
+            help="cell-eval: 2025; cell-eval2: 2026; vccapp: our own computation of the same, on cells; or a "
+            "plug-in's. Default: the season's official one."
         ),
-    ] = "cell-eval",
-    season: Annotated[Literal["2025", "2026"], typer.Option(help="Metrics of the scorer vccapp.")] = "2025",
+    ] = None,
+    season: Annotated[str | None, typer.Option(help="Name of the season; default: vcc2025.")] = None,
     max_cells: Annotated[int | None, typer.Option(min=2, help="Maximum number of cells per perturbation.")] = None,
     max_controls: Annotated[int | None, typer.Option(min=2, help="Maximum number of control cells.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Random seed for drawing cells.")] = 0,
@@ -47,6 +49,7 @@ def official(
 
     settings = open_settings()
     record = find_finished_run(run, settings)
+    scorer = _choose_scorer(scorer, season, settings)
     task = ScoreRun(
         dataset=record.spec.dataset,
         run_id=record.id,
@@ -63,6 +66,25 @@ def official(
     score, _ = load_score(record, scorer, part)
     value = score.model_dump(mode="json") | mark_about(ignored_context(record.spec.dataset, settings))
     show(value, lambda: _format_score(score), as_json=as_json)
+
+
+def _choose_scorer(scorer: str | None, season: str | None, settings: "Settings") -> str:
+    """The official scorer of the season, or the one asked for. Raises SpecError where that is another season's."""
+    from vccapp.errors import SpecError
+    from vccapp.evaluation.scorers.base import cell_scorers, official_scorer
+    from vccapp.seasons.opened import DEFAULT, find_season
+
+    chosen = find_season(season or DEFAULT, settings)
+    if scorer is None:
+        return official_scorer(chosen.metrics)
+    known = cell_scorers().get(scorer)
+    if season is not None and known is not None and known.season not in ("", chosen.metrics):
+        raise SpecError(
+            "other_season",
+            f"{scorer} scores by the rules of {known.season}, and {chosen.name} by those of {chosen.metrics}",
+            fix=f"use {official_scorer(chosen.metrics)}, or leave out --season",
+        )
+    return scorer
 
 
 def import_(

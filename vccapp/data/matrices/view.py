@@ -67,6 +67,31 @@ class KeptRows:
         return self.rows.read_rows(self.kept[np.asarray(rows, np.int64)])
 
 
+class MovedRows:
+    """The reader of all cells of another, genes in another order. columns : (n_genes,) new place of each gene"""
+
+    def __init__(self, rows: Reader, columns: np.ndarray) -> None:
+        self.rows, self.columns = rows, columns
+
+    @property
+    def scratch_bytes(self) -> int:
+        return self.rows.scratch_bytes
+
+    def iter_rows(
+        self, max_values: int, *, first: int = 0, last: int | None = None
+    ) -> Iterator[tuple[int, csr_matrix]]:
+        for start, block in self.rows.iter_rows(max_values, first=first, last=last):
+            yield start, _move(block, self.columns, len(self.columns))
+
+    def iter_values(
+        self, max_values: int, *, first: int = 0, last: int | None = None
+    ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        return self.rows.iter_values(max_values, first=first, last=last)
+
+    def read_rows(self, rows: Sequence[int] | np.ndarray) -> csr_matrix:
+        return _move(self.rows.read_rows(rows), self.columns, len(self.columns))
+
+
 class ViewedRows:
     """The reader of a part of a file."""
 

@@ -15,12 +15,12 @@ import numpy as np
 
 from vccapp.evaluation.profiles import Profiles
 from vccapp.registry import Registry
+from vccapp.seasons.base import MetricRules
 
 METRICS = Registry["Metric"]("metric", package="vccapp.evaluation.metrics")
 
 Compute = Callable[[Profiles, Profiles], np.ndarray]
 Needs = Literal["means", "t_score", "de", "pooled", "cells"]
-Season = Literal["", "2025", "2026"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Metric:
     """A score of predicted against real perturbations.
 
     label : for headings; unit : "" where there is none; best : which end is good; range : from, to, as text
-    source : where the definition stands; season : of the challenge that scores it, or ""
+    source : where the definition stands; season : whose rules score it, or ""
     official : what that season's official scorer calls it
     needs : what both profiles must hold (t_score: the real one)
     compute : (real, predicted) -> (n,) float64 in the order of `labels`, NaN where undefined
@@ -41,7 +41,7 @@ class Metric:
     range: str
     source: str
     needs: Needs
-    season: Season
+    season: MetricRules | Literal[""]
     official: str
     compute: Compute
 
@@ -60,7 +60,7 @@ def metric(
     source: str,
     unit: str = "",
     needs: Needs = "means",
-    season: Season = "",
+    season: MetricRules | Literal[""] = "",
     official: str = "",
 ) -> Callable[[Compute], Compute]:
     """Register the function below as the metric `name`. official : its name there, said after the source."""

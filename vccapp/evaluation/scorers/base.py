@@ -20,14 +20,14 @@ from pydantic import BaseModel, ConfigDict
 from vccapp.errors import ResourceError, SpecError
 from vccapp.progress import Progress, silent
 from vccapp.registry import Registry
+from vccapp.seasons.base import MetricRules, Space
 
 SCORERS = Registry[type["Scorer"]]("scorer", package="vccapp.evaluation.scorers")
 PERT_COL = "target_gene"
 AVERAGE = "avg_score"
 """What both official scorers call the mean of their scaled scores."""
-
-Space = Literal["log1p", "counts"]
-Season = Literal["2025", "2026"]
+Season = MetricRules
+"""By whose rules is scored, as scorers of other packages import it."""
 
 
 class Scaled(BaseModel):
@@ -70,10 +70,10 @@ class Scorer:
 class CellScorer(Scorer, ABC):
     """A scorer that can be asked to score predicted cells against real ones.
 
-    season : whose metrics it gives; "": those of the season asked for
+    season : whose rules it scores by; "": those that are asked for
     """
 
-    season: ClassVar[str] = ""
+    season: ClassVar[MetricRules | Literal[""]] = ""
 
     def check(self) -> None:  # noqa: B027 - optional
         """Raise SpecError where something that it needs is not installed."""
@@ -122,6 +122,11 @@ def cell_scorers(*, official: bool = False) -> dict[str, CellScorer]:
     """Scorers that can be asked, by name; all, or only the official ones."""
     found = {name: kind() for name, kind in SCORERS.items() if issubclass(kind, CellScorer)}
     return {name: scorer for name, scorer in found.items() if scorer.official or not official}
+
+
+def official_scorer(season: Season) -> str:
+    """The name of the scorer whose numbers are those of the judges by these rules."""
+    return next(name for name, scorer in cell_scorers(official=True).items() if scorer.season == season)
 
 
 def label_scorer(name: str) -> str:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import vccapp
 from vccapp.data.schema import CONTROL, Columns
-from vccapp.evaluation.scorers.base import PERT_COL, SCORERS, CellScorer, Scorer, ScorerResult, Season, Space
+from vccapp.evaluation.scorers.base import PERT_COL, SCORERS, CellScorer, Scorer, ScorerResult
 from vccapp.progress import Progress, silent
+from vccapp.seasons.base import MetricRules, Space
 
 PSEUDOBULKS = "pseudobulks"
 
@@ -25,7 +26,7 @@ class OwnOfCells(CellScorer):
     label = "ours, on cells"
     official = False
 
-    def space(self, season: Season) -> Space:
+    def space(self, season: MetricRules) -> Space:
         return "counts" if season == "2026" else "log1p"
 
     def score(
@@ -34,7 +35,7 @@ class OwnOfCells(CellScorer):
         real: Path,
         folder: Path,
         *,
-        season: Season,
+        season: MetricRules,
         threads: int,
         memory_bytes: int,
         progress: Progress = silent,
@@ -51,4 +52,4 @@ class OwnOfCells(CellScorer):
             memory_bytes=memory_bytes // 2,
             progress=progress,
         )
-        return ScorerResult(vccapp.__version__, {"season": season}, table, summarise(table), {}, {})
+        return ScorerResult(vccapp.__version__, {"metrics": season}, table, summarise(table), {}, {})

@@ -17,8 +17,9 @@ from typing import ClassVar
 import pandas as pd
 
 from vccapp.errors import JobError, SpecError
-from vccapp.evaluation.scorers.base import AVERAGE, CellScorer, Scaled, ScorerResult, Season, Space
+from vccapp.evaluation.scorers.base import AVERAGE, CellScorer, Scaled, ScorerResult
 from vccapp.progress import Progress, part, silent
+from vccapp.seasons.base import MetricRules, Space
 
 POLL_SECONDS = 0.2
 GRACE_SECONDS = 3.0
@@ -45,7 +46,7 @@ class Tool(CellScorer):
     def check(self) -> None:
         find_command(self.name)
 
-    def space(self, season: Season) -> Space:
+    def space(self, season: MetricRules) -> Space:
         return self.values
 
     def memory_bytes(self, n_cells: int, n_genes: int) -> int:
@@ -57,7 +58,7 @@ class Tool(CellScorer):
         real: Path,
         folder: Path,
         *,
-        season: Season,
+        season: MetricRules,
         threads: int,
         memory_bytes: int,
         progress: Progress = silent,

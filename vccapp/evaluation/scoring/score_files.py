@@ -8,14 +8,12 @@ means to float32: its MAE and fold changes then differ by about 1e-7 of their si
 distances are nearly equal, a rank may differ. That of 2026 computes in float64 whatever X is.
 """
 
-from typing import Literal
-
 import numpy as np
 import pandas as pd
 
 from vccapp.data.reading.dataset import Dataset
-from vccapp.data.reading.within import within
-from vccapp.data.schema import label_in, positions_of
+from vccapp.data.reading.within import aligned, within
+from vccapp.data.schema import label_in
 from vccapp.errors import DataError
 from vccapp.evaluation.metrics import METRICS
 from vccapp.evaluation.scoring.cell_space import CellSpace, place_cells
@@ -24,6 +22,7 @@ from vccapp.evaluation.scoring.profiles_2025 import profiles_2025
 from vccapp.evaluation.scoring.profiles_2026 import profiles_2026
 from vccapp.evaluation.scoring.score import compute_metrics
 from vccapp.progress import Progress, part, silent
+from vccapp.seasons.base import MetricRules
 from vccapp.wording import name_some
 
 
@@ -31,18 +30,19 @@ def score_files(
     real: Dataset,
     predicted: Dataset,
     *,
-    season: Literal["2025", "2026"],
+    season: MetricRules,
     memory_bytes: int = 10**9,
     space: CellSpace | None = None,
     progress: Progress = silent,
 ) -> pd.DataFrame:
-    """`compute_metrics` of the season's metrics and of those that need means only; a row a perturbation.
+    """`compute_metrics` of a season's metrics and of those that need means only; a row a perturbation.
 
+    season : whose metrics, see `vccapp.seasons.base.Season.metrics`
     memory_bytes : for values; where there are more, files are read more than twice, some genes at a time.
     space : where to compare cells too, by their energy distance; None leaves it out.
 
     Where the files tell contexts apart, each is scored for itself, against its own controls.
-    Of 2025, genes may be in another order, and perturbations that the prediction lacks are left out of the table.
+    Genes may be in another order. Of 2025, perturbations that the prediction lacks are left out of the table.
     Raises DataError when the files differ in genes, perturbations or contexts, or hold other values than the season
     scores.
     """
@@ -59,7 +59,7 @@ def score_files(
         report = part(progress, done / max(len(names), 1), (done + 1) / max(len(names), 1))
         frame = _score_context(
             within(real, context),
-            within(predicted, context),
+            aligned(within(predicted, context), real.genes),
             season=season,
             memory_bytes=memory_bytes,
             space=space,
@@ -73,7 +73,7 @@ def _score_context(
     real: Dataset,
     predicted: Dataset,
     *,
-    season: Literal["2025", "2026"],
+    season: MetricRules,
     memory_bytes: int,
     space: CellSpace | None,
     progress: Progress,
@@ -85,14 +85,14 @@ def _score_context(
         return cells
 
     opened = look(real, 0.1), look(predicted, 0.2)
-    labels, order = _align(*opened, exactly=season != "2025" or space is not None)
+    labels = _common(*opened, exactly=season != "2025" or space is not None)
     _check(*opened, season=season)
     if season == "2025":
         pair = (
             profiles_2025(opened[0], memory_bytes=memory_bytes, progress=part(progress, 0.2, 0.55)),
             profiles_2025(opened[1], memory_bytes=memory_bytes, progress=part(progress, 0.55, 0.9)),
         )
-        pair = pair[0].only(labels), pair[1].only(labels, order)
+        pair = pair[0].only(labels), pair[1].only(labels)
     else:
         pair = profiles_2026(*opened, memory_bytes=memory_bytes, progress=part(progress, 0.2, 0.9))
     if space:
@@ -104,21 +104,15 @@ def _score_context(
     return frame
 
 
-def _align(real: Cells, predicted: Cells, *, exactly: bool) -> tuple[list[str], np.ndarray]:
-    """The perturbations of both, and where each gene of the real file stands in the other.
+def _common(real: Cells, predicted: Cells, *, exactly: bool) -> list[str]:
+    """The perturbations of both. exactly : whether each must have all of the other's
 
-    exactly : whether they must be the same in the same order, because the files are read side by side
     Raises DataError where the genes differ, or where the prediction has other perturbations, or none of the real ones.
     """
     names = [cells.dataset.path.name for cells in (real, predicted)]
-    genes, others = real.dataset.genes, predicted.dataset.genes
-    position = positions_of(others)
-    same = len(genes) == len(others) and set(genes) == set(others)
-    if not same or (exactly and not np.array_equal(genes, others)):
+    if not np.array_equal(real.dataset.genes, predicted.dataset.genes):
         raise DataError(
-            "genes_differ",
-            f"{names[1]} does not have the genes of {names[0]}" + (" in the same order" if same else ""),
-            fix="align it to them and score again",
+            "genes_differ", f"{names[1]} does not have the genes of {names[0]}", fix="align it to them and score again"
         )
     common = [label for label in real.labels if label in set(predicted.labels)]
     differing = sorted(set(real.labels) ^ set(predicted.labels))
@@ -128,7 +122,7 @@ def _align(real: Cells, predicted: Cells, *, exactly: bool) -> tuple[list[str], 
             f"Only one of {names[0]} and {names[1]} has cells of {name_some(differing)}",
             fix="score files of the same perturbations",
         )
-    return common, np.array([position[gene] for gene in genes])
+    return common
 
 
 def _check(real: Cells, predicted: Cells, *, season: str) -> None:

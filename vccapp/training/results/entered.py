@@ -13,29 +13,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from vccapp.data.atomic import write_json
 from vccapp.errors import SpecError, explain
 from vccapp.records import Format, Listing, list_records, read_record
+from vccapp.seasons.opened import find_season, renamed
 from vccapp.settings import Settings
 
-JUDGED = {
-    "2025": ("des", "pds", "mae", "overall"),
-    "2026": (
-        "pds_cosine",
-        "mse_capped",
-        "direction_fidelity",
-        "direction_reach",
-        "jaccard",
-        "lfc_nmae",
-        "overall",
-    ),
-}
-"""The scores that each season's leaderboard shows, by the names of our metrics."""
-
-
-RESULT = Format("entered result", fix="delete it and enter the result again")
+RESULT = Format(
+    "entered result",
+    version=2,
+    migrations={1: lambda fields: fields | {"season": renamed(fields["season"])}},
+    fix="delete it and enter the result again",
+)
+"""Version 1 called the seasons 2025 and 2026."""
 
 
 class EnteredResult(BaseModel):
@@ -45,10 +37,8 @@ class EnteredResult(BaseModel):
 
     id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,63}$")
     date: date
-    season: Literal["2025", "2026"]
-    phase: Literal["validation", "final"] = Field(
-        "validation", description="The two phases are judged on different cells."
-    )
+    season: str = Field(min_length=1, max_length=60)
+    phase: str = Field("validation", min_length=1, max_length=60, description="Phases are judged on different cells.")
     scale: Literal["raw", "scaled"] = Field("raw", description="scaled: 0 the baseline, 1 a replicate.")
     scores: dict[str, float]
     note: str = Field("", max_length=500)
@@ -66,25 +56,28 @@ class EnteredResult(BaseModel):
             raise ValueError(msg)
         return scores
 
-    @model_validator(mode="after")
-    def _scores_are_of_the_season(self) -> "EnteredResult":
-        if unknown := set(self.scores) - set(JUDGED[self.season]):
-            msg = f"{self.season} has no score {', '.join(sorted(unknown))}; it has {', '.join(JUDGED[self.season])}"
-            raise ValueError(msg)
-        return self
-
 
 def make_result_id(day: date) -> str:
     """An id that no other result has, e.g. 20261121-a1b2c3."""
     return f"{day:%Y%m%d}-{secrets.token_hex(3)}"
 
 
-def make_result(**fields: Any) -> EnteredResult:
-    """A checked result. Raises SpecError naming the field that is wrong."""
+def make_result(settings: Settings, **fields: Any) -> EnteredResult:
+    """A checked result: its phase and scores are of its season. Raises SpecError naming the field that is wrong."""
     try:
-        return EnteredResult(**fields)
+        result = EnteredResult(**fields)
     except ValidationError as error:
-        raise SpecError("bad_result", f"The result cannot be entered: {explain(error)}", fix="correct it") from None
+        raise _refuse(explain(error)) from None
+    season = find_season(result.season, settings)
+    if result.phase not in (phases := [phase.name for phase in season.phases]):
+        raise _refuse(f"{season.name} has no phase {result.phase}; it has {', '.join(phases)}")
+    if unknown := set(result.scores) - set(season.judged):
+        raise _refuse(f"{season.name} has no score {', '.join(sorted(unknown))}; it has {', '.join(season.judged)}")
+    return result.model_copy(update={"season": season.name})
+
+
+def _refuse(why: str) -> SpecError:
+    return SpecError("bad_result", f"The result cannot be entered: {why}", fix="correct it")
 
 
 def write_result(result: EnteredResult, settings: Settings) -> Path:

@@ -32,13 +32,13 @@ from vccapp.evaluation.scorers.base import (
     CellScorer,
     Scaled,
     ScorerResult,
-    Season,
-    Space,
     find_scorer,
     refuse_memory,
 )
 from vccapp.models.base import Model, load_model
 from vccapp.progress import Progress, part, silent
+from vccapp.seasons.base import MetricRules, Space
+from vccapp.seasons.opened import DEFAULT, find_season
 from vccapp.settings import Settings
 from vccapp.stats.index import Index, load_index
 from vccapp.training.cells import READ_VALUES, draw_controls, find_controls, iter_cells, order_genes, split_cells
@@ -86,7 +86,7 @@ def score_run(
     scorer: str,
     settings: Settings,
     *,
-    season: Season = "2025",
+    season: str | None = None,
     max_cells: int | None = None,
     max_controls: int | None = None,
     seed: int = 0,
@@ -95,7 +95,7 @@ def score_run(
 ) -> Score:
     """Score the `name` part of a finished run, and store the result with the run.
 
-    season : of our own computation; the official scorers have theirs
+    season : whose metrics our own computation gives, the first season's if None; the official scorers have theirs
     max_cells : of each perturbation, max_controls : of the controls; drawn by `seed`, all where None
     keep : folder to which the tables and the log of an official scorer are copied
     Raises SpecError for a choice that cannot be scored or a scorer that is not installed, ResourceError where memory or
@@ -104,13 +104,15 @@ def score_run(
     run = load_run(run_id, settings)
     labels, _ = run.require_prediction(name)
     chosen = find_scorer(scorer)
-    space = chosen.space(season)
+    by = {} if chosen.season else {"season": find_season(season or DEFAULT, settings).name}
+    rules = chosen.season or find_season(by["season"], settings).metrics
+    space = chosen.space(rules)
     index = load_index(settings.index_of(run.spec.dataset))
     if space == "counts" and index.meta["value_space"] != "counts":
         raise SpecError(
             "needs_counts",
-            f"{scorer} of {chosen.season or season} scores counts, but the dataset holds log1p values",
-            fix="index a file of counts, or score 2025",
+            f"{scorer} by the rules of {rules} scores counts, but the dataset holds log1p values",
+            fix="index a file of counts, or score by the rules of 2025",
         )
     model = load_model(run.folder / "model", genes=index.genes["gene"].tolist())
     dataset = open_registered(run.spec.dataset, settings)
@@ -127,7 +129,7 @@ def score_run(
     for done, (context, pair) in enumerate(pairs.items()):
         report = part(progress, 0.98 * done / len(pairs), 0.98 * (done + 1) / len(pairs))
         folder = keep if keep is None or context is None else keep / context.replace("/", "_")
-        result = _score_pair(pair, chosen, settings, season=season, space=space, keep=folder, progress=report)
+        result = _score_pair(pair, chosen, settings, season=rules, space=space, keep=folder, progress=report)
         results.append(dataclasses.replace(result, table=pair.restore_labels(result.table)))
     result, n_cells = pool_results(results), Counter[str]()
     for pair in pairs.values():
@@ -137,7 +139,7 @@ def score_run(
         run=run.id,
         scorer=scorer,
         scorer_version=result.version,
-        settings=result.settings | {key: str(value) for key, value in asked.items() if value is not None},
+        settings=by | result.settings | {key: str(value) for key, value in asked.items() if value is not None},
         part=name,
         created=datetime.now(UTC),
         n_perturbations=len(labels),
@@ -157,7 +159,7 @@ def _score_pair(
     scorer: CellScorer,
     settings: Settings,
     *,
-    season: Season,
+    season: MetricRules,
     space: Space,
     keep: Path | None,
     progress: Progress,

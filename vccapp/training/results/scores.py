@@ -10,6 +10,7 @@ import shlex
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
@@ -19,16 +20,23 @@ from vccapp.data.schema import context_of
 from vccapp.errors import SpecError
 from vccapp.evaluation.scorers.base import Scaled
 from vccapp.records import Format, Listing, list_records, read_record, undamaged
+from vccapp.seasons.opened import renamed
 from vccapp.settings import Settings
 from vccapp.training.record import Part, RunRecord, list_runs
 
-SCORE = Format(
-    "score",
-    2,
-    {1: lambda fields: {"scorer_version" if name == "version" else name: value for name, value in fields.items()}},
-    fix="score the run again",
-)
-"""Of version 1 `version` was that of the scorer."""
+
+def _name_version(fields: dict[str, Any]) -> dict[str, Any]:
+    """Of version 1 `version` was that of the scorer."""
+    return {"scorer_version" if name == "version" else name: value for name, value in fields.items()}
+
+
+def _name_season(fields: dict[str, Any]) -> dict[str, Any]:
+    """Version 2 called the seasons 2025 and 2026."""
+    said = fields["settings"]
+    return fields | {"settings": said | {"season": renamed(said["season"])}} if "season" in said else fields
+
+
+SCORE = Format("score", 3, {1: _name_version, 2: _name_season}, fix="score the run again")
 
 
 class Score(BaseModel):

@@ -7,8 +7,8 @@ import streamlit as st
 
 from vccapp.data.workspace import Record
 from vccapp.evaluation.leaderboard.metric_names import OVERALL, label_metric
+from vccapp.seasons.opened import list_seasons
 from vccapp.training.results.entered import (
-    JUDGED,
     EnteredResult,
     delete_result,
     list_results,
@@ -49,7 +49,8 @@ def show_entered(record: Record) -> None:
     save, delete, _ = st.columns([1, 1, 4])
     if save.button("Save", type="primary", icon=":material/save:", key=f"{key}_save", width="stretch"):
         with errors_shown():
-            result = make_result(id=own.id if own else make_result_id(date.today()), **fields)
+            name = own.id if own else make_result_id(date.today())
+            result = make_result(current_settings(), id=name, **fields)
             write_result(result, current_settings())
             st.rerun()
     if own is not None:
@@ -73,13 +74,16 @@ def _form(own: EnteredResult | None, record: Record, *, key: str) -> dict:
     """The fields as they stand in the widgets."""
 
     def choose(place: st.delta_generator.DeltaGenerator, field: str, options: list[str], help_text: str) -> str:
-        index = options.index(getattr(own, field)) if own else len(options) - 1 if field == "season" else 0
+        known = own is not None and getattr(own, field) in options
+        index = options.index(getattr(own, field)) if known else 0
         return place.selectbox(field.capitalize(), options, index=index, key=f"{key}_{field}", help=help_text)
 
     columns = st.columns(4)
     day = columns[0].date_input("Date", own.date if own else "today", key=f"{key}_date")
-    season = choose(columns[1], "season", list(JUDGED), "Season of the challenge")
-    phase = choose(columns[2], "phase", ["validation", "final"], "The two phases are judged on different cells")
+    seasons = {season.name: season for season in list_seasons(current_settings())}
+    season = seasons[choose(columns[1], "season", list(seasons), "Season of the challenge")]
+    phases = [phase.name for phase in season.phases]
+    phase = choose(columns[2], "phase", phases, "Phases are judged on different cells")
     scale = choose(columns[3], "scale", ["raw", "scaled"], "scaled: 0 = baseline, 1 = replicate")
     places = st.columns(4) + st.columns(4)
     scores = {
@@ -88,9 +92,9 @@ def _form(own: EnteredResult | None, record: Record, *, key: str) -> dict:
             value=own.scores.get(name) if own else None,
             format="%.5f",
             step=None,
-            key=f"{key}_{season}_{name}",
+            key=f"{key}_{season.name}_{name}",
         )
-        for place, name in zip(places, JUDGED[season], strict=False)
+        for place, name in zip(places, season.judged, strict=False)
     }
     left, right = st.columns(2)
     runs = {run.id: run_label(run) for run in load_runs(record)}
@@ -114,7 +118,7 @@ def _form(own: EnteredResult | None, record: Record, *, key: str) -> dict:
     )
     note = st.text_input("Note", own.note if own else "", key=f"{key}_note", max_chars=500)
     known = {name: value for name, value in scores.items() if value is not None}
-    return {"date": day, "season": season, "phase": phase, "scale": scale, "scores": known} | {
+    return {"date": day, "season": season.name, "phase": phase, "scale": scale, "scores": known} | {
         "run": run,
         "submission": submission,
         "note": note,
