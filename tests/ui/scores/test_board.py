@@ -131,8 +131,8 @@ def test_a_row_opens_compare(here: Settings) -> None:
 def test_results_are_entered_changed_and_deleted(here: Settings) -> None:
     page = open_part("scores_entered")
     key = "entered_new_0"
-    page.selectbox(key=f"{key}_season").set_value("2025").run()
-    page.number_input(key=f"{key}_2025_mae").set_value(0.027)
+    page.selectbox(key=f"{key}_season").set_value("vcc2025").run()
+    page.number_input(key=f"{key}_vcc2025_mae").set_value(0.027)
     page.text_input(key=f"{key}_note").set_value("first try")
     page.selectbox(key=f"{key}_run").set_value("b0")
     page.button(key=f"{key}_save").click().run()
@@ -144,8 +144,8 @@ def test_results_are_entered_changed_and_deleted(here: Settings) -> None:
 
     page.selectbox(key="entered_which").set_value(result.id).run()
     key = f"entered_{result.id}_1"
-    assert page.number_input(key=f"{key}_2025_mae").value == 0.027
-    page.number_input(key=f"{key}_2025_mae").set_value(0.026)
+    assert page.number_input(key=f"{key}_vcc2025_mae").value == 0.027
+    page.number_input(key=f"{key}_vcc2025_mae").set_value(0.026)
     page.button(key=f"{key}_save").click().run()
     assert [changed.scores for changed in list_results(here)] == [{"mae": 0.026}]
     page.button(key=f"{key}_delete").click().run()

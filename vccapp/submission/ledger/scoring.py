@@ -9,7 +9,7 @@ from datetime import date
 from typing import Any, Literal
 
 from vccapp.errors import SpecError
-from vccapp.seasons.opened import ALIASES, find_season
+from vccapp.seasons.opened import find_season
 from vccapp.settings import Settings
 from vccapp.submission.ledger.listing import Submission, find_submission
 from vccapp.submission.ledger.official import Official
@@ -17,7 +17,6 @@ from vccapp.submission.plan import Plan
 from vccapp.training.results.entered import EnteredResult, make_result, make_result_id, write_result
 
 Scale = Literal["raw", "scaled"]
-OLD = {name: old for old, name in ALIASES.items()}
 
 
 def enter_scores(
@@ -82,11 +81,11 @@ def enter_official(
 def _write(one: Submission, plan: Plan, settings: Settings, *, id: str | None = None, **fields: Any) -> EnteredResult:
     about = {
         "id": id or make_result_id(fields["date"]),
-        "season": OLD.get(plan.season, plan.season),
+        "season": plan.season,
         "run": plan.runs[0] if len(plan.runs) == 1 else None,
         "submission": one.id,
     }
-    result = make_result(**about, **fields)
+    result = make_result(settings, **about, **fields)
     write_result(result, settings)
     return result
 

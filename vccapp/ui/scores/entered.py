@@ -75,7 +75,7 @@ def _form(own: EnteredResult | None, record: Record, *, key: str) -> dict:
 
     def choose(place: st.delta_generator.DeltaGenerator, field: str, options: list[str], help_text: str) -> str:
         known = own is not None and getattr(own, field) in options
-        index = options.index(getattr(own, field)) if known else 0
+        index = options.index(getattr(own, field)) if known else len(options) - 1 if field == "season" else 0
         return place.selectbox(field.capitalize(), options, index=index, key=f"{key}_{field}", help=help_text)
 
     columns = st.columns(4)
