@@ -14,6 +14,7 @@ for command in (
     plans.compare,
     plans.delete,
     built.check,
+    built.official,
     reproduce.reproduce,
 ):
     app.command(command.__name__.rstrip("_"))(command)

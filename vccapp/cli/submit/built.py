@@ -99,6 +99,25 @@ def check(
         raise typer.Exit(EXIT_FAILED)
 
 
+def official(
+    file: Annotated[Path, typer.Argument(help="An .h5ad or .vcc file, made here or elsewhere.", show_default=False)],
+    season: SeasonName = "vcc2025",
+    phase: PhaseName = None,
+    genes: GeneList = None,
+    as_json: Json = False,
+) -> None:
+    """Ask the season's official packager about a file, where it is installed; exit code 1 when it refuses."""
+    from vccapp.tasks.official import Official
+
+    settings, task = open_settings(), Official(path=file, season=season, phase=phase, genes=genes)
+    verdict = task.run(settings, show_progress)
+    end_progress()
+    said = f"{'accepted' if verdict.accepted else 'refused'} by {verdict.tool}: {verdict.said}"
+    show(verdict.model_dump(mode="json"), lambda: format_lines([said]), as_json=as_json)
+    if not verdict.accepted:
+        raise typer.Exit(EXIT_FAILED)
+
+
 def _format_report(report: dict[str, Any], folder: Path) -> str:
     fields = {"submission": report["id"], "kind": report["kind"]}
     package = report["package"] | {"path": folder / report["package"]["path"]}

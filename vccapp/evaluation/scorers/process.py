@@ -150,7 +150,26 @@ def _number(value: float) -> float | None:
 
 
 def _run(words: list[str], log: Path, what: str, progress: Progress) -> None:
-    """Run a command in a process group of its own until it ends; kill the group when `progress` raises."""
+    """Raises JobError where the command fails, with its last words."""
+    code, said = run_logged(words, log, what, progress)
+    if code == -signal.SIGKILL:
+        raise JobError(
+            "scorer_killed",
+            f"{what} was killed, most often because memory ran out",
+            fix="score fewer cells (--max-cells, --max-controls)",
+        )
+    if code:
+        raise JobError(
+            "scorer_failed",
+            f"{what} failed with exit code {code}: ...{' '.join(said.split())[-LOG_TAIL:]}",
+        )
+
+
+def run_logged(words: list[str], log: Path, what: str, progress: Progress) -> tuple[int, str]:
+    """Run a command in a process group of its own until it ends; kill the group when `progress` raises.
+
+    Returns its exit code and what it wrote, which is added to the log.
+    """
     with log.open("ab") as output:
         output.write(f"$ {' '.join(words)}\n".encode())
         output.flush()
@@ -170,21 +189,9 @@ def _run(words: list[str], log: Path, what: str, progress: Progress) -> None:
         except BaseException:
             _kill(process)
             raise
-    if process.returncode == 0:
-        return
-    if process.returncode == -signal.SIGKILL:
-        raise JobError(
-            "scorer_killed",
-            f"{what} was killed, most often because memory ran out",
-            fix="score fewer cells (--max-cells, --max-controls)",
-        )
     with log.open("rb") as file:
         file.seek(start)
-        said = " ".join(file.read().decode(errors="replace").split())[-LOG_TAIL:]
-    raise JobError(
-        "scorer_failed",
-        f"{what} failed with exit code {process.returncode}: ...{said}",
-    )
+        return process.returncode, file.read().decode(errors="replace")
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
