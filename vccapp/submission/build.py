@@ -161,7 +161,8 @@ def _finish(
         depth=None if plan.depth is None else Depth(plan.depth, "pert_counts says"),
         progress=part(progress, 0.0, 0.4),
     )
-    report = _report(plan, results, clock(), find_made(folder))
+    made = find_made(folder)
+    report = _report(plan, results, clock(), made)
     write_report(report, folder)
     refuse(results)
     with slimmed(h5ad, folder, season, progress=part(progress, 0.4, 0.5)) as ready:

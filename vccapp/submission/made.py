@@ -21,6 +21,7 @@ from vccapp.data.workspace import list_datasets
 from vccapp.errors import VccAppError
 from vccapp.records import Format, read_record
 from vccapp.seasons.base import Season
+from vccapp.seasons.opened import find_bundle
 from vccapp.settings import Settings
 from vccapp.stats.index import INDEX, Index
 from vccapp.submission.plan import Plan, Source
@@ -54,7 +55,10 @@ class Origin(BaseModel):
 
 
 class Made(BaseModel):
-    """versions : of packages and libraries; genes, rules : digests of the ordered genes and of the season's RULES"""
+    """versions : of packages and libraries; genes, rules : digests of the ordered genes and of the season's RULES
+
+    panel : id in the organisers' bundle, which the container of some seasons records
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -64,6 +68,7 @@ class Made(BaseModel):
     season: str
     rules: str
     genes: str
+    panel: str | None
     sources: dict[str, Origin]
 
 
@@ -90,6 +95,7 @@ def describe_made(
         season=season.name,
         rules=digest_rules(season),
         genes=digest_texts(genes),
+        panel=_find_panel(plan, settings),
         sources={
             context: _describe_origin(source, sources[context].index, settings)
             for context, source in plan.sources.items()
@@ -170,6 +176,16 @@ def _describe_origin(source: Source, index: Index, settings: Settings) -> Origin
         trained_with="" if run is None else run.vccapp,
         model=digest_model(settings.checkpoints / source.run / "model"),
     )
+
+
+def _find_panel(plan: Plan, settings: Settings) -> str | None:
+    """None where no bundle of the plan's phase was opened, or it names none."""
+    if plan.phase is None:
+        return None
+    try:
+        return find_bundle(plan.season, plan.phase, settings).panel_id
+    except VccAppError:
+        return None
 
 
 def _find_run(run_id: str, settings: Settings) -> RunRecord | None:

@@ -85,6 +85,16 @@ from .kit.tables import (
     show_summary as show_summary,
     split_table as split_table,
 )
+from .ledger.comparison import (
+    show_pair as show_pair,
+)
+from .ledger.one import (
+    show_one as show_one,
+)
+from .ledger.ranking import (
+    read_ledger as read_ledger,
+    show_ranking as show_ranking,
+)
 from .opening import (
     choose_path as choose_path,
     data_commands as data_commands,

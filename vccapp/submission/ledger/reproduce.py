@@ -120,7 +120,8 @@ def reproduce(id: str, settings: Settings, *, output: Path | None = None, progre
         cells = folder / H5AD
         generate(plan, open_sources(plan, settings), cells, season=season, progress=part(progress, 0.0, 0.7))
         target = folder / recorded.path.name if output is None else output
-        package = write_vcc(cells, target, season, progress=part(progress, 0.7, 1.0))
+        panel_id = None if report.made is None else report.made.panel
+        package = write_vcc(cells, target, season, panel_id=panel_id, progress=part(progress, 0.7, 1.0))
     same = (package.sha256, package.h5ad_sha256) == (recorded.sha256, recorded.h5ad_sha256)
     found = Reproduced(id=id, same=same, recorded=recorded, package=package, pieces=tuple(pieces), output=output)
     progress(1.0, found.told)
