@@ -27,6 +27,8 @@ from vccapp.settings import Settings
 from vccapp.stats.cells.embedding import EMBEDDING
 from vccapp.stats.index import INDEX
 from vccapp.stats.store import STORE
+from vccapp.submission.ledger.entry import ENTRY, set_note
+from vccapp.submission.made import MADE, Made, write_made
 from vccapp.submission.plan import PLAN
 from vccapp.submission.report import REPORT
 from vccapp.training import list_runs
@@ -82,9 +84,17 @@ LISTED = {
     ),
     "result": Kind("home/entered/{result}.json", RESULT, ("eval", "entered", "list"), "results", "scores"),
     "plan": Kind("home/submissions/mine/plan.json", PLAN, ("submit", "list"), "submissions", "submit"),
+    "ledger entry": Kind("home/ledger/mine.json", ENTRY, ("submit", "ledger", "list"), "ranked", "ledger"),
+    "plan in the ledger": Kind(
+        "home/submissions/mine/plan.json", PLAN, ("submit", "ledger", "list"), "ranked", "ledger"
+    ),
     "report": Kind("home/submissions/mine/report.json", REPORT, ("submit", "list"), "submissions", "submit"),
 }
 CALLED = {
+    "what made cells": (
+        Kind("home/submissions/mine/made.json", MADE, page="jobs"),
+        ("submit", "package", "mine"),
+    ),
     "model": (Kind("{ridge}/model/model.json", MODEL, page="jobs"), ("submit", "build", "mine")),
     "arrays of a model": (Kind("{ridge}/model/state.safetensors", None, page="jobs"), ("submit", "build", "mine")),
     "prediction": (
@@ -151,6 +161,8 @@ CALLED = {
         ("train", "start", "state_checkpoint", "--split", "lists", "--set", "folder={converted}"),
     ),
 }
+STILL_LISTED = ("report", "ledger entry", "plan in the ledger")
+"""Another file names the entry."""
 LISTED_CASES = [(kind, damage) for kind, found in LISTED.items() for damage in found.damages]
 CALLED_CASES = [(kind, damage) for kind, (found, _) in CALLED.items() for damage in found.damages]
 
@@ -159,7 +171,11 @@ CALLED_CASES = [(kind, damage) for kind, (found, _) in CALLED.items() for damage
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     folder = tmp_path_factory.mktemp("unreadable")
     home, checkpoints = unpack("0.1.0", folder)
-    return Settings(home=home, checkpoints=checkpoints, data_roots=(folder,), device="cpu")
+    settings = Settings(home=home, checkpoints=checkpoints, data_roots=(folder,), device="cpu")
+    set_note("mine", "of the ledger, which 0.1.0 did not have", settings)
+    made = Made(python="", platform="", versions={}, season="vcc2025", rules="", genes="", panel=None, sources={})
+    write_made(made, settings.submissions / "mine")
+    return settings
 
 
 @pytest.fixture(scope="module")
@@ -223,7 +239,7 @@ def damaged(path: Path, kind: Kind, damage: str) -> Iterator[None]:
 
 def name_of(row: dict[str, str]) -> str:
     """Of a row of any list."""
-    return next(row[name] for name in ("id", "fingerprint", "name", "row") if name in row)
+    return next(row[name] for name in ("id", "fingerprint", "name", "submission", "row") if name in row)
 
 
 def open_page(kind: Kind, names: dict[str, str]) -> AppTest:
@@ -261,7 +277,7 @@ def test_a_list_shows_it_and_the_rest(
         [told] = found["unreadable"]
         assert told["code"] == kind.damages[damage] and str(path) in told["error"]
         [gone] = {name_of(row) for row in before[kind.name]} - {name_of(row) for row in found[kind.name]} or [None]
-        assert (gone is None) == (which == "report")  # its plan is there
+        assert (gone is None) == (which in STILL_LISTED)
         code, out, _ = call(*kind.listed)
         assert code == 0 and str(path) in out
         page = open_page(kind, names)

@@ -27,7 +27,7 @@ from vccapp.stats.index import INDEX, Index
 from vccapp.submission.plan import Plan, Source
 from vccapp.training.record import RunRecord, RunSpec, load_run
 
-MADE = Format("made", fix="build the submission again")
+MADE = Format("made", fix="build the submission again, or delete it to package the cells without it")
 MADE_FILE = "made.json"
 PACKAGES = ("vccapp", "numpy", "scipy", "pandas", "numba", "torch", "h5py", "anndata", "zstandard")
 """On whose versions the bytes of a submission may depend."""
@@ -108,11 +108,12 @@ def write_made(made: Made, folder: Path) -> None:
 
 
 def find_made(folder: Path) -> Made | None:
-    """What the cells in a submission's folder were made with; None where that is not known, or cannot be read."""
-    try:
-        return read_record(folder / MADE_FILE, MADE, Made.model_validate)
-    except VccAppError:
-        return None
+    """What the cells in a submission's folder were made with; None where that is not known.
+
+    Raises DataError for a record that is damaged.
+    """
+    path = folder / MADE_FILE
+    return read_record(path, MADE, Made.model_validate) if path.is_file() else None
 
 
 def find_versions() -> dict[str, str]:
