@@ -120,8 +120,13 @@ def package_file(
     require_new(out, suffix=".vcc", what="Packages")
     results = run_checks(h5ad, season, progress=part(progress, 0.0, 0.5), **expected)
     refuse(results)
-    with slimmed(h5ad, out.parent, season, progress=part(progress, 0.5, 0.6)) as ready:
-        return results, write_vcc(ready, out, season, progress=part(progress, 0.6, 1.0))
+    return results, pack(h5ad, out, season, progress=part(progress, 0.5, 1.0))
+
+
+def pack(h5ad: Path, out: Path, season: Season, *, panel_id: str | None = None, progress: Progress = silent) -> Package:
+    """Package checked cells. panel_id : of the organisers' bundle; raises what `slimmed` and `write_vcc` raise."""
+    with slimmed(h5ad, out.parent, season, progress=part(progress, 0.0, 0.2)) as ready:
+        return write_vcc(ready, out, season, panel_id=panel_id, progress=part(progress, 0.2, 1.0))
 
 
 def _take_space(plan: Plan, folder: Path) -> None:
@@ -165,8 +170,8 @@ def _finish(
     report = _report(plan, results, clock(), made)
     write_report(report, folder)
     refuse(results)
-    with slimmed(h5ad, folder, season, progress=part(progress, 0.4, 0.5)) as ready:
-        package = write_vcc(ready, vcc, season, progress=part(progress, 0.5, 1.0))
+    panel_id = None if made is None else made.panel
+    package = pack(h5ad, vcc, season, panel_id=panel_id, progress=part(progress, 0.4, 1.0))
     report = report.model_copy(update={"package": package.model_copy(update={"path": Path(vcc.name)})})
     write_report(report, folder)
     progress(1.0, f"{vcc.name} is ready: {package.size / 1e6:,.1f} MB")

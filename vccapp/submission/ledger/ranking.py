@@ -15,7 +15,6 @@ import pandas as pd
 
 from vccapp.errors import SpecError
 from vccapp.evaluation.leaderboard.metric_names import OVERALL, best_of
-from vccapp.seasons.opened import ALIASES
 from vccapp.submission.ledger.listing import Submission
 from vccapp.training.results.entered import EnteredResult
 
@@ -59,7 +58,7 @@ def tabulate_scores(ledger: Iterable[Submission]) -> pd.DataFrame:
     for one in ledger:
         seen = set()
         for result in one.results:  # the newest first
-            where = (ALIASES.get(result.season, result.season), result.phase, result.scale, judged_text(result))
+            where = (result.season, result.phase, result.scale, judged_text(result))
             if where in seen:
                 continue
             seen.add(where)

@@ -21,11 +21,11 @@ from vccapp.seasons.gene_list import read_gene_list
 from vccapp.seasons.opened import find_season
 from vccapp.settings import Settings
 from vccapp.stats.index import load_index
-from vccapp.submission.build import open_sources
+from vccapp.submission.build import open_sources, pack
 from vccapp.submission.generate import generate, plan_genes
 from vccapp.submission.ledger.listing import Submission, find_submission
 from vccapp.submission.made import digest_index, digest_model, digest_rules, digest_texts, find_versions
-from vccapp.submission.package import Package, write_vcc
+from vccapp.submission.package import Package
 from vccapp.submission.plan import Plan
 from vccapp.submission.report import H5AD, Report
 from vccapp.training.record import load_run
@@ -121,7 +121,7 @@ def reproduce(id: str, settings: Settings, *, output: Path | None = None, progre
         generate(plan, open_sources(plan, settings), cells, season=season, progress=part(progress, 0.0, 0.7))
         target = folder / recorded.path.name if output is None else output
         panel_id = None if report.made is None else report.made.panel
-        package = write_vcc(cells, target, season, panel_id=panel_id, progress=part(progress, 0.7, 1.0))
+        package = pack(cells, target, season, panel_id=panel_id, progress=part(progress, 0.7, 1.0))
     same = (package.sha256, package.h5ad_sha256) == (recorded.sha256, recorded.h5ad_sha256)
     found = Reproduced(id=id, same=same, recorded=recorded, package=package, pieces=tuple(pieces), output=output)
     progress(1.0, found.told)

@@ -21,7 +21,6 @@ from vccapp.submission.planning.like import plan_like
 from vccapp.tasks.build import Build
 from vccapp.tasks.reproduce import Reproduce
 from vccapp.training import list_runs
-from vccapp.training.results.entered import JUDGED
 from vccapp.ui.kit.frame import errors_shown, page_link
 from vccapp.ui.kit.jobs import begin_job, show_jobs
 from vccapp.ui.kit.loaders import current_settings
@@ -149,7 +148,7 @@ def _show_scoring(one: Submission) -> None:
     places = st.columns(4) + st.columns(4)
     scores = {
         name: place.number_input(_label(name), value=None, format="%.5f", step=None, key=f"ledger_{one.id}_{name}")
-        for place, name in zip(places, JUDGED[season.metrics], strict=False)
+        for place, name in zip(places, season.judged, strict=False)
     }
     if st.button("Enter the scores", icon=":material/save:", key="ledger_score"):
         with errors_shown():
