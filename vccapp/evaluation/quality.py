@@ -133,7 +133,7 @@ def judge_depth(sums: np.ndarray, depth: Depth) -> tuple[Verdict, str]:
     medians = np.median(sums, axis=0)
     ratio = float(medians[0]) / depth.total
     fold = float(measure_folds(np.array([ratio]))[0])
-    verdict, target = LIBRARY.judge(fold), _find_target(sums[:, 0]) if fold > ROUND_FOLD else ""
+    verdict, target = LIBRARY.judge(fold), find_target(sums[:, 0]) if fold > ROUND_FOLD else ""
     median = f"{medians[0]:,.0f}" if 100 <= medians[0] < 1e9 else f"{medians[0]:.3g}"
     found = f"cells sum to {median} (expm1 of the values), {ratio:.2g} times the {depth.total:,.0f} that "
     found += depth.source
@@ -154,7 +154,7 @@ def name_scale(medians: np.ndarray, total: float) -> str:
     return list(SCALES)[min(near, key=folds.__getitem__)] if near else ""
 
 
-def _find_target(totals: np.ndarray) -> str:
+def find_target(totals: np.ndarray) -> str:
     """The usual target sum to which all cells were scaled; "" where they were not."""
     low, middle, high = np.quantile(totals, [0.05, 0.5, 0.95])
     if high - low > EVEN * middle:

@@ -146,6 +146,13 @@ def run_checks(
     Raises SpecError for a phase that the season does not have, DataError or CheckError when the file cannot be read as
     a prediction at all, ResourceError where there is no room to read one that is stored by gene (CSC).
     """
+    return examine(path, season, progress=progress, **expected)[1]
+
+
+def examine(
+    path: Path, season: Season, *, progress: Progress = silent, **expected: Unpack[Expected]
+) -> tuple[Context, list[CheckResult]]:
+    """`run_checks` with all that was seen on the way, which mends go by."""
     context = make_context(open_cells(path, season.pert_col, season.context_col), season, **expected)
     file = context.file
     checks = [check(name, context) for name, check in CHECKS.items() if check.applies(season)]
@@ -154,7 +161,7 @@ def run_checks(
         context.add(start, block)
         for check in checks:
             check.block(start, block)
-    return [check.finish() for check in checks]
+    return context, [check.finish() for check in checks]
 
 
 def refuse(results: Iterable[CheckResult]) -> None:

@@ -25,6 +25,7 @@ class Perturbations(Check):
                 f"{unlabelled:,} cells have no {context.season.pert_col}.",
                 "Label every cell, or leave it out.",
                 rule="unlabelled",
+                mend="" if context.cells is not None or context.asked is None else "drop_unasked",
             )
         strange = self._strange(list(dict.fromkeys(targets.values())))
         asked = context.asked
@@ -88,7 +89,7 @@ class Perturbations(Check):
             f"Of {len(asked):,} perturbations of {self.context.asked_by} {' and '.join(parts)}.",
             fix,
             rule="perturbations",
-            mend="strip_suffixes" if suffixes else "",
+            mend="strip_suffixes" if suffixes else "" if missing or self.context.cells is not None else "drop_unasked",
             table=rows,
         )
 

@@ -1,0 +1,1 @@
+"""One file a mend; each registers a `Mend` of `vccapp.submission.mending`. Adding one is writing one file."""
