@@ -35,6 +35,7 @@ from vccapp.tasks.demo import Demo
 from vccapp.tasks.embed import Embed
 from vccapp.tasks.import_ import Import
 from vccapp.tasks.index import Index
+from vccapp.tasks.mend import Mend
 from vccapp.tasks.open_season import OpenSeason
 from vccapp.tasks.package import Package
 from vccapp.tasks.package_file import PackageFile
@@ -111,6 +112,19 @@ EXAMPLES: dict[str, Callable[[Path, str], Task]] = {
     "reproduce": lambda folder, data: Reproduce(dataset=data, submission="built"),
     "reproduce and keep": lambda folder, data: Reproduce(dataset=data, submission="built", output=folder / "again.vcc"),
     "open a season": lambda folder, data: OpenSeason(path=folder / "season.toml", replace=True),
+    "mend": lambda folder, data: Mend(path=folder / "toy.h5ad", output=folder / "mended.h5ad", season="vcc2025"),
+    "mend all": lambda folder, data: Mend(
+        path=folder / "toy.h5ad",
+        output=folder / "mended.h5ad",
+        season="vcc2025",
+        phase="final",
+        genes=folder / "genes.csv",
+        counts=folder / "counts.csv",
+        practice=True,
+        dataset=data,
+        only=("csr", "cut_cells"),
+        seed=3,
+    ),
     "package a file": lambda folder, data: PackageFile(
         path=folder / "toy.h5ad", output=folder / "out" / "toy.vcc", season="vcc2025", phase="validation", practice=True
     ),

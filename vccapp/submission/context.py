@@ -17,6 +17,7 @@ from vccapp.evaluation.training_data import TrainingData
 from vccapp.seasons.base import Phase, Season, Space
 from vccapp.submission.budget import season_depth
 from vccapp.submission.h5ad import Cells
+from vccapp.submission.labels import fix_contexts, strip_suffixes
 from vccapp.submission.scan import COUNTED, Facts, add_sums, scan_block
 
 MAX_GROUPS = 1_000
@@ -263,12 +264,16 @@ def make_context(
 
 
 def find_phase(file: Cells, season: Season) -> Phase:
-    """The phase whose contexts and targets the file fits best; the last one of those that fit equally well."""
+    """The phase whose contexts and targets the file fits best, spelled as they should be; the last of equal ones."""
     targets = set(map(str, file.labels.categories))
     contexts = set() if file.contexts is None else set(map(str, file.contexts.categories))
 
     def fit(phase: Phase) -> tuple[float, float]:
-        return _overlap(contexts, phase.contexts), _overlap(targets, [target.label for target in phase.targets])
+        named, asked = fix_contexts(contexts, phase.contexts), [target.label for target in phase.targets]
+        bare = strip_suffixes(targets, asked)
+        return _overlap({named.get(name, name) for name in contexts}, phase.contexts), _overlap(
+            {bare.get(name, name) for name in targets}, asked
+        )
 
     return max(reversed(season.phases), key=fit)
 

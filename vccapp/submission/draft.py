@@ -53,7 +53,7 @@ class Donor:
         return len(find_controls(self.index, self.label(context)))
 
     def blocks(self, n: int, context: str | None, space: Space, *, seed: int) -> Iterator[csr_matrix]:
-        """`n` control cells in the values of the submission, drawn by seed. Raises CheckError without counts to copy."""
+        """`n` control cells in the values of the submission, by seed. Raises CheckError without counts to copy."""
         label = self.label(context)
         drawn = draw_controls(find_controls(self.index, label), n, label=label, seed=seed)
         if space == "counts" and self.index.meta["value_space"] != "counts":

@@ -28,9 +28,9 @@ from vccapp.errors import CheckError, SpecError
 from vccapp.progress import Progress, part, silent
 from vccapp.registry import Registry
 from vccapp.seasons.base import Season
+from vccapp.submission.archive import unpack_vcc
 from vccapp.submission.check import CheckResult, Expected, examine
 from vccapp.submission.draft import Donor, Draft, write_draft
-from vccapp.submission.package import unpack_vcc
 from vccapp.wording import name_some
 
 MENDS = Registry[type["Mend"]]("mend", package="vccapp.submission.mend")
@@ -162,8 +162,8 @@ def _nothing(path: Path, results: Sequence[CheckResult], refused: Sequence[Step]
     if failed:
         return CheckError(
             "cannot_mend",
-            f"No mend puts right what is wrong with {name}: {failed[0].message}",
+            f"No mend puts right what is wrong with {name}: {failed[0].message.rstrip('.')}",
             found=len(failed),
-            fix=failed[0].fix,
+            fix=f"{failed[0].fix[:1].lower()}{failed[0].fix[1:].rstrip('.')}",
         )
     return SpecError("nothing_to_mend", f"There is nothing to mend in {name}", fix="package it as it is")

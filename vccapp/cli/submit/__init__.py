@@ -15,6 +15,7 @@ for command in (
     plans.delete,
     built.check,
     built.official,
+    built.mend,
     reproduce.reproduce,
 ):
     app.command(command.__name__.rstrip("_"))(command)

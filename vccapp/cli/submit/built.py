@@ -1,14 +1,19 @@
-"""`vccapp submit build|package|check`: cells made, checked and packaged, ours and those of others."""
+"""`vccapp submit build|package|check|mend`: cells made, checked, mended and packaged, ours and those of others."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vccapp.cli.following import EXIT_FAILED, Background, end_progress, run_job, show_progress
 from vccapp.cli.names import find_dataset, ignored_context, mark_about, open_settings
 from vccapp.cli.output import Json, format_fields, format_lines, show
-from vccapp.cli.submit.options import Counts, Dataset, GeneList, PhaseName, Practice, SeasonName
+from vccapp.cli.submit.options import Counts, Dataset, GeneList, MendTo, PhaseName, Practice, SeasonName
+from vccapp.errors import SpecError
+
+if TYPE_CHECKING:
+    from vccapp.settings import Settings
+    from vccapp.tasks.mend import Mend
 
 
 def build(
@@ -42,22 +47,32 @@ def package(
     counts: Counts = None,
     practice: Practice = False,
     dataset: Dataset = None,
+    mend: MendTo = None,
     background: Background = False,
     as_json: Json = False,
 ) -> None:
     """Check cells that exist already and package them; of a submission, as its plan says."""
     from vccapp.submission.plan import load_plan
+    from vccapp.tasks.mend import Mend
     from vccapp.tasks.package import Package
     from vccapp.tasks.package_file import PackageFile
 
     settings = open_settings()
     path = Path(file)
     inside = path.name == "pred.h5ad" and path.resolve().parent.parent == settings.submissions
+    if mend is not None and (inside or path.suffix != ".h5ad"):
+        raise SpecError("cannot_mend", "--mend is of files made elsewhere", fix="build the submission again")
     if path.suffix == ".h5ad" and not inside:
+        output = path.with_suffix(".vcc") if output is None else output
+        if mend is not None:
+            task = Mend(
+                path=path, output=mend, season=season, phase=phase, genes=genes, counts=counts, practice=practice
+            )
+            path = _mended(task, settings, path)
         own = PackageFile(
             dataset="" if dataset is None else find_dataset(dataset, settings).fingerprint,
             path=path,
-            output=path.with_suffix(".vcc") if output is None else output,
+            output=output,
             season=season,
             phase=phase,
             genes=genes,
@@ -69,8 +84,8 @@ def package(
         show(value, lambda: _format_package(value["package"], value["checks"]), as_json=as_json)
         return
     found = load_plan(path.resolve().parent.name if inside else file, settings)
-    task = Package(dataset=found.datasets[0], plan=found.id)
-    result = run_job(settings, task, background=background, as_json=as_json)
+    job = Package(dataset=found.datasets[0], plan=found.id)
+    result = run_job(settings, job, background=background, as_json=as_json)
     folder = settings.submissions / found.id
     report = result.report | {"folder": str(folder)}
     show(report, lambda: _format_report(report, folder), as_json=as_json)
@@ -84,13 +99,27 @@ def check(
     counts: Counts = None,
     practice: Practice = False,
     dataset: Dataset = None,
+    mend: MendTo = None,
     as_json: Json = False,
 ) -> None:
     """Check a prediction file by the rules of a season; exit code 1 when a check fails."""
     from vccapp.tasks.check import Check
+    from vccapp.tasks.mend import Mend
 
     settings = open_settings()
     data = "" if dataset is None else find_dataset(dataset, settings).fingerprint
+    if mend is not None:
+        chosen = Mend(
+            dataset=data,
+            path=file,
+            output=mend,
+            season=season,
+            phase=phase,
+            genes=genes,
+            counts=counts,
+            practice=practice,
+        )
+        file = _mended(chosen, settings, file)
     task = Check(dataset=data, path=file, season=season, phase=phase, genes=genes, counts=counts, practice=practice)
     value = task.run(settings, show_progress).checks
     end_progress()
@@ -118,6 +147,69 @@ def official(
         raise typer.Exit(EXIT_FAILED)
 
 
+def mend(
+    file: Annotated[Path, typer.Argument(help="An .h5ad or .vcc file, made here or elsewhere.", show_default=False)],
+    output: Annotated[Path, typer.Argument(help="The .h5ad to write.", show_default=False)],
+    season: SeasonName = "vcc2025",
+    phase: PhaseName = None,
+    genes: GeneList = None,
+    counts: Counts = None,
+    practice: Practice = False,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Do this mend alone, by its name in the checks. Repeat it for several.")
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="Data whose control cells are added, or fill missing genes: path, fingerprint or title."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Random seed for drawing cells.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Write a prediction anew with what its checks ask for put right, if that is safe; exit code 1 when some fail."""
+    from vccapp.tasks.mend import Mend
+
+    settings = open_settings()
+    task = Mend(
+        dataset="" if dataset is None else find_dataset(dataset, settings).fingerprint,
+        path=file,
+        output=output,
+        season=season,
+        phase=phase,
+        genes=genes,
+        counts=counts,
+        practice=practice,
+        only=tuple(only or ()),
+        seed=seed,
+    )
+    value = task.run(settings, show_progress).model_dump()
+    end_progress()
+    show(value, lambda: _format_mended(value), as_json=as_json)
+    if any(result["status"] == "failed" for result in value["checks"]):
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _mended(task: "Mend", settings: "Settings", file: Path) -> Path:
+    """The mended file; the file itself where there is nothing to mend."""
+    try:
+        found = task.run(settings, show_progress)
+    except SpecError as error:
+        if error.code != "nothing_to_mend":
+            raise
+        return file
+    end_progress()
+    for step in found.steps:
+        typer.echo(f"mended  {step['message']}", err=True)
+    return task.output
+
+
+def _format_mended(value: dict[str, Any]) -> str:
+    lines = [f"mended  {step['label']}: {step['message']}" for step in value["steps"]]
+    lines += [f"not     {step['label']}: {step['message']}" for step in value["refused"]]
+    return (
+        format_fields({"file": value["path"]}) + "\n" + format_lines(lines) + "\n\n" + _format_checks(value["checks"])
+    )
+
+
 def _format_report(report: dict[str, Any], folder: Path) -> str:
     fields = {"submission": report["id"], "kind": report["kind"]}
     package = report["package"] | {"path": folder / report["package"]["path"]}
@@ -134,6 +226,7 @@ def _format_checks(checks: list[dict[str, str]]) -> str:
     lines = []
     for found in checks:
         lines.append(f"{found['status']:8}{found['label']}: {found['message']}")
-        if found["fix"]:
-            lines.append(f"{'':8}{found['fix']}")
+        lines += [f"{'':8}{found[name]}" for name in ("fix", "stricter") if found.get(name)]
+        if found.get("mend"):
+            lines.append(f"{'':8}vccapp submit mend does it ({found['mend']}).")
     return format_lines(lines)

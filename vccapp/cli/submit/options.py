@@ -16,3 +16,7 @@ Dataset = Annotated[
     str | None,
     typer.Option(help="Training data to compare depth and controls with: path, fingerprint or title of a dataset."),
 ]
+MendTo = Annotated[
+    Path | None,
+    typer.Option("--mend", help="Mend what is safe to mend, into this new .h5ad, and go on with that file."),
+]
