@@ -64,13 +64,21 @@ def package(
         raise SpecError("cannot_mend", "--mend is of files made elsewhere", fix="build the submission again")
     if path.suffix == ".h5ad" and not inside:
         output = path.with_suffix(".vcc") if output is None else output
+        data = "" if dataset is None else find_dataset(dataset, settings).fingerprint
         if mend is not None:
             task = Mend(
-                path=path, output=mend, season=season, phase=phase, genes=genes, counts=counts, practice=practice
+                dataset=data,
+                path=path,
+                output=mend,
+                season=season,
+                phase=phase,
+                genes=genes,
+                counts=counts,
+                practice=practice,
             )
             path = _mended(task, settings, path)
         own = PackageFile(
-            dataset="" if dataset is None else find_dataset(dataset, settings).fingerprint,
+            dataset=data,
             path=path,
             output=output,
             season=season,
