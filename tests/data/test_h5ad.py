@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 
 import anndata as ad
+import h5py
 import numpy as np
 import pytest
 from scipy.sparse import random as random_csr
+from scipy.sparse import vstack
 
 from vccapp.data.h5ad import CsrWriter, create_h5
 
@@ -71,3 +73,38 @@ def test_space_that_is_not_there_is_told_at_once(tmp_path: Path) -> None:
             pytest.fail("nothing may be written")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("expected", [0, 30])
+def test_columns_take_8_bytes_where_row_pointers_do(tmp_path, monkeypatch, expected):
+    """As scipy, and so the official packagers, store more than 2^31 values; known before or found at the end."""
+    monkeypatch.setattr("vccapp.data.h5ad.WIDE", 20)
+    monkeypatch.setattr("vccapp.data.h5ad.CHUNK", 8)
+    block = random_csr(6, 9, 0.5, format="csr", random_state=1, dtype=np.float32)
+    with CsrWriter(tmp_path / "x.h5ad", genes=list("ABCDEFGHI"), pert_col="p", expected=expected) as writer:
+        writer.append(block, "G10")
+        writer.append(block, "G9")
+    with h5py.File(tmp_path / "x.h5ad") as file:
+        assert list(file["X"]) == ["data", "indices", "indptr"]
+        assert (file["X/indices"].dtype, file["X/indptr"].dtype) == (np.int64, np.int64)
+    cells = ad.read_h5ad(tmp_path / "x.h5ad")
+    assert (vstack([block, block]) != cells.X).nnz == 0
+    assert list(cells.obs["p"].cat.categories) == ["G9", "G10"]
+
+
+def test_columns_of_8_bytes_are_gone_on_with(tmp_path, monkeypatch):
+    monkeypatch.setattr("vccapp.data.h5ad.WIDE", 20)
+    monkeypatch.setattr("vccapp.data.h5ad.CHUNK", 8)
+    block = random_csr(60, 9, 0.5, format="csr", random_state=1, dtype=np.float32)
+    about = {"genes": list("ABCDEFGHI"), "pert_col": "p", "expected": 540}
+    with CsrWriter(tmp_path / "whole.h5ad", **about) as writer:
+        writer.append(block, "G1")
+        writer.append(block, "G2")
+    with pytest.raises(KeyError), CsrWriter(tmp_path / "x.h5ad", **about) as writer:
+        writer.append(block, "G1")
+        written = writer.checkpoint()
+        raise KeyError
+    with CsrWriter(tmp_path / "x.h5ad", **about, again=True) as writer:
+        writer.replay(written, [(60, ("G1",))])
+        writer.append(block, "G2")
+    assert (tmp_path / "x.h5ad").read_bytes() == (tmp_path / "whole.h5ad").read_bytes()

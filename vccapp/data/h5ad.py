@@ -34,6 +34,8 @@ CHUNK = 2**18
 VALUE_BYTES = 4
 CACHED = 8
 """Chunks of an array that HDF5 holds back before it writes them."""
+WIDE = 2**31
+"""Stored values from which on row pointers and, as scipy and the official packagers have it, columns take 8 bytes."""
 
 
 class _Disk(io.RawIOBase):
@@ -150,17 +152,27 @@ def create_h5(path: Path, *, reserved: int = 0) -> Iterator[NewFile]:
 
 
 class GrowingCsr:
-    """The group X of a new file: float32 values, int32 indices; row pointers are int32 while they suffice.
+    """The group X of a new file: float32 values; indices and row pointers are int32 while they suffice, else int64.
 
+    Indices turn to int64 at the end where there are more values than was known: that writes them twice.
     What the file becomes depends on what is appended alone, byte by byte. So a file that broke off is gone on with by
     the same calls: `replay` makes them again, and what is on the disk already is not written again.
     """
 
-    def __init__(self, file: NewFile, *, n_genes: int, compression: Literal["gzip"] | None = None) -> None:
+    def __init__(
+        self,
+        file: NewFile,
+        *,
+        n_genes: int,
+        compression: Literal["gzip"] | None = None,
+        expected: int = 0,
+        types: tuple[np.dtype, np.dtype] | None = None,
+    ) -> None:
+        """expected : stored values, as far as they are known; types : of indices and row pointers, where set"""
         self._file, self._group, self._n_genes = file, file.create_group("X"), n_genes
-        layout = {"shape": (0,), "maxshape": (None,), "chunks": (CHUNK,), "compression": compression}
-        self._data = self._group.create_dataset("data", dtype="<f4", **layout)
-        self._indices = self._group.create_dataset("indices", dtype="<i4", **layout)
+        self._types, self._compression = types, compression
+        self._data = self._create("data", np.dtype("<f4"))
+        self._indices = self._create("indices", _index_type(expected) if types is None else types[0])
         self._n_values = 0
         self._ends: list[np.ndarray] = [np.zeros(1, np.int64)]
         self._appended: list[int] = []
@@ -215,9 +227,33 @@ class GrowingCsr:
     def close(self) -> None:
         """Write the row pointers and the shape."""
         indptr = np.concatenate(self._ends)
-        self._group["indptr"] = indptr.astype("<i4" if self._n_values < 2**31 else "<i8")
+        if self._types is None and self._n_values >= WIDE and self._indices.dtype.itemsize < 8:
+            self._widen()
+        self._group["indptr"] = indptr.astype(self._indices.dtype if self._types is None else self._types[1])
         self._group.attrs.update({"encoding-type": "csr_matrix", "encoding-version": "0.1.0"})
         self._group.attrs["shape"] = np.array([len(indptr) - 1, self._n_genes], np.int64)
+
+    def _create(self, name: str, dtype: np.dtype) -> h5py.Dataset:
+        """An empty array that grows by chunks of one size in bytes, whatever its type."""
+        chunk = CHUNK * VALUE_BYTES // dtype.itemsize
+        return self._group.create_dataset(
+            name, (0,), dtype, maxshape=(None,), chunks=(chunk,), compression=self._compression
+        )
+
+    def _widen(self) -> None:
+        """Write the indices again as int64, a chunk at a time."""
+        wide = self._create("wide", np.dtype("<i8"))
+        wide.resize((self._n_values,))
+        for start in range(0, self._n_values, CHUNK):
+            wide[start : start + CHUNK] = self._indices[start : start + CHUNK]
+            self._file.check()
+        del self._group["indices"]
+        self._group.move("wide", "indices")
+        self._indices = wide
+
+
+def _index_type(n_values: int) -> np.dtype:
+    return np.dtype("<i4" if n_values < WIDE else "<i8")
 
 
 class Written(NamedTuple):
@@ -248,7 +284,8 @@ def write_tables(file: h5py.File, *, obs: pd.DataFrame, var: pd.DataFrame, uns: 
 class CsrWriter:
     """Append csr blocks with their label; the file is complete when the `with` block ends well.
 
-    obs has the column `pert_col`, and `context_col` where there is one, both categorical; its index is "0", "1", ...
+    obs has the column `pert_col`, and `context_col` where there is one, both categorical with the categories in
+    anndata's order; its index is "0", "1", ...
     """
 
     def __init__(
@@ -259,13 +296,14 @@ class CsrWriter:
         pert_col: str,
         context_col: str | None = None,
         reserved: int = 0,
+        expected: int = 0,
         again: bool = False,
     ) -> None:
-        """reserved : of `create_h5`; again : the file is there already, and `replay` comes first"""
+        """reserved : of `create_h5`; expected : of `GrowingCsr`; again : the file is there, and `replay` comes first"""
         self._file = NewFile(path, reserved=reserved, again=again)
         self._genes = list(genes)
         self._columns: dict[str, list[str]] = {name: [] for name in (pert_col, context_col) if name is not None}
-        self._x = GrowingCsr(self._file, n_genes=len(self._genes))
+        self._x = GrowingCsr(self._file, n_genes=len(self._genes), expected=expected)
 
     def append(self, block: csr_matrix, *labels: str) -> None:
         """Add cells of one label, and of one context where the file names them.
@@ -296,7 +334,11 @@ class CsrWriter:
 
     def _finish(self) -> None:
         self._x.close()
-        obs = pd.DataFrame({name: pd.Categorical(column) for name, column in self._columns.items()})
+        from natsort import natsorted
+
+        obs = pd.DataFrame(
+            {name: pd.Categorical(column, natsorted(set(column))) for name, column in self._columns.items()}
+        )
         obs.index = obs.index.astype(str)
         write_tables(self._file, obs=obs, var=pd.DataFrame(index=np.array(self._genes, dtype=object)), uns={})
 

@@ -76,6 +76,7 @@ def generate(
             pert_col=season.pert_col,
             context_col=season.context_col,
             reserved=plan.estimate.h5ad_bytes,
+            expected=plan.estimate.n_values,
             again=work.begun,
         ) as writer:
             work.resume(writer, columns[: len(work.done)])

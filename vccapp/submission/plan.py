@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 
 from vccapp.data.atomic import write_json
-from vccapp.data.h5ad import CHUNK
+from vccapp.data.h5ad import CHUNK, WIDE
 from vccapp.data.schema import CONTROL, context_of, label_in, target_of
 from vccapp.errors import DataError, SpecError
 from vccapp.records import Format, Listing, list_records, read_record
@@ -36,7 +36,7 @@ PLAN = Format(
     fix="delete it and create the plan again",
 )
 BLOCK_BYTES = 26
-VALUE_BYTES = 8  # float32 value, int32 column
+VALUE_BYTES, WIDE_BYTES = 8, 12  # float32 value, int32 or int64 column
 CELL_BYTES = 60  # row pointer, label code, name in the HDF5 heap
 GENE_BYTES = 40
 FRAME_BYTES = 100_000  # groups, attributes and what HDF5 keeps of its chunks
@@ -153,7 +153,7 @@ class Plan(BaseModel):
         """Predicted cells are taken to have as many non-zero genes as the controls they are made from."""
         n_cells = sum(self.cells_in_order.values())
         n_values = round(n_cells * self.values_per_cell)
-        stored = -(-n_values // CHUNK) * CHUNK * VALUE_BYTES
+        stored = -(-n_values // CHUNK) * CHUNK * (VALUE_BYTES if n_values < WIDE else WIDE_BYTES)
         h5ad = stored + n_cells * CELL_BYTES + self.n_genes * GENE_BYTES + FRAME_BYTES
         largest = min(BLOCK_VALUES, max(self.cells.values()) * self.values_per_cell)
         return Estimate(
