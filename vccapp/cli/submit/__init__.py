@@ -2,7 +2,7 @@
 
 import typer
 
-from vccapp.cli.submit import built, ledger, plans, reproduce
+from vccapp.cli.submit import built, ledger, plans, reproduce, scored
 
 app = typer.Typer(help="Submissions: plan, build, check, package and keep.", no_args_is_help=True)
 for command in (
@@ -17,6 +17,7 @@ for command in (
     built.official,
     built.mend,
     reproduce.reproduce,
+    scored.score,
 ):
     app.command(command.__name__.rstrip("_"))(command)
 app.add_typer(ledger.app, name="ledger")
