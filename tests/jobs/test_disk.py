@@ -30,6 +30,7 @@ from vccapp.jobs import local
 from vccapp.jobs.local import environment, reconcile
 from vccapp.jobs.store import Job, JobStore
 from vccapp.seasons.base import SEASONS
+from vccapp.seasons.opened import open_season
 from vccapp.settings import Settings
 from vccapp.stats.building.build import build_index
 from vccapp.stats.index import load_index
@@ -44,6 +45,7 @@ from vccapp.tasks.embed import Embed
 from vccapp.tasks.import_ import Import
 from vccapp.tasks.index import Index
 from vccapp.tasks.package import Package
+from vccapp.tasks.reproduce import Reproduce
 from vccapp.tasks.resume import Resume
 from vccapp.tasks.score import ScoreRun
 from vccapp.tasks.train import Train
@@ -57,6 +59,20 @@ pytestmark = [
 ]
 MOMENTS = int(os.environ.get("MOMENTS", "1"))
 SMALL = {"width": 32, "inner": 16, "code": 8, "batch_size": 16, "embedding": "expression", "epochs": 2, "patience": 0}
+SMALL_SEASON = """
+name = "small2026"
+genes = "genes.txt"
+targets = ["GENE6", "GENE7"]
+contexts = ["D", "E"]
+cells_per_target = 40
+max_cells = 160
+max_values = 1_000_000
+max_cell_total = 1e6
+controls = "forbidden"
+spaces = ["counts"]
+container = "vcc2026"
+metrics = "2026"
+"""
 LABELS = [f"GENE{i}" for i in range(8)]
 FAULTS = {"full": 1, "readonly": 2, "gone": 3, "kill": 4}
 """As `failing_disk.c` numbers them."""
@@ -118,6 +134,12 @@ WORK: dict[str, Work] = {
     "import": lambda case: Import(dataset=case.fingerprint, path=case.data / "other.h5ad", split="s"),
     "build": lambda case: Build(dataset=case.fingerprint, plan="mine"),
     "package": lambda case: Package(dataset=case.fingerprint, plan="made"),
+    "build counts": lambda case: Build(dataset=case.fingerprint, plan="counts"),
+    "package counts": lambda case: Package(dataset=case.fingerprint, plan="counts-made"),
+    "reproduce": lambda case: Reproduce(
+        dataset=case.fingerprint, submission="whole", output=case.folder / "out" / "again.vcc"
+    ),
+    "sent": lambda case: ["submit", "ledger", "sent", "whole", "--when", "2026-01-01"],
     "demo": lambda case: Demo(),
     "simulate": lambda case: ["data", "simulate", str(case.folder / "out" / "x.h5ad"), "--cells", "300"],
     "preprocess": lambda case: ["data", "preprocess", case.fingerprint, str(case.folder / "out" / "x.h5ad")],
@@ -148,15 +170,31 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Case:
     record.write_text(json.dumps(json.loads(record.read_text()) | {"state": "stopped"}))
     index = load_index(settings.index_of(dataset.fingerprint))
     counts, season = observed_counts(index.perturbations, LABELS[6:]), SEASONS["vcc2025"]
-    for name in ("mine", "made"):
+    for name in ("mine", "made", "whole"):
         plan = make_plan(index, "done", counts, season=season, settings=settings, practice=True, id=name)
         write_plan(plan, settings)
+        if name != "mine":
+            build_submission(plan, settings)
+    small = open_season(write_small_season(folder, index.genes["gene"].tolist()), settings)
+    for name in ("counts", "counts-made"):
+        plan = make_plan(index, "done", season=small, settings=settings, id=name)
+        assert (plan.space, plan.practice, list(plan.sources)) == ("counts", False, ["D", "E"])
+        write_plan(plan, settings)
     build_submission(plan, settings)
-    for name in ("made.vcc", "report.json"):
-        (settings.submissions / "made" / name).unlink()
+    for name in ("made", "counts-made"):
+        for file in (f"{name}.vcc", "report.json"):
+            (settings.submissions / name / file).unlink()
     with JobStore(settings):  # it is there: a workspace that is used
         pass
     return case
+
+
+def write_small_season(folder: Path, genes: list[str]) -> Path:
+    """A season by the rules of 2026: counts, two contexts, cells without controls, meta.json in the archive."""
+    (folder / "genes.txt").write_text("\n".join(genes) + "\n")
+    path = folder / "small.toml"
+    path.write_text(SMALL_SEASON)
+    return path
 
 
 class Server:

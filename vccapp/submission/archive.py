@@ -207,8 +207,7 @@ def _read_frame(
             f"{season.container.frame} in {name} unpacks to an unknown number of bytes",
             fix="compress it with `zstd FILE`, not through a pipe, or package it again",
         )
-    largest = season.max_cells * season.n_genes * CELL_VALUE_BYTES
-    largest = min(largest, max(SMALL, MAX_RATIO * compressed))
+    largest = max(SMALL, min(season.max_cells * season.n_genes * CELL_VALUE_BYTES, MAX_RATIO * compressed))
     if size > largest:
         raise _too_large(season, name, compressed, size)
     if folder is not None:

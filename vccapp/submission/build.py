@@ -168,7 +168,8 @@ def _finish(
     )
     made = find_made(folder)
     report = _report(plan, results, clock(), made)
-    write_report(report, folder)
+    if any(result.status == "failed" for result in results):  # else it is written once, with its package
+        write_report(report, folder)
     refuse(results)
     panel_id = None if made is None else made.panel
     package = pack(h5ad, vcc, season, panel_id=panel_id, progress=part(progress, 0.4, 1.0))
