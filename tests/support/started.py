@@ -6,6 +6,7 @@ from vccapp.cli import main
 from vccapp.tasks.base import Task
 from vccapp.tasks.check import Check
 from vccapp.tasks.mend import Mend
+from vccapp.tasks.official import Official
 from vccapp.tasks.open_season import OpenSeason
 from vccapp.tasks.package_file import PackageFile
 
@@ -28,7 +29,7 @@ def task_of(words: list[str], monkeypatch: pytest.MonkeyPatch) -> Task:
     assert words[0] == "vccapp"
     with monkeypatch.context() as patch, pytest.raises(Started):
         patch.setattr("vccapp.jobs.local.start_job", start_job)
-        for kind in (Check, Mend, OpenSeason, PackageFile):  # commands do these without a job
+        for kind in (Check, Mend, Official, OpenSeason, PackageFile):  # commands do these without a job
             patch.setattr(kind, "run", run)
         main(words[1:])
     [task] = tasks

@@ -36,6 +36,7 @@ from vccapp.tasks.embed import Embed
 from vccapp.tasks.import_ import Import
 from vccapp.tasks.index import Index
 from vccapp.tasks.mend import Mend
+from vccapp.tasks.official import Official
 from vccapp.tasks.open_season import OpenSeason
 from vccapp.tasks.package import Package
 from vccapp.tasks.package_file import PackageFile
@@ -108,6 +109,9 @@ EXAMPLES: dict[str, Callable[[Path, str], Task]] = {
         genes=folder / "genes.csv",
         counts=folder / "counts.csv",
         practice=True,
+    ),
+    "official": lambda folder, data: Official(
+        path=folder / "toy.h5ad", season="vcc2025", phase="final", genes=folder / "genes.csv"
     ),
     "reproduce": lambda folder, data: Reproduce(dataset=data, submission="built"),
     "reproduce and keep": lambda folder, data: Reproduce(dataset=data, submission="built", output=folder / "again.vcc"),

@@ -12,7 +12,7 @@ class DominantGene(Check):
     label = "No gene dominates"
 
     def finish(self) -> CheckResult:
-        means = self.context.means()
+        means = self.context.means
         if means is None or not len(self.context.perturbations()):
             return self.skipped("There are too many labels, or no perturbations.")
         profiles = means[self.context.perturbations()]
