@@ -6,12 +6,13 @@ from pathlib import Path
 import anndata as ad
 import numpy as np
 import pytest
+from refusals import refusal
 from toy import make_counts
 
 from vccapp.data.reading.opening import open_dataset
-from vccapp.data.schema import CONTROL, label_in, target_of
-from vccapp.data.splits.split import split_from_lists
-from vccapp.errors import Stopped
+from vccapp.data.schema import CONTROL, Columns, label_in, target_of
+from vccapp.data.splits.split import make_split, split_from_lists
+from vccapp.errors import DataError, SpecError, Stopped
 from vccapp.models.base import Model, make_model
 from vccapp.seasons.base import Phase, Season
 from vccapp.seasons.containers import CONTAINERS
@@ -256,3 +257,21 @@ def test_stopped_anywhere_and_gone_on_with(made, plan_of, tmp_path, monkeypatch,
     assert said[0] == f"Going on after {plan.estimate.n_cells:,} cells" and not any("finished" in s for s in said)
     assert out.read_bytes() == whole.read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cells.h5ad", "genes.csv", "whole"]
+
+
+def test_controls_alone_are_a_source_but_teach_nothing(made, plan_of, tmp_path):
+    data = make_counts(300, seed=4)
+    data[data.obs["target_gene"] == CONTROL].copy().write_h5ad(tmp_path / "controls.h5ad")
+    with refusal(DataError, "only_controls"):
+        open_dataset(tmp_path / "controls.h5ad")
+    dataset = open_dataset(tmp_path / "controls.h5ad", columns=Columns(perturbation="target_gene"))
+    assert any("no model can be trained" in note for note in dataset.schema.notes)
+    build_index(dataset, tmp_path / "index")
+    index = load_index(tmp_path / "index")
+    assert index.perturbed == []
+    with refusal(SpecError, "no_perturbation"):
+        make_split(index.labels, name="s", dataset=dataset.fingerprint)
+    plan = plan_of("X", sources={"X": Source(dataset=dataset.fingerprint, run="r")}, n_controls=0)
+    sources = {"X": Opened(dataset, index, align_model(made.model, index))}
+    generate(plan, sources, tmp_path / "cells.h5ad", season=SEASON)
+    assert ad.read_h5ad(tmp_path / "cells.h5ad").shape == (100, 60)

@@ -86,10 +86,15 @@ def find_cells(obs: pd.DataFrame, columns: Columns, features: Features | None = 
     batch = columns.batch or _first_named(obs, BATCH_NAMES, taken=(column, guide))
     obs, found = obs.loc[kept] if not kept.all() else obs, pd.Series(mapped[kept], dtype=object)
     if (found == CONTROL).all():
-        raise DataError(
-            "only_controls",
-            f"all {len(found):,} cells are controls ('{reading.controls[0]}' in '{column}')",
-            fix="choose the perturbation column",
+        if columns.perturbation is None:
+            raise DataError(
+                "only_controls",
+                f"all {len(found):,} cells are controls ('{reading.controls[0]}' in '{column}')",
+                fix=f"choose the perturbation column, '{column}' too if controls are what you want",
+            )
+        notes.append(
+            f"All {len(found):,} cells are controls, as '{column}' says: predictions can be made from them, but no "
+            "model can be trained on them."
         )
     table = pd.DataFrame({"perturbation": _categorical(found, first=CONTROL)})
     for role, side in (("guide", guide), ("batch", batch)):
