@@ -88,6 +88,12 @@ def read_model(folder: Path) -> tuple[dict[str, Any], ModelState]:
         return record, _take_out(arrays, folder) if meta is None else ModelState(arrays, meta)
 
 
+def read_scope(folder: Path) -> tuple[list[str], list[str]]:
+    """Genes and contexts of a fitted model, without its arrays. Raises what `read_model` raises."""
+    record = read_record(folder / RECORD, MODEL, lambda fields: _Fields.model_validate(fields).model_dump())
+    return record["genes"], record["contexts"]
+
+
 def _under(items: Mapping[str, Any], name: str) -> dict[str, Any]:
     return {key.removeprefix(f"{name}."): value for key, value in items.items() if key.startswith(f"{name}.")}
 

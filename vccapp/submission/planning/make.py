@@ -19,6 +19,7 @@ from vccapp.data.schema import label_in, target_of
 from vccapp.data.workspace import list_datasets
 from vccapp.errors import SpecError, VccAppError
 from vccapp.evaluation.quality import Depth, judge_depth
+from vccapp.models.saving import RECORD, read_scope
 from vccapp.seasons.base import Phase, Season, Space
 from vccapp.seasons.gene_list import find_columns, read_gene_list
 from vccapp.settings import Settings
@@ -26,6 +27,7 @@ from vccapp.stats.index import Index
 from vccapp.submission.budget import OPTIONAL_COLUMN, explain_labels, mean_depth, season_depth
 from vccapp.submission.plan import Plan, Source, check_id, load_plan, plan_path
 from vccapp.submission.planning.numbers import Sharing, advise_controls, edit_cells, share_cells
+from vccapp.training.aligned import note_alignment
 from vccapp.training.record import load_run
 from vccapp.wording import name_some
 
@@ -108,7 +110,7 @@ def make_plan(
     ]
     if controls == "predicted" and n_controls:
         notes += ("Controls are predicted, not copied: effects are measured against other cells than the real ones.",)
-    notes += (*gene_notes, *_note_labels(given.values(), wanted))
+    notes += (*gene_notes, *_note_labels(given.values(), wanted), *_note_models(given.values(), settings))
     for one in given.values():
         notes += _note_depth(one.index, depth or season_depth(season, n_genes))
     plan = Plan(
@@ -302,6 +304,16 @@ def _check_space(season: Season, space: Space | None, given: Iterable[Given]) ->
             fix="use data of raw counts",
         )
     return space
+
+
+def _note_models(given: Iterable[Given], settings: Settings) -> tuple[str, ...]:
+    """What the models lack of the data whose control cells they are used on."""
+    notes: list[str] = []
+    for one in given:
+        folder = settings.checkpoints / one.run / "model"
+        if (folder / RECORD).is_file():  # else whoever builds will say it
+            notes += note_alignment(*read_scope(folder), one.index)
+    return tuple(notes)
 
 
 def _note_labels(given: Iterable[Given], wanted: Mapping[str, int]) -> tuple[str, ...]:
