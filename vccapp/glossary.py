@@ -14,6 +14,7 @@ class Term(NamedTuple):
 GLOSSARY = (
     Term("Baseline", "", "A prediction that needs no gene-specific knowledge: no change, or the perturbation mean."),
     Term("Batch", "", "Cells that were processed together. Batches differ for technical reasons."),
+    Term("Bundle", "", "The organisers' files of one phase: control cells of each context, genes and targets."),
     Term(
         "Ceiling",
         "",
@@ -54,10 +55,11 @@ GLOSSARY = (
     ),
     Term("Perturbation", "", "The silencing of one gene or of a pair, and the cells it was done to."),
     Term("Perturbation mean", "", "The average effect of the training perturbations, predicted for every gene."),
+    Term("Phase", "", "A part of a season with targets, contexts and dates of its own, such as validation and final."),
     Term("Pseudobulk", "", "Mean log1p expression of all cells of a perturbation, gene by gene."),
     Term("Reliability", "", "Correlation between the deltas of two random halves of the cells, extrapolated to all."),
     Term("Run", "", "One model trained on one split, with its predictions and scores."),
-    Term("Season", "", "One year of the Virtual Cell Challenge with its own rules and metrics."),
+    Term("Season", "", "One year of the Virtual Cell Challenge, or another contest, with its own rules and metrics."),
     Term(
         "Split",
         "",

@@ -1,13 +1,16 @@
 """Seasons that users write: checked field by field, kept, and found by their name."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from custom_season import GENES, write_season
+from places import ROOT
 from refusals import refusal
 
 from vccapp.errors import DataError, SpecError, VccAppError
+from vccapp.seasons.custom import SeasonFile
 from vccapp.seasons.opened import find_season, list_names, list_seasons, open_season
 from vccapp.settings import Settings
 
@@ -164,3 +167,18 @@ def test_genes_twice_and_files_that_are_none(tmp_path: Path, settings: Settings)
         open_season(tmp_path / "nothing.toml", settings)
     with refusal(DataError, "not_a_file"):
         open_season(tmp_path, settings)
+
+
+def test_the_examples_of_the_docs_are_seasons(tmp_path: Path, settings: Settings) -> None:
+    page = (ROOT / "docs" / "submission.md").read_text()
+    first, phases = re.findall(r"```toml\n(.*?)```", page, flags=re.DOTALL)
+    (tmp_path / "genes.txt").write_text("MYC\nTP53\n")
+    (tmp_path / "pert_counts_final.csv").write_text("target_gene,n_cells\nTP53,50\n")
+    path = tmp_path / "contest.toml"
+    path.write_text(first)
+    assert open_season(path, settings).wanted() == {f"{t}@{c}": 50 for c in ("K562", "RPE1") for t in ("MYC", "TP53")}
+    path.write_text(first + phases)
+    season = open_season(path, settings, replace=True)
+    assert [len(phase.targets) for phase in season.phases] == [1, 1] and season.phases[1].opens is not None
+    named = set(re.findall(r"`(\w+)`", page.split("Further fields:")[1].split("```toml")[0]))
+    assert named - {"name", "phases", "target_gene", "context"} <= set(SeasonFile.model_fields)

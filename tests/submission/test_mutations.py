@@ -42,7 +42,7 @@ STRICTER = {
     *("labels_missing", "labels_empty", "labels_blank", "label_unknown", "label_lower", "label_date"),
     *("label_zero_width", "label_newline", "label_path", "a_perturbation_missing", "genes_swapped", "columns_reversed"),
 }
-"""What we refuse and the official packager takes; docs/submissions.md says why."""
+"""What we refuse and the official packager takes; docs/submission.md says why."""
 
 
 def judge(path: Path, **expected: object) -> list[CheckResult] | VccAppError:
