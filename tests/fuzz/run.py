@@ -108,7 +108,8 @@ class Late(Exception):
 
 def _run_jobs_here() -> None:
     """Jobs of commands run in this process, at once."""
-    from vccapp.cli import data, submit, train
+    from vccapp.cli import data, train
+    from vccapp.cli.submit import built
 
     def run_job(settings, task, *, background, as_json):
         task.check(settings)
@@ -120,7 +121,7 @@ def _run_jobs_here() -> None:
     for module in list(sys.modules.values()):
         if getattr(module, "__name__", "").startswith("vccapp.cli") and hasattr(module, "run_job"):
             module.run_job = run_job
-    assert data.run_job is submit.run_job is train.run_job is run_job
+    assert data.run_job is built.run_job is train.run_job is run_job
 
 
 def commands_of(case: Case, kit: Kit) -> Iterable[list[str]]:
@@ -133,7 +134,8 @@ def commands_of(case: Case, kit: Kit) -> Iterable[list[str]]:
             ["data", "describe", path],
             ["data", "index", path],
             ["eval", "import", path, "--dataset", kit.dataset],
-            ["submit", "check", path, "--practice"],
+            ["submit", "check", path, "--practice", "--dataset", kit.dataset],
+            ["submit", "package", path, "--practice", "--output", f"{path}.vcc"],
             ["eval", "metrics", str(kit.folder / "cells.h5ad"), path],
             ["page", "pages/data.py", "data_path", path],
         ],

@@ -83,6 +83,8 @@ def reconcile(settings: Settings) -> list[Job]:
     """
     changed = []
     with JobStore(settings) as store:
+        if store.read_only:
+            return []
         active = store.find(state=ACTIVE)
         for job in active:
             gone, code = _fate(settings, job)

@@ -27,6 +27,7 @@ from pydantic import BaseModel, ConfigDict
 
 from vccapp.errors import JobError
 from vccapp.faults import errno_of, name_problem, probe_disk
+from vccapp.jobs.unwritable import copy_store, may_write
 from vccapp.records import Listing, Unreadable
 from vccapp.settings import Settings
 from vccapp.tasks.base import Task, read_task
@@ -140,22 +141,31 @@ def seconds_left(job: Job, now: float) -> float | None:
 class JobStore:
     """An open store: one connection, safe to share between threads. Close it, or use it in a `with` block.
 
-    Every method raises JobError when the file cannot be used.
+    Every method raises JobError when the file cannot be used. In a workspace that can only be read, jobs can be listed:
+    what is there is read into memory, and every change is refused.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._lock = threading.RLock()
+        self.read_only = not may_write(settings.home)
         with self._explained():
-            settings.home.mkdir(parents=True, exist_ok=True)
+            if not self.read_only:
+                settings.home.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(
-                settings.jobs_db, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+                ":memory:" if self.read_only else settings.jobs_db,
+                timeout=BUSY_SECONDS,
+                isolation_level=None,
+                check_same_thread=False,
             )
             self._db.row_factory = sqlite3.Row
             self._db.text_factory = lambda text: text.decode(errors="replace")
         try:
             with self._explained():
-                self._use_wal()
+                if self.read_only:
+                    copy_store(settings.jobs_db, self._db)
+                else:
+                    self._use_wal()
                 self._migrate()
         except BaseException:
             self._db.close()
@@ -305,6 +315,12 @@ class JobStore:
         return self._db.execute("PRAGMA user_version").fetchone()[0]
 
     def _run(self, sql: str, values: tuple[Any, ...]) -> int:
+        if self.read_only:
+            raise JobError(
+                "read_only",
+                f"The workspace {self.settings.home} can only be read, so no job can be started or changed",
+                fix="make it writable, or choose another one (VCCAPP_HOME)",
+            )
         with self._lock, self._explained():
             return self._db.execute(sql, values).rowcount
 
@@ -334,7 +350,7 @@ class JobStore:
             yield
         except (sqlite3.Error, OSError) as error:
             number = errno_of(error)
-            if number == errno.EIO:  # all that SQLite says of a disk that is full when it opens
+            if number in (errno.EIO, errno.ENOENT):  # all that SQLite says of a disk that it cannot write when it opens
                 number = probe_disk(self.settings.home) or number
             broken = getattr(error, "sqlite_errorcode", 0) & 0xFF in BROKEN
             reason = "it is damaged or no job store" if broken else name_problem(number) or reason_text(error)
