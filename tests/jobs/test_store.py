@@ -27,6 +27,7 @@ from toy_tasks import Echo, Refuse, Unknown, Wait
 from vccapp.data.schema import Columns
 from vccapp.errors import JobError, SpecError
 from vccapp.jobs import store as store_module
+from vccapp.jobs.local import reconcile
 from vccapp.jobs.store import ACTIVE, CLAIMED, FROM, MIGRATIONS, JobStore, seconds_left
 from vccapp.settings import Settings
 from vccapp.tasks.build import Build
@@ -55,6 +56,25 @@ def test_create_and_get(settings):
 def test_unknown_job(settings):
     with JobStore(settings) as store, refusal(JobError, "unknown_job"):
         store.get("20250101-000000-abcdef")
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_workspace_that_can_only_be_read_lists_its_jobs(settings, monkeypatch, there):
+    known = []
+    if there:
+        with JobStore(settings) as store:
+            known = [store.create(Index(paths=("/a/b",)))]
+    before = {path: path.read_bytes() for path in settings.home.rglob("*") if path.is_file()}
+    monkeypatch.setattr(store_module, "may_write", lambda folder: False)
+    assert reconcile(settings) == []
+    with JobStore(settings) as store:
+        assert list(store.find()) == known
+        with refusal(JobError, "read_only"):
+            store.create(Index(paths=("/a/b",)))
+        for job in known:
+            with refusal(JobError, "read_only"):
+                store.move(job.id, "starting")
+    assert {path: path.read_bytes() for path in settings.home.rglob("*") if path.is_file()} == before
 
 
 def test_list_is_newest_first_and_filters(settings):

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import anndata as ad
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -96,6 +97,24 @@ def test_deltas_are_those_of_the_files_cells(settings, dataset, index, tmp_path)
     assert any("1 held-out perturbations are not in the file" in note for note in notes)
     assert set(run.metrics) == {"test"} and "control_mean" in run.metrics["test"]
     assert diagnose_run(run_id, "test", settings)
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_link_is_followed_into_the_data_roots_alone(settings, dataset, index, tmp_path, inside) -> None:
+    written = write(tmp_path / "cells.h5ad", dataset, HELD_OUT, log1p=index)
+    written.write_h5ad(tmp_path / "theirs.h5ad")
+    with h5py.File(tmp_path / "theirs.h5ad", "r+") as file:
+        del file["X"]
+        file["X"] = h5py.ExternalLink(str(tmp_path / "cells.h5ad"), "/X")
+    own = settings.model_copy(update={"data_roots": (tmp_path,)} if inside else {})
+    if not inside:
+        with refusal(DataError, "link_outside"):
+            import_prediction(tmp_path / "theirs.h5ad", own, dataset=dataset.fingerprint, split="s")
+        return
+    run_id, _ = import_prediction(tmp_path / "theirs.h5ad", own, dataset=dataset.fingerprint, split="s")
+    plain, _ = import_prediction(tmp_path / "cells.h5ad", own, dataset=dataset.fingerprint, split="s")
+    deltas = [load_run(run, own).prediction("test")[1] for run in (run_id, plain)]
+    np.testing.assert_array_equal(*deltas)
 
 
 @pytest.mark.parametrize(("times", "says"), [(0.1, "0.1 times"), (3.0, "3 times"), (1.0, "")])

@@ -20,6 +20,7 @@ from vccapp.data.reading.predicted import Predicted, open_predicted
 from vccapp.data.resources import VALUE_BYTES, require_disk
 from vccapp.data.schema import CONTROL, Columns, control_of, is_control, target_of
 from vccapp.data.splits.split import Split
+from vccapp.data.stores.access import Access
 from vccapp.errors import DataError, SpecError
 from vccapp.models.base import MODELS, Fitting, Model, ModelSpec
 from vccapp.models.saving import ModelState
@@ -46,7 +47,7 @@ class ImportedSpec(ModelSpec):
     )
 
 
-def open_for(spec: ImportedSpec, index: Index) -> Predicted:
+def open_for(spec: ImportedSpec, index: Index, access: Access) -> Predicted:
     """The file, held against the data. Raises DataError when it cannot be used."""
     predicted = open_predicted(
         spec.file,
@@ -56,6 +57,7 @@ def open_for(spec: ImportedSpec, index: Index) -> Predicted:
         matrix=spec.matrix,
         contexts=index.contexts,
         context=spec.context,
+        access=access,
     )
     if predicted.space == "counts" and index.meta["value_space"] != "counts":
         raise DataError(
@@ -85,7 +87,7 @@ class Imported(Model):
 
     def learn(self, index: Index, split: Split, fitting: Fitting) -> None:
         """Read the file once: pseudobulks, and its cells to a temporary file that `write_files` moves."""
-        predicted = open_for(self.spec, index)
+        predicted = open_for(self.spec, index, fitting.access)
         self._scratch = scratch_folder(fitting.folder)
         self._cells = Path(self._scratch.name) / CELLS
         self.labels, codes = predicted.labels.categories.tolist(), predicted.labels.codes

@@ -34,6 +34,15 @@ META = (
     *("context_ignored", "n_cells_without_umis", "seed", "seconds"),
 )
 """What index.json says. target_sums : depth of each context, in their order."""
+ARRAYS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("mean", "variance", "count_sum"), ("perturbations", "genes")),
+    **dict.fromkeys(("de/p_value", "de/fdr", "de/lfc_2025", "de/lfc_2026", "de/statistic"), ("perturbations", "genes")),
+    "half_mean": ("half", "perturbations", "genes"),
+    "guide_mean": ("guide", "genes"),
+    "batch_mean": ("batch", "genes"),
+    "scaling": ("cells",),
+}
+"""The axes of each array."""
 
 
 class Index(ByLabel):
@@ -103,12 +112,31 @@ class Index(ByLabel):
         """A memory-mapped array of the index, e.g. mean, variance, half_mean, guide_mean, de/p_value."""
         path = self.folder / f"{name}.npy"
         with undamaged(path, fix=INDEX.fix):
-            return np.load(path, mmap_mode="r")
+            found = np.load(path, mmap_mode="r")
+        if name in ARRAYS:
+            _require_shape(path, found.shape, tuple(self._lengths[axis] for axis in ARRAYS[name]))
+        return found
+
+    @cached_property
+    def _lengths(self) -> dict[str, int]:
+        """Of the axes of all arrays: what index.json says, and the rows of the tables that name the others."""
+        from pyarrow.parquet import read_metadata
+
+        said = read_record(self.folder / "index.json", INDEX, _check_meta)
+        lengths = {"half": 2, "cells": said["n_cells"], "genes": said["n_genes"]}
+        for name in ("perturbations", "guide", "batch"):
+            path = self.folder / f"{name}.parquet"
+            with undamaged(path, fix=INDEX.fix):
+                lengths[name] = read_metadata(path).num_rows
+        return lengths
 
     def _table(self, name: str) -> pd.DataFrame:
         path = self.folder / f"{name}.parquet"
         with undamaged(path, fix=INDEX.fix):
-            return pd.read_parquet(path)
+            found = pd.read_parquet(path)
+        if (kind := name.partition(".")[0]) in ("cells", "genes"):
+            _require_shape(path, (len(found),), (self._lengths[kind],))
+        return found
 
     def rows(self, labels: Sequence[str]) -> list[int]:
         """Row numbers of perturbations. Raises SpecError naming those that are unknown."""
@@ -268,6 +296,14 @@ def has_index(folder: Path) -> bool:
     except DataError:
         return False
     return True
+
+
+def _require_shape(path: Path, found: tuple[int, ...], wanted: tuple[int, ...]) -> None:
+    """Raises DataError for an array or table that does not fit the others."""
+    if found != wanted:
+        shapes = [" x ".join(f"{length:,}" for length in shape) for shape in (found, wanted)]
+        problem = f"{path} is damaged (it holds {shapes[0]} values, and the index {shapes[1]})"
+        raise DataError("file_damaged", problem, found=found, fix=INDEX.fix)
 
 
 def _check_meta(meta: dict[str, Any]) -> dict[str, Any]:

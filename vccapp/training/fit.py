@@ -27,6 +27,7 @@ from pydantic import BaseModel
 from vccapp.data.atomic import scratch_folder
 from vccapp.data.places import IMPORT_ROOT
 from vccapp.data.splits.split import Split
+from vccapp.data.stores.access import Access
 from vccapp.errors import JobError, ResourceError, Stopped, VccAppError
 from vccapp.models.base import Estimate, Model, load_model
 from vccapp.neural.fitting.fitting import forget
@@ -100,6 +101,7 @@ def fit_rank(fit: Fit, model: Model, index: Index, *, device: str = "", progress
             folder=fit.folder / "checkpoint",
             validate=make_validation(index, fit.split),
             memory_bytes=fit.settings.memory_bytes // place.get("ranks", 1),
+            access=Access.of(fit.settings),
             device=device or fit.settings.device,
             **place,
         )

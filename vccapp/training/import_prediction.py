@@ -18,6 +18,7 @@ import numpy as np
 from vccapp.data.reading.predicted import Predicted
 from vccapp.data.schema import genes_of
 from vccapp.data.splits.split import Split, check_split, load_split, split_from_lists, write_split
+from vccapp.data.stores.access import Access
 from vccapp.data.stores.places import resolved
 from vccapp.errors import DataError, ResourceError
 from vccapp.evaluation.quality import Depth, judge_depth, sum_scales
@@ -82,7 +83,7 @@ def import_prediction(
 def check_import(spec: ImportedSpec, settings: Settings, *, dataset: str, split: str | None) -> tuple[Predicted, Split]:
     """The opened file and the split it is judged on; writes nothing. Raises what `import_prediction` raises."""
     index = load_index(settings.index_of(dataset))
-    predicted = open_for(spec, index)
+    predicted = open_for(spec, index, Access.of(settings))
     predicted = replace(predicted, notes=predicted.notes + _note_scale(predicted, index))
     labels = set(predicted.labels.categories)
     needed = len(labels) * predicted.n_genes * SUM_BYTES

@@ -7,6 +7,7 @@ from typing import TypedDict
 
 import numpy as np
 
+from vccapp.data.stores.access import CLOSED, Access
 from vccapp.progress import Progress, silent
 
 
@@ -22,7 +23,7 @@ class Fitting:
     progress : may raise Stopped; a loop writes a checkpoint first
     folder : where checkpoints are kept, and looked for to go on from; None keeps none
     validate : scores of predicted deltas (n_val, n_genes) of the split's val part, in its order; None: no val part
-    memory_bytes : what the fit may plan with
+    memory_bytes : what the fit may plan with; access : what files beside the data may link to
     device : "cpu", "cuda", or "auto" for CUDA where there is one
     rank, ranks : which of so many processes this is, that share each step; the first logs, validates and writes
     """
@@ -33,6 +34,7 @@ class Fitting:
     folder: Path | None = None
     validate: Callable[[np.ndarray], dict[str, float]] | None = None
     memory_bytes: int = 4 * 10**9
+    access: Access = CLOSED
     device: str = "auto"
     rank: int = 0
     ranks: int = 1
@@ -47,6 +49,7 @@ class FittingOptions(TypedDict, total=False):
     folder: Path | None
     validate: Callable[[np.ndarray], dict[str, float]] | None
     memory_bytes: int
+    access: Access
     device: str
     rank: int
     ranks: int
