@@ -70,7 +70,7 @@ def added_page() -> dict[str, Any]:
 
 
 def main() -> None:
-    submit = open_alone("submit", sub_open="p")
+    submit = open_alone("submit", sub_open="p (practice)")
     assert_well(submit)
     found = {"train": train_form(sys.argv[1]), "scores": scores(), "page": added_page()}
     print(json.dumps(found | {"submit": [text.value for text in submit.markdown]}))
