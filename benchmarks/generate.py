@@ -1,11 +1,11 @@
 """Cells of a submission of 2026, generated as counts: time, memory, and what they hold.
 
-    python benchmarks/generate.py [--targets 8] [--whole] [--method thin] [--depth 20000] [--scratch DIR]
+    python benchmarks/generate.py [--targets 8] [--whole] [--package] [--method thin] [--depth 20000] [--scratch DIR]
 
 Simulates the control cells of three contexts (18,400 cells x 18,533 genes each, about 20,000 UMIs and 6,000 genes a
 cell), indexes them, fits a simple model on a small screen of the same genes, and generates 400 cells of each target in
-each context, in a process of its own. `--whole` makes all 300 targets, else the time is extrapolated. Writes
-results/generate.json.
+each context, in a process of its own. `--whole` makes all 300 targets, else the time is extrapolated; `--package`
+checks and packages them too, each in a process of its own. Writes results/generate.json.
 """
 
 import argparse
@@ -13,8 +13,12 @@ import json
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kit.measure import describe_machine, measure, run_apart, write_results
+
+if TYPE_CHECKING:
+    from vccapp.seasons.base import Season
 
 N_GENES, N_CONTROLS, N_CELLS, N_TARGETS = 18_533, 18_400, 400, 300
 CONTEXTS = ("A", "B", "C")
@@ -130,6 +134,45 @@ def generate_cells(folder: Path, *, n_targets: int, method: str, depth: float | 
     return {"seconds": time.perf_counter() - start, "cells": len(cells) * N_CELLS, "bytes": Path(out).stat().st_size}
 
 
+CHECK = """
+import json, sys, time
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from generate import check_cells, package_cells
+start = time.perf_counter()
+found = {"check": check_cells, "package": package_cells}[sys.argv[3]](Path(sys.argv[2]), int(sys.argv[4]))
+print(json.dumps(found | {"seconds": round(time.perf_counter() - start, 1)}))
+"""
+
+
+def season_of(n_targets: int) -> "Season":
+    """That of 2026 with the targets of the benchmark."""
+    from vccapp.seasons.base import SEASONS, Target
+
+    season = SEASONS["vcc2026"]
+    targets = tuple(Target(label=f"GENE{i + 100}") for i in range(n_targets))
+    phase = season.phases[0].model_copy(update={"targets": targets})
+    return season.model_copy(update={"phases": (phase,)})
+
+
+def check_cells(h5ad: Path, n_targets: int) -> dict:
+    from vccapp.submission.check import run_checks
+
+    results = run_checks(h5ad, season_of(n_targets), genes=[f"GENE{i}" for i in range(N_GENES)])
+    return {"failed": [result.name for result in results if result.status == "failed"], "checks": len(results)}
+
+
+def package_cells(h5ad: Path, n_targets: int) -> dict:
+    from vccapp.submission.package import write_vcc
+    from vccapp.submission.slim import slimmed
+
+    out, season = h5ad.with_suffix(".vcc"), season_of(n_targets)
+    with slimmed(h5ad, h5ad.parent, season) as ready:
+        package = write_vcc(ready, out, season)
+    out.unlink()
+    return {"h5ad_bytes": package.h5ad_size, "vcc_bytes": package.size, "rewritten": ready != h5ad}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--targets", type=int, default=8)
@@ -138,6 +181,7 @@ def main() -> None:
     parser.add_argument("--depth", type=float, default=20_000)
     parser.add_argument("--controls", type=int, default=N_CONTROLS)
     parser.add_argument("--scratch", type=Path, help="where data and cells are written; the data are found there again")
+    parser.add_argument("--package", action="store_true", help="check and package the cells too")
     parser.add_argument("--keep", action="store_true", help="leave the cells in --scratch")
     choice = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=choice.scratch) as name:
@@ -166,6 +210,13 @@ def main() -> None:
                 f"peak {row['peak_bytes'] / 1e9:.2f} GB, {row['bytes'] / 1e9:.2f} GB; "
                 f"all {whole:,} cells: {row['whole_file_seconds'] / 60:.1f} minutes"
             )
+            for step in ("check", "package") if choice.package else ():
+                words = [sys.executable, "-c", CHECK, str(Path(__file__).parent), str(out), step, str(n_targets)]
+                found = measure(words)
+                if "failed" in found:
+                    sys.exit(f"{step} failed: {found['failed']}")
+                row[step] = json.loads(found.pop("printed").splitlines()[-1]) | {"peak_bytes": found["peak_bytes"]}
+                print(f"{step}: {row[step]}", flush=True)
             if not choice.keep:
                 out.unlink()
         write_results("generate", result)
