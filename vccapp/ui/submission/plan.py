@@ -260,7 +260,7 @@ def show_plan_buttons(plan: Plan, *, saved: bool) -> None:
 def delete_button(id: str, *, key: str) -> None:
     """Delete a submission, once it is confirmed."""
     with st.popover("Delete", icon=":material/delete:", key=f"{key}_ask"):
-        st.markdown(f"Deletes the plan, cells, checks and package of **{plain(id)}**. This cannot be undone.")
+        st.markdown(f"Deletes the plan, cells, checks and package of **{plain(id)}**; the ledger keeps what made it.")
         st.button("Delete for good", type="primary", key=f"{key}_delete", on_click=_delete, args=(id,))
 
 
