@@ -6,15 +6,24 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import scipy.sparse as sp
 from browser import SECOND, Server, charts, heading, need_chromium, open_browser, settle
 from custom_season import write_season
+from mutations import DEPTH, GENES
 from playwright.sync_api import Page, expect
 
+from vccapp.data.h5ad import CsrWriter
 from vccapp.data.splits.split import load_split
+from vccapp.evaluation.quality import Depth
 from vccapp.jobs.local import environment
+from vccapp.seasons.opened import find_season, open_season
 from vccapp.settings import Settings
 from vccapp.stats.index import load_index
+from vccapp.submission.check import run_checks
+from vccapp.submission.h5ad import open_cells
+from vccapp.submission.package import unpack_vcc
 from vccapp.submission.plan import load_plan
 from vccapp.submission.report import find_report
 
@@ -131,3 +140,70 @@ def test_a_submission_is_deleted_once_it_is_confirmed(server: Server, settings: 
         page.get_by_role("button", name="Delete for good").click()
         expect(card).to_have_count(0)
     assert not (settings.submissions / "gone-soon").exists()
+
+
+N_CELLS = {"G1": 20_000, "G2": 20_000, "G3": 20_000, "NT": 41_000}
+"""101,000 in all, of which the season takes 100,000."""
+
+
+def write_wrong_file(path: Path) -> None:
+    """Genes shuffled, log2 values, controls labelled NT, targets named as guides, too many cells."""
+    rng = np.random.default_rng(0)
+    genes = rng.permutation(len(GENES))
+    with CsrWriter(path, genes=[GENES[gene] for gene in genes], pert_col="target_gene") as writer:
+        for number, (label, n) in enumerate(N_CELLS.items()):
+            level = np.linspace(1, 8, len(GENES))
+            if label in GENES:
+                level[GENES.index(label)] *= 0.2
+                level[10 + 5 * number : 15 + 5 * number] *= 1.6
+            counts = rng.poisson(level, (n, len(GENES))).astype(np.float64)
+            values = np.log2(1 + counts * DEPTH / counts.sum(axis=1, keepdims=True))
+            block = sp.csr_matrix(values[:, genes].astype(np.float32))
+            halves = np.array_split(np.arange(n), 2)
+            for half, rows in enumerate(halves, start=1):
+                writer.append(block[rows], label if label == "NT" else f"{label}-{half}")
+
+
+def test_a_wrong_file_is_told_each_fault_and_mended_by_button(
+    server: Server, settings: Settings, tmp_path: Path
+) -> None:
+    folder = settings.data_roots[0] / "wrong"
+    table = "target_gene,n_cells,median_umi_per_cell\n"
+    table += "".join(f"{label},{n},{DEPTH}\n" for label, n in N_CELLS.items() if label != "NT")
+    folder.mkdir()
+    (folder / "pert_counts.csv").write_text(table)
+    asked = {"name": "small", "label": "A small contest", "targets": "pert_counts.csv", "contexts": None}
+    rules = {"controls": "required", "spaces": ["log1p"], "cells_per_target": None, "max_cells": 100_000}
+    path = write_season(folder, listed=tuple(GENES), **asked, **rules, container="vcc2025", metrics="2025")
+    open_season(path, settings)
+    wrong = folder / "wrong.h5ad"
+    write_wrong_file(wrong)
+    before = wrong.read_bytes()
+    with open_browser() as page:
+        query = f"sub_season=A+small+contest&sub_file={wrong}&sub_file_counts={folder / 'pert_counts.csv'}"
+        page.goto(f"{server.url}/submit?{query}")
+        settle(page)
+        page.locator(".st-key-sub_check button").click()
+        found = page.locator(".st-key-sub_elsewhere")
+        expect(found.get_by_text("checks failed")).to_be_visible(timeout=120 * SECOND)
+        for name in ("gene_list", "perturbations", "controls", "cell_cap", "library_size"):
+            card = page.locator(f".st-key-sub_found_{name}")
+            expect(card.get_by_text("failed", exact=True)).to_be_visible()
+            expect(card.get_by_role("button", name="Mend")).to_be_visible()
+        page.locator(".st-key-sub_found_mend_all button").click()
+        expect(found.get_by_text("No check failed")).to_be_visible(timeout=240 * SECOND)
+        page.locator(".st-key-sub_pack button").click()
+        with page.expect_download(timeout=120 * SECOND) as download:
+            found.get_by_role("link", name="Download").click(timeout=120 * SECOND)
+        package = tmp_path / "mended.vcc"
+        download.value.save_as(package)
+    assert wrong.read_bytes() == before
+    season = find_season("small", settings)
+    h5ad = unpack_vcc(package, tmp_path / "mended.h5ad", season)
+    cells = open_cells(h5ad, "target_gene")
+    assert cells.genes == GENES and cells.shape[0] <= 100_000
+    assert set(map(str, cells.labels.categories)) == {"non-targeting", "G1", "G2", "G3"}
+    wanted = {label: n for label, n in N_CELLS.items() if label != "NT"}
+    results = run_checks(h5ad, season, wanted=wanted, depth=Depth(DEPTH, "pert_counts says"))
+    assert [result.name for result in results if result.status == "failed"] == []
+    assert "Traceback" not in server.log()

@@ -2,6 +2,8 @@
 
 import hashlib
 import re
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import streamlit as st
@@ -12,6 +14,7 @@ from vccapp.jobs.store import Job, JobStore
 from vccapp.seasons.base import Phase, Season
 from vccapp.submission.check import CheckResult
 from vccapp.tasks.check import Check
+from vccapp.tasks.mend import Mend
 from vccapp.tasks.package_file import PackageFile
 from vccapp.ui.kit.frame import errors_shown, show_error
 from vccapp.ui.kit.jobs import begin_job, show_jobs
@@ -108,7 +111,7 @@ def _show_job(task: Check | PackageFile) -> None:
 
 
 def _show_result(task: Check, job: Job, season: Season, phase: Phase) -> None:
-    checks = [CheckResult.model_validate(found) for found in (job.result or {}).get("checks", [])]
+    """What was found in the file, or in the newest of those that were mended from it, and what can be done next."""
     try:
         changed = task.path.stat().st_mtime > (job.started or 0.0)
     except OSError:
@@ -116,14 +119,60 @@ def _show_result(task: Check, job: Job, season: Season, phase: Phase) -> None:
     if changed:
         st.info("The file has changed since it was checked: check it again.")
         return
+    found, steps = (job.result or {}).get("checks", []), []
+    while (mended := _latest_mend(task, since=job)) is not None and mended.state == "succeeded":
+        result = mended.result or {}
+        steps += [*result["steps"], *result["refused"]]
+        task, job, found = task.model_copy(update={"path": Path(result["path"])}), mended, result["checks"]
+    for step in steps:
+        st.markdown(f":material/build: **{plain(step['label'])}**: {plain(step['message'])}")
+    if steps:
+        st.caption(plain(f"Written to {task.path}"))
+    checks = [CheckResult.model_validate(one) for one in found]
     failed, warnings = count_findings(checks)
     if failed:
         st.badge(f"{failed:d} checks failed", icon=":material/error:", color="red")
     else:
         st.badge(f"No check failed, {warnings:d} warn", icon=":material/check_circle:", color="green")
-    show_findings(checks, key="sub_found")
+    _begin_mend(task)
+    show_jobs(
+        task=Mend.name,
+        only=lambda one: one.params.get("path") == str(task.path) and one.state != "succeeded",
+        limit=1,
+        key="sub_mends",
+    )
+    busy = mended is not None and mended.active
+    show_findings(checks, key="sub_found", mend=None if busy else _ask_mend)
     if not failed and task.path.suffix != ".vcc":
         _show_packaging(task, season, phase)
+
+
+def _ask_mend(names: Sequence[str]) -> None:
+    """Remember which mends were asked for; several are all that are safe."""
+    st.session_state["sub_mend"] = tuple(names) if len(names) == 1 else ()
+
+
+def _begin_mend(task: Check) -> None:
+    """Start what `_ask_mend` remembers."""
+    only = st.session_state.pop("sub_mend", None)
+    if only is None:
+        return
+    output = current_settings().home / "mended" / f"{_name_of(task)}-{time.time_ns():x}.h5ad"
+    with errors_shown():
+        begin_job(Mend(**task.model_dump(), output=output, only=only))
+        st.rerun()
+
+
+def _latest_mend(task: Check, *, since: Job) -> Job | None:
+    """The latest job that mends this file by these rules, if it began after it was checked and its file is there."""
+    params = task.model_dump(mode="json")
+    with JobStore(current_settings()) as store:
+        jobs = store.find(task=Mend.name, limit=RECENT)
+    for job in jobs:
+        same = {name: job.params.get(name) for name in params} == params
+        if same and job.created >= since.created:
+            return job if job.state != "succeeded" or Path(job.params["output"]).is_file() else None
+    return None
 
 
 def _show_packaging(checked: Check, season: Season, phase: Phase) -> None:
