@@ -30,10 +30,10 @@ def show_findings(
     mend : called with the names of mends when a mend button is pressed; without it there are none
     """
     told = [check for status in ("failed", "warning") for check in checks if check.status == status]
-    mends = list(dict.fromkeys(check.mend for check in told if check.mend and check.status == "failed"))
+    mends = list(dict.fromkeys(check.mend for check in told if check.mend))
     if mend is not None and len(mends) > 1:
         st.button(
-            f"Mend all {len(mends)}",
+            f"Mend all {len(mends):d}",
             type="primary",
             icon=":material/build:",
             key=f"{key}_mend_all",
