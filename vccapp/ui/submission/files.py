@@ -21,6 +21,7 @@ from vccapp.ui.kit.jobs import begin_job, show_jobs
 from vccapp.ui.kit.loaders import current_settings
 from vccapp.ui.submission.findings import count_findings, show_findings
 from vccapp.ui.submission.handing_in import show_file_package
+from vccapp.ui.submission.official import show_official
 from vccapp.ui.submission.season import typed_path
 from vccapp.wording import plain
 
@@ -143,6 +144,7 @@ def _show_result(task: Check, job: Job, season: Season, phase: Phase) -> None:
     )
     busy = mended is not None and mended.active
     show_findings(checks, key="sub_found", mend=None if busy else _ask_mend)
+    show_official(task.path, season, phase.name, genes=task.genes, key="sub_file_official")
     if not failed and task.path.suffix != ".vcc":
         _show_packaging(task, season, phase)
 

@@ -20,6 +20,7 @@ from vccapp.ui.kit.jobs import begin_job, show_jobs
 from vccapp.ui.kit.loaders import current_settings
 from vccapp.ui.submission.findings import count_findings, show_findings
 from vccapp.ui.submission.handing_in import show_handing_in, show_package
+from vccapp.ui.submission.official import show_official
 from vccapp.wording import bytes_text, duration_text, plain
 
 Badge = tuple[str, Literal["green", "blue", "red", "gray", "orange"]]
@@ -145,8 +146,12 @@ def _show_package(plan: Plan | None, report: Report | None, job: Job | None, *, 
     elif report is not None and report.package is not None:
         state, said = ("practice", "practice package") if plan.practice else ("done", "ready to hand in")
         with step(4, "Package", state=state, said=said):
+            season = find_season(plan.season, current_settings())
             show_package(report)
-            show_handing_in(report, find_season(plan.season, current_settings()))
+            if plan.genes is not None or plan.order == "season":
+                package = report.folder / report.package.path
+                show_official(package, season, plan.phase, genes=plan.genes, key="sub_official")
+            show_handing_in(report, season)
     elif job is not None and job.active:
         _show_waiting(4, "Package", "waits for the job")
     else:
