@@ -4,9 +4,11 @@ A group is the cells of one label, in a season with contexts the cells of one la
 `TARGET@CONTEXT`, as everywhere in the package.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -18,7 +20,9 @@ from vccapp.seasons.base import Phase, Season, Space
 from vccapp.submission.budget import season_depth
 from vccapp.submission.h5ad import Cells
 from vccapp.submission.labels import fix_contexts, strip_suffixes
-from vccapp.submission.scan import COUNTED, Facts, add_sums, scan_block
+
+if TYPE_CHECKING:
+    from vccapp.submission.scan import Facts
 
 MAX_GROUPS = 1_000
 """Groups for which per-gene sums are kept (8 bytes each): 148 MB at 18,533 genes."""
@@ -34,11 +38,11 @@ POOLED = 5e4
 class Values:
     """Of the stored values so far. counted : how many are each of `scan.COUNTED`; highest, lowest : of the finite"""
 
-    counted: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTED, 0))
+    counted: Counter[str] = field(default_factory=Counter)
     highest: float = 0.0
     lowest: float = 0.0
 
-    def add(self, facts: Facts) -> None:
+    def add(self, facts: "Facts") -> None:
         for name, n in facts.counted.items():
             self.counted[name] += n
         self.highest, self.lowest = max(self.highest, facts.highest), min(self.lowest, facts.lowest)
@@ -224,6 +228,8 @@ class Context:
     def add(self, start: int, block: csr_matrix) -> None:
         """Add a block; NaN and infinity, which a check of their own reports, count as zero."""
         limit = self.season.max_value or np.inf
+        from vccapp.submission.scan import add_sums, scan_block  # numba: pages read results and load none of it
+
         facts = scan_block(block, weights=self._weights, limit=limit, decimals=DECIMALS, fraction=FRACTION)
         self.values.add(facts)
         own = slice(start, start + block.shape[0])
