@@ -20,7 +20,7 @@ from typing import Any, Unpack
 
 from vccapp.data.atomic import require_new, scratch_folder
 from vccapp.data.resources import require_disk
-from vccapp.errors import DataError
+from vccapp.errors import DataError, SpecError
 from vccapp.evaluation.quality import Depth
 from vccapp.models.base import load_model
 from vccapp.progress import Progress, part, silent
@@ -34,7 +34,7 @@ from vccapp.submission.generate import Opened, generate, plan_genes
 from vccapp.submission.made import MADE_FILE, Made, describe_made, find_made, find_versions, write_made
 from vccapp.submission.package import CONTENT, Package, describe_content, write_vcc
 from vccapp.submission.plan import Plan, plan_path, write_plan
-from vccapp.submission.report import H5AD, Report, write_report
+from vccapp.submission.report import H5AD, Report, package_places, write_report
 from vccapp.submission.slim import slimmed
 from vccapp.submission.unfinished import taken_bytes
 from vccapp.training.aligned import align_model
@@ -117,7 +117,7 @@ def package_file(
 
     Raises CheckError naming the first failed checks, and what `check_submission` and `write_vcc` raise.
     """
-    require_new(out, suffix=".vcc", what="Packages")
+    require_new(out, suffix=season.container.suffix, what="Packages")
     results = run_checks(h5ad, season, progress=part(progress, 0.0, 0.5), **expected)
     refuse(results)
     return results, pack(h5ad, out, season, progress=part(progress, 0.5, 1.0))
@@ -141,7 +141,7 @@ def _take_space(plan: Plan, folder: Path) -> None:
 
 
 def _package_files(plan: Plan, folder: Path) -> list[Path]:
-    return [folder / f"{plan.id}.vcc", folder / "report.json"]
+    return [*package_places(plan.id, folder), folder / "report.json"]
 
 
 def _finish(
@@ -154,7 +154,9 @@ def _finish(
     clock: Callable[[], datetime],
 ) -> dict[str, Any]:
     """Check the cells, package them and write the report."""
-    h5ad, vcc = folder / H5AD, folder / f"{plan.id}.vcc"
+    h5ad, vcc = folder / H5AD, folder / f"{plan.id}{season.container.suffix}"
+    if vcc == h5ad:
+        raise SpecError("bad_name", f"The package cannot be called {H5AD}, as the cells are", fix="plan another name")
     results = run_checks(
         h5ad,
         season,

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from vccapp.data.atomic import write_json
 from vccapp.errors import VccAppError
 from vccapp.records import Format, Listing, list_records, read_record
+from vccapp.seasons.containers import CONTAINERS
 from vccapp.settings import Settings
 from vccapp.submission.check import CheckResult
 from vccapp.submission.made import Made
@@ -94,6 +95,17 @@ def has_cells(plan: Plan, settings: Settings) -> bool:
     return (plan_path(plan.id, settings).parent / H5AD).is_file()
 
 
+def package_places(id: str, folder: Path) -> list[Path]:
+    """Where the package of a submission may lie, in whatever container it is."""
+    suffixes = dict.fromkeys(container.suffix for container in CONTAINERS.values())
+    return [folder / f"{id}{suffix}" for suffix in suffixes if f"{id}{suffix}" != H5AD]
+
+
+def find_package(id: str, folder: Path) -> Path | None:
+    """The package of a submission; None where there is none."""
+    return next((path for path in package_places(id, folder) if path.is_file()), None)
+
+
 def list_unpackaged(settings: Settings) -> list[Plan]:
     """Plans whose cells are made, checked well or not at all, and not packaged."""
     refused = {report.id for report in list_reports(settings) if report.package is None and _has_failed(report)}
@@ -106,7 +118,7 @@ def _has_failed(report: Report) -> bool:
 
 def _is_unpackaged(plan: Plan, settings: Settings) -> bool:
     folder = plan_path(plan.id, settings).parent
-    return (folder / H5AD).is_file() and not (folder / f"{plan.id}.vcc").is_file()
+    return (folder / H5AD).is_file() and find_package(plan.id, folder) is None
 
 
 def _read(path: Path) -> Report:

@@ -52,6 +52,7 @@ def package(
     as_json: Json = False,
 ) -> None:
     """Check cells that exist already and package them; of a submission, as its plan says."""
+    from vccapp.seasons.opened import find_season
     from vccapp.submission.plan import load_plan
     from vccapp.tasks.mend import Mend
     from vccapp.tasks.package import Package
@@ -63,7 +64,8 @@ def package(
     if mend is not None and (inside or path.suffix != ".h5ad"):
         raise SpecError("cannot_mend", "--mend is of files made elsewhere", fix="build the submission again")
     if path.suffix == ".h5ad" and not inside:
-        output = path.with_suffix(".vcc") if output is None else output
+        suffix = find_season(season, settings).container.suffix
+        output = path.with_suffix(suffix if suffix != path.suffix else f".packed{suffix}") if output is None else output
         data = "" if dataset is None else find_dataset(dataset, settings).fingerprint
         if mend is not None:
             task = Mend(

@@ -13,7 +13,7 @@ from vccapp.settings import Settings
 from vccapp.submission.ledger.entry import Entry, Sent, list_entries
 from vccapp.submission.package import Package
 from vccapp.submission.plan import Plan, list_plans
-from vccapp.submission.report import Report, list_reports
+from vccapp.submission.report import Report, find_package, list_reports
 from vccapp.training.results.entered import EnteredResult, list_results
 
 
@@ -88,10 +88,8 @@ def load_ledger(settings: Settings) -> Listing[Submission]:
     for id in sorted({*planned, *built, *said, *scored}):
         entry = said.get(id) or Entry(id=id)
         report = built.get(id) or entry.last
-        file = settings.submissions / id / f"{id}.vcc"
-        found.append(
-            Submission(id, planned.get(id), report, entry, tuple(scored.get(id, ())), file if file.is_file() else None)
-        )
+        file = find_package(id, settings.submissions / id)
+        found.append(Submission(id, planned.get(id), report, entry, tuple(scored.get(id, ())), file))
     found.sort(key=_newest, reverse=True)
     return Listing(found, [*plans.unreadable, *reports.unreadable, *entries.unreadable, *results.unreadable])
 
