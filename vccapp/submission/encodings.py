@@ -35,6 +35,13 @@ def find_unreadable(path: Path) -> list[str]:
         return found + _misaligned(store)
 
 
+def find_unsigned(path: Path) -> list[str]:
+    """The pointers and columns of X that are stored without sign: the packager of 2026 fails on them."""
+    with reading(path), open_store(path) as store:
+        names = [name for name in ("X/indptr", "X/indices") if name in store]
+        return [name for name in names if store[name].dtype.kind == "u"]
+
+
 def _root(store: h5py.File) -> list[str]:
     found = [f"{name} (anndata knows no such part)" for name in store if name not in PARTS]
     spec = _spec(store)

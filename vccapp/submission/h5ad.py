@@ -56,7 +56,9 @@ class Cells:
 
     def blocks(self, *, max_values: int = READ_VALUES) -> Iterator[tuple[int, csr_matrix]]:
         """Blocks of whole cells in order: first row, csr as stored (explicit zeros and odd values stay)."""
-        return self.rows.iter_stored(max_values)
+        for start, block in self.rows.iter_stored(max_values):
+            odd = block.dtype == np.float16 or not block.dtype.isnative  # scipy cannot take rows of these
+            yield start, block.astype(np.promote_types(block.dtype, np.float32) if odd else block.dtype, copy=False)
 
 
 def open_cells(path: Path, pert_col: str, context_col: str | None = None) -> Cells:

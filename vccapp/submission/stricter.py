@@ -26,7 +26,6 @@ COMMON = {
     "gene_order": Rule("genes in another order", "A wrong order is better seen than repaired unseen.", repaired=True),
     "gene_count": Rule("another number of genes", "The packager adopts the length of whatever list it is given."),
     "dtype": Rule("whole numbers, booleans or complex numbers in X", "X is float32 in every archive.", repaired=True),
-    "half": Rule("float16 or big-endian values in a dense X", "X is float32 in every archive.", repaired=True),
     "damaged": Rule("row pointers or columns that do not fit", "What readers make of such a file is not known."),
     "no_check": Rule(
         "rounded log1p values", "They would be taken for counts: the difference shows in the score alone."
@@ -40,6 +39,7 @@ STRICTER: Mapping[str, Mapping[str, Rule]] = MappingProxyType(
             "not_finite": Rule("NaN and infinity", "Scoring fails on them, or leaves the metric empty."),
             "negative": Rule("negative values", "The packager looks for them beside decimals alone: logarithms fail."),
             "fractions": Rule("counts with small fractions", "Decimals below 0.001 pass as counts there."),
+            "unsigned": Rule("pointers or columns of X without sign", "Other tools fail on such a matrix."),
             "perturbations": Rule(
                 "perturbations missing, unknown or spelled otherwise", "The scorer needs the same set."
             ),

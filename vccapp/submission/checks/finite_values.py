@@ -12,7 +12,7 @@ class FiniteValues(Check):
     why = "Every score of such a cell is meaningless, and the rank test fails."
 
     def start(self) -> None:
-        self.found, self.infinite = 0, 0
+        self.found, self.infinite = 0, 0  # of which infinite
         self.first: str | None = None
 
     def block(self, start: int, csr: csr_matrix) -> None:
@@ -30,6 +30,6 @@ class FiniteValues(Check):
             return self.failed(
                 f"{self.found:,} values are NaN or infinite, the first in {self.first}.",
                 "Find where the model divides by zero or overflows, and generate the cells again.",
-                rule="" if self.infinite else "not_finite",
+                rule="not_finite" if self.found > self.infinite else "",
             )
         return self.ok(f"All {self.context.file.n_values:,} stored values are finite.")

@@ -4,6 +4,7 @@ explicit zeros, and the official packagers keep CSC as it is."""
 import numpy as np
 
 from vccapp.submission.check import CHECKS, Check, CheckResult
+from vccapp.submission.encodings import find_unsigned
 
 
 @CHECKS.register("layout")
@@ -20,7 +21,7 @@ class Layout(Check):
             return self.failed(
                 f"X holds {order}{kind} values, of which the official packager cannot make a sparse matrix.",
                 "Convert with X.astype('float32').",
-                rule="half" if file.layout == "dense" else "",
+                rule="dtype" if file.layout == "dense" else "",
                 mend="float32",
             )
         if file.layout != "csr":
@@ -33,6 +34,13 @@ class Layout(Check):
         if file.dtype.kind != "f":
             return self.failed(
                 f"X holds {file.dtype} values.", "Convert with X.astype('float32').", rule="dtype", mend="float32"
+            )
+        if unsigned := find_unsigned(file.rows.path):
+            return self.failed(
+                f"{unsigned[0]} holds numbers without sign, with which sparse matrices cannot be worked on.",
+                "Store X/indices and X/indptr as int32 or int64.",
+                rule="unsigned",
+                mend="plain_file",
             )
         if zeros or disorder:
             return self.failed(

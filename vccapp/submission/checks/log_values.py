@@ -7,11 +7,13 @@ stay below 15; where values do not, the known depth tells which of the two they 
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from vccapp.evaluation.quality import sum_counts
+from vccapp.evaluation.quality import Depth, sum_counts
 from vccapp.submission.check import CHECKS, Check, CheckResult
 
 LOGARITHMS = 15.0
 """No natural log1p of counts is as high: it would be 3 million."""
+NEAR = 2.0
+"""Times by which cells read as logarithms may miss the depth, and still be said to be logarithms."""
 SAMPLED = 32
 """Cells of a block whose sums are taken as if they were logarithms."""
 
@@ -43,7 +45,7 @@ class LogValues(Check):
                     mend="counts_to_log",
                 )
             return self.ok(f"{found}: they are counts, which {context.season.label} takes.")
-        if context.depth is None and context.season.space == "counts":
+        if self._depth() is None and context.season.space == "counts":
             return self.warning(
                 f"{found}: they look like rounded log values.",
                 "Check that these are counts: those of real cells are higher.",
@@ -58,8 +60,12 @@ class LogValues(Check):
         context = self.context
         if context.values.highest >= LOGARITHMS:
             return True
-        depth = context.depth_of(next(iter(context.contexts), None))
+        depth = self._depth()
         if depth is None or not total or not self.logs:
             return False
         as_logs = max(float(np.mean(np.concatenate(self.logs))), 1e-9)
-        return abs(np.log(total / depth.total)) <= abs(np.log(as_logs / depth.total))
+        off = abs(np.log(as_logs / depth.total))
+        return bool(off > np.log(NEAR) or abs(np.log(total / depth.total)) <= off)
+
+    def _depth(self) -> Depth | None:
+        return self.context.depth_of(next(iter(self.context.contexts), None))

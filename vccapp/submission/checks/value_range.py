@@ -24,6 +24,7 @@ class ValueRange(Check):
             return self.failed(
                 f"The highest value is {values.highest:.4g}; {above:,} values are not below {limit:g}.",
                 "Write log1p of depth-normalised counts (natural logarithm), not counts or CPM.",
+                rule="not_finite" if values.counted["not_finite"] else "",
                 mend="natural_log",
             )
         return self.ok(f"The highest value is {values.highest:.4g}, below {limit:g}.")

@@ -24,6 +24,6 @@ class WholeCounts(Check):
             f"{values.fractions:,} of {context.file.n_values:,} values are no whole numbers (highest "
             f"{values.highest:.4g}): they look {looks}.",
             "Submit raw counts: those before normalisation, or numbers drawn from the predicted means.",
-            rule="fractions",
+            rule="disorder" if values.counted["disorder"] else "fractions",
             mend="counts_from_log" if values.highest < 20 else "round_counts",
         )
