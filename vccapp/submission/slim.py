@@ -28,6 +28,8 @@ from vccapp.submission.h5ad import Cells, open_cells
 
 FRACTION = 1e-3
 """Any positive fraction above it is a decimal to the official packager, and a file with one is no counts."""
+READ_VALUES = 2**19
+"""Stored values in one block: packaging stays below 0.3 GB."""
 PARTS = frozenset({"X", "obs", "var", "uns", "layers", "obsm", "obsp", "varm", "varp"})
 EMPTY = PARTS - {"X", "obs", "var"}
 LOG1P = {"log1p": {"base": None}}
@@ -83,7 +85,7 @@ def sum_counts(cells: Cells) -> np.ndarray | None:
     Each is summed in float64 from the first value to the last, as the packager does.
     """
     totals = np.zeros(cells.shape[0], np.float32)
-    for start, block in cells.blocks():
+    for start, block in cells.blocks(max_values=READ_VALUES):
         values = block.data.astype(np.float32, copy=False)
         if np.any(values - np.trunc(values) > np.float32(FRACTION)):
             return None
@@ -105,7 +107,7 @@ def write_slim(
     factors = None if totals is None else _factors(totals)
     with create_h5(out, reserved=h5ad.stat().st_size if cells.layout != "dense" else 0) as file:
         x = GrowingCsr(file, n_genes=cells.shape[1], expected=_expected(cells), types=_kept_types(h5ad, cells, season))
-        for start, stored in cells.blocks():
+        for start, stored in cells.blocks(max_values=READ_VALUES):
             if not season.container.normalises:  # the packager of 2025 leaves the order of columns
                 stored.sum_duplicates()
             block = stored.astype(np.float32, copy=False)

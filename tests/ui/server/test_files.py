@@ -1,12 +1,16 @@
 """The download route: which file a link gives, and how its bytes travel."""
 
+import hashlib
 import os
+import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from http.client import HTTPResponse
 from pathlib import Path
 
+import psutil
 import pytest
 from browser import Server
 
@@ -123,3 +127,72 @@ def test_another_file_gets_another_etag(server: Server) -> None:
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1_000_000))
     after, _ = fetch(server)
     assert before.headers["ETag"] != after.headers["ETag"]
+
+
+SIZE, BLOCK = 10 * 10**9, 2**20
+
+
+def peak_bytes(server: Server) -> int:
+    """The highest memory so far of the server and of what it started."""
+    assert server.process is not None
+    top = psutil.Process(server.process.pid)
+    statuses = [Path(f"/proc/{one.pid}/status").read_text() for one in (top, *top.children(recursive=True))]
+    return sum(int(status.split("VmHWM:")[1].split()[0]) * 1024 for status in statuses if "VmHWM:" in status)
+
+
+def settle(server: Server) -> int:
+    """The memory of the server once it has loaded what it loads after its start."""
+    before, now = 0, peak_bytes(server)
+    while now > before:
+        time.sleep(3)
+        before, now = now, peak_bytes(server)
+    return now
+
+
+def ask(server: Server, name: str, **headers: str) -> HTTPResponse:
+    named = {key.replace("_", "-"): text for key, text in headers.items()}
+    return urllib.request.urlopen(
+        urllib.request.Request(server.url + file_url(name, f"{name}.vcc"), headers=named), timeout=60
+    )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
+def test_ten_gigabytes_break_go_on_and_take_no_memory(server: Server) -> None:
+    """A sparse file: what is read of it is there, and the server never holds it."""
+    path = make_submission(server.settings, "large") / "large.vcc"
+    marks = {place: os.urandom(BLOCK) for place in (0, SIZE // 3, SIZE - 40 * BLOCK, SIZE - BLOCK)}
+    with path.open("wb") as file:
+        file.truncate(SIZE)
+        for place, mark in marks.items():
+            file.seek(place)
+            file.write(mark)
+    before = settle(server)
+    with ask(server, "large") as whole:
+        etag = whole.headers["ETag"]
+        assert int(whole.headers["Content-Length"]) == SIZE
+        assert whole.read(BLOCK) == marks[0]
+        for _ in range(300):  # then the line breaks
+            assert whole.read(BLOCK) == bytes(BLOCK)
+    for place in (SIZE // 3, SIZE - 40 * BLOCK):
+        with ask(server, "large", Range=f"bytes={place}-", If_Range=etag) as rest:
+            assert (rest.status, rest.headers["Content-Range"]) == (206, f"bytes {place}-{SIZE - 1}/{SIZE}")
+            assert rest.read(BLOCK) == marks[place]
+            if place > SIZE // 2:
+                tail = rest.read()
+    assert tail[-BLOCK:] == marks[SIZE - BLOCK] and len(tail) == 39 * BLOCK
+    assert peak_bytes(server) - before < 100 * 10**6
+    path.unlink()
+
+
+def test_pieces_of_a_broken_download_have_the_checksum(server: Server) -> None:
+    path = make_submission(server.settings, "pieces", os.urandom(30 * BLOCK)) / "pieces.vcc"
+    sha256, place, etag = hashlib.sha256(), 0, ""
+    for pieces in (7, 11, 99):
+        headers = {"Range": f"bytes={place}-", "If_Range": etag} if etag else {}
+        with ask(server, "pieces", **headers) as answer:
+            etag = answer.headers["ETag"]
+            for _ in range(pieces):
+                block = answer.read(BLOCK)
+                sha256.update(block)
+                place += len(block)
+    assert (place, sha256.hexdigest()) == (30 * BLOCK, hashlib.sha256(path.read_bytes()).hexdigest())
