@@ -14,15 +14,17 @@ from starlette.routing import Route
 from vccapp.errors import VccAppError
 from vccapp.settings import Settings, open_settings
 from vccapp.submission.plan import load_plan
+from vccapp.submission.report import package_places
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 def submission_file(submission: str, name: str, settings: Settings) -> Path | None:
     """The packaged file of a submission; None for whatever is not one, its neighbours and links included."""
-    if not _NAME.fullmatch(submission) or name not in (f"{submission}.vcc", f"{submission}.h5ad"):
+    folder = settings.submissions.resolve() / submission
+    if not _NAME.fullmatch(submission) or folder / name not in package_places(submission, folder):
         return None
-    path = settings.submissions.resolve() / submission / name
+    path = folder / name
     return path if path.resolve() == path and path.is_file() else None
 
 
