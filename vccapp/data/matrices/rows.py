@@ -102,8 +102,8 @@ class Rows(ABC):
             yield start, block.data, block.indptr.astype(np.int64)
 
     def iter_stored(self, max_values: int) -> Iterator[tuple[int, csr_matrix]]:
-        """All rows as `iter_rows` gives them; of CSR as they are stored, in the type of the file: explicit zeros, the
-        order of the genes and repeated ones stay.
+        """All rows as `iter_rows` gives them; of CSR as they are stored, in the type of the file or one of the same
+        values that scipy works with: explicit zeros, the order of the genes and repeated ones stay.
         """
         return self.iter_rows(max_values)
 
@@ -231,7 +231,8 @@ class CsrRows(RowsByCell):
                 del block
 
     def iter_stored(self, max_values: int) -> Iterator[tuple[int, csr_matrix]]:
-        dtype = "float32" if self.dtype == "bool" else self.dtype
+        stored = np.dtype(self.dtype)
+        dtype = "float32" if stored in (np.bool_, np.float16) else stored.newbyteorder("=").str
         with reading(self.path):
             for start, values, indices, pointers in self._pieces(max_values, dtype):
                 check_range(indices, self.shape[1])
