@@ -1,6 +1,7 @@
 """Notes, tags, what was sent, official scores: kept, shown, ranked and compared."""
 
 import json
+import shutil
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -8,7 +9,9 @@ import pytest
 from desk import plan_of
 from refusals import refusal
 
+from vccapp.data.reading.opening import open_dataset
 from vccapp.errors import DataError, SpecError
+from vccapp.seasons.opened import find_season
 from vccapp.settings import Settings
 from vccapp.submission.build import build_submission
 from vccapp.submission.ledger.compare import compare_submissions
@@ -22,11 +25,13 @@ from vccapp.submission.ledger.entry import (
     set_tags,
 )
 from vccapp.submission.ledger.listing import find_submission, load_ledger
+from vccapp.submission.ledger.local import tabulate_local
 from vccapp.submission.ledger.official import parse_official, read_official
 from vccapp.submission.ledger.ranking import find_counting, view_ranking
 from vccapp.submission.ledger.scoring import enter_official, enter_scores
-from vccapp.submission.plan import write_plan
+from vccapp.submission.plan import load_plan, write_plan
 from vccapp.submission.planning.like import plan_like
+from vccapp.submission.scored import score_submission
 from vccapp.training.results.entered import load_result
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -241,9 +246,10 @@ def test_two_submissions_of_one_plan_differ_by_their_runs(desk: Settings) -> Non
     assert differing - made == {"run", "model", "model digest"}
     assert view.cells.empty
     assert view.official["difference"].tolist() == [pytest.approx(0.3)]
-    local = view.local.set_index(["part", "scorer", "metric"])
+    local = view.local.set_index(["scored", "scorer", "metric"])
     assert (local["note"] == "").all() and local["a"].notna().any()
-    row = local.loc[("test", "pseudobulks", "mae")]
+    row = local.loc[("run, test part", "pseudobulks", "mae")]
+    assert row["by"].startswith("version ")
     assert row["difference"] == row["b"] - row["a"] != 0
 
 
@@ -264,8 +270,26 @@ def test_scores_by_other_rules_are_not_subtracted(desk: Settings) -> None:
     path = desk.checkpoints / "two" / "scores" / "pseudobulks-test.json"
     path.write_text(path.read_text().replace('"scorer_version": "', '"scorer_version": "9'))
     view = compare_submissions(find_submission("first", desk), find_submission("second", desk), desk)
-    test = view.local[view.local["part"] == "test"]
+    test = view.local[view.local["scored"] == "run, test part"]
     assert test["difference"].isna().all() and test["note"].str.contains("version").all()
+
+
+def test_scores_of_the_file_itself_stand_first(desk: Settings, made_desk: Settings) -> None:
+    write_plan(plan_like(find_submission("first", desk).plan, "two", desk, id="second"), desk)
+    build_submission(load_plan("second", desk), desk)
+    real = open_dataset(made_desk.data_roots[0] / "toy.h5ad")
+    for name in ("first", "second"):
+        season = find_season("vcc2025", desk)
+        score_submission(desk.submissions / name / f"{name}.vcc", real, season=season, settings=desk)
+    table = tabulate_local(find_submission("first", desk), desk)
+    assert table["scored"].iloc[0] == "file, against toy.h5ad" and "vccapp" in table["by"].iloc[0]
+    view = compare_submissions(find_submission("first", desk), find_submission("second", desk), desk)
+    of_file = view.local[view.local["scored"] == "file, against toy.h5ad"]
+    assert (of_file["note"] == "").all()
+    assert of_file["difference"].tolist() == (of_file["b"] - of_file["a"]).tolist() != [0.0] * len(of_file)
+    shutil.rmtree(desk.checkpoints / "two")  # what is stored of a file does not need its run
+    again = compare_submissions(find_submission("first", desk), find_submission("second", desk), desk).local
+    assert again[again["scored"] == "file, against toy.h5ad"].equals(of_file)
 
 
 @pytest.mark.parametrize(("run", "code"), [("one", "same_run"), ("none", "unknown_run")])

@@ -159,6 +159,7 @@ def test_cell_eval2_through_a_job(settings, run, tmp_path) -> None:
     assert (score.scorer_version, score.settings["preset"]) == ("0.20.0", "vcc2026") and "cpu" in score.settings[
         "backend"
     ]
+    assert len(score.settings["digest"]) == 16
     own = read_rows(tmp_path / "own" / "agg_results.csv", "statistic")["mean"]
     assert score.means == {name: float(value) for name, value in own.items() if name != "statistic"}
     with (tmp_path / "own" / "results.csv").open() as file:

@@ -53,22 +53,22 @@ def show_(submission: Id, as_json: Json = False) -> None:
     """Show all that is known of a submission: what made it, what was sent, its scores."""
     from vccapp.submission.ledger.compare import describe_making
     from vccapp.submission.ledger.listing import find_submission
+    from vccapp.submission.ledger.local import TABLE, tabulate_local
     from vccapp.submission.ledger.ranking import tabulate_scores
 
     settings = open_settings()
     one = find_submission(submission, settings)
-    making = describe_making(one, settings)
-    value = _describe(one) | {"making": making}
+    making, local = describe_making(one, settings), _records(tabulate_local(one, settings))
+    value = _describe(one) | {"making": making, "local": local}
 
     def text() -> str:
-        fields = {name: field for name, field in value.items() if name not in ("making", "results", "sent", "report")}
+        fields = {name: field for name, field in value.items() if name not in ("making", "results", "local")}
         fields["tags"] = " ".join(one.entry.tags)
         fields["sent"] = ", ".join(f"{sent.when:%Y-%m-%d %H:%M}" for sent in one.entry.sent) or "never"
         scores = _records(tabulate_scores([one]))
         columns = ("season", "phase", "scale", "judged", "date", "official_rank", "metric", "value")
-        return "\n\n".join(
-            [format_fields(fields), format_fields(making or {"made": "-"}), format_table(scores, columns)]
-        )
+        parts = [format_fields(fields), format_fields(making or {"made": "-"}), format_table(scores, columns)]
+        return "\n\n".join([*parts, format_table(local, TABLE)])
 
     show(value, text, as_json=as_json)
 

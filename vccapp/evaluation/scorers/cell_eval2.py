@@ -7,6 +7,9 @@ from vccapp.evaluation.scorers.base import PERT_COL, SCORERS, ScorerResult
 from vccapp.evaluation.scorers.process import Command, Tool, read_table
 from vccapp.progress import Progress, part
 
+DIGITS = 16
+"""Of the digest of the preset and of what each metric is computed by; others are not comparable."""
+
 
 @SCORERS.register("cell-eval2")
 class CellEval2(Tool):
@@ -48,4 +51,5 @@ class CellEval2(Tool):
         table = tidy.rename_axis(columns=None).reset_index()
         meta = json.loads((own / "run_meta.json").read_text())
         backend = f"{meta['resolved_de_backend']} on {meta['resolved_device']}"
-        return self.read(table, means, baseline, scaled, settings={"backend": backend, "scale": scale})
+        settings = {"backend": backend, "scale": scale, "digest": meta["config_digest"][:DIGITS]}
+        return self.read(table, means, baseline, scaled, settings=settings)

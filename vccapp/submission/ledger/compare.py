@@ -4,7 +4,6 @@ view = compare_submissions(a, b, settings)
 view.making, view.cells, view.local, view.official       # frames; of one number a pair, `difference` is b - a
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,15 +13,14 @@ import pandas as pd
 from vccapp.errors import VccAppError
 from vccapp.settings import Settings
 from vccapp.submission.ledger.listing import Submission
+from vccapp.submission.ledger.local import compare_local
 from vccapp.submission.ledger.ranking import COMPARABLE, tabulate_scores
 from vccapp.submission.made import Origin
 from vccapp.submission.plan import Plan, Source
 from vccapp.training.record import RunSpec, load_run
-from vccapp.training.results.board import load_board
 
 MAKING = ["what", "a", "b", "differs"]
 CELLS = ["perturbation", "cells_a", "cells_b", "depth_a", "depth_b"]
-LOCAL = ["context", "part", "scorer", "metric", "a", "b", "difference", "note"]
 OFFICIAL = [*COMPARABLE, "metric", "a", "b", "difference"]
 ELSEWHERE = {"id", "sources", "cells", "wanted", "depths", "notes", "reasons", "values_per_cell"}
 """Fields of a plan that other tables show, or that follow from the rest."""
@@ -40,7 +38,7 @@ DIGITS = 12
 
 @dataclass(frozen=True)
 class Comparison:
-    """Frames of MAKING, CELLS (labels whose number or depth differs), LOCAL and OFFICIAL."""
+    """Frames of MAKING, CELLS (labels whose number or depth differs), `local.LOCAL` and OFFICIAL."""
 
     a: Submission
     b: Submission
@@ -57,7 +55,7 @@ def compare_submissions(a: Submission, b: Submission, settings: Settings) -> Com
         b,
         _compare_making(a, b, settings),
         _compare_cells(a, b),
-        _compare_local(a, b, settings),
+        compare_local(a, b, settings),
         _compare_official(a, b),
     )
 
@@ -141,51 +139,6 @@ def _compare_cells(a: Submission, b: Submission) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=CELLS).astype(kinds)
     left, right = (table[[f"cells_{side}", f"depth_{side}"]].astype(float).fillna(-1.0) for side in ("a", "b"))
     return table[(left.to_numpy() != right.to_numpy()).any(axis=1)].reset_index(drop=True)
-
-
-def _compare_local(a: Submission, b: Submission, settings: Settings) -> pd.DataFrame:
-    """Stored scores of the runs on their own held-out perturbations, context by context."""
-    rows: list[dict[str, Any]] = []
-    if a.plan is None or b.plan is None:
-        return pd.DataFrame(rows, columns=LOCAL)
-    for context in dict.fromkeys([*a.plan.sources, *b.plan.sources]):
-        left, right = (_scores_of(one.plan.sources.get(context), settings) for one in (a, b) if one.plan)
-        for where in dict.fromkeys([*left, *right]):
-            (means_a, about_a), (means_b, about_b) = (side.get(where, ({}, {})) for side in (left, right))
-            differing = [name for name in about_a if about_b and about_a[name] != about_b[name]]
-            note = f"not comparable: other {', '.join(differing)}" if differing else ""
-            for metric in dict.fromkeys([*means_a, *means_b]):
-                pair = means_a.get(metric), means_b.get(metric)
-                difference = None if differing or None in pair else pair[1] - pair[0]  # type: ignore[operator]
-                named = dict(zip(("context", "part", "scorer"), (context, *where), strict=True))
-                rows.append(
-                    named | {"metric": metric, "a": pair[0], "b": pair[1], "difference": difference, "note": note}
-                )
-    return pd.DataFrame(rows, columns=LOCAL).astype(dict.fromkeys(("a", "b", "difference"), float))
-
-
-Scores = dict[tuple[str, str], tuple[dict[str, float], dict[str, str]]]
-
-
-def _scores_of(source: Source | None, settings: Settings) -> Scores:
-    """By part and scorer: means, and what they must have in common to be compared. Empty where the run is gone."""
-    if source is None:
-        return {}
-    try:
-        board = load_board(settings, runs=[source.run])
-    except VccAppError:
-        return {}
-    found: Scores = {}
-    for entry in board.entries.to_dict("records"):
-        where = (entry["part"], entry["scorer"])
-        values = board.only(part=where[0], scorer=where[1]).values
-        means = dict(
-            zip(values["metric"], values["value"].astype(object).where(values["value"].notna(), None), strict=True)
-        )
-        settings_of = json.loads(entry["settings"])
-        about = {"version": entry["version"], "perturbations": entry["panel"]} | dict(sorted(settings_of.items()))
-        found[where] = (means, about)
-    return found
 
 
 def _compare_official(a: Submission, b: Submission) -> pd.DataFrame:

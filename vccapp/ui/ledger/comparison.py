@@ -42,12 +42,12 @@ def show_pair(ledger: Sequence[Submission]) -> str:
     st.markdown("**Official scores**" if len(view.official) else "**Official scores**: none yet")
     for where, group in view.official.groupby(COMPARABLE, sort=False):
         _show_official(group, where, a, b)
-    st.markdown("**Local scores** of the runs, on their own held-out perturbations")
+    st.markdown("**Local scores** of the files, and of the runs on their own held-out perturbations")
     if len(view.local):
-        text = f"Local scores of the runs of {a} and {b}"
+        text = f"Local scores of {a} and {b}"
         show_table(view.local.rename(columns=columns), key="ledger_local", text=text, name="local")
     else:
-        st.caption("The runs have no stored scores, or are gone.")
+        st.caption("There are none: the runs have no stored scores, or are gone.")
     return shlex.join(["vccapp", "submit", "ledger", "compare", a, b])
 
 
