@@ -75,7 +75,9 @@ class Perturbations(Check):
     ) -> CheckResult:
         parts = [f"{len(missing):,} are missing ({name_some(missing)})"] if missing else []
         parts += [f"{len(extra):,} are unexpected ({name_some(extra)})"] if extra else []
-        suffixes = strip_suffixes({targets[label] for label in extra}, {label.partition(AT)[0] for label in asked})
+        suffixes = strip_suffixes(
+            dict.fromkeys(targets[label] for label in extra), {label.partition(AT)[0] for label in asked}
+        )
         fix = "Submit exactly the perturbations that the challenge lists, with the same spelling."
         if suffixes:
             one = next(iter(suffixes))
