@@ -69,3 +69,12 @@ def explain_rule(container: str, rule: str) -> str:
     if found is None:
         return ""
     return f"Stricter than the official packager. {found.why}" + (" It repairs this itself." if found.repaired else "")
+
+
+def table_of_rules() -> str:
+    """All rules as Markdown, for docs/checks.md."""
+    lines = ["| season's container | refused here | because | the packager repairs it |", "|---|---|---|---|"]
+    for container, rules in STRICTER.items():
+        for rule in rules.values():
+            lines.append(f"| `{container}` | {rule.what} | {rule.why} | {'yes' if rule.repaired else 'no'} |")
+    return "\n".join(lines)
