@@ -43,6 +43,7 @@ from vccapp.tasks.package_file import PackageFile
 from vccapp.tasks.reproduce import Reproduce
 from vccapp.tasks.resume import Resume
 from vccapp.tasks.score import ScoreRun
+from vccapp.tasks.score_file import ScoreFile
 from vccapp.tasks.train import Train
 from vccapp.training import RunSpec, check_run, load_run, train
 from vccapp.training.fit import count_ranks, estimate_fit
@@ -128,6 +129,15 @@ EXAMPLES: dict[str, Callable[[Path, str], Task]] = {
         dataset=data,
         only=("csr", "cut_cells"),
         seed=3,
+    ),
+    "score a file": lambda folder, data: ScoreFile(dataset=data, path=folder / "toy copy.h5ad", season="vcc2025"),
+    "score a file against another": lambda folder, data: ScoreFile(
+        path=folder / "toy copy.h5ad",
+        real=folder / "toy.h5ad",
+        context_column="none",
+        season="vcc2025",
+        phase="final",
+        scorer="cell-eval",
     ),
     "package a file": lambda folder, data: PackageFile(
         path=folder / "toy.h5ad", output=folder / "out" / "toy.vcc", season="vcc2025", phase="validation", practice=True
