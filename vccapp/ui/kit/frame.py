@@ -165,7 +165,7 @@ def _draw_frame() -> st.Page:
     sections: dict[str, list] = {}
     for record in read_pages():
         sections.setdefault(record.section, []).append(_page(record))
-    page = st.navigation(sections)
+    page = st.navigation(sections, expanded=True)
     _require_settings()
     draw_sidebar()
     return page

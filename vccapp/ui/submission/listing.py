@@ -63,7 +63,7 @@ def _show(one: Kept, records: Mapping[str, Record], runs: Mapping[str, RunRecord
     plan, report = one.plan, one.report
     key = f"submission_{plan.id}"
     with st.container(border=True, key=key):
-        left, middle, right = st.columns([6, 2, 1.4], vertical_alignment="center")
+        left, middle, right = st.columns([5, 2.2, 2.2], vertical_alignment="center")
         practice = " :orange-badge[practice]" if plan.practice else ""
         simulated = any(records[data].simulated for data in plan.datasets if data in records)
         badge = " :orange-badge[:material/science: SIMULATED]" if simulated else ""
