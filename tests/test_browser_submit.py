@@ -59,6 +59,7 @@ def server(settings: Settings) -> Iterator[Server]:
 def type_into(page: Page, key: str, text: str) -> None:
     """Type into the box with this key, as Enter takes it."""
     box = page.locator(f".st-key-{key} input")
+    expect(box).to_have_count(1)  # while a page is drawn again, what it had stands beside what is new
     box.fill(text)
     box.press("Enter")
     settle(page)
@@ -80,7 +81,7 @@ def test_a_season_of_ones_own_goes_the_whole_way_by_form(server: Server, setting
     index = load_index(settings.index_of(data))
     genes, targets = tuple(index.genes["gene"]), index.perturbed[:4]
     path = write_season(
-        settings.data_roots[0], listed=genes, targets=targets, contexts=["left", "right"], container="vcc2025"
+        settings.data_roots[0], listed=genes, targets=targets, contexts=["left", "right"], container="h5ad"
     )
     with open_browser() as page:
         page.goto(f"{server.url}/submit")
