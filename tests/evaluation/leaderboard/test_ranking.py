@@ -75,6 +75,7 @@ def test_the_smallest_p_of_drawn_signs_is_not_zero() -> None:
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 @settings(max_examples=25)
+@pytest.mark.slow
 def test_holm_equals_statsmodels(p: list[float]) -> None:
     np.testing.assert_allclose(adjust_holm(np.array(p)), multipletests(p, method="holm")[1], atol=1e-12)
     with_gap = np.array([*p[:1], np.nan, *p[1:]])

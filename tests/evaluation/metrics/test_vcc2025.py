@@ -51,6 +51,7 @@ def test_random_and_degenerate_cells(choice: dict, space: str, memory_bytes: int
 
 
 @pytest.mark.official
+@pytest.mark.slow
 def test_fold_changes_without_end_are_cut_as_the_official_scorer_cuts_them(tmp_path: Path) -> None:
     """Forty genes that only predicted cells have: all are infinite, and the real DEGs are fewer."""
     rng = np.random.default_rng(4)
