@@ -277,3 +277,58 @@ def test_nothing_is_left_where_the_disk_fails(tmp_path: Path, monkeypatch: pytes
     assert [p.name for p in tmp_path.iterdir()] == ["x.h5ad"]
     with h5py.File(path) as file:
         assert "X" in file
+
+
+@pytest.fixture(scope="module")
+def donor(tmp_path_factory: pytest.TempPathFactory):
+    """Counts of the genes of the submissions but the last, with 75 control cells."""
+    from toy import make_counts
+
+    from vccapp.data.reading.opening import open_dataset
+    from vccapp.stats.building.build import build_index
+    from vccapp.stats.index import load_index
+    from vccapp.submission.draft import Donor
+
+    folder = tmp_path_factory.mktemp("donor")
+    adata = make_counts(225, n_genes=41)
+    adata.var_names = [f"G{i}" for i in range(41)]
+    adata.write_h5ad(folder / "toy.h5ad")
+    dataset = open_dataset(folder / "toy.h5ad")
+    build_index(dataset, folder / "index")
+    return Donor(dataset, load_index(folder / "index"))
+
+
+def test_controls_of_data_are_added(tmp_path: Path, donor) -> None:
+    path, out, again = (tmp_path / name for name in ("x.h5ad", "out.h5ad", "again.h5ad"))
+    write_submission(path)
+    truth = ad.read_h5ad(path)[60:].X.toarray()
+    MUTATIONS["no_control"](path)
+    mended = mend(path, out, LOGS, donor=donor, genes=GENES)
+    assert [step.name for step in mended.steps] == ["add_controls"] and mended.passes
+    found = ad.read_h5ad(out)
+    n = donor.count(None)
+    assert found.obs["target_gene"].astype(str).tolist()[90:] == [CONTROL] * n and found.n_obs == 90 + n
+    np.testing.assert_array_equal(found.X.toarray()[:90], truth)
+    own = {row.tobytes() for block in donor.blocks(n, None, "log1p", seed=0) for row in block[:, :40].toarray()}
+    assert {row.tobytes() for row in found.X.toarray()[90:]} == own and len(own) == n
+    mend(path, again, LOGS, donor=donor, genes=GENES)
+    np.testing.assert_array_equal(ad.read_h5ad(again).X.toarray(), found.X.toarray())
+
+
+def test_controls_and_predictions_fit_the_cap_together(tmp_path: Path, donor) -> None:
+    season = toy_season("vcc2025", n_genes=len(GENES), targets=WANTED, max_cells=80)
+    path, out = tmp_path / "x.h5ad", tmp_path / "out.h5ad"
+    write_submission(path)
+    MUTATIONS["no_control"](path)
+    mended = mend(path, out, season, donor=donor, genes=GENES)
+    assert [step.name for step in mended.steps] == ["add_controls", "cut_cells"] and mended.passes
+    assert ad.read_h5ad(out).obs["target_gene"].value_counts().to_dict() == {CONTROL: 8, "G2": 32, "G1": 24, "G3": 16}
+
+
+def test_missing_genes_take_the_values_of_control_cells(tmp_path: Path, donor) -> None:
+    path, out, _ = counts_file(tmp_path, lambda a: a[:, [i for i in range(40) if i != 5]].copy())
+    mended = mend(path, out, SEASON, donor=donor, **COUNTS)
+    assert [step.name for step in mended.steps] == ["fill_genes"]
+    filled = ad.read_h5ad(out).X.toarray()[:, 5]
+    controls = np.concatenate([b.toarray()[:, 5] for b in donor.blocks(donor.count(None), None, "counts", seed=0)])
+    assert set(filled) <= set(controls) and abs(filled.mean() - controls.mean()) < 4 * controls.std() / np.sqrt(120)

@@ -9,7 +9,7 @@ from vccapp.data.stores.places import resolved
 from vccapp.progress import Progress
 from vccapp.settings import Settings
 from vccapp.tasks.base import TASKS, AbsolutePath, Result, Task
-from vccapp.tasks.check import expected_of
+from vccapp.tasks.check import Check
 
 
 class MendedFile(Result):
@@ -65,16 +65,22 @@ class Mend(Task[MendedFile]):
         from vccapp.submission.mending import mend
 
         season = find_season(self.season, settings)
-        expected = expected_of(self.genes, self.counts) | {"phase": self.phase, "practice": self.practice}
+        checked = Check(
+            path=self.path,
+            season=self.season,
+            phase=self.phase,
+            genes=self.genes,
+            counts=self.counts,
+            practice=self.practice,
+            dataset=self.dataset,
+        )
+        expected = checked.expected(settings)
         donor = None
         if self.dataset:
             from vccapp.data.workspace import open_registered
-            from vccapp.evaluation.training_data import TrainingData
             from vccapp.stats.index import load_index
 
-            index = load_index(settings.index_of(self.dataset))
-            donor = Donor(open_registered(self.dataset, settings), index)
-            expected["data"] = TrainingData.of(index)
+            donor = Donor(open_registered(self.dataset, settings), load_index(settings.index_of(self.dataset)))
         mended = mend(
             self.path,
             self.output,
