@@ -5,9 +5,10 @@
 vcc2025: log1p values of 18,080 genes, 50 perturbations, a third controls. vcc2026: counts of 18,533 genes, --cells in
 three contexts of 400 cells a target; its official packager is `vcc` of vcc-cli, on the PATH or at VCCAPP_VCC.
 
-All get the same h5ad and write to the same disk, in turn, each in a process of its own, imports included. Peak memory is
-that of the process and, where larger, of its largest child (the official packager starts zstd). "reading" is every value
-and gene of the file read once by our reader, and by anndata. Prints a table and writes results/package.json.
+All get the same h5ad and write to one disk, in turn, each in a process of its own, with imports; the file is dropped
+from the page cache before. Peak memory is that of the process and, where larger, of its largest child (cell-eval starts
+zstd). "reading" is every value and gene of the file read once, by our reader and by anndata. Prints a table and writes
+results/package.json.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kit.measure import describe_machine, measure, run_apart, write_results
+from kit.measure import describe_machine, forget, measure, run_apart, write_results
 
 N_GENES = {"vcc2025": 18_080, "vcc2026": 18_533}
 CONTEXTS = ("A", "B", "C")
@@ -121,6 +122,7 @@ def compare(season: str, n_cells: int, n_values: int, repeats: int) -> dict[str,
         runs: dict[str, list[dict[str, Any]]] = {run: [] for run in commands}
         for _ in range(repeats):
             for run, command in commands.items():
+                forget(Path(files["h5ad"]))
                 found, out = measure(command), Path(files["out"])
                 if "failed" in found:
                     sys.exit(f"{run} failed: {found['failed']}")

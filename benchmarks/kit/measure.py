@@ -52,12 +52,17 @@ def measure(command: Sequence[str]) -> dict[str, Any]:
 def measure_contender(script: Path, name: str, *, file: Path, tiny: Path, scratch: Path) -> dict[str, Any]:
     """seconds (of the timed call), peak_bytes and the contender's own figures, or `failed`. The file is cold."""
     print(f"  {name} ...", file=sys.stderr, flush=True)
-    with file.open("rb") as stream:
-        os.fsync(stream.fileno())
-        os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    forget(file)
     found = measure([sys.executable, str(script), "--contender", name, str(file), str(tiny), str(scratch)])
     printed = found.pop("printed", None)
     return found if printed is None else found | json.loads(printed.splitlines()[-1])
+
+
+def forget(file: Path) -> None:
+    """Drop a file from the page cache."""
+    with file.open("rb") as stream:
+        os.fsync(stream.fileno())
+        os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def run_child(contenders: Mapping[str, Contender], arguments: Sequence[str]) -> None:
