@@ -43,12 +43,12 @@ def _often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unfinished, "CHECKPOINT_VALUES", OFTEN)
 
 
-def make(out: Path, *, key: str = "mine", on=lambda piece, part: None) -> list[int]:
-    """Write the pieces, each in parts; returns which were made, not taken from before."""
+def make(out: Path, *, key: str = "mine", on=lambda piece, part: None, expected: int = 0) -> list[int]:
+    """Write the pieces, each in parts; returns which were made, not taken from before. expected : of `CsrWriter`"""
     made = []
     with open_unfinished(out, key) as work:
-        columns = {"pert_col": "target", "context_col": "line"}
-        with CsrWriter(work.path, genes=GENES, **columns, reserved=70_000_000, again=work.begun) as writer:
+        choices = {"pert_col": "target", "context_col": "line", "reserved": 70_000_000, "expected": expected}
+        with CsrWriter(work.path, genes=GENES, **choices, again=work.begun) as writer:
             work.resume(writer, LABELS[: len(work.done)])
             for piece in range(len(work.done), len(PIECES)):
                 made.append(piece)
@@ -98,6 +98,15 @@ def test_stopped_and_gone_on_with(at: tuple[int, int], whole: bytes, tmp_path: P
     made = make(out)
     assert made[0] in (at[0] - 1, at[0])  # a small piece is made safe with the next
     assert out.read_bytes() == whole and [path.name for path in tmp_path.iterdir()] == ["x.h5ad"]
+
+
+def test_columns_of_8_bytes_are_gone_on_with_too(tmp_path: Path) -> None:
+    whole, out = tmp_path / "whole.h5ad", tmp_path / "x.h5ad"
+    make(whole, expected=h5ad.WIDE)
+    with pytest.raises(Stopped):
+        make(out, expected=h5ad.WIDE, on=stop(at=(8, 1), error=Stopped))
+    assert make(out, expected=h5ad.WIDE)[0] > 0
+    assert out.read_bytes() == whole.read_bytes()
 
 
 @pytest.mark.parametrize("seed", range(int(os.environ.get("MOMENTS", "3"))))

@@ -74,7 +74,7 @@ class _Disk(io.RawIOBase):
 
     def write(self, data: Any) -> int:
         with memoryview(data).cast("B") as left:
-            whole = len(left) == CHUNK * VALUE_BYTES
+            whole = len(left) in (CHUNK * VALUE_BYTES, 2 * CHUNK * VALUE_BYTES)  # of values of 4 bytes, or 8
             self.chunks += whole
             done = len(left) if self.dropping or (self.replaying and whole) else 0
             while self.error is None and done < len(left):

@@ -36,6 +36,8 @@ PLAN = Format(
     fix="delete it and create the plan again",
 )
 BLOCK_BYTES = 26
+POOL_BYTES = 900_000_000
+"""What counts take besides: control cells (600 MB at most), blocks that wait, compiled code."""
 VALUE_BYTES, WIDE_BYTES = 8, 12  # float32 value, int32 or int64 column
 CELL_BYTES = 60  # row pointer, label code, name in the HDF5 heap
 GENE_BYTES = 40
@@ -162,7 +164,7 @@ class Plan(BaseModel):
             h5ad_bytes=h5ad,
             vcc_bytes=estimate_package(h5ad),
             disk_bytes=h5ad + estimate_package(h5ad),
-            memory_bytes=round(250e6 + BLOCK_BYTES * largest),
+            memory_bytes=round(250e6 + BLOCK_BYTES * largest + (POOL_BYTES if self.space == "counts" else 0)),
         )
 
     @property
