@@ -34,6 +34,7 @@ from vccapp.submission.generate import Opened, generate, plan_genes
 from vccapp.submission.made import MADE_FILE, Made, describe_made, find_made, find_versions, write_made
 from vccapp.submission.package import CONTENT, Package, describe_content, write_vcc
 from vccapp.submission.plan import Plan, plan_path, write_plan
+from vccapp.submission.profiles import control_profiles
 from vccapp.submission.report import H5AD, Report, package_places, write_report
 from vccapp.submission.slim import slimmed
 from vccapp.submission.unfinished import taken_bytes
@@ -92,7 +93,7 @@ def build_from(
     told = part(progress, 0.0, 0.6)
     generate(plan, sources, folder / H5AD, season=season, when_made=remove_old, progress=told)
     write_made(made, folder)
-    return _finish(plan, season, genes, folder, progress=part(progress, 0.6, 1.0), clock=clock)
+    return _finish(plan, season, genes, folder, settings=settings, progress=part(progress, 0.6, 1.0), clock=clock)
 
 
 def package_submission(
@@ -107,7 +108,7 @@ def package_submission(
         raise DataError("no_cells_made", f"The submission '{plan.id}' has no {H5AD}", fix="build the submission")
     season = find_season(plan.season, settings)
     genes = plan_genes(plan, load_index(settings.index_of(plan.datasets[0])), season)
-    return _finish(plan, season, genes, folder, progress=progress, clock=clock)
+    return _finish(plan, season, genes, folder, settings=settings, progress=progress, clock=clock)
 
 
 def package_file(
@@ -150,6 +151,7 @@ def _finish(
     genes: Sequence[str],
     folder: Path,
     *,
+    settings: Settings,
     progress: Progress,
     clock: Callable[[], datetime],
 ) -> dict[str, Any]:
@@ -166,6 +168,7 @@ def _finish(
         wanted=plan.wanted,
         practice=plan.practice,
         depth=None if plan.depth is None else Depth(plan.depth, "pert_counts says"),
+        profiles=control_profiles(season, settings) or None,
         progress=part(progress, 0.0, 0.4),
     )
     made = find_made(folder)
