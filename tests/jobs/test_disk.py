@@ -335,6 +335,8 @@ def go_on(case: Case, name: str) -> Work | None:
     """The next start: a run that was begun is gone on with, unless it is finished."""
     if name == "import" and any(r.spec.model == "imported" and r.state == "finished" for r in list_runs(case.settings)):
         return None
+    if name == "reproduce":  # what was whole when the job ended is not overwritten
+        (case.folder / "out" / "again.vcc").unlink(missing_ok=True)
     run_id = {"train": "new", "resume": "stopped"}.get(name)
     if run_id is None or not (case.settings.checkpoints / run_id / "run.json").exists():
         return WORK[name]
