@@ -100,7 +100,7 @@ def generate_cells(folder: Path, *, n_targets: int, method: str, depth: float | 
     from vccapp.models.base import load_model
     from vccapp.seasons.base import SEASONS
     from vccapp.stats.index import load_index
-    from vccapp.submission.generate import Opened, generate
+    from vccapp.submission.making.generate import Opened, generate
     from vccapp.submission.plan import Plan, Source
     from vccapp.training.aligned import align_model
 
@@ -163,8 +163,8 @@ def check_cells(h5ad: Path, n_targets: int) -> dict:
 
 
 def package_cells(h5ad: Path, n_targets: int) -> dict:
-    from vccapp.submission.package import write_vcc
-    from vccapp.submission.slim import slimmed
+    from vccapp.submission.packing.package import write_vcc
+    from vccapp.submission.packing.slim import slimmed
 
     out, season = h5ad.with_suffix(".vcc"), season_of(n_targets)
     with slimmed(h5ad, h5ad.parent, season) as ready:

@@ -43,7 +43,8 @@ RUNS = {
     "for _ in open_cells(h5ad, season.pert_col, season.context_col).blocks(): pass",
     "reading (anndata)": "import anndata\nanndata.read_h5ad(h5ad)",
     "checks": "from vccapp.submission.check import refuse, run_checks\nrefuse(run_checks(h5ad, season, genes=genes))",
-    "packaging": "from vccapp.submission.package import write_vcc\nfrom vccapp.submission.slim import slimmed\n"
+    "packaging": "from vccapp.submission.packing.package import write_vcc\n"
+    "from vccapp.submission.packing.slim import slimmed\n"
     "with slimmed(h5ad, out.parent, season) as ready: write_vcc(ready, out, season)",
     "checks and packaging": "from vccapp.submission.build import package_file\n"
     "package_file(h5ad, out, season, genes=genes)",

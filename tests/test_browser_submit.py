@@ -21,9 +21,9 @@ from vccapp.jobs.local import environment
 from vccapp.seasons.opened import find_season, open_season
 from vccapp.settings import Settings
 from vccapp.stats.index import load_index
-from vccapp.submission.archive import unpack_vcc
 from vccapp.submission.check import run_checks
 from vccapp.submission.h5ad import open_cells
+from vccapp.submission.packing.archive import unpack_vcc
 from vccapp.submission.plan import load_plan
 from vccapp.submission.report import find_report
 

@@ -28,7 +28,7 @@ from vccapp.stats.cells.embedding import EMBEDDING
 from vccapp.stats.index import INDEX
 from vccapp.stats.store import STORE
 from vccapp.submission.ledger.entry import ENTRY, set_note
-from vccapp.submission.made import MADE, Made, write_made
+from vccapp.submission.making.made import MADE, Made, write_made
 from vccapp.submission.plan import PLAN
 from vccapp.submission.report import REPORT
 from vccapp.training import list_runs

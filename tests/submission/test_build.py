@@ -14,7 +14,6 @@ from vccapp.data.schema import CONTROL
 from vccapp.errors import CheckError, DataError, ResourceError, SpecError, Stopped
 from vccapp.models.base import Model
 from vccapp.seasons.base import SEASONS
-from vccapp.submission.archive import unpack_vcc
 from vccapp.submission.budget import observed_counts
 from vccapp.submission.build import (
     build_from,
@@ -23,9 +22,10 @@ from vccapp.submission.build import (
     package_file,
     package_submission,
 )
-from vccapp.submission.generate import Opened, generate
 from vccapp.submission.h5ad import open_cells
-from vccapp.submission.package import estimate_package
+from vccapp.submission.making.generate import Opened, generate
+from vccapp.submission.packing.archive import unpack_vcc
+from vccapp.submission.packing.package import estimate_package
 from vccapp.submission.plan import Plan, Source, list_plans, load_plan, write_plan
 from vccapp.submission.planning.make import make_plan
 from vccapp.submission.report import REPORT, list_unpackaged

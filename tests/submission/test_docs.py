@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from vccapp.submission.mending import MENDS
-from vccapp.submission.stricter import table_of_rules
+from vccapp.submission.checking.stricter import table_of_rules
+from vccapp.submission.mending.mend import MENDS
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "checks.md").read_text(encoding="utf-8")
@@ -15,7 +15,7 @@ def test_rules_are_those_of_the_checks() -> None:
 
 
 def test_rules_that_checks_name_are_there_and_no_others() -> None:
-    from vccapp.submission.stricter import STRICTER
+    from vccapp.submission.checking.stricter import STRICTER
 
     named = {"dense", "csc"}  # by the layout's own name
     for file in (ROOT / "vccapp" / "submission" / "checks").glob("*.py"):

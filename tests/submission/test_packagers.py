@@ -19,7 +19,7 @@ from toy_seasons import toy_season
 
 from vccapp.errors import VccAppError
 from vccapp.submission.check import CheckResult, run_checks
-from vccapp.submission.stricter import STRICTER, explain_rule
+from vccapp.submission.checking.stricter import STRICTER, explain_rule
 
 SAMPLED = 60
 WANTED = {label: n for label, n in CELLS.items() if label != CONTROL}

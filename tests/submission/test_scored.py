@@ -18,7 +18,7 @@ from vccapp.errors import DataError, SpecError
 from vccapp.seasons.base import Season
 from vccapp.seasons.opened import open_season
 from vccapp.settings import Settings
-from vccapp.submission.package import write_vcc
+from vccapp.submission.packing.package import write_vcc
 from vccapp.submission.scored import list_local_scores, score_submission
 
 CONTEXTS = ("K562", "RPE1")

@@ -28,16 +28,16 @@ from vccapp.seasons.base import Season
 from vccapp.seasons.opened import find_season
 from vccapp.settings import Settings
 from vccapp.stats.index import load_index
-from vccapp.submission.archive import read_meta, unpack_vcc
 from vccapp.submission.check import CheckResult, Expected, refuse, run_checks
-from vccapp.submission.generate import Opened, generate, plan_genes
-from vccapp.submission.made import MADE_FILE, Made, describe_made, find_made, find_versions, write_made
-from vccapp.submission.package import CONTENT, Package, describe_content, write_vcc
+from vccapp.submission.checking.profiles import control_profiles
+from vccapp.submission.making.generate import Opened, generate, plan_genes
+from vccapp.submission.making.made import MADE_FILE, Made, describe_made, find_made, find_versions, write_made
+from vccapp.submission.making.unfinished import taken_bytes
+from vccapp.submission.packing.archive import read_meta, unpack_vcc
+from vccapp.submission.packing.package import CONTENT, Package, describe_content, write_vcc
+from vccapp.submission.packing.slim import slimmed
 from vccapp.submission.plan import Plan, plan_path, write_plan
-from vccapp.submission.profiles import control_profiles
 from vccapp.submission.report import H5AD, Report, package_places, write_report
-from vccapp.submission.slim import slimmed
-from vccapp.submission.unfinished import taken_bytes
 from vccapp.training.aligned import align_model
 from vccapp.wording import name_some
 

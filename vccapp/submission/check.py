@@ -26,9 +26,9 @@ from vccapp.evaluation.training_data import TrainingData
 from vccapp.progress import Progress, silent
 from vccapp.registry import Registry
 from vccapp.seasons.base import Season
-from vccapp.submission.context import Context, make_context
+from vccapp.submission.checking.context import Context, make_context
+from vccapp.submission.checking.stricter import explain_rule
 from vccapp.submission.h5ad import open_cells
-from vccapp.submission.stricter import explain_rule
 
 CHECKS = Registry[type["Check"]]("check", package="vccapp.submission.checks")
 
@@ -43,7 +43,7 @@ class CheckResult(BaseModel):
     """What one check found: a sentence with the figure, and a sentence that says how to go on.
 
     why : why it matters; stricter : where the official packager would let it pass or repair it, and why this does not
-    mend : name of a mend that puts it right (`vccapp.submission.mending`), "" where none is safe
+    mend : name of a mend that puts it right (`vccapp.submission.mending.mend`), "" where none is safe
     table : a few rows of what was found, worst first; all rows have the same columns
     """
 
@@ -94,7 +94,7 @@ class Check(ABC):
         return self._result("warning", message, fix, mend=mend, table=table)
 
     def failed(self, message: str, fix: str, *, rule: str = "", mend: str = "", table: Table = ()) -> CheckResult:
-        """rule : of `vccapp.submission.stricter`, where the official packager would let it pass"""
+        """rule : of `vccapp.submission.checking.stricter`, where the official packager would let it pass"""
         return self._result("failed", message, fix, rule=rule, mend=mend, table=table)
 
     def skipped(self, message: str) -> CheckResult:

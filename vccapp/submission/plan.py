@@ -22,7 +22,7 @@ from vccapp.records import Format, Listing, list_records, read_record
 from vccapp.seasons.base import Space
 from vccapp.seasons.opened import find_season
 from vccapp.settings import Settings
-from vccapp.submission.package import estimate_package
+from vccapp.submission.packing.package import estimate_package
 from vccapp.training.cells import BLOCK_VALUES
 
 PLAN = Format(

@@ -11,8 +11,8 @@ from vccapp.records import Format, Listing, list_records, read_record
 from vccapp.seasons.containers import CONTAINERS
 from vccapp.settings import Settings
 from vccapp.submission.check import CheckResult
-from vccapp.submission.made import Made
-from vccapp.submission.package import Package
+from vccapp.submission.making.made import Made
+from vccapp.submission.packing.package import Package
 from vccapp.submission.plan import Plan, list_plans, name_sources, plan_path
 
 H5AD = "pred.h5ad"

@@ -40,8 +40,8 @@ from vccapp.progress import Progress, part, silent
 from vccapp.records import Format, Listing, list_records, read_record
 from vccapp.seasons.base import Season
 from vccapp.settings import Settings
-from vccapp.submission.archive import unpack_vcc
 from vccapp.submission.h5ad import READ_VALUES, Cells, open_cells
+from vccapp.submission.packing.archive import unpack_vcc
 from vccapp.training.cells import order_genes
 from vccapp.wording import name_some
 

@@ -51,7 +51,7 @@ class Check(Task[Checked]):
     def expected(self, settings: Settings) -> dict[str, Any]:
         """What the checks hold the file against (`check.Expected`)."""
         from vccapp.seasons.opened import find_season
-        from vccapp.submission.profiles import control_profiles
+        from vccapp.submission.checking.profiles import control_profiles
 
         expected = expected_of(self.genes, self.counts) | {"phase": self.phase, "practice": self.practice}
         expected["profiles"] = control_profiles(find_season(self.season, settings), settings)

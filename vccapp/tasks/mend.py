@@ -52,7 +52,7 @@ class Mend(Task[MendedFile]):
     def check(self, settings: Settings) -> None:
         from vccapp.data.atomic import require_new
         from vccapp.seasons.opened import find_season
-        from vccapp.submission.mending import MENDS
+        from vccapp.submission.mending.mend import MENDS
 
         find_season(self.season, settings).phase(self.phase)
         for name in self.only:
@@ -61,8 +61,8 @@ class Mend(Task[MendedFile]):
 
     def run(self, settings: Settings, progress: Progress) -> MendedFile:
         from vccapp.seasons.opened import find_season
-        from vccapp.submission.draft import Donor
-        from vccapp.submission.mending import mend
+        from vccapp.submission.mending.draft import Donor
+        from vccapp.submission.mending.mend import mend
 
         season = find_season(self.season, settings)
         checked = Check(

@@ -37,14 +37,14 @@ class Official(Task[Judged]):
 
     def check(self, settings: Settings) -> None:
         from vccapp.seasons.opened import find_season
-        from vccapp.submission.official import official_tool
+        from vccapp.submission.packing.official import official_tool
 
         official_tool(find_season(self.season, settings))
 
     def run(self, settings: Settings, progress: Progress) -> Judged:
         from vccapp.seasons.gene_list import read_gene_list
         from vccapp.seasons.opened import find_season
-        from vccapp.submission.official import ask_official
+        from vccapp.submission.packing.official import ask_official
 
         verdict = ask_official(
             self.path,

@@ -20,9 +20,9 @@ from vccapp.seasons.base import SEASONS
 from vccapp.settings import Settings
 from vccapp.stats.building.build import build_index
 from vccapp.stats.index import Index, load_index
-from vccapp.submission.archive import unpack_vcc
-from vccapp.submission.generate import generate
-from vccapp.submission.package import write_vcc
+from vccapp.submission.making.generate import generate
+from vccapp.submission.packing.archive import unpack_vcc
+from vccapp.submission.packing.package import write_vcc
 from vccapp.submission.planning.make import make_plan
 
 CHALLENGE = SEASONS["vcc2025"]

@@ -1,7 +1,7 @@
 """No more cells than the season's rules allow; the official packager of 2025 would let twice as many pass today."""
 
 from vccapp.submission.check import CHECKS, Check, CheckResult
-from vccapp.submission.stricter import PACKAGER_CELLS
+from vccapp.submission.checking.stricter import PACKAGER_CELLS
 
 
 @CHECKS.register("cell_cap")

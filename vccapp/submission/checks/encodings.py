@@ -1,7 +1,7 @@
 """anndata as it comes, and so the official packager, reads every part of the file: it opens all of it to use a half."""
 
 from vccapp.submission.check import CHECKS, Check, CheckResult
-from vccapp.submission.encodings import find_unreadable
+from vccapp.submission.checking.encodings import find_unreadable
 from vccapp.wording import name_some
 
 

@@ -4,7 +4,7 @@ explicit zeros, and the official packagers keep CSC as it is."""
 import numpy as np
 
 from vccapp.submission.check import CHECKS, Check, CheckResult
-from vccapp.submission.encodings import find_unsigned
+from vccapp.submission.checking.encodings import find_unsigned
 
 
 @CHECKS.register("layout")

@@ -5,7 +5,7 @@ import numpy as np
 
 from vccapp.evaluation.quality import Limits
 from vccapp.submission.check import CHECKS, Check, CheckResult, Row
-from vccapp.submission.context import pool
+from vccapp.submission.checking.context import pool
 
 LIKENESS = Limits(warning=0.9, problem=0.5)
 """Correlation of two profiles of control cells over genes, log1p units; batches of one line have 0.95 and more."""

@@ -15,7 +15,7 @@ from vccapp.settings import Settings
 from vccapp.submission.ledger.listing import Submission
 from vccapp.submission.ledger.local import compare_local
 from vccapp.submission.ledger.ranking import COMPARABLE, tabulate_scores
-from vccapp.submission.made import Origin
+from vccapp.submission.making.made import Origin
 from vccapp.submission.plan import Plan, Source
 from vccapp.training.record import RunSpec, load_run
 

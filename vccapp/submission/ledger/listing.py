@@ -11,7 +11,7 @@ from vccapp.errors import DataError
 from vccapp.records import Listing
 from vccapp.settings import Settings
 from vccapp.submission.ledger.entry import Entry, Sent, list_entries
-from vccapp.submission.package import Package
+from vccapp.submission.packing.package import Package
 from vccapp.submission.plan import Plan, list_plans
 from vccapp.submission.report import Report, find_package, list_reports
 from vccapp.training.results.entered import EnteredResult, list_results

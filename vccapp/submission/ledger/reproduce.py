@@ -22,10 +22,10 @@ from vccapp.seasons.opened import find_season
 from vccapp.settings import Settings
 from vccapp.stats.index import load_index
 from vccapp.submission.build import open_sources, pack
-from vccapp.submission.generate import generate, plan_genes
 from vccapp.submission.ledger.listing import Submission, find_submission
-from vccapp.submission.made import digest_index, digest_model, digest_rules, digest_texts, find_versions
-from vccapp.submission.package import Package
+from vccapp.submission.making.generate import generate, plan_genes
+from vccapp.submission.making.made import digest_index, digest_model, digest_rules, digest_texts, find_versions
+from vccapp.submission.packing.package import Package
 from vccapp.submission.plan import Plan
 from vccapp.submission.report import H5AD, Report
 from vccapp.training.record import load_run

@@ -1,1 +1,1 @@
-"""One file a mend; each registers a `Mend` of `vccapp.submission.mending`. Adding one is writing one file."""
+"""One file a mend; each registers a `Mend` of `vccapp.submission.mending.mend`. Adding one is writing one file."""

@@ -1,8 +1,8 @@
 """Control cells of a dataset are copied in: all where they fit beside the predictions, else a tenth of the cap."""
 
 from vccapp.errors import CheckError
-from vccapp.submission.draft import Draft
-from vccapp.submission.mending import MENDS, Mend
+from vccapp.submission.mending.draft import Draft
+from vccapp.submission.mending.mend import MENDS, Mend
 
 SHARE = 0.1
 """Of the cap that controls take where not all fit."""

@@ -8,9 +8,9 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from vccapp.errors import CheckError
-from vccapp.submission.context import Context
-from vccapp.submission.draft import Draft
-from vccapp.submission.mending import MENDS, Mend
+from vccapp.submission.checking.context import Context
+from vccapp.submission.mending.draft import Draft
+from vccapp.submission.mending.mend import MENDS, Mend
 
 OFF = 0.2
 """How far a value may lie from a whole number of units: chance reaches 0.5."""

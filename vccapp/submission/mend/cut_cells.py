@@ -1,8 +1,8 @@
 """Cells are drawn down to the cap: each group in its share, each perturbation kept."""
 
 from vccapp.submission.budget import scale_cells
-from vccapp.submission.draft import Draft
-from vccapp.submission.mending import MENDS, Mend
+from vccapp.submission.mending.draft import Draft
+from vccapp.submission.mending.mend import MENDS, Mend
 
 
 @MENDS.register("cut_cells")

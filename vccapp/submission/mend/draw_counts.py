@@ -6,8 +6,8 @@
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from vccapp.submission.draft import Draft
-from vccapp.submission.mending import MENDS, Mend
+from vccapp.submission.mending.draft import Draft
+from vccapp.submission.mending.mend import MENDS, Mend
 
 
 @MENDS.register("draw_counts")

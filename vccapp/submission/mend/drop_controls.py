@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from vccapp.submission.draft import Draft
 from vccapp.submission.labels import find_control_labels
-from vccapp.submission.mending import MENDS, Mend
+from vccapp.submission.mending.draft import Draft
+from vccapp.submission.mending.mend import MENDS, Mend
 
 
 @MENDS.register("drop_controls")

@@ -3,8 +3,8 @@ there: no score would ever look at them."""
 
 import numpy as np
 
-from vccapp.submission.draft import Draft
-from vccapp.submission.mending import MENDS, Mend
+from vccapp.submission.mending.draft import Draft
+from vccapp.submission.mending.mend import MENDS, Mend
 from vccapp.wording import name_some
 
 

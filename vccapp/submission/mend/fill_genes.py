@@ -5,8 +5,8 @@ their mean, stand in: a constant has no variance, and counts stay whole.
 """
 
 from vccapp.seasons.gene_list import match_genes
-from vccapp.submission.draft import Draft, take_controls
-from vccapp.submission.mending import MENDS, Mend
+from vccapp.submission.mending.draft import Draft, take_controls
+from vccapp.submission.mending.mend import MENDS, Mend
 from vccapp.wording import name_some
 
 

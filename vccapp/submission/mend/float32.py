@@ -1,7 +1,7 @@
 """X is written as float32, as every mended file is."""
 
-from vccapp.submission.draft import Draft
-from vccapp.submission.mending import MENDS, Mend
+from vccapp.submission.mending.draft import Draft
+from vccapp.submission.mending.mend import MENDS, Mend
 
 
 @MENDS.register("float32")

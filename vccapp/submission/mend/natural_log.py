@@ -9,8 +9,8 @@ from scipy.sparse import csr_matrix
 
 from vccapp.errors import CheckError
 from vccapp.evaluation.quality import ROUND_TOTALS, SCALES, find_target, name_scale, sum_scales
-from vccapp.submission.draft import Draft
-from vccapp.submission.mending import MENDS, Mend
+from vccapp.submission.mending.draft import Draft
+from vccapp.submission.mending.mend import MENDS, Mend
 
 NATURAL = next(iter(SCALES))
 

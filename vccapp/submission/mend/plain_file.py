@@ -1,7 +1,7 @@
 """The file is written anew with obs, var and X alone: no part is left that a packager cannot read."""
 
-from vccapp.submission.draft import Draft
-from vccapp.submission.mending import MENDS, Mend
+from vccapp.submission.mending.draft import Draft
+from vccapp.submission.mending.mend import MENDS, Mend
 
 
 @MENDS.register("plain_file")

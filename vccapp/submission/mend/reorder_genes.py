@@ -1,8 +1,8 @@
 """Columns are put into the order of the gene list."""
 
 from vccapp.seasons.gene_list import match_genes
-from vccapp.submission.draft import Draft
-from vccapp.submission.mending import MENDS, Mend
+from vccapp.submission.mending.draft import Draft
+from vccapp.submission.mending.mend import MENDS, Mend
 
 
 @MENDS.register("reorder_genes")

@@ -2,8 +2,8 @@
 replacement, of too few some are taken twice, as long as no cell is needed three times."""
 
 from vccapp.errors import CheckError
-from vccapp.submission.draft import Draft
-from vccapp.submission.mending import MENDS, Mend
+from vccapp.submission.mending.draft import Draft
+from vccapp.submission.mending.mend import MENDS, Mend
 from vccapp.wording import name_some
 
 

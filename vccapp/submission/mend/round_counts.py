@@ -4,8 +4,8 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from vccapp.errors import CheckError
-from vccapp.submission.draft import Draft
-from vccapp.submission.mending import MENDS, Mend
+from vccapp.submission.mending.draft import Draft
+from vccapp.submission.mending.mend import MENDS, Mend
 
 NOISE = 0.01
 """Fractions that arithmetic leaves, and no mean has in every value."""

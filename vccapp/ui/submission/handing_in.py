@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from vccapp.seasons.base import Phase, Season
-from vccapp.submission.package import Package
+from vccapp.submission.packing.package import Package
 from vccapp.submission.report import Report
 from vccapp.ui.kit.loaders import current_settings
 from vccapp.ui.server.files import download_name, file_url, submission_file

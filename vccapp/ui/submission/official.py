@@ -9,7 +9,7 @@ from vccapp.errors import VccAppError
 from vccapp.jobs.store import Job, JobStore
 from vccapp.seasons.base import Season
 from vccapp.seasons.opened import find_season
-from vccapp.submission.official import official_tool
+from vccapp.submission.packing.official import official_tool
 from vccapp.tasks.official import Official
 from vccapp.ui.kit.frame import errors_shown
 from vccapp.ui.kit.jobs import begin_job, show_jobs

@@ -12,8 +12,8 @@ from vccapp.data.h5ad import CsrWriter
 from vccapp.errors import ResourceError, SpecError
 from vccapp.seasons.base import SEASONS, Target
 from vccapp.seasons.containers import CONTAINERS
-from vccapp.submission.official import ask_official, official_tool
-from vccapp.submission.package import write_vcc
+from vccapp.submission.packing.official import ask_official, official_tool
+from vccapp.submission.packing.package import write_vcc
 
 GENES = [f"G{i}" for i in range(40)]
 VCC = os.environ.get("VCCAPP_VCC") or shutil.which("vcc")

@@ -19,9 +19,9 @@ from refusals import refusal
 from vccapp.data.h5ad import CsrWriter
 from vccapp.errors import CheckError
 from vccapp.seasons.base import SEASONS
-from vccapp.submission.archive import read_meta, unpack_vcc
-from vccapp.submission.package import write_vcc
-from vccapp.submission.slim import slimmed
+from vccapp.submission.packing.archive import read_meta, unpack_vcc
+from vccapp.submission.packing.package import write_vcc
+from vccapp.submission.packing.slim import slimmed
 
 GENES = [f"G{i}" for i in range(60)]
 VCC = os.environ.get("VCCAPP_VCC") or shutil.which("vcc")

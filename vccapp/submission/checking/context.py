@@ -22,7 +22,7 @@ from vccapp.submission.h5ad import Cells
 from vccapp.submission.labels import fix_contexts, strip_suffixes
 
 if TYPE_CHECKING:
-    from vccapp.submission.scan import Facts
+    from vccapp.submission.checking.scan import Facts
 
 MAX_GROUPS = 1_000
 """Groups for which per-gene sums are kept (8 bytes each): 148 MB at 18,533 genes."""
@@ -228,7 +228,10 @@ class Context:
     def add(self, start: int, block: csr_matrix) -> None:
         """Add a block; NaN and infinity, which a check of their own reports, count as zero."""
         limit = self.season.max_value or np.inf
-        from vccapp.submission.scan import add_sums, scan_block  # numba: pages read results and load none of it
+        from vccapp.submission.checking.scan import (  # numba: pages read results and load none of it
+            add_sums,
+            scan_block,
+        )
 
         facts = scan_block(block, weights=self._weights, limit=limit, decimals=DECIMALS, fraction=FRACTION)
         self.values.add(facts)

@@ -18,7 +18,7 @@ from vccapp.seasons.base import Phase, Season
 from vccapp.seasons.containers import CONTAINERS
 from vccapp.stats.building.build import build_index
 from vccapp.stats.index import Index, load_index
-from vccapp.submission.generate import Opened, generate
+from vccapp.submission.making.generate import Opened, generate
 from vccapp.submission.plan import Plan, Source
 from vccapp.training.aligned import align_model
 from vccapp.training.counts import CountPool
@@ -240,7 +240,7 @@ def test_a_pool_knows_large_counts(made, tmp_path):
 @pytest.mark.parametrize("space", ["counts", "log1p"])
 @pytest.mark.parametrize("controls", [0, 40])
 def test_stopped_anywhere_and_gone_on_with(made, plan_of, tmp_path, monkeypatch, space, controls):
-    monkeypatch.setattr("vccapp.submission.unfinished.CHECKPOINT_VALUES", 1)
+    monkeypatch.setattr("vccapp.submission.making.unfinished.CHECKPOINT_VALUES", 1)
     plan, whole, out = plan_of("X", "Y", space=space, n_controls=controls), tmp_path / "whole", tmp_path / "cells.h5ad"
     write(plan, made, whole)
     n_pieces, said = len(plan.cells) + (2 if controls else 0), []

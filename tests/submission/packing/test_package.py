@@ -21,9 +21,9 @@ from vccapp.data.h5ad import CsrWriter
 from vccapp.errors import CheckError, ResourceError, Stopped
 from vccapp.seasons.base import SEASONS
 from vccapp.seasons.containers import CONTAINERS
-from vccapp.submission.archive import read_meta, unpack_vcc
 from vccapp.submission.build import tell_archive
-from vccapp.submission.package import write_vcc
+from vccapp.submission.packing.archive import read_meta, unpack_vcc
+from vccapp.submission.packing.package import write_vcc
 
 CHALLENGE = SEASONS["vcc2025"]
 GENES = [f"G{i}" for i in range(50)]
@@ -146,7 +146,7 @@ def test_full_disk_is_said_before(h5ad, vcc, tmp_path, monkeypatch):
 
 
 def test_a_faulty_disk_is_noticed(h5ad, tmp_path, monkeypatch):
-    from vccapp.submission import package
+    from vccapp.submission.packing import package
 
     def write_wrongly(h5ad, archive, season, members, *, progress):
         original(h5ad, archive, season, members, progress=progress)
@@ -220,8 +220,8 @@ from pathlib import Path
 import numpy as np
 from vccapp.seasons.base import SEASONS
 from vccapp.seasons.containers import CONTAINERS
-from vccapp.submission.archive import read_meta, unpack_vcc
-from vccapp.submission.package import write_vcc
+from vccapp.submission.packing.archive import read_meta, unpack_vcc
+from vccapp.submission.packing.package import write_vcc
 folder = Path({str(tmp_path)!r})
 rng = np.random.default_rng(0)
 with (folder / "big").open("wb") as file:
@@ -254,8 +254,8 @@ def unpacked(size: int) -> bytes:
 )
 def test_bombs_and_odd_names_write_nothing(tmp_path, monkeypatch, content, code):
     written = []
-    monkeypatch.setattr("vccapp.submission.archive.BLOCK", 2**16)
-    monkeypatch.setattr("vccapp.submission.archive.write_file", spy_on(written))
+    monkeypatch.setattr("vccapp.submission.packing.archive.BLOCK", 2**16)
+    monkeypatch.setattr("vccapp.submission.packing.archive.write_file", spy_on(written))
     path = tmp_path / "bad.vcc"
     path.write_bytes(content)
     with pytest.raises(CheckError) as error:

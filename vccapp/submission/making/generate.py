@@ -1,7 +1,8 @@
 """The cells of a submission, streamed from control cells and models into an h5ad: context by context, in each the
 controls first, then each perturbation in the plan's order; log1p values or counts, as the plan says.
 
-What was made when it is stopped or killed stays, and the next start goes on after it (`vccapp.submission.unfinished`).
+What was made when it is stopped or killed stays, and the next start goes on after it
+(`vccapp.submission.making.unfinished`).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,8 +22,8 @@ from vccapp.progress import Progress, silent
 from vccapp.seasons.base import SEASONS, Season
 from vccapp.seasons.gene_list import find_columns, read_gene_list
 from vccapp.stats.index import Index
+from vccapp.submission.making.unfinished import open_unfinished
 from vccapp.submission.plan import Part, Plan
-from vccapp.submission.unfinished import open_unfinished
 from vccapp.training.cells import Predictor, iter_cells, order_genes
 from vccapp.training.counts import CountPool, Wanted, copy_controls, iter_counts
 

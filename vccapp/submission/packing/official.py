@@ -25,7 +25,7 @@ from vccapp.errors import ResourceError, SpecError, one_line
 from vccapp.evaluation.scorers.process import find_command, installed_version, run_logged
 from vccapp.progress import Progress, part, silent
 from vccapp.seasons.base import Season
-from vccapp.submission.archive import unpack_vcc
+from vccapp.submission.packing.archive import unpack_vcc
 from vccapp.wording import bytes_text
 
 MEMORY = {"vcc2025": 3.5, "vcc2026": 3.5}

@@ -9,8 +9,8 @@ from bundles import make_bundle
 
 from vccapp.seasons.opened import find_season, open_bundle
 from vccapp.settings import Settings
-from vccapp.submission import profiles
-from vccapp.submission.profiles import control_profiles
+from vccapp.submission.checking import profiles
+from vccapp.submission.checking.profiles import control_profiles
 
 
 def test_profiles_of_an_opened_bundle(tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

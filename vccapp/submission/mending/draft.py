@@ -21,7 +21,7 @@ from vccapp.progress import Progress, silent
 from vccapp.seasons.base import Space
 from vccapp.stats.index import Index
 from vccapp.submission.check import CheckResult
-from vccapp.submission.context import Context
+from vccapp.submission.checking.context import Context
 from vccapp.submission.h5ad import READ_VALUES
 from vccapp.training.cells import draw_controls, find_controls, read_log1p
 

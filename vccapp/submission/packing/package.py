@@ -20,8 +20,8 @@ from vccapp.data.resources import require_disk
 from vccapp.errors import CheckError
 from vccapp.progress import Progress, part, silent
 from vccapp.seasons.base import Season
-from vccapp.submission.archive import BLOCK, read_h5ad
 from vccapp.submission.h5ad import open_cells
+from vccapp.submission.packing.archive import BLOCK, read_h5ad
 
 LEVEL = 3
 COMPRESSED = 0.6

@@ -27,7 +27,7 @@ from toy_seasons import toy_season
 from vccapp.errors import CheckError, SpecError
 from vccapp.evaluation.quality import Depth
 from vccapp.submission.check import run_checks
-from vccapp.submission.mending import MENDS, mend
+from vccapp.submission.mending.mend import MENDS, mend
 
 WANTED = {label: n for label, n in CELLS.items() if label != CONTROL}
 LOGS = toy_season("vcc2025", n_genes=len(GENES), targets=WANTED)
@@ -271,7 +271,7 @@ def test_nothing_is_left_where_the_disk_fails(tmp_path: Path, monkeypatch: pytes
     def fail(*args: object, **tables: object) -> None:
         raise OSError(28, "No space left on device", str(out))
 
-    monkeypatch.setattr("vccapp.submission.draft.write_tables", fail)
+    monkeypatch.setattr("vccapp.submission.mending.draft.write_tables", fail)
     with pytest.raises(OSError, match="No space"):
         mend(path, out, LOGS, **EXPECTED)
     assert [p.name for p in tmp_path.iterdir()] == ["x.h5ad"]
@@ -287,7 +287,7 @@ def donor(tmp_path_factory: pytest.TempPathFactory):
     from vccapp.data.reading.opening import open_dataset
     from vccapp.stats.building.build import build_index
     from vccapp.stats.index import load_index
-    from vccapp.submission.draft import Donor
+    from vccapp.submission.mending.draft import Donor
 
     folder = tmp_path_factory.mktemp("donor")
     adata = make_counts(225, n_genes=41)

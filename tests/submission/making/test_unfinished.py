@@ -18,8 +18,8 @@ from scipy.sparse import random as random_csr
 from vccapp.data import h5ad
 from vccapp.data.h5ad import CsrWriter
 from vccapp.errors import JobError, SpecError, Stopped
-from vccapp.submission import unfinished
-from vccapp.submission.unfinished import folder_of, open_unfinished, taken_bytes
+from vccapp.submission.making import unfinished
+from vccapp.submission.making.unfinished import folder_of, open_unfinished, taken_bytes
 
 PIECES = [400, 30, 700, 400, 1, 900, 400, 650, 400, 300]
 LABELS = [("ABC"[i % 3], "xy"[i % 2]) for i in range(len(PIECES))]

@@ -28,9 +28,9 @@ from vccapp.errors import CheckError, SpecError
 from vccapp.progress import Progress, part, silent
 from vccapp.registry import Registry
 from vccapp.seasons.base import Season
-from vccapp.submission.archive import unpack_vcc
 from vccapp.submission.check import CheckResult, Expected, examine
-from vccapp.submission.draft import Donor, Draft, write_draft
+from vccapp.submission.mending.draft import Donor, Draft, write_draft
+from vccapp.submission.packing.archive import unpack_vcc
 from vccapp.wording import name_some
 
 MENDS = Registry[type["Mend"]]("mend", package="vccapp.submission.mend")

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vccapp.evaluation.quality import sign_cells, sum_counts, weigh_genes
-from vccapp.submission.scan import LARGEST, add_sums, scan_block
+from vccapp.submission.checking.scan import LARGEST, add_sums, scan_block
 
 ODD = (0.0, -1.5, np.nan, np.inf, -np.inf, 1e-4, 2.0, 14.999, 15.0, 1e300, 3.0000005)
 

@@ -1,0 +1,1 @@
+"""The cells of a submission as they are made, gone on with after a stop, and what made them."""
