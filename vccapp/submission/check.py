@@ -26,6 +26,7 @@ from vccapp.evaluation.training_data import TrainingData
 from vccapp.progress import Progress, silent
 from vccapp.registry import Registry
 from vccapp.seasons.base import Season
+from vccapp.stats.building.read_ahead import read_ahead
 from vccapp.submission.checking.context import Context, make_context
 from vccapp.submission.checking.stricter import explain_rule
 from vccapp.submission.h5ad import open_cells
@@ -156,7 +157,7 @@ def examine(
     context = make_context(open_cells(path, season.pert_col, season.context_col), season, **expected)
     file = context.file
     checks = [check(name, context) for name, check in CHECKS.items() if check.applies(season)]
-    for start, block in file.blocks():
+    for start, block in read_ahead(file.blocks()):
         progress(start / max(file.shape[0], 1), f"Checked {start:,} of {file.shape[0]:,} cells")
         context.add(start, block)
         for check in checks:
