@@ -48,6 +48,7 @@ PREFIXES = {
     "official": "scores",
     "entered": "scores",
     "sub": "submit",
+    "ledger": "ledger",
     "jobs": "jobs",
     "glossary": "glossary",
 }

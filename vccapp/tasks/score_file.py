@@ -1,15 +1,18 @@
 """Task `score-file`: score a file of a submission against real cells."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from vccapp.commands import options
-from vccapp.data.reading.dataset import Dataset
 from vccapp.errors import SpecError
 from vccapp.progress import Progress, part
 from vccapp.settings import Settings
 from vccapp.tasks.base import TASKS, AbsolutePath, Result, Task
+
+if TYPE_CHECKING:
+    from vccapp.data.reading.dataset import Dataset
 
 
 class ScoredFile(Result):
@@ -77,7 +80,7 @@ class ScoreFile(Task[ScoredFile]):
         )
         return ScoredFile(id=score.id, folder=str(score.folder), means=score.means)
 
-    def _open(self, settings: Settings, real: Path | None) -> Dataset:
+    def _open(self, settings: Settings, real: Path | None) -> "Dataset":
         from vccapp.data.reading.opening import open_dataset
         from vccapp.data.schema import Columns
         from vccapp.data.stores.access import Access

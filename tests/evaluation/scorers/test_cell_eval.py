@@ -20,7 +20,7 @@ from vccapp.seasons.base import SEASONS
 from vccapp.settings import Settings
 from vccapp.stats.building.build import build_index
 from vccapp.stats.index import Index, load_index
-from vccapp.submission.making.generate import generate
+from vccapp.submission.making.generate import Opened, generate
 from vccapp.submission.packing.archive import unpack_vcc
 from vccapp.submission.packing.package import write_vcc
 from vccapp.submission.planning.make import make_plan
@@ -76,7 +76,7 @@ def test_a_prediction_is_scored(data: tuple[Dataset, Index], tmp_path: Path) -> 
     counts = pd.DataFrame({"target_gene": split.test, "n_cells": 60})
     settings = Settings(home=tmp_path / "workspace", checkpoints=tmp_path / "checkpoints")
     plan = make_plan(index, "run", counts, season=CHALLENGE, settings=settings, practice=True)
-    generate(plan, dataset, index, model, tmp_path / "pred.h5ad")
+    generate(plan, {"": Opened(dataset, index, model)}, tmp_path / "pred.h5ad", season=CHALLENGE)
     table = score(
         through_vcc(tmp_path / "pred.h5ad", tmp_path), real_cells(dataset, index, [CONTROL, *split.test]), tmp_path
     )

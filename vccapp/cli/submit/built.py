@@ -7,7 +7,7 @@ import typer
 
 from vccapp.cli.following import EXIT_FAILED, Background, end_progress, run_job, show_progress
 from vccapp.cli.names import find_dataset, ignored_context, mark_about, open_settings
-from vccapp.cli.output import Json, format_fields, format_lines, show
+from vccapp.cli.output import Json, format_fields, format_lines, show, tell
 from vccapp.cli.submit.options import Counts, Dataset, GeneList, MendTo, PhaseName, Practice, SeasonName
 from vccapp.errors import SpecError
 
@@ -208,7 +208,7 @@ def _mended(task: "Mend", settings: "Settings", file: Path) -> Path:
         return file
     end_progress()
     for step in found.steps:
-        typer.echo(f"mended  {step['message']}", err=True)
+        tell(f"mended  {step['message']}")
     return task.output
 
 

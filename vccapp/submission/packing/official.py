@@ -8,7 +8,6 @@ Nothing of the tools is imported, nothing is uploaded and no token is asked for.
 comes with the app) packages into that folder.
 """
 
-import csv
 import json
 import os
 import shutil
@@ -138,8 +137,8 @@ def _words_2025(h5ad: Path, folder: Path, season: Season, phase: str | None) -> 
 
 def _words_2026(h5ad: Path, folder: Path, season: Season, phase: str | None) -> list[str]:
     chosen = season.phase(phase)
-    with (folder / "perts.csv").open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([["target_gene"], *([target.label] for target in chosen.targets)])
+    quoted = ['"' + target.label.replace('"', '""') + '"' for target in chosen.targets]
+    (folder / "perts.csv").write_text("\n".join(["target_gene", *quoted, ""]), encoding="utf-8")
     words = [_vcc(), "prep", str(h5ad), "-g", str(folder / "genes.csv"), "--perts", str(folder / "perts.csv")]
     words += ["-p", season.pert_col, "-n", season.control_label, "--contexts", ",".join(chosen.contexts)]
     words += ["--context-col", str(season.context_col), "--cells-per-pert", str(season.cells_per_target or -1)]

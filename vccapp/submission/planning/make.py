@@ -71,7 +71,7 @@ def make_plan(
     index, run_id : the source of every context that `sources` does not name. Data that have the season's contexts give
     each its own.
     counts : target_gene, n_cells (`read_pert_counts`, `observed_counts`), in each context; the season's targets if None
-    phase : the season's last if None
+    phase : that whose targets `counts` has, or the season's last, if None
     n_controls : control cells copied into each context, drawn by `seed`; as `advise_controls` says if None
     controls, cells_by : see `Plan.controls` and `Plan.counts`
     sharing, effects, edits : see `share_cells`, `edit_cells`
@@ -80,7 +80,7 @@ def make_plan(
 
     Raises SpecError for a choice that cannot be met, DataError for a gene list that cannot be read.
     """
-    chosen = season.phase(phase)
+    chosen = _find_phase(season, phase, counts)
     given = _find_sources(index, run_id, chosen.contexts, sources or {})
     available = {context: _count_controls(one.index) for context, one in given.items()}
     notes = () if counts is None else tuple(counts.attrs.get("notes", ()))
@@ -191,6 +191,16 @@ def _count_controls(index: Index) -> tuple[int, float]:
             fix="use data with control cells",
         )
     return len(controls), float(controls.mean())
+
+
+def _find_phase(season: Season, phase: str | None, counts: pd.DataFrame | None) -> Phase:
+    """The phase that is named, or whose targets a table has; else the season's last."""
+    if phase is None and counts is not None:
+        targets = set(map(str, counts["target_gene"]))
+        for one in season.phases:
+            if targets == {target.label for target in one.targets}:
+                return one
+    return season.phase(phase)
 
 
 def _find_wanted(season: Season, phase: Phase, counts: pd.DataFrame | None) -> tuple[dict[str, int], dict[str, float]]:

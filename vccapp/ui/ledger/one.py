@@ -93,7 +93,7 @@ def _show_notes(one: Submission) -> None:
 def _show_sent(one: Submission) -> None:
     """Note an upload, with the phase and what it means there."""
     for sent in one.entry.sent:
-        st.markdown(f"Sent {sent.when:%Y-%m-%d %H:%M} UTC, {plain(sent.phase or 'no phase')}")
+        st.markdown(plain(f"Sent {sent.when:%Y-%m-%d %H:%M} UTC, {sent.phase or 'no phase'}"))
     report = one.built
     if report is None or report.package is None:
         st.caption("It has no package yet, so it cannot have been sent.")
@@ -147,7 +147,9 @@ def _show_scoring(one: Submission) -> None:
     rank = right.number_input("Rank", min_value=1, value=None, step=1, key=f"ledger_rank_{one.id}")
     places = st.columns(4) + st.columns(4)
     scores = {
-        name: place.number_input(_label(name), value=None, format="%.5f", step=None, key=f"ledger_{one.id}_{name}")
+        name: place.number_input(
+            plain(_label(name)), value=None, format="%.5f", step=None, key=f"ledger_{one.id}_{name}"
+        )
         for place, name in zip(places, season.judged, strict=False)
     }
     if st.button("Enter the scores", icon=":material/save:", key="ledger_score"):

@@ -58,7 +58,10 @@ def draft_plan(choice: SubmissionChoice) -> Draft:
     try:
         advised = _make(choice, edited=False)
     except VccAppError as error:
-        show_error(error)
+        if error.code == "no_held_out":  # what a page begins with is no mistake
+            st.info(plain(str(error)))
+        else:
+            show_error(error)
         return Draft(None, None, False)
     if not choice.plan.cells_of:
         return Draft(advised, advised, _is_saved(advised))
