@@ -39,7 +39,8 @@ WIDE = 2**31
 
 
 class _Disk(io.RawIOBase):
-    """A file for HDF5 that never fails to write: the first error is kept, and what comes after it is dropped.
+    """A file for HDF5 that never fails to write: the first error is kept, and what comes after it is kept in memory
+    until the writer looks for the error, since HDF5 reads back what it wrote, and crashes on anything else.
 
     reserved : bytes that are taken at once; what is not needed of them is given back at the end
     again : the file is there already, and goes on
@@ -52,6 +53,7 @@ class _Disk(io.RawIOBase):
         self.error: OSError | None = None
         self.chunks, self.replaying, self.dropping = 0, False, False
         self._path, self._at, self._size = path, 0, 0
+        self._lost: list[tuple[int, bytes]] = []
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | (0 if again else os.O_TRUNC), 0o666)
         if reserved and hasattr(os, "posix_fallocate"):
             try:
@@ -69,6 +71,14 @@ class _Disk(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         found = os.preadv(self._file, [buffer], self._at)
+        if self._lost:
+            view, first = memoryview(buffer).cast("B"), self._at
+            view[found:] = bytes(len(view) - found)
+            for at, lost in self._lost:
+                start, stop = max(at, first), min(at + len(lost), first + len(view))
+                if start < stop:
+                    view[start - first : stop - first] = lost[start - at : stop - at]
+            found = max(found, min(len(view), self._size - first))
         self._at += found
         return found
 
@@ -82,6 +92,8 @@ class _Disk(io.RawIOBase):
                     done += os.pwrite(self._file, left[done:], self._at + done)
                 except OSError as error:
                     self.error = self._named(error)
+            if done < len(left):
+                self._lost.append((self._at + done, bytes(left[done:])))
             self._at += len(left)
             self._size = max(self._size, self._at)
             return len(left)
