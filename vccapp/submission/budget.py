@@ -4,8 +4,6 @@ With n_k cells wanted for perturbation k, each gets floor(alpha n_k), alpha = mi
 gets less than one cell; where that would exceed the cap, the largest give.
 """
 
-import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -18,7 +16,7 @@ from vccapp.data.schema import CONTROL, context_of, genes_of, is_control, target
 from vccapp.errors import DataError, SpecError
 from vccapp.evaluation.quality import Depth
 from vccapp.seasons.base import Season
-from vccapp.textfiles import read_text
+from vccapp.seasons.targets import FIX, read_fields
 from vccapp.wording import name_some
 
 COLUMNS = ("target_gene", "n_cells")
@@ -34,7 +32,8 @@ def read_pert_counts(path: Path | str) -> pd.DataFrame:
     Raises DataError for anything that is not such a table.
     """
     path = Path(path)
-    table = _read_fields(path)
+    header, rows = read_fields(path)
+    table = pd.DataFrame(rows, columns=header, dtype=str)
     missing = [c for c in COLUMNS if c not in table]
     if missing:
         raise DataError(
@@ -77,7 +76,7 @@ def read_pert_counts(path: Path | str) -> pd.DataFrame:
         raise DataError(
             "no_perturbation",
             f"{path} names no perturbation",
-            fix="use the challenge's pert_counts CSV",
+            fix=FIX,
         )
     table.attrs["notes"] = notes
     return table
@@ -162,30 +161,6 @@ def scale_cells(wanted: Mapping[str, int], *, n_controls: int, max_cells: int) -
     for _ in range(sum(cells.values()) - places):
         cells[max(cells, key=lambda label: (cells[label], -wanted[label]))] -= 1
     return cells
-
-
-def _read_fields(path: Path) -> pd.DataFrame:
-    """A CSV as text, each field under its own header. Raises DataError for rows with more fields than headers."""
-    fix = "use the challenge's pert_counts CSV"
-    try:
-        reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
-        rows = [row for row in reader if any(map(str.strip, row))]
-    except DataError as error:
-        raise DataError(error.code, error.problem, found=error.found, fix=fix) from None
-    except csv.Error:
-        raise DataError("table_unreadable", f"{path} cannot be read as CSV", fix=fix) from None
-    if not rows:
-        raise DataError("table_unreadable", f"{path} cannot be read as CSV: it is empty", fix=fix)
-    header = [name.strip() for name in rows[0]]
-    for number, row in enumerate(rows[1:], start=1):
-        if any(map(str.strip, row[len(header) :])):
-            raise DataError(
-                "field_count",
-                f"{path} has {len(row)} fields in data row {number}, but {len(header)} headers ({name_some(header)})",
-                fix="give each column its header",
-            )
-    width = len(header)
-    return pd.DataFrame([(row + [""] * width)[:width] for row in rows[1:]], columns=header, dtype=str)
 
 
 def explain_labels(labels: Iterable[str], genes: Sequence[str], known: Iterable[str] = ()) -> str:

@@ -1,14 +1,14 @@
 """Task `check`: check a file of cells made anywhere by the rules of a season."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
 from pydantic import Field
 
 from vccapp.commands import options
 from vccapp.progress import Progress
 from vccapp.settings import Settings
-from vccapp.tasks.base import TASKS, AbsolutePath, Result, Task
+from vccapp.tasks.base import TASKS, AbsolutePath, R, Result, Task
 
 
 class Checked(Result):
@@ -18,10 +18,8 @@ class Checked(Result):
     checks: list[dict[str, Any]]
 
 
-@TASKS.register("check")
-class Check(Task[Checked]):
-    name = "check"
-    Result = Checked
+class FileTask(Task[R], Generic[R]):
+    """A task on a file of cells made anywhere, and what its checks hold it against. dataset : the training data"""
 
     path: AbsolutePath = Field(description="The .h5ad or .vcc.")
     season: str = Field(description="Name of the season.")
@@ -30,23 +28,10 @@ class Check(Task[Checked]):
     counts: AbsolutePath | None = Field(None, description="A pert_counts CSV; the season's own if not given.")
     practice: bool = Field(False, description="Allow other genes and targets than the season's.")
 
-    @property
-    def title(self) -> str:
-        return f"Check {self.path.name}"
-
-    def command(self) -> list[str]:
-        words = ["vccapp", "submit", "check", str(self.path)]
+    def options(self) -> list[str]:
+        """The options of these fields, word by word."""
         chosen = {"--season": self.season, "--phase": self.phase, "--genes": self.genes, "--counts": self.counts}
-        chosen["--dataset"] = self.dataset or None
-        return [*words, *options(chosen | {"--practice": self.practice})]
-
-    def run(self, settings: Settings, progress: Progress) -> Checked:
-        from vccapp.seasons.opened import find_season
-        from vccapp.submission.build import check_submission
-
-        season, expected = find_season(self.season, settings), self.expected(settings)
-        results = check_submission(self.path, season, progress=progress, **expected)
-        return Checked(path=str(self.path), checks=[result.model_dump(mode="json") for result in results])
+        return options(chosen | {"--dataset": self.dataset or None, "--practice": self.practice})
 
     def expected(self, settings: Settings) -> dict[str, Any]:
         """What the checks hold the file against (`check.Expected`)."""
@@ -61,6 +46,27 @@ class Check(Task[Checked]):
 
             expected["data"] = TrainingData.of(load_index(settings.index_of(self.dataset)))
         return expected
+
+
+@TASKS.register("check")
+class Check(FileTask[Checked]):
+    name = "check"
+    Result = Checked
+
+    @property
+    def title(self) -> str:
+        return f"Check {self.path.name}"
+
+    def command(self) -> list[str]:
+        return ["vccapp", "submit", "check", str(self.path), *self.options()]
+
+    def run(self, settings: Settings, progress: Progress) -> Checked:
+        from vccapp.seasons.opened import find_season
+        from vccapp.submission.build import check_submission
+
+        season, expected = find_season(self.season, settings), self.expected(settings)
+        results = check_submission(self.path, season, progress=progress, **expected)
+        return Checked(path=str(self.path), checks=[result.model_dump(mode="json") for result in results])
 
 
 def expected_of(genes: Path | None, counts: Path | None) -> dict[str, Any]:

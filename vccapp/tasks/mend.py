@@ -8,8 +8,8 @@ from vccapp.commands import options
 from vccapp.data.stores.places import resolved
 from vccapp.progress import Progress
 from vccapp.settings import Settings
-from vccapp.tasks.base import TASKS, AbsolutePath, Result, Task
-from vccapp.tasks.check import Check
+from vccapp.tasks.base import TASKS, AbsolutePath, Result
+from vccapp.tasks.check import FileTask
 
 
 class MendedFile(Result):
@@ -22,19 +22,13 @@ class MendedFile(Result):
 
 
 @TASKS.register("mend")
-class Mend(Task[MendedFile]):
+class Mend(FileTask[MendedFile]):
     """dataset : whose control cells are added or stand in for missing genes; none where it is empty"""
 
     name = "mend"
     Result = MendedFile
 
-    path: AbsolutePath = Field(description="The .h5ad or .vcc.")
     output: AbsolutePath = Field(description="The .h5ad to write.")
-    season: str = Field(description="Name of the season.")
-    phase: str | None = Field(None, description="Phase of the season; found by its targets if not given.")
-    genes: AbsolutePath | None = Field(None, description="The official gene list; the season's own if not given.")
-    counts: AbsolutePath | None = Field(None, description="A pert_counts CSV; the season's own if not given.")
-    practice: bool = Field(False, description="Allow other genes and targets than the season's.")
     only: tuple[str, ...] = Field((), description="Mends to do; every safe one that is asked for if none is given.")
     seed: int = Field(0, ge=0, description="Random seed for drawing cells.")
 
@@ -43,11 +37,9 @@ class Mend(Task[MendedFile]):
         return f"Mend {self.path.name}"
 
     def command(self) -> list[str]:
-        words = ["vccapp", "submit", "mend", str(self.path), str(self.output)]
-        chosen: dict[str, Any] = {"--season": self.season, "--phase": self.phase}
-        chosen |= {"--genes": self.genes, "--counts": self.counts}
-        chosen |= {"--dataset": self.dataset or None, "--practice": self.practice, "--seed": self.seed or None}
-        return [*words, *options(chosen), *(word for name in self.only for word in ("--only", name))]
+        words = ["vccapp", "submit", "mend", str(self.path), str(self.output), *self.options()]
+        words += options({"--seed": self.seed or None})
+        return [*words, *(word for name in self.only for word in ("--only", name))]
 
     def check(self, settings: Settings) -> None:
         from vccapp.data.atomic import require_new
@@ -65,16 +57,7 @@ class Mend(Task[MendedFile]):
         from vccapp.submission.mending.mend import mend
 
         season = find_season(self.season, settings)
-        checked = Check(
-            path=self.path,
-            season=self.season,
-            phase=self.phase,
-            genes=self.genes,
-            counts=self.counts,
-            practice=self.practice,
-            dataset=self.dataset,
-        )
-        expected = checked.expected(settings)
+        expected = self.expected(settings)
         donor = None
         if self.dataset:
             from vccapp.data.workspace import open_registered

@@ -4,11 +4,10 @@ from typing import Any
 
 from pydantic import Field
 
-from vccapp.commands import options
 from vccapp.progress import Progress
 from vccapp.settings import Settings
-from vccapp.tasks.base import TASKS, AbsolutePath, Result, Task
-from vccapp.tasks.check import Check
+from vccapp.tasks.base import TASKS, AbsolutePath, Result
+from vccapp.tasks.check import FileTask
 
 
 class PackagedFile(Result):
@@ -19,34 +18,24 @@ class PackagedFile(Result):
 
 
 @TASKS.register("package-file")
-class PackageFile(Task[PackagedFile]):
+class PackageFile(FileTask[PackagedFile]):
     name = "package-file"
     Result = PackagedFile
 
-    path: AbsolutePath = Field(description="The .h5ad.")
     output: AbsolutePath = Field(description="The package to write.")
-    season: str = Field(description="Name of the season.")
-    phase: str | None = Field(None, description="Phase of the season; found by its targets if not given.")
-    genes: AbsolutePath | None = Field(None, description="The official gene list; the season's own if not given.")
-    counts: AbsolutePath | None = Field(None, description="A pert_counts CSV; the season's own if not given.")
-    practice: bool = Field(False, description="Allow other genes and targets than the season's.")
 
     @property
     def title(self) -> str:
         return f"Package {self.path.name}"
 
     def command(self) -> list[str]:
-        words = ["vccapp", "submit", "package", str(self.path), "--output", str(self.output)]
-        chosen = {"--season": self.season, "--phase": self.phase, "--genes": self.genes, "--counts": self.counts}
-        chosen["--dataset"] = self.dataset or None
-        return [*words, *options(chosen | {"--practice": self.practice})]
+        return ["vccapp", "submit", "package", str(self.path), "--output", str(self.output), *self.options()]
 
     def run(self, settings: Settings, progress: Progress) -> PackagedFile:
         from vccapp.seasons.opened import find_season
         from vccapp.submission.build import package_file
 
-        checked = Check(**self.model_dump(exclude={"output"}))
-        season, expected = find_season(self.season, settings), checked.expected(settings)
+        season, expected = find_season(self.season, settings), self.expected(settings)
         checks, package = package_file(self.path, self.output, season, progress=progress, **expected)
         return PackagedFile(
             package=package.model_dump(mode="json"), checks=[check.model_dump(mode="json") for check in checks]
