@@ -66,29 +66,10 @@ def package(
     if path.suffix == ".h5ad" and not inside:
         suffix = find_season(season, settings).container.suffix
         output = path.with_suffix(suffix if suffix != path.suffix else f".packed{suffix}") if output is None else output
-        data = "" if dataset is None else find_dataset(dataset, settings).fingerprint
+        held = _held(dataset, settings, season=season, phase=phase, genes=genes, counts=counts, practice=practice)
         if mend is not None:
-            task = Mend(
-                dataset=data,
-                path=path,
-                output=mend,
-                season=season,
-                phase=phase,
-                genes=genes,
-                counts=counts,
-                practice=practice,
-            )
-            path = _mended(task, settings, path)
-        own = PackageFile(
-            dataset=data,
-            path=path,
-            output=output,
-            season=season,
-            phase=phase,
-            genes=genes,
-            counts=counts,
-            practice=practice,
-        )
+            path = _mended(Mend(path=path, output=mend, **held), settings, path)
+        own = PackageFile(path=path, output=output, **held)
         value = own.run(settings, show_progress).model_dump()
         end_progress()
         show(value, lambda: _format_package(value["package"], value["checks"]), as_json=as_json)
@@ -117,20 +98,10 @@ def check(
     from vccapp.tasks.mend import Mend
 
     settings = open_settings()
-    data = "" if dataset is None else find_dataset(dataset, settings).fingerprint
+    held = _held(dataset, settings, season=season, phase=phase, genes=genes, counts=counts, practice=practice)
     if mend is not None:
-        chosen = Mend(
-            dataset=data,
-            path=file,
-            output=mend,
-            season=season,
-            phase=phase,
-            genes=genes,
-            counts=counts,
-            practice=practice,
-        )
-        file = _mended(chosen, settings, file)
-    task = Check(dataset=data, path=file, season=season, phase=phase, genes=genes, counts=counts, practice=practice)
+        file = _mended(Mend(path=file, output=mend, **held), settings, file)
+    task = Check(path=file, **held)
     value = task.run(settings, show_progress).checks
     end_progress()
     show(value, lambda: _format_checks(value), as_json=as_json)
@@ -196,6 +167,11 @@ def mend(
     show(value, lambda: _format_mended(value), as_json=as_json)
     if any(result["status"] == "failed" for result in value["checks"]):
         raise typer.Exit(EXIT_FAILED)
+
+
+def _held(dataset: str | None, settings: "Settings", **given: Any) -> dict[str, Any]:
+    """What a task on a file holds it against (`FileTask`), the training data by their fingerprint."""
+    return {"dataset": "" if dataset is None else find_dataset(dataset, settings).fingerprint, **given}
 
 
 def _mended(task: "Mend", settings: "Settings", file: Path) -> Path:
