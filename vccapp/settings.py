@@ -3,7 +3,7 @@
 VCCAPP_HOME          the workspace (default ./workspace)
 VCCAPP_CHECKPOINTS   where runs live (default ./checkpoints)
 VCCAPP_DATA_ROOTS    folders from which the app opens data, separated by ':' (default: the current folder)
-VCCAPP_MEMORY_GB     memory one job may plan with (default 4)
+VCCAPP_MEMORY_GB     memory one job may plan with (default 4); never more than the machine has
 VCCAPP_MAX_JOBS      jobs that run at once; others wait (default 2)
 VCCAPP_DEVICE        where networks train: auto (default: a CUDA GPU where there is one), cpu, cuda
 VCCAPP_DEVICES       processes that share the training of a network, one a GPU or a part of the cores each (default 1);
@@ -22,6 +22,8 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from vccapp.errors import SpecError, explain
+from vccapp.machine import process_memory
+from vccapp.wording import bytes_text
 
 HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 """A name or an address of a machine, as it stands in a URL."""
@@ -63,7 +65,19 @@ class Settings(BaseSettings):
 
     @property
     def memory_bytes(self) -> int:
-        return int(self.memory_gb * 1e9)
+        """What a job may plan with on the machine that asks."""
+        return min(int(self.memory_gb * 1e9), process_memory())
+
+    @property
+    def memory_note(self) -> str:
+        """That a job may plan with less than was set, as a sentence without its point; empty where it may not."""
+        there = process_memory()
+        if self.memory_gb * 1e9 <= there:
+            return ""
+        return (
+            f"VCCAPP_MEMORY_GB is {self.memory_gb:g}, but this machine, its container or ulimit gives "
+            f"{bytes_text(there)}, with which jobs plan"
+        )
 
     @property
     def datasets(self) -> Path:

@@ -32,11 +32,13 @@ def run_job(settings: "Settings", task: "Task[R]", *, background: bool, as_json:
     In the background it ends well at once, having printed the job. What the work refuses is raised as JobError, with
     the code of the refusal.
     """
-    from vccapp.cli.output import show, tell
+    from vccapp.cli.output import show, tell, warn
     from vccapp.errors import JobError
     from vccapp.jobs.local import start_job
     from vccapp.jobs.worker import EXIT_REFUSED
 
+    if note := settings.memory_note:
+        warn(note)
     job = start_job(settings, task)
     if background:
         show(job.model_dump(mode="json"), lambda: f"Started job {job.id} ({one_line(job.title)}).", as_json=as_json)

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 from vccapp.errors import ResourceError
+from vccapp.machine import machine_memory as machine_memory
 from vccapp.wording import bytes_text
 
 PROGRAM_BYTES = 300_000_000

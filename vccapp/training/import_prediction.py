@@ -91,7 +91,7 @@ def check_import(spec: ImportedSpec, settings: Settings, *, dataset: str, split:
         raise ResourceError(
             "memory",
             f"{predicted.path.name}: pseudobulks of {len(labels):,} perturbations need {needed / 1e9:.1f} GB, "
-            f"{settings.memory_gb:g} GB are allowed",
+            f"{settings.memory_bytes / 1e9:.3g} GB are allowed",
             fix="raise VCCAPP_MEMORY_GB",
         )
     judged = load_split(split, settings) if split is not None else _split_of_file(predicted, index, dataset)

@@ -66,8 +66,8 @@ def _check(spec: RunSpec, split: Split, settings: Settings) -> tuple[Index, Spli
     if needed > settings.memory_bytes:
         raise ResourceError(
             "memory",
-            f"Training {model.label} needs about {needed / 1e9:.1f} GB of memory, but {settings.memory_gb:.1f} "
-            "GB are allowed",
+            f"Training {model.label} needs about {needed / 1e9:.1f} GB of memory, but "
+            f"{settings.memory_bytes / 1e9:.1f} GB are allowed",
             fix="choose fewer genes, a smaller batch or fewer devices, or raise VCCAPP_MEMORY_GB",
         )
     return index, split, model

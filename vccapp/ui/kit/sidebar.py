@@ -23,6 +23,8 @@ def draw_sidebar() -> None:
     with st.sidebar:
         st.session_state["data_record"] = record = _choose(records)
         choose_context(record)
+        if note := settings.memory_note:
+            st.warning(plain(f"{note}."), icon=":material/memory:")
         draw_live(list_active, _draw_jobs, watch=ids_of)
 
 
