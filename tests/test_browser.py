@@ -12,7 +12,8 @@ import pytest
 from browser import SECOND, Server, charts, go, heading, need_chromium, open_browser, settle
 from playwright.sync_api import expect
 
-from vccapp.jobs.store import Job, JobStore
+from vccapp.jobs.job import Job
+from vccapp.jobs.store import JobStore
 from vccapp.settings import Settings
 from vccapp.ui.kit.frame import HOME, read_pages
 

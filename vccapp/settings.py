@@ -5,6 +5,8 @@ VCCAPP_CHECKPOINTS   where runs live (default ./checkpoints)
 VCCAPP_DATA_ROOTS    folders from which the app opens data, separated by ':' (default: the current folder)
 VCCAPP_MEMORY_GB     memory one job may plan with (default 4); never more than the machine has
 VCCAPP_MAX_JOBS      jobs that run at once; others wait (default 2)
+VCCAPP_MACHINE_GB    memory that all jobs together may plan with (default: that of this machine)
+VCCAPP_THREADS       processors of one job (default: all, so that heavy jobs run one after the other)
 VCCAPP_DEVICE        where networks train: auto (default: a CUDA GPU where there is one), cpu, cuda
 VCCAPP_DEVICES       processes that share the training of a network, one a GPU or a part of the cores each (default 1);
                      auto: all GPUs
@@ -44,6 +46,8 @@ class Settings(BaseSettings):
     data_roots: Annotated[tuple[Path, ...], NoDecode] = (Path(),)
     memory_gb: float = Field(4.0, gt=0, lt=1e6)
     max_jobs: int = Field(2, ge=1)
+    machine_gb: float | None = Field(None, gt=0, lt=1e6)
+    threads: int | None = Field(None, ge=1)
     device: Literal["auto", "cpu", "cuda"] = "auto"
     devices: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
     ray_address: str = "auto"

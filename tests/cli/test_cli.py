@@ -17,7 +17,7 @@ from toy import make_counts
 import vccapp
 from vccapp.cli import following, main
 from vccapp.cli.output import format_table
-from vccapp.jobs.store import ACTIVE
+from vccapp.jobs.job import ACTIVE
 from vccapp.tasks.index import Index
 
 Call = Callable[..., tuple[int, str, str]]

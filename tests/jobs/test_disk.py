@@ -26,9 +26,10 @@ from toy import make_counts
 from vccapp.data.reading.opening import open_dataset
 from vccapp.data.splits.split import split_from_lists, write_split
 from vccapp.data.workspace import register
-from vccapp.jobs import local
-from vccapp.jobs.local import environment, reconcile
-from vccapp.jobs.store import Job, JobStore
+from vccapp.jobs.job import Job
+from vccapp.jobs.keeping.fate import record_ends
+from vccapp.jobs.local import environment
+from vccapp.jobs.store import JobStore
 from vccapp.seasons.base import SEASONS
 from vccapp.seasons.opened import open_season
 from vccapp.settings import Settings
@@ -227,11 +228,8 @@ class Server:
         if isinstance(task, Task):
             with JobStore(settings) as store:
                 job = store.create(task)
-                store.set_process(job.id, pid=2**30, pid_created=0)
-                store.log_path(job.id).parent.mkdir(parents=True)
             answer = self._ask(asked | {"job": job.id})
-            local._children[settings.jobs_db, job.id] = Gone(answer["code"])  # type: ignore[assignment]
-            reconcile(settings)
+            record_ends(settings, {job.id: answer["code"]})
             with JobStore(settings) as store:
                 return Ended(answer["code"], answer["changes"], log.read_text(), store.get(job.id))
         answer = self._ask(asked | {"words": [*task, "--json"]})
@@ -241,16 +239,6 @@ class Server:
         assert self.process.stdin is not None and self.process.stdout is not None
         print(json.dumps(asked), file=self.process.stdin, flush=True)
         return json.loads(self.process.stdout.readline())
-
-
-@dataclass(frozen=True)
-class Gone:
-    """A worker that has ended, to its parent."""
-
-    code: int
-
-    def poll(self) -> int:
-        return self.code
 
 
 @dataclass(frozen=True)

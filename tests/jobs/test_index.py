@@ -13,8 +13,9 @@ import pytest
 
 from vccapp.data.simulation.experiment import SimulationSpec
 from vccapp.data.simulation.simulate import simulate
+from vccapp.jobs.job import Job
 from vccapp.jobs.local import reconcile, start_job
-from vccapp.jobs.store import Job, JobStore
+from vccapp.jobs.store import JobStore
 from vccapp.settings import Settings
 from vccapp.tasks.index import Index
 

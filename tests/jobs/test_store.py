@@ -27,8 +27,11 @@ from toy_tasks import Echo, Refuse, Unknown, Wait
 from vccapp.data.schema import Columns
 from vccapp.errors import JobError, SpecError
 from vccapp.jobs import store as store_module
+from vccapp.jobs.job import ACTIVE, FROM, seconds_left
 from vccapp.jobs.local import reconcile
-from vccapp.jobs.store import ACTIVE, CLAIMED, FROM, MIGRATIONS, JobStore, seconds_left
+from vccapp.jobs.migrations import MIGRATIONS
+from vccapp.jobs.store import JobStore
+from vccapp.jobs.worker import Pace
 from vccapp.settings import Settings
 from vccapp.tasks.build import Build
 from vccapp.tasks.demo import Demo
@@ -137,16 +140,6 @@ class Transitions(RuleBasedStateMachine):
             assert self.model[job] not in TERMINAL
             self.model[job] = state
 
-    @rule(job=jobs, who=st.integers(0, 1), slots=st.integers(1, 3))
-    def claim(self, job, who, slots):
-        held = sum(state in CLAIMED for state in self.model.values())
-        ids = list(self.model)
-        ahead = sum(self.model[other] == "queued" for other in ids[: ids.index(job)])
-        allowed = self.model[job] == "queued" and held + ahead < slots
-        assert self.stores[who].claim(job, max_jobs=slots) == allowed
-        if allowed:
-            self.model[job] = "starting"
-
     @rule(job=jobs, who=st.integers(0, 1), fraction=st.floats(0, 1))
     def report(self, job, who, fraction):
         self.stores[who].report(job, fraction=fraction, message="", now=0.0)
@@ -187,7 +180,9 @@ def _write(home: Path, barrier, results) -> None:
         with JobStore(settings) as store:
             for step in range(40):
                 job = store.create(Echo(label=str(step)))
-                claimed += store.claim(job.id, max_jobs=3)
+                with store.exclusive():  # read and then write, as a keeper does
+                    if len(store.find(state="starting")) < 3:
+                        claimed += store.move(job.id, "starting")
                 store.report(job.id, fraction=step / 40, message="x", now=0.0)
                 store.find(limit=5)
         results.put(claimed)
@@ -210,16 +205,24 @@ def test_eight_processes_open_a_new_store_and_write_at_once(tmp_path):
         assert len(store.find(state="starting")) == 3
 
 
-def test_a_slot_is_owed_to_the_oldest(settings):
+def test_each_change_of_state_is_kept_with_its_reason(settings):
     with JobStore(settings) as store:
-        first, second, third = (store.create(Echo()).id for _ in range(3))
-        assert not store.claim(second, max_jobs=1)
-        assert store.claim(second, max_jobs=2)
-        assert not store.claim(third, max_jobs=2)
-        assert store.claim(first, max_jobs=2)
-        store.move(first, "running")
-        store.move(first, "failed")
-        assert store.claim(third, max_jobs=2)
+        job = store.create(Echo())
+        store.move(job.id, "starting")
+        store.report(job.id, fraction=0.5, message="no change", now=1.0)
+        store.move(job.id, "lost", reason="gone")
+        events = store.events(job.id)
+    assert [(event.state, event.reason) for event in events] == [("queued", ""), ("starting", ""), ("lost", "gone")]
+    assert events[0].time <= events[1].time <= events[2].time and abs(events[0].time - job.created) < 5
+
+
+def test_what_fails_in_an_exclusive_block_changes_nothing(settings):
+    with JobStore(settings) as store:
+        job = store.create(Echo())
+        with pytest.raises(ZeroDivisionError), store.exclusive():
+            store.move(job.id, "starting")
+            1 / 0  # noqa: B018
+        assert store.get(job.id).state == "queued"
 
 
 def test_migrates_forward_and_keeps_the_jobs(settings, monkeypatch):
@@ -335,7 +338,6 @@ def test_read_log_reads_the_end_only_and_survives_cut_characters(settings):
         job = store.create(Echo())
         assert store.read_log(job.id) == ""
         path = store.log_path(job.id)
-        path.parent.mkdir(parents=True)
         with path.open("wb") as file:
             file.truncate(5 * 10**9)
             file.seek(0, 2)
@@ -357,9 +359,23 @@ def test_seconds_left(settings):
     with JobStore(settings) as store:
         job = store.create(Echo())
     assert seconds_left(job, 100.0) is None
-    running = job.model_copy(update={"state": "running", "started": 60.0})
+    running = job.model_copy(update={"state": "running", "started": 60.0, "heartbeat": 100.0})
     assert seconds_left(running, 100.0) is None
-    assert seconds_left(running.model_copy(update={"fraction": 0.25}), 100.0) == pytest.approx(120)
-    assert seconds_left(running.model_copy(update={"fraction": 1.0}), 100.0) == 0
-    assert seconds_left(running.model_copy(update={"fraction": 0.5}), 50.0) == 0
-    assert seconds_left(running.model_copy(update={"fraction": 0.5, "state": "stopped"}), 100.0) is None
+    told = running.model_copy(update={"left": 30.0})
+    assert [seconds_left(told, now) for now in (90.0, 100.0, 110.0, 200.0)] == [30, 30, 20, 0]
+    assert seconds_left(told.model_copy(update={"state": "stopped"}), 100.0) is None
+
+
+def test_the_pace_of_late_counts(monkeypatch):
+    """Slow for 100 s, then ten times as quick: what is left follows the quick part."""
+    clock = [0.0]
+    monkeypatch.setattr("vccapp.jobs.worker.time.monotonic", lambda: clock[0])
+    pace, fraction = Pace(), 0.0
+    assert pace.left() is None
+    for step in range(200):
+        clock[0] += 1
+        fraction += 0.0005 if step < 100 else 0.005
+        pace.note(fraction)
+    assert pace.left() == pytest.approx((1 - fraction) / 0.005, rel=0.15)
+    clock[0] += 10
+    assert pace.left() == pytest.approx((1 - fraction) / 0.005 - 10, rel=0.15)

@@ -17,7 +17,7 @@ from vccapp.errors import DataError
 from vccapp.jobs import worker
 from vccapp.progress import Progress
 from vccapp.settings import Settings
-from vccapp.tasks.base import Result, Task
+from vccapp.tasks.base import Needs, Result, Task
 
 
 class Said(Result):
@@ -28,6 +28,8 @@ class Toy(Task[Said]):
     Result = Said
 
     label: str = ""
+    memory_bytes: int = 0
+    threads: int = 1
 
     @property
     def title(self) -> str:
@@ -35,6 +37,9 @@ class Toy(Task[Said]):
 
     def command(self) -> list[str]:
         return ["toy", self.name]
+
+    def needs(self, settings: Settings) -> Needs:
+        return Needs(memory_bytes=self.memory_bytes, threads=self.threads)
 
     def run(self, settings: Settings, progress: Progress) -> Said:
         raise NotImplementedError

@@ -14,7 +14,7 @@ from vccapp.errors import one_line
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from vccapp.jobs.store import Job
+    from vccapp.jobs.job import Job
     from vccapp.settings import Settings
     from vccapp.tasks.base import Result, Task
 

@@ -13,7 +13,7 @@ from vccapp.cli.output import Json, format_fields, format_table, format_unreadab
 from vccapp.errors import VccAppError
 
 if TYPE_CHECKING:
-    from vccapp.jobs.store import Job
+    from vccapp.jobs.job import Job
     from vccapp.settings import Settings
 
 app = typer.Typer(help="Jobs: running, waiting and ended.", no_args_is_help=True)

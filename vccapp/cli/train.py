@@ -11,7 +11,7 @@ from vccapp.cli.output import Json, format_fields, format_lines, format_table, s
 from vccapp.commands import parse_assignments
 
 if TYPE_CHECKING:
-    from vccapp.jobs.store import Job
+    from vccapp.jobs.job import Job
     from vccapp.settings import Settings
     from vccapp.tasks.train import DeviceCount
     from vccapp.training import RunRecord, RunSpec

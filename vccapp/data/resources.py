@@ -16,9 +16,15 @@ MARGIN = 1.05
 """Of an estimate that may be a few per cent too low."""
 
 
-def count_threads() -> int:
-    """Processors that this process may use."""
+def count_processors() -> int:
+    """Processors of this machine that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def count_threads() -> int:
+    """Processors that this job may use: those of the machine, or VCCAPP_THREADS where that is less."""
+    asked = os.environ.get("VCCAPP_THREADS", "")
+    return min(count_processors(), int(asked) if asked.isdecimal() and int(asked) else count_processors())
 
 
 def require_disk(folder: Path, needed: float, *, purpose: str, fix: str = "free some space") -> None:

@@ -1,7 +1,8 @@
-"""How a job ended, where the job store cannot take it: the disk is full, read-only or gone.
+"""How a job ended, kept beside its log: for a job store that cannot take it, or was deleted.
 
-The worker reserves a block beside its log and writes there how the job ended, which takes no new space; and it ends
-with an exit code that says what is the matter with the disk. `reconcile` reads both once the store can be used again.
+The worker reserves a block beside its log and writes there how the job ended, which takes no new space, before the job
+store learns of it; and where the store cannot be written it ends with an exit code that says what is the matter with
+the disk. `vccapp.jobs.keeping.fate` reads both, also of a worker that was killed between the two.
 """
 
 import contextlib
@@ -12,7 +13,7 @@ from typing import Any, cast, get_args
 
 from vccapp.errors import JobError
 from vccapp.faults import SENTENCES, errno_of
-from vccapp.jobs.store import State
+from vccapp.jobs.job import State
 
 ENDING = "end.json"
 SIZE = 4096

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from vccapp.jobs.local import start_parked
-from vccapp.jobs.store import PARKED, JobStore
+from vccapp.jobs.local import start_job
 from vccapp.settings import Settings
 from vccapp.tasks.train import Train
 
@@ -14,12 +13,10 @@ def start_grid(tasks: Sequence[Train], settings: Settings) -> list[str]:
     for task in tasks:
         task.check(settings)
     run_ids: list[str] = []
-    with JobStore(settings) as store:
-        for task in tasks:
+    for task in tasks:
+        named = task.named(datetime.now(UTC))
+        while named.run_id in run_ids:  # four digits tell runs of a second apart
             named = task.named(datetime.now(UTC))
-            while named.run_id in run_ids:  # four digits tell runs of a second apart
-                named = task.named(datetime.now(UTC))
-            run_ids.append(named.run_id)
-            store.create(named, pid=PARKED)
-    start_parked(settings)
+        run_ids.append(named.run_id)
+        start_job(settings, named)
     return run_ids

@@ -1,12 +1,9 @@
 """The job store: one SQLite file per workspace, shared by the app, the command line and every worker.
 
-    queued ──> starting ──> running ──> succeeded | failed | stopped | lost
-       │          └───────────┴──> stopping ──> stopped | succeeded | failed | lost
-       └──> stopped | failed | lost
-
 A change of state is one UPDATE that names the states it may come from, so whoever comes late changes nothing and is
-told so. The file is in WAL mode and belongs on a local disk. A newer version of the app migrates an older file
-forward; an older version refuses a newer file.
+told so; each is kept with its time and reason. The file is in WAL mode and belongs on a local disk. A newer version of
+the app migrates an older file forward; an older version refuses a newer file. A file that was deleted is made anew from
+what stands beside the logs of the jobs (`vccapp.jobs.restore`).
 """
 
 import codecs
@@ -19,123 +16,29 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
-
-from pydantic import BaseModel, ConfigDict
+from typing import Any
 
 from vccapp.errors import JobError
 from vccapp.faults import errno_of, name_problem, probe_disk
+from vccapp.jobs.host import boot_id, boot_seconds, host_id
+from vccapp.jobs.job import ACTIVE, FROM, Event, Job, State
+from vccapp.jobs.migrations import COLUMNS, JSON_COLUMNS, MIGRATIONS
+from vccapp.jobs.restore import describe_rows, write_description
 from vccapp.jobs.unwritable import copy_store, may_write
 from vccapp.records import Listing, Unreadable
 from vccapp.settings import Settings
-from vccapp.tasks.base import Task, read_task
+from vccapp.tasks.base import Needs, Task
 from vccapp.wording import reason_text
 
-State = Literal["queued", "starting", "running", "stopping", "succeeded", "failed", "stopped", "lost"]
-CLAIMED: tuple[State, ...] = ("starting", "running", "stopping")
-ACTIVE: tuple[State, ...] = ("queued", *CLAIMED)
-FROM: dict[State, tuple[State, ...]] = {
-    "starting": ("queued",),
-    "running": ("starting",),
-    "stopping": ("starting", "running"),
-    "succeeded": ("running", "stopping"),
-    "failed": ACTIVE,
-    "stopped": ACTIVE,
-    "lost": ACTIVE,
-}
-PARKED = 0
-"""The process number of a queued job that gets its process only when there is a slot for it."""
 BUSY_SECONDS = 30.0
 LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 """Primary codes of SQLite, the last byte of those that it gives."""
 BROKEN = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_SCHEMA)
 """Codes of a file that is no store of ours: no database, or one without its table."""
 
-_COLUMNS = (
-    "id, task, title, params, state, fraction, message, created, started, ended, heartbeat, pid, pid_created, "
-    "exit_code, error_code, reason, result"
-)
-MIGRATIONS: tuple[str, ...] = (
-    f"""CREATE TABLE jobs (
-        seq INTEGER PRIMARY KEY AUTOINCREMENT,
-        id TEXT NOT NULL UNIQUE,
-        task TEXT NOT NULL,
-        title TEXT NOT NULL,
-        params TEXT NOT NULL,
-        state TEXT NOT NULL CHECK (state IN {get_args(State)}),
-        fraction REAL NOT NULL DEFAULT 0,
-        message TEXT NOT NULL DEFAULT '',
-        created REAL NOT NULL,
-        started REAL,
-        ended REAL,
-        heartbeat REAL,
-        pid INTEGER,
-        pid_created REAL,
-        exit_code INTEGER,
-        reason TEXT NOT NULL DEFAULT '',
-        result TEXT
-    )""",
-    "CREATE INDEX jobs_state ON jobs (state, seq)",
-    # What 0.1.0 wrote becomes the fields of today's tasks.
-    "ALTER TABLE jobs ADD COLUMN error_code TEXT NOT NULL DEFAULT ''",
-    """UPDATE jobs SET params = json_remove(json_set(params, '$.paths', json(coalesce(
-        json_extract(params, '$.paths'), json_array(json_extract(params, '$.path'))))), '$.path')
-        WHERE task = 'index'""",
-    """UPDATE jobs SET task = 'resume', params = json_remove(params, '$.resume')
-        WHERE task = 'train' AND json_extract(params, '$.resume')""",
-    """UPDATE jobs SET params = json_remove(json_set(params, '$.run_title',
-        coalesce(json_extract(params, '$.title'), '')), '$.title') WHERE task IN ('train', 'import')""",
-    """UPDATE jobs SET params = json_remove(json_set(params, '$.run_id', json_extract(params, '$.run')), '$.run')
-        WHERE task = 'score'""",
-    """UPDATE jobs SET params = json_remove(json_set(params, '$.params', json_extract(params, '$.spec')), '$.spec')
-        WHERE task = 'embed'""",
-)
 _ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
-
-
-class Job(BaseModel):
-    """One row. Times are seconds since 1970 (UTC); `pid_created` is seconds since the machine booted.
-
-    task, params : name and fields of the task, as they were written; error_code, reason : why it did not succeed
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    id: str
-    task: str
-    title: str
-    params: dict[str, Any]
-    state: State
-    fraction: float
-    message: str
-    created: float
-    started: float | None
-    ended: float | None
-    heartbeat: float | None
-    pid: int | None
-    pid_created: float | None
-    exit_code: int | None
-    error_code: str
-    reason: str
-    result: dict[str, Any] | None
-
-    @property
-    def active(self) -> bool:
-        """Whether the job can still change its state."""
-        return self.state in ACTIVE
-
-    def read_task(self) -> Task:
-        """The task itself. Raises SpecError or JobError where this version cannot read it."""
-        return read_task(self.task, self.params)
-
-
-def seconds_left(job: Job, now: float) -> float | None:
-    """The time a running job still needs if it goes on as it did on average; None when that cannot be told."""
-    if job.state != "running" or job.started is None or job.fraction <= 0:
-        return None
-    return max(now - job.started, 0.0) * (1 - job.fraction) / job.fraction
 
 
 class JobStore:
@@ -149,6 +52,10 @@ class JobStore:
         self.settings = settings
         self._lock = threading.RLock()
         self.read_only = not may_write(settings.home)
+        self._open()
+
+    def _open(self) -> None:
+        settings = self.settings
         with self._explained():
             if not self.read_only:
                 settings.home.mkdir(parents=True, exist_ok=True)
@@ -167,6 +74,7 @@ class JobStore:
                 else:
                     self._use_wal()
                 self._migrate()
+                self._inode = 0 if self.read_only else settings.jobs_db.stat().st_ino
         except BaseException:
             self._db.close()
             raise
@@ -181,17 +89,43 @@ class JobStore:
         with self._lock:
             self._db.close()
 
-    def create(self, task: Task, *, pid: int | None = None) -> Job:
-        """Write a queued job (pid: PARKED or nothing)."""
+    def create(
+        self,
+        task: Task,
+        *,
+        needs: Needs | None = None,
+        after: Iterable[str] = (),
+        environ: Mapping[str, str] = {},
+        same: str = "",
+    ) -> Job:
+        """Write a queued job of this machine; or, where a job with this `same` is still active, that one."""
         now = time.time()
         job_id = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now))}-{secrets.token_hex(3)}"
-        row = (job_id, task.name, task.title, task.model_dump_json(), "queued", now, pid)
-        self._run("INSERT INTO jobs (id, task, title, params, state, created, pid) VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        row: dict[str, Any] = {
+            "id": job_id,
+            "task": task.name,
+            "title": task.title,
+            "params": task.model_dump_json(),
+            "state": "queued",
+            "created": now,
+            "host": host_id(),
+            "boot": boot_id(),
+            "after": json.dumps([*after]),
+            "needs": (needs or Needs(memory_bytes=0, threads=1)).model_dump_json(),
+            "environ": json.dumps(dict(environ)),
+            "same": same,
+        }
+        with self.exclusive():
+            if same and (known := self._rows(f"SELECT id FROM jobs WHERE same = ? AND state IN {ACTIVE}", (same,))):
+                return self.get(known[0]["id"])
+            self._insert(row)
+        with self._explained():
+            write_description(self.settings.jobs / job_id, row)
         return self.get(job_id)
 
     def get(self, job_id: str) -> Job:
         """Raises JobError when there is no such job."""
-        rows = self._rows(f"SELECT {_COLUMNS} FROM jobs WHERE id = ?", (job_id,))
+        rows = self._rows(f"SELECT {COLUMNS} FROM jobs WHERE id = ?", (job_id,))
         if not rows:
             raise JobError(
                 "unknown_job",
@@ -212,7 +146,7 @@ class JobStore:
         clauses = [f"{name} IN ({', '.join('?' * len(given))})" for name, given in wanted.items() if given]
         values = [value for given in wanted.values() for value in given]
         where = f"WHERE {' AND '.join(clauses)}" if clauses else ""
-        sql = f"SELECT {_COLUMNS} FROM jobs {where} ORDER BY seq DESC LIMIT ?"
+        sql = f"SELECT {COLUMNS} FROM jobs {where} ORDER BY seq DESC LIMIT ?"
         jobs, damaged = [], []
         for row in self._rows(sql, (*values, -1 if limit is None else limit)):
             try:
@@ -224,39 +158,72 @@ class JobStore:
     def move(self, job_id: str, state: State, *, only_from: State | None = None, **fields: Any) -> bool:
         """Change the state, and `fields` with it; False when the job is not in a state this may follow."""
         sources = tuple(source for source in FROM[state] if only_from in (None, source))
-        if "result" in fields:
-            fields["result"] = json.dumps(fields["result"])
+        fields = {name: json.dumps(value) if name in JSON_COLUMNS else value for name, value in fields.items()}
         assignments = "".join(f", {name} = ?" for name in fields)
         sql = f"UPDATE jobs SET state = ?{assignments} WHERE id = ? AND state IN ({', '.join('?' * len(sources))})"
         return self._run(sql, (state, *fields.values(), job_id, *sources)) == 1
 
-    def claim(self, job_id: str, *, max_jobs: int) -> bool:
-        """Take one of `max_jobs` slots (queued -> starting); False while the slots are held or owed to older jobs."""
-        sql = f"""UPDATE jobs SET state = 'starting' WHERE id = ? AND state = 'queued' AND ? > (
-            SELECT count(*) FROM jobs AS other
-            WHERE other.state IN {CLAIMED} OR (other.state = 'queued' AND other.seq < jobs.seq))"""
-        return self._run(sql, (job_id, max_jobs)) == 1
+    @contextlib.contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """What is read and written in the block is read and written at once, with nobody else in between."""
+        with self._lock:
+            self._run("BEGIN IMMEDIATE", ())
+            try:
+                yield
+            except BaseException:
+                self._db.rollback()
+                raise
+            self._run("COMMIT", ())
 
-    def take_parked(self, *, max_jobs: int, pid: int, pid_created: float) -> str | None:
-        """The oldest parked job that could `claim` a slot now; this process stands for it until it has its own."""
-        sql = f"""UPDATE jobs SET pid = ?, pid_created = ? WHERE id = (
-            SELECT id FROM jobs AS own WHERE state = 'queued' AND pid = {PARKED} AND ? > (
-                SELECT count(*) FROM jobs AS other
-                WHERE other.state IN {CLAIMED} OR (other.state = 'queued' AND other.seq < own.seq))
-            ORDER BY seq LIMIT 1) RETURNING id"""
-        rows = self._rows(sql, (pid, pid_created, max_jobs))
-        return rows[0]["id"] if rows else None
+    def find_states(self, job_ids: Iterable[str]) -> dict[str, State]:
+        """The states of those of these jobs that there are."""
+        ids = [*job_ids]
+        rows = self._rows(f"SELECT id, state FROM jobs WHERE id IN ({', '.join('?' * len(ids))})", tuple(ids))
+        return {row["id"]: row["state"] for row in rows}
 
-    def set_process(self, job_id: str, *, pid: int, pid_created: float) -> None:
-        """Note which process works for a queued job."""
-        sql = "UPDATE jobs SET pid = ?, pid_created = ? WHERE id = ? AND state = 'queued'"
-        self._run(sql, (pid, pid_created, job_id))
+    def events(self, job_id: str) -> list[Event]:
+        """Each change of its state, the oldest first."""
+        rows = self._rows("SELECT time, state, reason FROM events WHERE job = ? ORDER BY rowid", (job_id,))
+        return [Event(**dict(row)) for row in rows]
 
-    def report(self, job_id: str, *, fraction: float, message: str, now: float) -> None:
-        """Note progress and a sign of life of a job that runs or stops."""
-        sql = """UPDATE jobs SET fraction = ?, message = ?, heartbeat = ?
-            WHERE id = ? AND state IN ('running', 'stopping')"""
-        self._run(sql, (fraction, message, now, job_id))
+    def set_process(self, job_id: str, **process: Any) -> None:
+        """Note which process works for a job: pid, pid_created, and where."""
+        names = ", ".join(f"{name} = ?" for name in process)
+        self._run(f"UPDATE jobs SET {names} WHERE id = ?", (*process.values(), job_id))
+
+    def note_waiting(self, job_id: str, waits: str) -> None:
+        """Note why a job waits."""
+        self._run("UPDATE jobs SET waits = ? WHERE id = ? AND waits != ?", (waits, job_id, waits))
+
+    def set_place(self, job_id: str, *, first: bool) -> bool:
+        """Make a waiting job the first or the last of the queue; False when it does not wait."""
+        end = "min(place) - 1" if first else "max(place) + 1"
+        sql = (
+            f"UPDATE jobs SET place = (SELECT {end} FROM jobs WHERE state = 'queued') WHERE id = ? AND state = 'queued'"
+        )
+        return self._run(sql, (job_id,)) == 1
+
+    def report(
+        self, job_id: str, *, fraction: float, message: str, now: float, left: float | None = None
+    ) -> State | None:
+        """Note progress and a sign of life of a job that runs or stops; its state, or None when it is neither."""
+        sql = """UPDATE jobs SET fraction = ?, message = ?, heartbeat = ?, left = ?, beat = ?
+            WHERE id = ? AND state IN ('running', 'stopping') RETURNING state"""
+        rows = self._rows(sql, (fraction, message, now, left, boot_seconds(), job_id))
+        return rows[0]["state"] if rows else None
+
+    def is_replaced(self) -> bool:
+        """Whether the file that this store has open is no longer the one of the workspace."""
+        try:
+            return self.settings.jobs_db.stat().st_ino != self._inode
+        except OSError:
+            return True
+
+    def reopen(self) -> None:
+        """Open the file of the workspace anew, after somebody deleted or replaced the one that was open."""
+        with self._lock:
+            self._db.close()
+            self._open()
 
     def log_path(self, job_id: str) -> Path:
         """Where the job writes its log. Raises JobError for what is not a job id."""
@@ -309,7 +276,16 @@ class JobStore:
                 )
             for statement in MIGRATIONS[version:]:
                 self._db.execute(statement)
+            if not version and not self.read_only:
+                for row in describe_rows(self.settings.jobs):
+                    self._insert(row)
             self._db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+
+    def _insert(self, row: Mapping[str, Any]) -> None:
+        names = ", ".join(row)
+        place = "(SELECT coalesce(max(place), 0) + 1 FROM jobs)"
+        sql = f"INSERT INTO jobs ({names}, place) VALUES ({', '.join('?' * len(row))}, {place})"
+        self._run(sql, tuple(row.values()))
 
     def _version(self) -> int:
         return self._db.execute("PRAGMA user_version").fetchone()[0]
@@ -332,8 +308,8 @@ class JobStore:
         """Raises JobError for a row that is damaged; its id is what was found."""
         values = dict(row)
         try:
-            values["params"] = json.loads(values["params"])
-            values["result"] = None if values["result"] is None else json.loads(values["result"])
+            for name in JSON_COLUMNS:
+                values[name] = None if values[name] is None else json.loads(values[name])
             return Job.model_validate(values)
         except (TypeError, ValueError, RecursionError):
             raise JobError(

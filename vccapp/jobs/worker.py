@@ -1,10 +1,11 @@
-"""The worker: one process that waits for a slot, runs one task and records how it ended.
+"""The worker: one process that runs one task and records how it ended.
 
     python -m vccapp.jobs.worker <job id>        (settings from VCCAPP_*; standard error is the log)
 
 The main thread runs the task. A second thread writes progress and a sign of life to the store, and is the one that
-sees a stop: it learns of SIGTERM through a pipe, even while the task sits in a long call, and kills the whole process
-group when the task has not ended `grace` seconds later.
+sees a stop: it learns of SIGTERM through a pipe, even while the task sits in a long call, or of the state in the store,
+where it was asked for on another machine; and kills the whole process group when the task has not ended `grace` seconds
+later.
 """
 
 import contextlib
@@ -19,19 +20,22 @@ import time
 from typing import Any
 
 from vccapp.data.atomic import remove_dead
-from vccapp.data.lock import process_birth
 from vccapp.errors import JobError, Stopped, VccAppError
 from vccapp.faults import describe
 from vccapp.jobs.ending import ENDING, reserve_ending, unrecorded_code, write_ending
-from vccapp.jobs.local import kill_processes, reconcile, start_parked
-from vccapp.jobs.store import Job, JobStore, State
+from vccapp.jobs.host import kill_processes
+from vccapp.jobs.job import Job, State
+from vccapp.jobs.local import reconcile
+from vccapp.jobs.restore import EXIT_DUPLICATE, describe_process, hold_alive
+from vccapp.jobs.store import JobStore
+from vccapp.jobs.usage import Usage
 from vccapp.settings import Settings, open_settings
 from vccapp.tasks.base import TASKS, Tasks, read_task
 
 GRACE_SECONDS = 20.0
-HEARTBEAT_SECONDS = 5.0
+HEARTBEAT_SECONDS = 2.0
+USAGE_SECONDS = 5.0
 REPORT_SECONDS = 0.2
-QUEUE_SECONDS = 0.5
 EXIT_FAILED, EXIT_REFUSED = 1, 2
 
 log = logging.getLogger("vccapp.worker")
@@ -87,12 +91,17 @@ class Reporter:
         self._thread.join()
 
     def _work(self) -> None:
-        written, beaten, deadline = None, 0.0, None
+        written, beaten, sampled, deadline = None, 0.0, 0.0, None
+        pace, usage = Pace(), Usage(self.store.settings.jobs / self.job_id)
         while True:
             ended, latest, now = self._ended, self._latest, time.monotonic()
+            pace.note(latest[0])
+            if now - sampled > USAGE_SECONDS:
+                sampled = now
+                usage.sample()
             if latest != written or now - beaten > HEARTBEAT_SECONDS:
                 written, beaten = latest, now
-                self._write(latest)
+                self._write(latest, pace.left())
             if ended:
                 return
             if deadline is not None and now > deadline:
@@ -102,11 +111,42 @@ class Reporter:
             if readable and any(self.stop.wakeup.recv(64)) and deadline is None:
                 deadline = time.monotonic() + self.grace
 
-    def _write(self, latest: tuple[float, str]) -> None:
+    def _write(self, latest: tuple[float, str], left: float | None) -> None:
         try:
-            self.store.report(self.job_id, fraction=latest[0], message=latest[1], now=time.time())
+            if self.store.is_replaced():
+                log.warning("the job store was deleted or replaced: it is opened anew")
+                self.store.reopen()
+            state = self.store.report(self.job_id, fraction=latest[0], message=latest[1], now=time.time(), left=left)
         except JobError:
             log.exception("progress could not be recorded")
+        else:
+            if state == "stopping" and not self.stop.asked:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+
+class Pace:
+    """Reckons the time that is left from the rate of late, which counts most."""
+
+    def __init__(self) -> None:
+        self._began = self._now = time.monotonic()
+        self._fraction = 0.0
+        self._rate: float | None = None
+
+    def note(self, fraction: float) -> None:
+        """What is done by now."""
+        now = time.monotonic()
+        done, seconds = fraction - self._fraction, now - self._now
+        if done <= 0 or seconds < REPORT_SECONDS / 2:
+            return
+        weight = min(1.0, seconds / (5.0 + 0.2 * (now - self._began)))
+        self._rate = done / seconds if self._rate is None else (1 - weight) * self._rate + weight * done / seconds
+        self._now, self._fraction = now, fraction
+
+    def left(self) -> float | None:
+        """Seconds; None before there is a rate."""
+        if not self._rate:
+            return None
+        return max((1 - self._fraction) / self._rate - (time.monotonic() - self._now), 0.0)
 
 
 def main(job_id: str, *, tasks: Tasks = TASKS, grace: float = GRACE_SECONDS) -> int:
@@ -120,28 +160,33 @@ def main(job_id: str, *, tasks: Tasks = TASKS, grace: float = GRACE_SECONDS) -> 
         log.error("%s", error)
         return EXIT_REFUSED
     try:
-        with JobStore(settings) as store:
+        with JobStore(settings) as store, _alive(settings, job_id):
             exit_code = _work(store, job_id, tasks=tasks, stop=stop, grace=grace)
+    except BlockingIOError:
+        log.info("another process works for this job")
+        return EXIT_DUPLICATE
     except JobError as error:
         log.exception("the job store cannot be used")
         return unrecorded_code(error)
     with contextlib.suppress(JobError):  # this job is recorded; who looks at the queue will start the next
-        start_parked(settings)
+        reconcile(settings)
     return exit_code
 
 
 def _work(store: JobStore, job_id: str, *, tasks: Tasks, stop: StopRequest, grace: float) -> int:
-    """Wait for a slot, run the task, record its end. Returns the exit code; raises JobError as the store does."""
-    store.set_process(job_id, pid=os.getpid(), pid_created=process_birth(os.getpid()) or 0.0)
-    if not _wait_for_slot(store, job_id, stop=stop):
-        return 0
+    """Run the task, record its end. Returns the exit code; raises JobError as the store does."""
+    store.move(job_id, "starting", only_from="queued")  # by hand, without a keeper
+    store.set_process(job_id, **describe_process(os.getpid()))
     job = store.get(job_id)
+    if not job.active:
+        log.info("end: not started, the job is %s", job.state)
+        return 0
     log.info("start: task %s, job %s, process %d", job.task, job.id, os.getpid())
     began = time.monotonic()
     state: State = "stopped"
     outcome: dict[str, Any] = {"exit_code": 0, "reason": "Stopped."}
     failure: BaseException | None = None
-    ending = store.log_path(job_id).with_name(ENDING)
+    ending = store.settings.jobs / job_id / ENDING
     reserve_ending(ending)
     remove_dead(store.settings.home, store.settings.checkpoints)
     if store.move(job_id, "running", started=time.time(), heartbeat=time.time()):
@@ -149,35 +194,29 @@ def _work(store: JobStore, job_id: str, *, tasks: Tasks, stop: StopRequest, grac
             state, outcome, failure = _run(job, tasks, settings=store.settings, progress=progress)
     outcome = {"ended": time.time(), **outcome}
     try:
+        write_ending(ending, state, outcome)
         try:
             recorded = store.move(job_id, state, **outcome)
         except JobError as error:
             log.exception("the end of the job could not be recorded")
-            write_ending(ending, state, outcome)
             return unrecorded_code(failure or error)
         found = state if recorded else f"{state}, but recorded as {store.get(job_id).state} before"
         log.info("end: %s after %.1f s. %s", found, time.monotonic() - began, outcome.get("reason", ""))
-        with contextlib.suppress(OSError):
-            ending.unlink(missing_ok=True)
     finally:
         kill_processes(job_id)
     return outcome["exit_code"]
 
 
-def _wait_for_slot(store: JobStore, job_id: str, *, stop: StopRequest) -> bool:
-    """Wait in the queue; False when the job was stopped there (or is not queued at all)."""
-    while True:
-        # A dead holder of a slot, or a dead older job in the queue, must not block this one.
-        reconcile(store.settings)
-        if store.claim(job_id, max_jobs=store.settings.max_jobs):
-            return True
-        if stop.asked:
-            store.move(job_id, "stopped", only_from="queued", ended=time.time(), reason="Stopped while waiting.")
-        state = store.get(job_id).state
-        if state != "queued":
-            log.info("end: not started, the job is %s", state)
-            return False
-        time.sleep(QUEUE_SECONDS)
+def _alive(settings: Settings, job_id: str) -> contextlib.ExitStack:
+    """Say, as far as the disk takes it, that this process works for the job. Raises BlockingIOError if another does."""
+    stack = contextlib.ExitStack()
+    try:
+        stack.enter_context(hold_alive(settings.jobs / job_id))
+    except BlockingIOError:
+        raise
+    except OSError:
+        log.exception("it cannot be said that this process works for the job")
+    return stack
 
 
 def _run(

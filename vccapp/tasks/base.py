@@ -28,18 +28,23 @@ AbsolutePath = Annotated[Path, AfterValidator(resolved)]
 
 
 class Needs(BaseModel):
-    """What a task takes: memory at its peak, processors, and whether it uses a GPU where there is one."""
+    """What a task takes: memory at its peak, processors, and GPUs where there are some.
+
+    threads : 1 for what takes little of the machine; 0 for what only follows other work
+    """
 
     model_config = ConfigDict(frozen=True)
 
     memory_bytes: int
     threads: int = Field(default_factory=count_threads)
-    gpu: bool = False
+    gpus: int = 0
 
     def describe(self) -> str:
         """For people."""
-        gpu = ", a GPU where there is one" if self.gpu else ""
-        return f"at most {bytes_text(self.memory_bytes)} of memory, {self.threads} threads{gpu}"
+        gpu = f", {self.gpus} GPU{'s' * (self.gpus > 1)} where there are some" if self.gpus else ""
+        return (
+            f"at most {bytes_text(self.memory_bytes)} of memory, {self.threads} thread{'s' * (self.threads != 1)}{gpu}"
+        )
 
 
 class Result(BaseModel):
@@ -58,6 +63,8 @@ class Task(BaseModel, ABC, Generic[R]):
 
     name: ClassVar[str]
     Result: ClassVar[type[Result]]
+    light: ClassVar[bool] = False
+    """Whether it takes so little that it may run beside a job that has all processors."""
 
     dataset: str = Field("", description="Fingerprint of the dataset; empty if not known in advance.")
 
@@ -79,7 +86,7 @@ class Task(BaseModel, ABC, Generic[R]):
 
     def needs(self, settings: Settings) -> Needs:
         """What it takes, as far as that is known at once. Here: all that the settings allow."""
-        return Needs(memory_bytes=settings.memory_bytes)
+        return Needs(memory_bytes=settings.memory_bytes, threads=1 if self.light else count_threads())
 
     def named(self, now: datetime) -> Self:
         """The task with the names that are generated when it is started; itself where there are none."""

@@ -52,6 +52,7 @@ class FileTask(Task[R], Generic[R]):
 class Check(FileTask[Checked]):
     name = "check"
     Result = Checked
+    light = True
 
     @property
     def title(self) -> str:

@@ -67,7 +67,7 @@ class Embed(Task[Embedded]):
             memory_bytes = estimate.memory_bytes
         except VccAppError:
             pass
-        return Needs(memory_bytes=memory_bytes, gpu=settings.device != "cpu")
+        return Needs(memory_bytes=memory_bytes, gpus=int(settings.device != "cpu"))
 
     def run(self, settings: Settings, progress: Progress) -> Embedded:
         index = self._index(settings)

@@ -23,6 +23,7 @@ class ImportedRun(Result):
 class Import(Task[ImportedRun]):
     name = "import"
     Result = ImportedRun
+    light = True
 
     path: AbsolutePath = Field(description="An h5ad file with predicted cells.")
     split: str | None = Field(

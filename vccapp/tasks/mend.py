@@ -27,6 +27,7 @@ class Mend(FileTask[MendedFile]):
 
     name = "mend"
     Result = MendedFile
+    light = True
 
     output: AbsolutePath = Field(description="The .h5ad to write.")
     only: tuple[str, ...] = Field((), description="Mends to do; every safe one that is asked for if none is given.")

@@ -1,12 +1,14 @@
 """Task `resume`: go on with a run that was stopped, killed or failed."""
 
+from typing import Any
+
 from pydantic import Field
 
 from vccapp.errors import VccAppError
 from vccapp.progress import Progress
 from vccapp.settings import Settings
 from vccapp.tasks.base import TASKS, Needs, Task
-from vccapp.tasks.train import DeviceCount, Trained, estimate_needs
+from vccapp.tasks.train import DeviceCount, Train, Trained, estimate_needs
 
 
 @TASKS.register("resume")
@@ -48,3 +50,10 @@ class Resume(Task[Trained]):
 
         devices = self.devices or load_run(self.run_id, settings).devices
         return settings.model_copy(update={"devices": devices})
+
+
+def task_again(task: Task[Any], settings: Settings) -> Task[Any]:
+    """What to start after a task has failed: a training that has begun goes on, all else is done anew."""
+    if isinstance(task, Train) and (settings.checkpoints / task.run_id / "run.json").exists():
+        return Resume(dataset=task.dataset, run_id=task.run_id, devices=task.devices)
+    return task

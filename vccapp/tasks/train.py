@@ -95,13 +95,15 @@ def estimate_needs(spec: "RunSpec", settings: Settings) -> Needs:
     from vccapp.stats.index import load_index
     from vccapp.training.fit import count_ranks, estimate_fit
 
-    memory_bytes, gpu = settings.memory_bytes, False
+    memory_bytes, gpus = settings.memory_bytes, 0
     try:
         model = make_model(spec.model, spec.params)
-        gpu = model.shared and settings.device != "cpu"
+        on_gpu = model.shared and settings.device != "cpu"
         index = load_index(settings.index_of(spec.dataset))
         ranks = count_ranks(model, settings)
+        ranks = count_ranks(model, settings)
+        gpus = ranks if on_gpu else 0
         memory_bytes = estimate_fit(model, index, load_split(spec.split, settings), settings, ranks=ranks).memory_bytes
     except VccAppError:
         pass
-    return Needs(memory_bytes=memory_bytes, gpu=gpu)
+    return Needs(memory_bytes=memory_bytes, gpus=gpus)

@@ -25,8 +25,10 @@ from vccapp.data.workspace import register
 from vccapp.errors import ResourceError, SpecError
 from vccapp.evaluation.scorers.base import cell_scorers, refuse_memory
 from vccapp.evaluation.scorers.process import find_command, scale_score
-from vccapp.jobs.local import MARK, reconcile, start_job, stop_job
-from vccapp.jobs.store import Job, JobStore
+from vccapp.jobs.host import MARK
+from vccapp.jobs.job import Job
+from vccapp.jobs.local import reconcile, start_job, stop_job
+from vccapp.jobs.store import JobStore
 from vccapp.models.base import load_model
 from vccapp.settings import Settings
 from vccapp.stats.building.build import build_index

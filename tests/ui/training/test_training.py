@@ -154,8 +154,7 @@ def test_a_run_by_two_processes_is_started(workspace: Settings, monkeypatch: pyt
 
 
 def test_a_grid_is_counted_and_started(workspace: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("grid", "local"):
-        monkeypatch.setattr(f"vccapp.jobs.{module}.start_parked", lambda _: None)
+    monkeypatch.setattr("vccapp.jobs.local.ensure_keeper", lambda *_: None)
     page = open_page(workspace, monkeypatch, train_model="Scouter", train_scouter_embedding="expression")
     page.session_state["train_grid"] = True
     page.run()

@@ -7,8 +7,9 @@ import pandas as pd
 import streamlit as st
 
 from vccapp.errors import JobError, VccAppError
+from vccapp.jobs.job import ACTIVE, Job, seconds_left, silent_seconds
 from vccapp.jobs.local import reconcile, start_job, stop_job
-from vccapp.jobs.store import ACTIVE, Job, JobStore, seconds_left
+from vccapp.jobs.store import JobStore
 from vccapp.records import Unreadable
 from vccapp.tasks.base import Task
 from vccapp.ui.kit.live import draw_live
@@ -34,7 +35,9 @@ BADGES = {
 def progress_text(job: Job) -> str:
     """What an active job does now, and how long it still needs."""
     if job.state == "queued":
-        return "Waiting for a free slot"
+        return job.waits or "About to start"
+    if (quiet := silent_seconds(job)) is not None:
+        return f"No sign of life for {duration_text(quiet)}: the work hangs or is frozen. Stop ends it"
     left = seconds_left(job, time.time())
     parts = [f"{job.fraction:.0%}", job.message or job.state, f"{duration_text(left)} left" if left else ""]
     return " · ".join(part for part in parts if part)

@@ -15,7 +15,8 @@ from vccapp.data.schema import is_control
 from vccapp.data.splits.split import Split, list_splits
 from vccapp.data.workspace import Record, list_datasets
 from vccapp.errors import JobError
-from vccapp.jobs.store import Job, JobStore
+from vccapp.jobs.job import Job
+from vccapp.jobs.store import JobStore
 from vccapp.records import Listing
 from vccapp.settings import Settings, open_settings
 from vccapp.stats.index import ContextIndex, Index

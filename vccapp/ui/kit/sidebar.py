@@ -3,7 +3,7 @@
 import streamlit as st
 
 from vccapp.data.workspace import Record, list_datasets
-from vccapp.jobs.store import Job
+from vccapp.jobs.job import Job
 from vccapp.ui.kit.context import choose_context
 from vccapp.ui.kit.forms import named
 from vccapp.ui.kit.jobs import ids_of, list_active, progress_text

@@ -7,7 +7,8 @@ import streamlit as st
 
 from vccapp.data.workspace import Record, list_datasets
 from vccapp.errors import DataError, JobError
-from vccapp.jobs.store import Job, JobStore
+from vccapp.jobs.job import Job
+from vccapp.jobs.store import JobStore
 from vccapp.records import Unreadable
 from vccapp.settings import Settings
 from vccapp.stats.index import Index, has_index

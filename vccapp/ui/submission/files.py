@@ -10,7 +10,8 @@ import streamlit as st
 
 from vccapp.data.workspace import Record
 from vccapp.errors import VccAppError
-from vccapp.jobs.store import Job, JobStore
+from vccapp.jobs.job import Job
+from vccapp.jobs.store import JobStore
 from vccapp.seasons.base import Phase, Season
 from vccapp.submission.check import CheckResult
 from vccapp.tasks.check import Check

@@ -6,7 +6,8 @@ from pathlib import Path
 import streamlit as st
 
 from vccapp.errors import VccAppError
-from vccapp.jobs.store import Job, JobStore
+from vccapp.jobs.job import Job
+from vccapp.jobs.store import JobStore
 from vccapp.seasons.base import Season
 from vccapp.seasons.opened import find_season
 from vccapp.submission.packing.official import official_tool

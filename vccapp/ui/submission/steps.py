@@ -6,8 +6,9 @@ from typing import Literal
 
 import streamlit as st
 
+from vccapp.jobs.job import Job
 from vccapp.jobs.local import reconcile
-from vccapp.jobs.store import Job, JobStore
+from vccapp.jobs.store import JobStore
 from vccapp.seasons.base import Season
 from vccapp.seasons.opened import find_season
 from vccapp.submission.plan import Plan, load_plan, write_plan

@@ -1,0 +1,107 @@
+"""What the processes of a job take of the machine, over time: one line of JSON a sample, beside its log."""
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from vccapp.wording import bytes_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+USAGE = "usage.jsonl"
+COLUMNS = ("time", "cpu_percent", "memory_bytes", "gpu_percent", "gpu_bytes")
+
+
+class Usage:
+    """Samples this process and those below it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / USAGE
+        self._process = psutil.Process()
+        self._before = (time.monotonic(), self._cpu_seconds([self._process]))
+        self._killed = oom_kills()
+
+    def sample(self) -> None:
+        """Append one line, as far as the disk takes it.
+
+        cpu_percent : of one processor, since the sample before; oom_kills : of the system, since the first
+        """
+        with contextlib.suppress(psutil.Error, OSError):
+            processes = [self._process, *self._process.children(recursive=True)]
+            now, used = time.monotonic(), self._cpu_seconds(processes)
+            seconds, before = now - self._before[0], self._before[1]
+            self._before = (now, used)
+            line: dict[str, Any] = {
+                "time": round(time.time(), 1),
+                "cpu_percent": round(100 * max(used - before, 0.0) / max(seconds, 1e-3), 1),
+                "memory_bytes": sum(_resident(process) for process in processes),
+                "oom_kills": oom_kills() - self._killed,
+                "oom_kills_before": self._killed,
+            }
+            with self.path.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+
+    def _cpu_seconds(self, processes: list[psutil.Process]) -> float:
+        total = 0.0
+        for process in processes:
+            with contextlib.suppress(psutil.Error):
+                times = process.cpu_times()
+                total += times.user + times.system
+        return total
+
+
+def oom_kills() -> int:
+    """Processes that the system has ended for want of memory: in our group of processes, or else since its boot."""
+    for path in _counters():
+        with contextlib.suppress(OSError, ValueError):
+            for line in path.read_text().splitlines():
+                if line.startswith("oom_kill "):
+                    return int(line.split()[1])
+    return 0
+
+
+def read_usage(path: Path) -> "pd.DataFrame":
+    """time (seconds since 1970), cpu_percent (of one processor), memory_bytes, gpu_percent, gpu_bytes, where known."""
+    import pandas as pd
+
+    return pd.DataFrame(list(_lines(path)), columns=list(COLUMNS))
+
+
+def tell_end(folder: Path) -> str:
+    """What a job held at its last sample, where the system has since ended a process for want of memory; or nothing."""
+    last = None
+    for line in _lines(folder / USAGE):
+        last = line
+    if last is None or oom_kills() <= last.get("oom_kills_before", 0):
+        return ""
+    return f"it held {bytes_text(last['memory_bytes'])} when it was last seen"
+
+
+def _counters() -> Iterator[Path]:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/cgroup").read_text().splitlines():
+            if line.startswith("0::"):
+                yield Path("/sys/fs/cgroup") / line[3:].lstrip("/") / "memory.events"
+    yield Path("/proc/vmstat")
+
+
+def _resident(process: psutil.Process) -> int:
+    with contextlib.suppress(psutil.Error):
+        return process.memory_info().rss
+    return 0
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Those that are whole."""
+    with contextlib.suppress(OSError):
+        for line in path.read_text().splitlines():
+            with contextlib.suppress(ValueError):
+                found = json.loads(line)
+                if isinstance(found, dict):
+                    yield found
