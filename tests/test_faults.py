@@ -1,19 +1,25 @@
 """What nobody planned for is a code and one sentence of our own; the library's words are in the log alone."""
 
 import errno
+import itertools
 import json
 import os
 import sqlite3
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import h5py
 import pytest
 import torch
 from safetensors import SafetensorError
+from zstandard import ZstdError
 
 from vccapp.cli import main
-from vccapp.errors import DataError
-from vccapp.faults import SENTENCES, describe, errno_of, write_log
+from vccapp.data.stores.files import reading
+from vccapp.errors import DataError, ResourceError
+from vccapp.faults import SENTENCES, describe, errno_of, find_shortage, refuse_shortage, write_log
+from vccapp.records import undamaged
 
 CODES = {
     errno.ENOSPC: "disk",
@@ -45,6 +51,19 @@ def test_an_error_of_the_system_is_told_by_its_number(number: int) -> None:
         (DataError("odd", "A sentence"), "odd"),
         (MemoryError("Unable to allocate 9 GiB"), "memory"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"), "memory"),
+        (RuntimeError("std::bad_alloc"), "memory"),
+        (OSError("Unable to synchronously open object (no space available for allocation)"), "memory"),
+        (ImportError("libtorch_cpu.so: failed to map segment from shared object"), "memory"),
+        (SafetensorError("Error while deserializing: Cannot allocate memory (os error 12)"), "memory"),
+        (RuntimeError("unable to mmap 9 bytes from file <x>: Cannot allocate memory (12)"), "memory"),
+        (ZstdError("zstd compress error: Allocation error : not enough memory"), "memory"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB. GPU 0 has 1 GiB"), "gpu_memory"),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), "gpu_memory"),
+        (RuntimeError("can't start new thread"), "threads"),
+        (BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN)), "threads"),
+        (RuntimeError("could not spawn threads: ThreadPoolBuildError { kind: IOError(Os { code: 11 }) }"), "threads"),
+        # A file that another program has locked.
+        (BlockingIOError(errno.EAGAIN, "Unable to open file (unable to lock file, errno = 11)"), "disk_fault"),
         (KeyboardInterrupt(), "stopped"),
         (ValueError("embedded null byte"), "bad_name"),
         (OSError("12 requested and 0 written"), "disk_fault"),
@@ -57,6 +76,42 @@ def test_anything_else_is_a_code_and_a_sentence(error: BaseException, code: str)
     found, sentence = describe(error)
     assert found == code
     assert not set(str(error).split()[1:]) & {"9", "12", "requested"} & set(sentence.split())
+
+
+SHORTAGES: dict[str, BaseException] = {
+    "memory": MemoryError(),
+    "threads": RuntimeError("can't start new thread"),
+    "gpu_memory": torch.OutOfMemoryError("CUDA out of memory."),
+}
+
+
+@pytest.mark.parametrize("code", SHORTAGES)
+def test_no_reader_takes_a_shortage_for_a_damaged_file(code: str, tmp_path: Path) -> None:
+    """In whatever way a library wraps it."""
+    lack = SHORTAGES[code]
+
+    def fail(*, wrapped: bool) -> None:
+        if wrapped:
+            try:
+                raise lack
+            except type(lack) as error:
+                raise OSError("the library cannot read it") from error
+        raise lack
+
+    path = tmp_path / "x"
+    guards: list[Callable[[], AbstractContextManager[None]]] = [lambda: undamaged(path), lambda: reading(path)]
+    for guard, wrapped in itertools.product(guards, (False, True)):
+        with pytest.raises((MemoryError, ResourceError)) as raised, guard():
+            fail(wrapped=wrapped)
+        assert describe(raised.value)[0] == code
+
+
+def test_only_a_shortage_is_refused_as_one() -> None:
+    for error in (ValueError("odd"), KeyError("memory"), DataError("odd", "Out of memory"), OSError(errno.EIO, "gone")):
+        refuse_shortage(error)
+    assert find_shortage("Traceback ...\nnumpy.exceptions: all well") is None
+    told = find_shortage("Traceback ...\nnumpy._core._exceptions._ArrayMemoryError: Unable to allocate 9 GiB\n")
+    assert told is not None and told.code == "memory"
 
 
 def test_a_long_path_is_shown_by_its_end() -> None:

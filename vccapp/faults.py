@@ -4,6 +4,10 @@
         code, sentence = describe(error)          # the words of libraries go to the log alone
         log = write_log(error, settings.home)
 
+    except LIBRARY_ERRORS as error:
+        refuse_shortage(error)                    # a file is not damaged because memory ran out while it was read
+        raise DataError("file_damaged", ...)
+
 The command line, the worker and the pages each end in one handler that says these sentences.
 """
 
@@ -18,14 +22,30 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
-from vccapp.errors import VccAppError
+from vccapp.errors import ResourceError, VccAppError
 
 SHOWN_PATH = 120
 """Characters of a path that a sentence shows: its end."""
 LOG = "app.log"
 FULL = (errno.ENOSPC, errno.EDQUOT)
 GONE = (errno.EIO, errno.ENXIO, errno.ENODEV, errno.ESTALE, errno.ENOTCONN, errno.EREMOTEIO)
+MEMORY = (
+    "memory",
+    "Memory ran out",
+    "close other programs or change the limit (VCCAPP_MEMORY_GB, container, ulimit -v), then start it again",
+)
+GPU_MEMORY = (
+    "gpu_memory",
+    "The memory of the GPU ran out",
+    "choose a smaller model or batch, or free the GPU of other programs, then start it again",
+)
+THREADS = (
+    "threads",
+    "No more threads or processes can be started",
+    "close other programs or raise the limit (container, ulimit -u), then start it again",
+)
 SENTENCES: dict[int, tuple[str, str, str]] = {
+    errno.ENOMEM: MEMORY,
     errno.ENOSPC: ("disk", "The disk is full", "free some space, then start it again"),
     errno.EDQUOT: ("disk", "The disk quota is used up", "delete files or ask for more, then start it again"),
     errno.EROFS: ("read_only", "The disk is read-only", "make it writable or choose a folder on another disk"),
@@ -49,6 +69,24 @@ _SQLITE = {
     sqlite3.SQLITE_CANTOPEN: errno.ENOENT,
     sqlite3.SQLITE_PERM: errno.EACCES,
 }
+_SHORTAGES = (
+    (GPU_MEMORY, re.compile(r"(?i)(cuda|hip|mps)\b.*out of memory|CU(BLAS|DNN|SOLVER|FFT)_STATUS_ALLOC_FAILED")),
+    (
+        THREADS,
+        re.compile(
+            r"(?im)can't start new thread|pthread_create|thread_init|(create|spawn|start)\w* (a |new |the )*thread"
+            r"|ThreadPoolBuildError|^(?!.*\block\b).*resource temporarily unavailable"
+        ),
+    ),
+    (
+        MEMORY,
+        re.compile(
+            r"(?i)out of memory|bad_alloc|allocate \S* ?memory|unable to allocate|not enough memory|MemoryError"
+            r"|memory (re)?allocation|failed to map segment|no space available for allocation|malloc.{0,40} failed"
+        ),
+    ),
+)
+"""How libraries and programs name a lack of something, where they have no class or number for it."""
 _IN_TEXT = re.compile(r"(?:errno = |errno |os error )(\d+)")
 """How HDF5, Arrow and Rust's libraries name the number."""
 OF_CODE = (LookupError, TypeError, AttributeError, NameError, AssertionError)
@@ -59,8 +97,9 @@ def describe(error: BaseException) -> tuple[str, str]:
     """A code for programs, and one sentence: what went wrong, and what to do. Pure."""
     if isinstance(error, VccAppError):
         return error.code, str(error)
-    if _is_memory(error):
-        return "memory", "Memory ran out; close other programs or set VCCAPP_MEMORY_GB lower, then start it again."
+    if (lack := _lack_of(error)) is not None:
+        code, problem, fix = lack
+        return code, f"{problem}{_where(error)}; {fix}."
     if isinstance(error, KeyboardInterrupt):
         return "stopped", "Stopped on request."
     if isinstance(error, ValueError) and "null byte" in str(error):
@@ -122,11 +161,38 @@ def write_log(error: BaseException, home: Path | None = None) -> Path | None:
     return None
 
 
-def _is_memory(error: BaseException) -> bool:
-    """Python's, numpy's and torch's."""
-    if isinstance(error, RuntimeError):
-        return type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
-    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
+def refuse_shortage(error: BaseException, *, name: str = "") -> None:
+    """Raise ResourceError where a lack of memory, threads or processes is behind an error: nothing else is wrong.
+
+    name : of what was read or written then
+    """
+    if (lack := _lack_of(error)) is not None:
+        code, problem, fix = lack
+        sentence = f"{name}: {problem[:1].lower()}{problem[1:]}" if name else problem
+        raise ResourceError(code, sentence, fix=fix) from error
+
+
+def find_shortage(text: str) -> ResourceError | None:
+    """The lack of memory, threads or processes that a program's output tells of; None where it tells of none."""
+    for (code, problem, fix), words in _SHORTAGES:
+        if words.search(text):
+            return ResourceError(code, problem, fix=fix)
+    return None
+
+
+def _lack_of(error: BaseException) -> tuple[str, str, str] | None:
+    """Of memory, of the GPU's, or of threads: by the class, the number or the words of an error and its causes."""
+    for found in _causes(error):
+        if isinstance(found, (VccAppError, *OF_CODE)):
+            continue
+        for lack, words in _SHORTAGES:
+            if words.search(str(found)):
+                return lack
+        if isinstance(found, MemoryError):
+            return MEMORY
+        if isinstance(found, OSError) and found.errno == errno.ENOMEM:
+            return MEMORY
+    return None
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

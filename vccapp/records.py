@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar, overload
 
 from vccapp.errors import DataError, SpecError, VccAppError, explain
+from vccapp.faults import refuse_shortage
 from vccapp.textfiles import read_bytes
 from vccapp.wording import reason_text
 
@@ -130,6 +131,7 @@ def undamaged(path: Path, *also: type[Exception], fix: str = "run the step that 
     except FileNotFoundError:
         raise DataError("file_missing", f"{path} does not exist", fix=fix) from None
     except damage as error:
+        refuse_shortage(error)
         raise DataError("file_damaged", f"{path} is damaged ({_reason(error)})", fix=fix) from None
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vccapp.errors import DataError
+from vccapp.faults import refuse_shortage
 from vccapp.wording import bytes_text
 
 LIMIT = 2**26
@@ -25,6 +26,7 @@ def read_bytes(path: Path, *, limit: int = LIMIT) -> bytes:
     except PermissionError:
         raise DataError("permission", f"You are not allowed to read {path}", fix="change its permissions") from None
     except (OSError, ValueError) as error:
+        refuse_shortage(error)
         number = getattr(error, "errno", None)
         reason = os.strerror(number) if number else "its name is no name of a file"
         raise DataError("file_unreadable", f"{_short(path)} cannot be read ({reason})", fix="check the path") from None

@@ -1,10 +1,13 @@
 """Nothing half-written is visible; what a killed writer leaves goes at the next start, a living one keeps its own."""
 
+import contextlib
 import errno
 import os
 import signal
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,7 @@ import pytest
 from vccapp.data import atomic
 from vccapp.data.atomic import remove_dead, save_array, scratch_folder, write_file, write_folder
 from vccapp.data.lock import name_process
+from vccapp.errors import SpecError
 
 WAIT = """
 import sys, time
@@ -104,3 +108,28 @@ def test_scratch_goes_with_its_block(tmp_path: Path) -> None:
     with scratch_folder(tmp_path / "new") as folder:
         assert Path(folder).is_dir()
     assert leftovers(tmp_path / "new") == []
+
+
+def test_of_writers_of_one_folder_the_last_one_stays_and_none_fails(tmp_path: Path) -> None:
+    together = threading.Barrier(8)
+
+    def write(number: int) -> None:
+        for _ in range(10):
+            with write_folder(tmp_path / "model") as beside:
+                for name in "ab":
+                    (beside / name).write_text(str(number))
+                with contextlib.suppress(threading.BrokenBarrierError):
+                    together.wait(timeout=30)
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(write, range(8)))
+    assert len({(tmp_path / "model" / name).read_text() for name in "ab"}) == 1
+    assert leftovers(tmp_path) == []
+
+
+def test_a_new_file_is_not_written_over_one_that_came_in_between(tmp_path: Path) -> None:
+    with pytest.raises(SpecError) as refused, write_file(tmp_path / "x", new=True) as beside:
+        beside.write_text("mine")
+        (tmp_path / "x").write_text("another's")
+    assert refused.value.code == "output_exists" and (tmp_path / "x").read_text() == "another's"
+    assert leftovers(tmp_path) == []

@@ -1,3 +1,4 @@
+import select
 import subprocess
 import sys
 from pathlib import Path
@@ -53,3 +54,39 @@ def test_without_an_error_one_waits(holder: subprocess.Popen, tmp_path: Path) ->
 
 def test_an_absent_lock_is_free(tmp_path: Path) -> None:
     assert not is_locked(tmp_path / "lock")
+
+
+WAITER = """
+import shutil, sys
+from pathlib import Path
+from vccapp.data.lock import hold_lock
+path = Path(sys.argv[1])
+with hold_lock(path) as is_there:
+    print("held", flush=True)
+    sys.stdin.read()
+    assert is_there()
+    shutil.rmtree(path.parent)
+    assert not is_there()
+"""
+
+
+def test_who_waited_for_a_lock_that_its_holder_removed_holds_a_new_one(tmp_path: Path) -> None:
+    path = tmp_path / "work" / "lock"
+    words = [sys.executable, "-c", WAITER, str(path)]
+    first, second = (subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(2))
+    try:
+        for process in (first, second):
+            assert process.stdout is not None
+        # Either may be the first; the other holds a file that is there when the first has removed its own.
+        ready, _, _ = select.select([first.stdout, second.stdout], [], [])
+        holder, waiter = (first, second) if ready[0] is first.stdout else (second, first)
+        assert holder.stdout.readline() == b"held\n"
+        holder.stdin.close()
+        assert holder.wait() == 0
+        assert waiter.stdout.readline() == b"held\n" and is_locked(path)
+        waiter.stdin.close()
+        assert waiter.wait() == 0 and not path.exists()
+    finally:
+        for process in (first, second):
+            process.kill()
+            process.wait()

@@ -15,7 +15,15 @@ from vccapp.data import workspace
 from vccapp.data.reading.dataset import Dataset
 from vccapp.data.reading.opening import open_dataset
 from vccapp.data.schema import Columns
-from vccapp.data.workspace import check_allowed, list_data_files, list_datasets, open_registered, register
+from vccapp.data.workspace import (
+    check_allowed,
+    list_data_files,
+    list_datasets,
+    open_registered,
+    register,
+    require_source,
+    source_fault,
+)
 from vccapp.errors import DataError
 from vccapp.settings import Settings
 
@@ -157,3 +165,26 @@ def test_listing_loads_no_reader() -> None:
     code = f"import sys, vccapp.data.workspace; print(sorted({readers} & {{*sys.modules}}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_what_became_of_a_data_file_is_told_without_opening_it(tmp_path: Path, settings: Settings) -> None:
+    path = saved(tmp_path)
+    register(open_dataset(path), settings)
+    (record,) = list_datasets(settings)
+    assert source_fault(record) is None
+    require_source(record.fingerprint, settings)
+    about = path.stat()
+    os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns + 1))
+    touched = source_fault(record)
+    assert touched is not None and touched.code == "data_changed" and "written again" in touched.problem
+    open_registered(record.fingerprint, settings)  # which asks its content, and notes that it is the same
+    assert source_fault(record) is None
+    path.write_bytes(path.read_bytes() + b"more")
+    changed = source_fault(record)
+    assert changed is not None and changed.code == "data_changed" and "size" in changed.problem
+    require_source(record.fingerprint, settings)
+    path.unlink()
+    gone = source_fault(record)
+    assert gone is not None and gone.code == "data_gone" and path.name in gone.problem
+    with refusal(DataError, "data_gone"):
+        require_source(record.fingerprint, settings)

@@ -81,7 +81,9 @@ CODES = {"full": {"disk"}, "readonly": {"read_only", "disk_fault"}, "kill": {"ki
 IMPORTED = re.compile(r"\d{8}-\d{6}-imported-[0-9a-f]{4}")
 VOLATILE = {"created", "ended", "built", "registered_at", "seconds", "mtime_ns"}
 """Fields that say when, or how long."""
-UNFINISHED = re.compile(r"checkpoints/[^/]+/(run\.json|metrics\.jsonl|checkpoint/.*)|home/(jobs|app\.log).*|.*/lock")
+UNFINISHED = re.compile(
+    r"checkpoints/[^/]+/(run\.json|metrics\.jsonl|checkpoint/.*|events\.out\..*)|home/(jobs|app\.log).*|.*[/.]lock"
+)
 """What may be there of work that has not ended: a run is visible while it trains."""
 
 
@@ -103,7 +105,9 @@ class Case:
         found = {}
         for path in self.folder.rglob("*"):
             name = IMPORTED.sub("imported", str(path.relative_to(self.folder)))
-            if path.is_file() and not re.fullmatch(r"home/(jobs|app\.log).*|.*/lock", name):
+            if path.is_file() and not re.fullmatch(
+                r"home/(jobs|app\.log).*|.*[/.]lock|.*/events\.out\.tfevents\..*", name
+            ):
                 content: Any = path.read_bytes()
                 if path.suffix == ".json":
                     text = IMPORTED.sub("imported", content.decode()).replace(str(self.folder), "")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from vccapp.training.metrics_log import NAME, MetricsLog
+from vccapp.training.metrics_log import NAME, MetricsLog, read_lines
 
 LINES = [
     {"step": 0, "val_loss": 3.0},
@@ -28,3 +28,12 @@ def test_a_resumed_log_is_that_of_a_whole_training(logged: int, resumed_from: in
         for line in LINES[resumed_from:]:
             log(line)
     assert [json.loads(line) for line in (tmp_path / NAME).read_text().splitlines()] == LINES
+
+
+def test_a_log_that_is_deleted_is_put_back(tmp_path: Path) -> None:
+    with MetricsLog(tmp_path) as log:
+        for line in LINES:
+            log(line)
+            if line["step"] == 1:
+                (tmp_path / NAME).unlink()
+    assert read_lines(tmp_path) == LINES

@@ -12,6 +12,7 @@ import typer
 from vccapp.errors import one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from vccapp.jobs.job import Job
@@ -37,7 +38,7 @@ def run_job(settings: "Settings", task: "Task[R]", *, background: bool, as_json:
     from vccapp.jobs.local import start_job
     from vccapp.jobs.worker import EXIT_REFUSED
 
-    if note := settings.memory_note:
+    for note in _notes(settings, task):
         warn(note)
     job = start_job(settings, task)
     if background:
@@ -52,6 +53,17 @@ def run_job(settings: "Settings", task: "Task[R]", *, background: bool, as_json:
     reason = "" if stopped else f" {job.reason}"
     tell(f"Job {job.id} is {job.state}.{reason} Its log: {_log_path(settings, job.id)}")
     raise typer.Exit(EXIT_STOPPED if stopped else EXIT_FAILED)
+
+
+def _notes(settings: "Settings", task: "Task[R]") -> "Iterator[str]":
+    """What the user should know before the work begins."""
+    from vccapp.data.workspace import list_datasets, source_fault
+
+    if settings.memory_note:
+        yield settings.memory_note
+    if task.dataset:
+        faults = (source_fault(record) for record in list_datasets(settings) if record.fingerprint == task.dataset)
+        yield from (fault.problem for fault in faults if fault is not None)
 
 
 def _follow(settings: "Settings", job_id: str) -> "Job":

@@ -6,6 +6,7 @@ writer, and is removed by the next write in the same folder, or the next start o
 """
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -29,6 +30,8 @@ BESIDE = re.compile(
 """Names of what is being written: `.name.machine-process-birth-id.part`; 0.1.0 did not say by whom."""
 OLD_SECONDS = 7 * 24 * 3600.0
 """After this time nobody writes any more, on whatever machine."""
+TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
+"""What the system says where a folder is to be moved onto one that holds something."""
 MAX_NAME = 180
 """Bytes of a target's name in that of its leftover: disks take 255."""
 
@@ -137,13 +140,18 @@ def _make_room(target: Path) -> None:
 
 
 @contextlib.contextmanager
-def write_file(target: Path) -> Iterator[Path]:
-    """A path to write to; it becomes `target` when the block ends well."""
+def write_file(target: Path, *, new: bool = False) -> Iterator[Path]:
+    """A path to write to; it becomes `target` when the block ends well.
+
+    new : raise SpecError, as `require_new`, where another writer has made the target in the meantime
+    """
     _make_room(target)
     beside = _beside(target)
     try:
         yield beside
         sync(beside)
+        if new:
+            require_new(target)
         os.replace(beside, target)
         sync(target.parent)
     finally:
@@ -153,16 +161,23 @@ def write_file(target: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def write_folder(target: Path) -> Iterator[Path]:
-    """A folder to fill; it replaces `target` when the block ends well."""
+    """A folder to fill; it replaces `target` when the block ends well. Of two writers the last one's stays."""
     _make_room(target)
     beside, old = _beside(target), _beside(target, old=True)
     beside.mkdir()
     try:
         yield beside
         sync_folder(beside)
-        if target.exists():
-            os.replace(target, old)
-        os.replace(beside, target)
+        while beside.exists():
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(target, old)
+            try:
+                os.replace(beside, target)
+            except OSError as error:
+                if error.errno not in TAKEN:
+                    raise
+                _remove(old)  # another writer's has come in between
+        _remove(old)
         sync(target.parent)
     finally:
         shutil.rmtree(beside, ignore_errors=True)

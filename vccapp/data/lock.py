@@ -8,8 +8,9 @@ import fcntl
 import hashlib
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 import psutil
 
@@ -18,14 +19,38 @@ BIRTH_TOLERANCE = 2.0
 
 
 @contextlib.contextmanager
-def hold_lock(path: Path, *, busy: Exception | None = None) -> Iterator[None]:
-    """Hold the lock file, made where it is absent. While another process has it: raise `busy`, or wait without one."""
-    with path.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
-        except BlockingIOError as error:
-            raise busy or error from None
-        yield
+def hold_lock(path: Path, *, busy: Exception | None = None) -> Iterator[Callable[[], bool]]:
+    """Hold the lock file, made with its folder where it is absent. While another process has it: raise `busy`, or wait
+    without one.
+
+    Gives a function that says whether the file is still there: who deletes it, or its folder, takes the lock with it.
+    Its holder may do so when all is done; who waited for it then locks a new one.
+    """
+    with _take(path, busy) as lock:
+        yield lambda: _is_at(lock, path)
+
+
+def _take(path: Path, busy: Exception | None) -> IO[str]:
+    """The open file that holds the lock."""
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError), contextlib.ExitStack() as files:
+            lock = files.enter_context(path.open("w"))
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
+            except BlockingIOError as error:
+                raise busy or error from None
+            if _is_at(lock, path):
+                files.pop_all()
+                return lock
+
+
+def _is_at(lock: IO[str], path: Path) -> bool:
+    """Whether a path still names the open file."""
+    try:
+        return os.path.samestat(os.fstat(lock.fileno()), path.stat())
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def is_locked(path: Path) -> bool:

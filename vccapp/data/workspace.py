@@ -102,13 +102,7 @@ def open_registered(fingerprint: str, settings: Settings) -> "Dataset":
             fix="open its file first",
         )
     record = _record(folder)
-    for path in record.paths:
-        if not _is_there(path):
-            raise DataError(
-                "data_gone",
-                f"{path.name}: it is no longer in {path.parent}",
-                fix="put it back, or open it in its new place",
-            )
+    _require_there(record)
     saved, state = read_record(folder / "dataset.json", DATASET), [file_state(path) for path in record.paths]
     dataset = open_dataset(record.paths, columns=record.columns, access=Access.of(settings))
     if saved["state"] == state:
@@ -122,6 +116,50 @@ def open_registered(fingerprint: str, settings: Settings) -> "Dataset":
             fix="open and index it again",
         )
     return dataset
+
+
+def source_fault(record: Record) -> DataError | None:
+    """Why the data file of a dataset is not the one that was opened, by its path, size and time alone; None: it is.
+
+    Cheap, for lists and for what starts work; `open_registered` then asks the content. An address is not asked.
+    """
+    try:
+        _require_there(record)
+        known = read_record(record.index_folder.with_name("dataset.json"), DATASET).get("state", [])
+        found = [file_state(path) for path in record.paths if not is_remote(path)]
+    except DataError as error:
+        return error
+    except OSError:  # it goes while it is looked at, or may not be looked at
+        return _gone(record.path)
+    changed = [state for state in found if state not in known]
+    if not changed:
+        return None
+    sizes = {state["path"]: state["size"] for state in known}
+    one = next((state for state in changed if sizes.get(state["path"]) != state["size"]), changed[0])
+    how = "written again" if sizes.get(one["path"]) == one["size"] else "changed in size"
+    return DataError(
+        "data_changed",
+        f"{Path(one['path']).name}: it was {how} since it was opened as {record.fingerprint}",
+        fix="open and index it again where its cells are others",
+    )
+
+
+def require_source(fingerprint: str, settings: Settings) -> None:
+    """Raise DataError where the data file of a dataset is gone: what reads it need not be started."""
+    folder = settings.datasets / fingerprint
+    if (folder / "dataset.json").is_file():
+        _require_there(_record(folder))
+
+
+def _require_there(record: Record) -> None:
+    for path in record.paths:
+        if not _is_there(path):
+            raise _gone(path)
+
+
+def _gone(path: Path) -> DataError:
+    fix = "put it back, or open it in its new place"
+    return DataError("data_gone", f"{path.name}: it is no longer in {path.parent}", fix=fix)
 
 
 def _record(folder: Path) -> Record:

@@ -18,6 +18,7 @@ from typing import IO, TypeVar
 
 from vccapp.data.resources import require_disk
 from vccapp.errors import DataError
+from vccapp.faults import refuse_shortage
 from vccapp.progress import Progress, silent
 from vccapp.wording import bytes_text
 
@@ -93,7 +94,8 @@ class Zip:
     def _reading(self, name: str) -> Iterator[None]:
         try:
             yield
-        except UNREADABLE:
+        except UNREADABLE as error:
+            refuse_shortage(error, name=name)
             raise self._damaged(name, "it cannot be unpacked") from None
 
     def _damaged(self, name: str, why: str) -> DataError:
@@ -121,7 +123,8 @@ def open_files(path: Path) -> Iterator[Files]:
         raise DataError("file_unreadable", f"{path} cannot be read", fix="choose the organisers' folder or zip")
     try:
         archive = zipfile.ZipFile(path)
-    except UNREADABLE:
+    except UNREADABLE as error:
+        refuse_shortage(error, name=path.name)
         raise DataError(
             "not_a_bundle",
             f"{path.name} is no folder and no zip, or the zip is damaged",

@@ -11,6 +11,7 @@ submissions/<id>/
   report.json    plan, run, data, versions, checks, sizes and sha256
 """
 
+import contextlib
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -19,8 +20,9 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from vccapp.data.atomic import require_new, scratch_folder
+from vccapp.data.lock import hold_lock
 from vccapp.data.resources import require_disk
-from vccapp.errors import DataError, SpecError
+from vccapp.errors import DataError, JobError, SpecError
 from vccapp.evaluation.quality import Depth
 from vccapp.models.base import load_model
 from vccapp.progress import Progress, part, silent
@@ -80,20 +82,21 @@ def build_from(
 ) -> dict[str, Any]:
     """`build_submission` with everything opened."""
     folder, season = plan_path(plan.id, settings).parent, find_season(plan.season, settings)
-    folder.mkdir(parents=True, exist_ok=True)
-    _take_space(plan, folder)
-    write_plan(plan, settings)
-    genes = plan_genes(plan, next(iter(sources.values())).index, season)
-    made = describe_made(plan, sources, genes=genes, season=season, settings=settings)
 
     def remove_old() -> None:  # what is of an earlier build is not of these cells
         for old in [*_package_files(plan, folder), folder / MADE_FILE]:
             old.unlink(missing_ok=True)
 
-    told = part(progress, 0.0, 0.6)
-    generate(plan, sources, folder / H5AD, season=season, when_made=remove_old, progress=told)
-    write_made(made, folder)
-    return _finish(plan, season, genes, folder, settings=settings, progress=part(progress, 0.6, 1.0), clock=clock)
+    folder.mkdir(parents=True, exist_ok=True)
+    with _alone(plan, settings):
+        _take_space(plan, folder)
+        write_plan(plan, settings)
+        genes = plan_genes(plan, next(iter(sources.values())).index, season)
+        made = describe_made(plan, sources, genes=genes, season=season, settings=settings)
+        told = part(progress, 0.0, 0.6)
+        generate(plan, sources, folder / H5AD, season=season, when_made=remove_old, progress=told)
+        write_made(made, folder)
+        return _finish(plan, season, genes, folder, settings=settings, progress=part(progress, 0.6, 1.0), clock=clock)
 
 
 def package_submission(
@@ -108,7 +111,8 @@ def package_submission(
         raise DataError("no_cells_made", f"The submission '{plan.id}' has no {H5AD}", fix="build the submission")
     season = find_season(plan.season, settings)
     genes = plan_genes(plan, load_index(settings.index_of(plan.datasets[0])), season)
-    return _finish(plan, season, genes, folder, settings=settings, progress=progress, clock=clock)
+    with _alone(plan, settings):
+        return _finish(plan, season, genes, folder, settings=settings, progress=progress, clock=clock)
 
 
 def package_file(
@@ -121,13 +125,28 @@ def package_file(
     require_new(out, suffix=season.container.suffix, what="Packages")
     results = run_checks(h5ad, season, progress=part(progress, 0.0, 0.5), **expected)
     refuse(results)
-    return results, pack(h5ad, out, season, progress=part(progress, 0.5, 1.0))
+    return results, pack(h5ad, out, season, new=True, progress=part(progress, 0.5, 1.0))
 
 
-def pack(h5ad: Path, out: Path, season: Season, *, panel_id: str | None = None, progress: Progress = silent) -> Package:
-    """Package checked cells. panel_id : of the organisers' bundle; raises what `slimmed` and `write_vcc` raise."""
+def pack(
+    h5ad: Path,
+    out: Path,
+    season: Season,
+    *,
+    panel_id: str | None = None,
+    new: bool = False,
+    progress: Progress = silent,
+) -> Package:
+    """Package checked cells. panel_id, new : see `write_vcc`; raises what `slimmed` and `write_vcc` raise."""
     with slimmed(h5ad, out.parent, season, progress=part(progress, 0.0, 0.2)) as ready:
-        return write_vcc(ready, out, season, panel_id=panel_id, progress=part(progress, 0.2, 1.0))
+        return write_vcc(ready, out, season, panel_id=panel_id, new=new, progress=part(progress, 0.2, 1.0))
+
+
+def _alone(plan: Plan, settings: Settings) -> contextlib.AbstractContextManager[Callable[[], bool]]:
+    """Hold the submission's lock. Raises JobError when another process does."""
+    problem = f"Another job is building or packaging the submission '{plan.id}'"
+    busy = JobError("submission_busy", problem, fix="wait for it or stop it")
+    return hold_lock(settings.submissions / f".{plan.id}.lock", busy=busy)
 
 
 def _take_space(plan: Plan, folder: Path) -> None:

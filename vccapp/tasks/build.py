@@ -32,9 +32,11 @@ class Build(Task[Built]):
         return ["vccapp", "submit", "build", self.plan]
 
     def check(self, settings: Settings) -> None:
+        from vccapp.data.workspace import require_source
         from vccapp.submission.plan import load_plan
 
-        load_plan(self.plan, settings)
+        for dataset in load_plan(self.plan, settings).datasets:
+            require_source(dataset, settings)
 
     def needs(self, settings: Settings) -> Needs:
         from vccapp.submission.plan import load_plan

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from vccapp.commands import assignments
-from vccapp.errors import VccAppError
+from vccapp.errors import JobError, VccAppError
 from vccapp.progress import Progress
 from vccapp.records import Format
 from vccapp.settings import Settings
@@ -49,6 +49,10 @@ class Embed(Task[Embedded]):
         return words + assignments(self.params)
 
     def check(self, settings: Settings) -> None:
+        if self.method == "obsm":
+            from vccapp.data.workspace import require_source
+
+            require_source(self.dataset, settings)
         if self.method == "state":
             from vccapp.neural.state_embedding.spec import check_state_embedding
 
@@ -93,6 +97,7 @@ class Embed(Task[Embedded]):
     def _train_state(self, index: "Index", settings: Settings, progress: Progress) -> Path:
         """Goes on from the last checkpoint of the same parameters, where one was stopped."""
         from vccapp.data.atomic import holds_json, write_json
+        from vccapp.data.lock import hold_lock
         from vccapp.neural.fitting.fitting import Fitting
         from vccapp.neural.state_embedding.spec import StateEmbeddingSpec
         from vccapp.neural.state_embedding.write import write_state_embedding
@@ -102,22 +107,25 @@ class Embed(Task[Embedded]):
         spec = make_spec(StateEmbeddingSpec, self.params, name="the state embedding")
         begun = training_folder(settings, self.dataset)
         asked = ASKED.stamp({"spec": spec.model_dump(mode="json"), "seed": self.seed})
-        if not holds_json(begun / "asked.json", asked):
-            shutil.rmtree(begun, ignore_errors=True)
-            begun.mkdir(parents=True)
-            write_json(begun / "asked.json", asked)
-        with MetricsLog(begun) as log:
-            fitting = Fitting(
-                seed=self.seed,
-                log=log,
-                progress=progress,
-                folder=begun,
-                memory_bytes=settings.memory_bytes,
-                device=settings.device,
-            )
-            folder = write_state_embedding(index, spec, fitting)
-        shutil.move(begun / NAME, folder / NAME)
-        shutil.rmtree(begun)
+        problem = f"Another job is training the state embedding of {self.dataset}"
+        busy = JobError("embedding_busy", problem, fix="wait for it or stop it")
+        with hold_lock(begun.with_name(f".{begun.name}.lock"), busy=busy):
+            if not holds_json(begun / "asked.json", asked):
+                shutil.rmtree(begun, ignore_errors=True)
+                begun.mkdir(parents=True)
+                write_json(begun / "asked.json", asked)
+            with MetricsLog(begun) as log:
+                fitting = Fitting(
+                    seed=self.seed,
+                    log=log,
+                    progress=progress,
+                    folder=begun,
+                    memory_bytes=settings.memory_bytes,
+                    device=settings.device,
+                )
+                folder = write_state_embedding(index, spec, fitting)
+            shutil.move(begun / NAME, folder / NAME)
+            shutil.rmtree(begun)
         return folder
 
 

@@ -52,9 +52,12 @@ class ScoreRun(Task[Scored]):
         )
 
     def check(self, settings: Settings) -> None:
+        from vccapp.data.workspace import require_source
         from vccapp.evaluation.scorers.base import find_scorer
         from vccapp.seasons.opened import find_season
+        from vccapp.training import load_run
 
+        require_source(load_run(self.run_id, settings).spec.dataset, settings)
         find_scorer(self.scorer)
         if self.season is not None:
             find_season(self.season, settings)

@@ -5,6 +5,7 @@ writes again replace them.
 """
 
 import json
+import os
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -12,6 +13,7 @@ from typing import Self
 import pandas as pd
 
 NAME = "metrics.jsonl"
+Line = dict[str, float]
 
 
 class MetricsLog:
@@ -22,8 +24,8 @@ class MetricsLog:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / NAME
-        self._earlier: list[dict[str, float]] | None = _read_lines(self._path)
-        self._file = self._path.open("a")
+        self._earlier: list[Line] | None = read_lines(folder)
+        self._file = self._path.open("a+")
 
     def __enter__(self) -> Self:
         return self
@@ -31,7 +33,7 @@ class MetricsLog:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._file.close()
 
-    def __call__(self, values: dict[str, float]) -> None:
+    def __call__(self, values: Line) -> None:
         if self._earlier is not None:
             self._file.truncate(0)
             for line in self._earlier:
@@ -40,20 +42,28 @@ class MetricsLog:
                 print(json.dumps(line), file=self._file)
             self._earlier = None
         print(json.dumps(values), file=self._file, flush=True)
+        if os.fstat(self._file.fileno()).st_nlink == 0:
+            self._put_back()
+
+    def _put_back(self) -> None:
+        """The file was deleted: write what it held to a new one."""
+        self._file.seek(0)
+        with self._file as deleted, self._path.open("w") as file:
+            file.write(deleted.read())
+        self._file = self._path.open("a+")
 
 
 def read_metrics(folder: Path) -> pd.DataFrame:
     """Long form of a run's log: step, name, value; empty where nothing is logged yet."""
     rows = [
-        (line["step"], name, value)
-        for line in _read_lines(folder / NAME)
-        for name, value in line.items()
-        if name != "step"
+        (line["step"], name, value) for line in read_lines(folder) for name, value in line.items() if name != "step"
     ]
     return pd.DataFrame(rows, columns=["step", "name", "value"])
 
 
-def _read_lines(path: Path) -> list[dict[str, float]]:
+def read_lines(folder: Path) -> list[Line]:
+    """The lines of a run's log, without one that is torn; none where nothing is logged yet."""
+    path = folder / NAME
     if not path.exists():
         return []
     lines = []

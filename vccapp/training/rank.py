@@ -13,7 +13,8 @@ import traceback
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from vccapp.errors import Stopped, VccAppError
+from vccapp.errors import ResourceError, Stopped, VccAppError
+from vccapp.faults import refuse_shortage
 from vccapp.models.base import make_model
 from vccapp.progress import Progress, silent
 from vccapp.stats.index import load_index
@@ -47,7 +48,7 @@ def main(rank: int, ranks: int, reports: Connection, meeting: Path) -> int:
     except Exception as error:
         traceback.print_exc()
         text = f"{type(error).__name__}: {error}".partition("\n")[0][:MAX_TEXT]
-        reports.send((rank, error if isinstance(error, VccAppError) else None, text))
+        reports.send((rank, _for_people(error), text))
         return 1
     return 0
 
@@ -66,6 +67,17 @@ def _fit(fit: Fit, rank: int, ranks: int, report: Progress, meeting: Path) -> No
     model = make_model(fit.model, fit.params)
     progress = silent if rank else report
     fit_rank(fit, model, index, device=str(device), progress=progress, rank=rank, ranks=ranks)
+
+
+def _for_people(error: Exception) -> VccAppError | None:
+    """The error itself where it is told as it is, or the lack of memory or threads behind it."""
+    if isinstance(error, VccAppError):
+        return error
+    try:
+        refuse_shortage(error)
+    except ResourceError as lack:
+        return lack
+    return None
 
 
 def _listen(stop: threading.Event) -> None:

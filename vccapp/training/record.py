@@ -37,6 +37,7 @@ from vccapp.settings import Settings
 
 Part = Literal["val", "test"]
 State = Literal["running", "finished", "stopped", "failed", "interrupted"]
+RECORD = "run.json"
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 RUN = Format("run", fix="delete the run's folder and train again")
 PREDICTION = Format("prediction", fix="train again")
@@ -134,29 +135,39 @@ def make_run_id(spec: RunSpec, *, now: datetime) -> str:
 def load_run(run_id: str, settings: Settings) -> RunRecord:
     """Raises SpecError when there is no such run, DataError when its record cannot be read."""
     folder = run_folder(run_id, settings)
-    if not (folder / "run.json").is_file():
+    if not _has_record(folder):
         raise SpecError(
             "unknown_run",
             f"There is no run '{run_id}' in {settings.checkpoints}",
             fix="list the runs with `vccapp train list`",
         )
-    record = read_record(folder / "run.json", RUN, RunRecord.model_validate)
+    record = read_record(folder / RECORD, RUN, RunRecord.model_validate)
     interrupted = record.state == "running" and not is_locked(folder / "lock")
     if interrupted:  # it may have ended between the two looks
-        record = read_record(folder / "run.json", RUN, RunRecord.model_validate)
+        record = read_record(folder / RECORD, RUN, RunRecord.model_validate)
         interrupted = record.state == "running"
     return record.model_copy(update={"folder": folder} | ({"state": "interrupted"} if interrupted else {}))
 
 
 def write_run(run: RunRecord, folder: Path) -> None:
-    write_json(folder / "run.json", RUN.stamp(run.model_dump(mode="json")))
+    write_json(folder / RECORD, RUN.stamp(run.model_dump(mode="json")))
 
 
 def list_runs(settings: Settings) -> Listing[RunRecord]:
     """The newest first."""
-    runs = list_records(settings.checkpoints.glob("*/run.json"), lambda path: load_run(path.parent.name, settings))
+    folders = settings.checkpoints.iterdir() if settings.checkpoints.is_dir() else ()
+    paths = (folder / RECORD for folder in folders if not folder.name.startswith(".") and _has_record(folder))
+    runs = list_records(paths, lambda path: load_run(path.parent.name, settings))
     runs.sort(key=lambda run: run.created, reverse=True)
     return runs
+
+
+def _has_record(folder: Path) -> bool:
+    """Whether it is a run's folder; one that may not be looked into is: that is to be said."""
+    try:
+        return (folder / RECORD).is_file()
+    except PermissionError:
+        return True
 
 
 def run_folder(run_id: str, settings: Settings) -> Path:

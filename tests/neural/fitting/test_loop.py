@@ -10,7 +10,7 @@ from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, ExponentialLR
 
 from vccapp.errors import SpecError, Stopped
-from vccapp.neural.fitting.checkpoint import find_checkpoint
+from vccapp.neural.fitting.checkpoint import find_checkpoint, read_last
 from vccapp.neural.fitting.fitting import Fitting
 from vccapp.neural.fitting.loop import LoopSpec, learning_rate, run_loop
 
@@ -224,3 +224,27 @@ def test_a_failing_batch_is_raised() -> None:
 
     with refusal(SpecError, "unknown_cell"):
         run_loop(make_network(), next_batch=broken, step_loss=step_loss, spec=LoopSpec(steps=9), fitting=Fitting())
+
+
+@pytest.mark.parametrize("spoilt", [3, 10])
+def test_a_gradient_that_is_no_number_ends_the_training_with_its_last_good_checkpoint(
+    spoilt: int, tmp_path: Path
+) -> None:
+    """Also that of the last step, which no later loss would tell."""
+    done = 0
+
+    def spoil(network: nn.Module, batch: torch.Tensor) -> dict[str, torch.Tensor]:
+        nonlocal done
+        done += 1
+        terms = step_loss(network, batch)
+        if done == spoilt:  # its value is 0, its gradient infinite times 0
+            terms["loss"] = terms["loss"] + (next(network.parameters()) * 0).sqrt().sum()
+        return terms
+
+    spec = LoopSpec(steps=10, learning_rate=0.01, clip=0, checkpoint_seconds=0)
+    with refusal(SpecError, "weights_not_finite") as caught:
+        fit(spec, check=None, loss=spoil, folder=tmp_path)
+    assert caught.value.found == spoilt
+    last = read_last(tmp_path)
+    assert last is not None and last.step == spoilt - 1
+    assert all(torch.isfinite(value).all() for value in last.weights.values())

@@ -19,6 +19,7 @@ from vccapp.data.stores.labels import read_labels
 from vccapp.data.stores.layouts import find_matrix, find_tenx
 from vccapp.data.stores.sizes import MAX_TEXT, check_array, check_memory, declared_bytes
 from vccapp.errors import DataError, ResourceError
+from vccapp.faults import refuse_shortage
 from vccapp.wording import name_some
 
 GROUPS = ("categorical", "nullable-integer", "nullable-boolean", "nullable-string-array", "string-array")
@@ -209,6 +210,7 @@ def _explained(name: str) -> Iterator[None]:
             "column_unknown", f"{name} is stored in a way that is not known here", fix="write it again"
         ) from error
     except (ValueError, TypeError, LookupError, AttributeError, RuntimeError) as error:
+        refuse_shortage(error, name=name)
         raise DataError("column_damaged", f"{name} does not hold together", fix="write it again") from error
 
 

@@ -72,7 +72,7 @@ def write_simulation(
     truth = draw()
     out.parent.mkdir(parents=True, exist_ok=True)
     _check_disk(truth, out)
-    with write_file(out) as beside, write_folder(out.parent / f"{out.stem}.truth") as folder:
+    with write_file(out, new=True) as beside, write_folder(out.parent / f"{out.stem}.truth") as folder:
         _write_truth(truth, folder)
         _write_cells(truth, beside, compression=compression, progress=progress)
     progress(1.0, f"{truth.n_cells:,} cells x {truth.n_genes:,} genes written")

@@ -26,6 +26,7 @@ from vccapp.data.stores.places import Place, find_place
 from vccapp.data.stores.sizes import check_chunk, check_memory
 from vccapp.data.stores.survey import check_links
 from vccapp.errors import DataError
+from vccapp.faults import refuse_shortage
 
 if TYPE_CHECKING:
     import h5py
@@ -192,7 +193,8 @@ def _read_values(lines: TextIO, n_values: int) -> np.ndarray:
         table = pd.read_csv(lines, sep=r"\s+", header=None, usecols=[0, 1, 2], nrows=n_values + 1, dtype=np.float64)
     except pd.errors.EmptyDataError:
         table = pd.DataFrame(np.zeros((0, 3)))
-    except (ValueError, pd.errors.ParserError, EOFError, OSError):
+    except (ValueError, pd.errors.ParserError, EOFError, OSError) as error:
+        refuse_shortage(error, name="matrix.mtx")
         raise DataError(
             "not_mtx", "matrix.mtx holds lines that are not gene, cell and value", fix="copy it again"
         ) from None
@@ -204,5 +206,6 @@ def _read_values(lines: TextIO, n_values: int) -> np.ndarray:
 def _read_table(path: Path) -> pd.DataFrame:
     try:
         return pd.read_csv(path, sep="\t", header=None, dtype=str, keep_default_na=False, quoting=csv.QUOTE_NONE)
-    except (ValueError, pd.errors.ParserError, EOFError, OSError):
+    except (ValueError, pd.errors.ParserError, EOFError, OSError) as error:
+        refuse_shortage(error, name=path.name)
         raise DataError("not_a_table", f"{path.name} cannot be read as a table", fix="copy it again") from None

@@ -12,6 +12,7 @@ from vccapp.data.stores.layouts import choose_group, find_matrix
 from vccapp.data.stores.places import Place, find_place, is_remote
 from vccapp.data.stores.survey import check_links
 from vccapp.errors import DataError, ResourceError, VccAppError
+from vccapp.faults import refuse_shortage
 
 if TYPE_CHECKING:
     import h5py
@@ -42,6 +43,7 @@ def reading(path: Path) -> Iterator[None]:
             fix="raise VCCAPP_MEMORY_GB, or write smaller chunks",
         ) from None
     except Exception as error:
+        refuse_shortage(error, name=name)
         LOG.info("%s cannot be read", path, exc_info=error)
         code, problem, fix = _explain(error)
         raise DataError(code, f"{name}: {problem}", fix=fix) from error

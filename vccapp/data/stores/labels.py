@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from vccapp.faults import refuse_shortage
+
 LABELLED = 0.5
 """Share of the cells that a table must name to be taken as one of this matrix."""
 MAX_BYTES = 2**28
@@ -21,7 +23,8 @@ def read_labels(folder: Path, barcodes: pd.Index) -> pd.DataFrame:
             continue
         try:
             table = pd.read_csv(path, sep="," if name.endswith(".csv") else "\t", dtype={0: str})
-        except (ValueError, pd.errors.ParserError, EOFError, OSError):
+        except (ValueError, pd.errors.ParserError, EOFError, OSError) as error:
+            refuse_shortage(error, name=path.name)
             continue
         if table.shape[1] < 2:
             continue

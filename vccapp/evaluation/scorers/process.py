@@ -18,12 +18,18 @@ import pandas as pd
 
 from vccapp.errors import JobError, SpecError
 from vccapp.evaluation.scorers.base import AVERAGE, CellScorer, Scaled, ScorerResult
+from vccapp.faults import find_shortage
 from vccapp.progress import Progress, part, silent
 from vccapp.seasons.base import MetricRules, Space
 
 POLL_SECONDS = 0.2
 GRACE_SECONDS = 3.0
 LOG_TAIL = 300
+TOLD = 20_000
+"""Characters of its output in which a command says why it failed."""
+
+NUMBA_THREADS = "NUMBA_NUM_THREADS"
+"""What a tool may ask for, once it is started; more is an error to it. It is told its threads by an option."""
 
 Command = tuple[str, Sequence[str | Path]]
 """What it is, for people, and its words after the tool's name."""
@@ -64,6 +70,9 @@ class Tool(CellScorer):
         progress: Progress = silent,
     ) -> ScorerResult:
         self.check()
+        allowed = os.environ.get(NUMBA_THREADS, "")
+        if allowed.isdecimal() and int(allowed):
+            threads = min(threads, int(allowed))
         return self.run(predicted, real, folder, threads=threads, progress=progress)
 
     @abstractmethod
@@ -159,6 +168,8 @@ def _run(words: list[str], log: Path, what: str, progress: Progress) -> None:
             fix="score fewer cells (--max-cells, --max-controls)",
         )
     if code:
+        if (lack := find_shortage(said[-TOLD:])) is not None:
+            raise lack
         raise JobError(
             "scorer_failed",
             f"{what} failed with exit code {code}: ...{' '.join(said.split())[-LOG_TAIL:]}",
@@ -180,6 +191,7 @@ def run_logged(words: list[str], log: Path, what: str, progress: Progress) -> tu
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd=log.parent,
+            env={name: value for name, value in os.environ.items() if name != NUMBA_THREADS},
             start_new_session=True,
         )
         try:

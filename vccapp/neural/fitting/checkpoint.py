@@ -76,7 +76,8 @@ class Checkpoints:
 
 
 def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
-    """Write into `folder`, and remove the older checkpoints there."""
+    """Write into `folder`, made where its own folder is there, and remove the older checkpoints there."""
+    folder.mkdir(exist_ok=True)
     target = folder / f"step-{checkpoint.step:08d}"
     with write_folder(target) as beside:
         save_file(

@@ -21,7 +21,7 @@ the processes is that of the step. The first one alone logs, validates, reports 
 import contextlib
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar, cast
 
@@ -31,6 +31,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from vccapp.errors import DataError, SpecError, Stopped
+from vccapp.faults import refuse_shortage
 from vccapp.neural.fitting.checkpoint import CHECKPOINT, Checkpoint, Checkpoints, read_last
 from vccapp.neural.fitting.fitting import Fitting, forget
 from vccapp.neural.fitting.processes import average_terms, share_gradients, take_from_first
@@ -100,8 +101,8 @@ def run_loop(
 
     shares : batches of a step, whose terms and gradients are added up; those of step s are shares * s and on
 
-    Raises SpecError when the loss is no number or grows without bound, or a validation lacks `spec.metric`; lets
-    Stopped pass after a checkpoint.
+    Raises SpecError when the loss or a weight is no number, the loss grows without bound, or a validation lacks
+    `spec.metric`; lets Stopped pass after a checkpoint.
     """
     keep_freed_memory()
     log_every = max(1, spec.steps // LOG_LINES)
@@ -178,15 +179,32 @@ def run_loop(
             try:
                 fitting.progress(step / spec.steps, f"step {step:,} of {spec.steps:,}, {loss_text}")
             except Stopped:
+                _require_finite(weights, step)
                 checkpoints.write(_pack(step, validated, network, optimiser, averaged, terms, best))
                 raise
             if step < spec.steps and checkpoints.are_due():
+                _require_finite(weights, step)
                 checkpoints.write(_pack(step, validated, network, optimiser, averaged, terms, best))
 
+    _require_finite(weights, step)
     checkpoints.write(_pack(step, validated, network, optimiser, averaged, terms, best))
     network.load_state_dict(best.weights or judged.state_dict())
     network.eval()
     return LoopResult(step, best.step, best.metric)
+
+
+def _require_finite(weights: Iterable[nn.Parameter], step: int) -> None:
+    """Raise SpecError where a step has spoilt the weights, before a checkpoint or a model could keep them.
+
+    A gradient may be no number where the loss still was one.
+    """
+    if not all(bool(torch.isfinite(weight).all()) for weight in weights):
+        raise SpecError(
+            "weights_not_finite",
+            f"The training ended at step {step:,}: weights of the network are not numbers",
+            found=step,
+            fix="lower the learning rate",
+        )
 
 
 def learning_rate(spec: LoopSpec, step: int) -> float:
@@ -272,7 +290,8 @@ def _restore(
             averaged.n_averaged.fill_(checkpoint.step + 1)
         best = {name: value.to(device) for name, value in checkpoint.part("best").items()}
         return Terms.restore(checkpoint.counts), Best.restore(checkpoint.counts, best)
-    except (RuntimeError, LookupError, TypeError, ValueError, AttributeError):
+    except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
+        refuse_shortage(error)
         raise DataError(
             "checkpoint_damaged",
             f"The checkpoint of step {checkpoint.step} does not fit the network",

@@ -23,6 +23,7 @@ from safetensors.torch import save_file
 
 from vccapp.data.atomic import write_folder
 from vccapp.errors import DataError, VccAppError
+from vccapp.faults import refuse_shortage
 from vccapp.neural.state.official import convert_weights, read_shape
 from vccapp.neural.state.shape import CONVERTED
 from vccapp.wording import reason_text
@@ -103,6 +104,7 @@ def _load(path: Path, *, trusted: bool) -> Any:
         with torch.serialization.safe_globals(admitted):
             return torch.load(path, map_location="cpu", weights_only=not trusted)
     except Exception as error:
+        refuse_shortage(error, name=path.name)
         reason = reason_text(error)
         hint = "" if trusted else " If you trust its author, --trust loads it anyway, which may run code in it."
         raise DataError(

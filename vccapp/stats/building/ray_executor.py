@@ -21,6 +21,7 @@ from ray import cloudpickle
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from vccapp.errors import DataError, JobError, SpecError
+from vccapp.faults import refuse_shortage
 from vccapp.progress import Progress, silent
 from vccapp.stats.building.executor import Result, Task
 from vccapp.wording import reason_text
@@ -170,6 +171,7 @@ def _connect(address: str) -> None:
             runtime_env={"env_vars": {"NUMBA_NUM_THREADS": "1"}},
         )
     except Exception as error:
+        refuse_shortage(error)
         reason = reason_text(error)
         raise JobError(
             "no_ray_cluster",

@@ -64,7 +64,7 @@ def write_preprocessed(
     uns = uns | {"log1p": {"base": None}, "hvg": {"flavor": "seurat"}}
     if context := index.meta[COLUMN]:
         uns |= {COLUMN: context}
-    with write_file(out) as beside, create_h5(beside) as file:
+    with write_file(out, new=True) as beside, create_h5(beside) as file:
         _write_cells(file, dataset, index, np.flatnonzero(chosen), progress)
         for name, values in embeddings.items():
             _create_dense(file["obsm"], name, values.shape)[:] = values

@@ -121,7 +121,7 @@ def reproduce(id: str, settings: Settings, *, output: Path | None = None, progre
         generate(plan, open_sources(plan, settings), cells, season=season, progress=part(progress, 0.0, 0.7))
         target = folder / recorded.path.name if output is None else output
         panel_id = None if report.made is None else report.made.panel
-        package = pack(cells, target, season, panel_id=panel_id, progress=part(progress, 0.7, 1.0))
+        package = pack(cells, target, season, panel_id=panel_id, new=True, progress=part(progress, 0.7, 1.0))
     same = (package.sha256, package.h5ad_sha256) == (recorded.sha256, recorded.h5ad_sha256)
     found = Reproduced(id=id, same=same, recorded=recorded, package=package, pieces=tuple(pieces), output=output)
     progress(1.0, found.told)

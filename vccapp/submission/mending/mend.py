@@ -132,7 +132,7 @@ def mend(
             results = examine(current, season, **expected)[1]
         if not steps:
             raise _nothing(path, results, list(refused.values()))
-        with write_file(out) as beside:
+        with write_file(out, new=True) as beside:
             os.replace(current, beside)
     refused = {name: step for name, step in refused.items() if name not in steps}
     return Mended(path=out, steps=tuple(steps.values()), refused=tuple(refused.values()), results=tuple(results))

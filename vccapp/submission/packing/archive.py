@@ -17,6 +17,7 @@ import zstandard
 from vccapp.data.atomic import write_file
 from vccapp.data.resources import require_disk
 from vccapp.errors import CheckError
+from vccapp.faults import refuse_shortage
 from vccapp.progress import Progress, silent
 from vccapp.seasons.base import Season
 from vccapp.wording import name_some
@@ -63,8 +64,10 @@ def read_h5ad(path: Path, season: Season, *, progress: Progress, folder: Path | 
                     *_find_frame(archive, path, season), path, season, progress=progress, folder=folder
                 )
     except (tarfile.TarError, EOFError) as error:
+        refuse_shortage(error, name=path.name)
         raise _not_tar(path) from error
     except zstandard.ZstdError as error:
+        refuse_shortage(error, name=path.name)
         raise CheckError(
             "archive_damaged",
             f"{season.container.frame} in {name_some([path.name])} is damaged",

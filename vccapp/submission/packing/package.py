@@ -48,11 +48,17 @@ class Package(BaseModel):
 
 
 def write_vcc(
-    h5ad: Path, out: Path, season: Season, *, panel_id: str | None = None, progress: Progress = silent
+    h5ad: Path,
+    out: Path,
+    season: Season,
+    *,
+    panel_id: str | None = None,
+    new: bool = False,
+    progress: Progress = silent,
 ) -> Package:
     """Package `h5ad` as `out`; read back and compared before `out` appears.
 
-    panel_id : of the organisers' bundle, recorded where the container describes its content
+    panel_id : of the organisers' bundle, recorded where the container describes its content; new : see `write_file`
     Raises ResourceError when the disk is too full, CheckError when what was written does not read back the same.
     """
     size = h5ad.stat().st_size
@@ -60,7 +66,7 @@ def write_vcc(
     bare = not season.container.members
     require_disk(out.parent, size if bare else estimate_package(size), purpose=f"Packaging {h5ad.name}")
     members = {} if bare else _small_members(h5ad, season, panel_id)
-    with write_file(out) as beside:
+    with write_file(out, new=new) as beside:
         with beside.open("wb+") as archive:
             sha256 = _write_archive(h5ad, archive, season, members, progress=part(progress, 0.0, 0.7))
         found = hashlib.sha256()

@@ -16,6 +16,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
 from vccapp.data.atomic import write_file, write_json
+from vccapp.data.lock import hold_lock
 from vccapp.data.schema import context_of
 from vccapp.errors import SpecError
 from vccapp.evaluation.scorers.base import Scaled
@@ -73,10 +74,11 @@ def official_command(run_id: str, *, part: Part, scorer: str) -> list[str]:
 def write_score(run: RunRecord, score: Score, table: pd.DataFrame) -> Path:
     """Store a score and its table (perturbation, metrics); an earlier one of the same scorer and part is replaced."""
     path = _path(run, score.scorer, score.part)
-    path.unlink(missing_ok=True)
-    with write_file(path.with_suffix(".parquet")) as beside:
-        table.to_parquet(beside, index=False)
-    write_json(path, SCORE.stamp(score.model_dump(mode="json")))
+    with hold_lock(path.with_name(f".{path.stem}.lock")):
+        path.unlink(missing_ok=True)
+        with write_file(path.with_suffix(".parquet")) as beside:
+            table.to_parquet(beside, index=False)
+        write_json(path, SCORE.stamp(score.model_dump(mode="json")))
     return path
 
 

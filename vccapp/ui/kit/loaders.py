@@ -13,8 +13,8 @@ import streamlit as st
 
 from vccapp.data.schema import is_control
 from vccapp.data.splits.split import Split, list_splits
-from vccapp.data.workspace import Record, list_datasets
-from vccapp.errors import JobError
+from vccapp.data.workspace import Record, list_datasets, source_fault
+from vccapp.errors import DataError, JobError
 from vccapp.jobs.job import Job
 from vccapp.jobs.store import JobStore
 from vccapp.records import Listing
@@ -41,6 +41,10 @@ cached = partial(
     },
 )
 """The decorator of every loader; takes `max_entries`, and `show_spinner` where it may take a second."""
+
+
+LOOK_SECONDS = 10.0
+"""Between two looks at what others may change: a zarr folder of a large file takes half a second."""
 
 
 def current_settings() -> Settings:
@@ -106,6 +110,12 @@ def load_jobs(*, limit: int) -> list[Job]:
 def load_datasets() -> Listing[Record]:
     """The datasets of the workspace."""
     return list_datasets(current_settings())
+
+
+@cached(max_entries=16, ttl=LOOK_SECONDS)
+def load_source_fault(_record: Record, fingerprint: str) -> DataError | None:
+    """Why the data file of a dataset is not the one that was opened; see `source_fault`."""
+    return source_fault(_record)
 
 
 def load_splits(record: Record) -> Listing[Split]:

@@ -8,7 +8,7 @@ from vccapp.ui.kit.context import choose_context
 from vccapp.ui.kit.forms import named
 from vccapp.ui.kit.jobs import ids_of, list_active, progress_text
 from vccapp.ui.kit.live import draw_live
-from vccapp.ui.kit.loaders import current_settings
+from vccapp.ui.kit.loaders import current_settings, load_source_fault
 from vccapp.ui.kit.start import begin_first_start
 from vccapp.wording import plain
 
@@ -60,6 +60,8 @@ def _choose(records: dict[str, Record]) -> Record | None:
     record = records.get(chosen or "", records[next(iter(names))])  # none: Back to a view whose URL names no dataset
     kind = ":orange-badge[:material/science: SIMULATED]" if record.simulated else ":green-badge[Measured cells]"
     st.caption(f"{kind} {record.schema.n_cells:,} cells x {record.schema.n_genes:,} genes")
+    if fault := load_source_fault(record, record.fingerprint):
+        st.warning(plain(fault), icon=":material/sync_problem:")
     return record
 
 

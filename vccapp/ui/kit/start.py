@@ -1,10 +1,10 @@
 """Before there is anything to show: the demo that is made on the first start, and a dataset without an index."""
 
 import contextlib
-import threading
 
 import streamlit as st
 
+from vccapp.data.lock import hold_lock
 from vccapp.data.workspace import Record, list_datasets
 from vccapp.errors import DataError, JobError
 from vccapp.jobs.job import Job
@@ -21,12 +21,11 @@ from vccapp.ui.kit.loaders import current_settings, load_index
 from vccapp.ui.kit.show import show_unreadable
 from vccapp.wording import plain
 
-_first = threading.Lock()
-
 
 def begin_first_start(settings: Settings) -> None:
     """Start making the demo, once: not again while it is made, nor after it failed or was stopped."""
-    with contextlib.suppress(JobError), _first:  # what starts or shows jobs says that the store cannot be used
+    # What starts or shows jobs says that the workspace cannot be used. Other servers may stand on it, too.
+    with contextlib.suppress(JobError, OSError), hold_lock(settings.home / ".first.lock"):
         with JobStore(settings) as store:
             tried = store.find(task="demo", limit=1)
         if not tried:

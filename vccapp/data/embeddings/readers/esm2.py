@@ -9,6 +9,7 @@ import numpy as np
 from vccapp.data.embeddings.readers.base import READERS, Reader, check_archive, check_total
 from vccapp.data.embeddings.readers.genept import stack_vectors
 from vccapp.errors import DataError
+from vccapp.faults import refuse_shortage
 
 LOG = logging.getLogger(__name__)
 
@@ -31,6 +32,7 @@ class TensorDict(Reader):
         except DataError:
             raise
         except Exception as error:  # torch and its unpickler raise many kinds
+            refuse_shortage(error, name=path.name)
             LOG.info("%s holds no plain tensors", path, exc_info=error)
             raise DataError(
                 "not_tensors",

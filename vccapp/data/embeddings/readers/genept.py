@@ -15,6 +15,7 @@ import numpy as np
 
 from vccapp.data.embeddings.readers.base import MAX_BYTES, READERS, Reader, check_total
 from vccapp.errors import DataError
+from vccapp.faults import refuse_shortage
 from vccapp.textfiles import read_bytes
 
 LOG = logging.getLogger(__name__)
@@ -82,6 +83,7 @@ def load_plain_pickle(content: bytes, *, name: str) -> Any:
             fix="convert it to npz",
         ) from None
     except Exception as error:  # a damaged pickle raises whatever its bytes happen to mean
+        refuse_shortage(error, name=name)
         LOG.info("%s is no readable pickle", name, exc_info=error)
         raise DataError(
             "pickle_damaged",

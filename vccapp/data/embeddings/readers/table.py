@@ -14,6 +14,7 @@ import pandas as pd
 
 from vccapp.data.embeddings.readers.base import MAX_BYTES, READERS, Reader, check_archive, check_total
 from vccapp.errors import DataError
+from vccapp.faults import refuse_shortage
 
 LOG = logging.getLogger(__name__)
 
@@ -39,6 +40,7 @@ class Table(Reader):
         except DataError:
             raise
         except Exception as error:  # of pandas, pyarrow and gzip
+            refuse_shortage(error, name=path.name)
             LOG.info("%s cannot be read as a table", path, exc_info=error)
             raise DataError(
                 "table_unreadable",
@@ -104,6 +106,7 @@ def _read_npz(path: Path) -> tuple[list[str], np.ndarray]:
     except DataError:
         raise
     except (OSError, ValueError, EOFError, NotImplementedError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:
+        refuse_shortage(error, name=path.name)
         LOG.info("%s cannot be read as npz", path, exc_info=error)
         raise DataError(
             "npz_unreadable",
