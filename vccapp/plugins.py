@@ -18,7 +18,7 @@ from pathlib import Path
 from vccapp.errors import SpecError, VccAppError
 
 GROUP = "vccapp.plugins"
-KINDS = ("model", "loss", "metric", "check", "scorer", "embedding", "page")
+KINDS = ("model", "loss", "metric", "check", "scorer", "embedding", "tracker", "page")
 
 log = logging.getLogger("vccapp.plugins")
 

@@ -11,6 +11,7 @@ VCCAPP_DEVICE        where networks train: auto (default: a CUDA GPU where there
 VCCAPP_DEVICES       processes that share the training of a network, one a GPU or a part of the cores each (default 1);
                      auto: all GPUs
 VCCAPP_RAY_ADDRESS   the Ray cluster of `--executor ray`: HOST:PORT, or auto for the one on this machine (default)
+VCCAPP_TRACKERS      where runs are shown beside TensorBoard: wandb, mlflow, trackio, separated by commas
 VCCAPP_HOSTS         names under which the app answers beside localhost, separated by commas
 VCCAPP_TOKEN         what a browser must bring once, in the link, before the app answers it (default: nothing)
 """
@@ -51,11 +52,17 @@ class Settings(BaseSettings):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     devices: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
     ray_address: str = "auto"
+    trackers: Annotated[tuple[str, ...], NoDecode] = ()
 
     @field_validator("data_roots", mode="before")
     @classmethod
     def _split_roots(cls, value: object) -> object:
         return tuple(Path(p) for p in value.split(os.pathsep) if p) if isinstance(value, str) else value
+
+    @field_validator("trackers", mode="before")
+    @classmethod
+    def _split_trackers(cls, value: object) -> object:
+        return tuple(re.findall(r"[^\s,:]+", value)) if isinstance(value, str) else value
 
     @field_validator("home", "checkpoints", mode="after")
     @classmethod

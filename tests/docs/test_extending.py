@@ -76,16 +76,17 @@ def run(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Run:
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         env[name] = "1"
 
-    def run(*words: object, code: int = 0) -> Any:
-        done = subprocess.run([sys.executable, *map(str, words)], env=env, capture_output=True, text=True, cwd=folder)
+    def run(*words: object, code: int = 0, trackers: str = "") -> Any:
+        own = env | {"VCCAPP_TRACKERS": trackers}
+        done = subprocess.run([sys.executable, *map(str, words)], env=own, capture_output=True, text=True, cwd=folder)
         assert done.returncode == code, done.stderr
         return json.loads(done.stdout)
 
     return run
 
 
-def command(run: Run, *words: object, code: int = 0) -> Any:
-    return run("-m", "vccapp", *words, "--json", code=code)
+def command(run: Run, *words: object, code: int = 0, trackers: str = "") -> Any:
+    return run("-m", "vccapp", *words, "--json", code=code, trackers=trackers)
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +136,23 @@ def test_the_scorer_by_command(run: Run, trained: dict[str, Any]) -> None:
     words = ["--run", trained["id"], "--scorer", "squared", "--max-cells", 10]
     score = command(run, "eval", "official", *words)
     assert score["scorer"] == "squared" and score["means"]["squared_error"] > 0
+
+
+def test_the_tracker_by_its_setting(run: Run, settings: Settings) -> None:
+    command(
+        run,
+        "train",
+        "start",
+        "linear",
+        "--split",
+        "s",
+        "--title=followed",
+        "--set=steps=3",
+        "--set=embedding=expression",
+        trackers="journal",
+    )
+    [line] = (settings.home / "journal.txt").read_text().splitlines()
+    assert line.startswith("followed finished: loss ") and "none" not in line
 
 
 def test_the_check_by_command(run: Run, index: Any, tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """Runs: what a finished one leaves, how it stands beside the baselines, and how it ends otherwise."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -15,7 +17,7 @@ from toy import make_counts
 from vccapp.data.reading.opening import open_dataset
 from vccapp.data.splits.split import Split, make_split, write_split
 from vccapp.data.workspace import register
-from vccapp.errors import SpecError, Stopped, VccAppError
+from vccapp.errors import DataError, SpecError, Stopped, VccAppError
 from vccapp.evaluation.profiles import half_profiles, predicted_profiles, real_profiles
 from vccapp.evaluation.scoring.score import compute_metrics
 from vccapp.models.base import load_model
@@ -207,3 +209,51 @@ def test_ids_are_checked(spec: RunSpec, settings: Settings) -> None:
         load_run("../r", settings)
     with refusal(SpecError, "unknown_run"):
         load_run("q", settings)
+
+
+def test_predictions_that_are_no_numbers_are_not_kept(
+    spec: RunSpec, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def predict(self: PerturbationMean, perturbations: list[str]) -> np.ndarray:
+        return np.where(np.array(perturbations)[:, None] == perturbations[-1], np.nan, np.zeros((1, 5), np.float32))
+
+    monkeypatch.setattr(PerturbationMean, "predict", predict)
+    with refusal(SpecError, "prediction_not_finite") as caught:
+        train(spec, settings, run_id="wrong")
+    run = load_run("wrong", settings)
+    assert (run.state, caught.value.found) == ("failed", 1) and run.split.test[-1] in run.reason
+    assert not (run.folder / "prediction").exists()
+
+
+@pytest.mark.parametrize("how", ["deleted", "moved", "made anew"])
+@pytest.mark.parametrize("moment", [0, 1, 2])
+def test_a_run_whose_folder_goes_fails_as_such_and_is_never_finished(
+    how: str, moment: int, spec: RunSpec, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vccapp.training.run.LOOK_SECONDS", -1.0)
+    folder, looks = settings.checkpoints / "gone", 0
+
+    def remove(fraction: float, message: str = "") -> None:
+        nonlocal looks
+        looks += 1
+        if looks == moment + 1:
+            shutil.move(folder, folder.with_name("elsewhere")) if how == "moved" else shutil.rmtree(folder)
+            if how == "made anew":
+                folder.mkdir()
+
+    with refusal(DataError, "run_gone"):
+        train(spec, settings, run_id="gone", progress=remove)
+    assert looks > moment
+    [*found] = list_runs(settings)
+    assert [run.state for run in found] == (["interrupted"] if how == "moved" else []) or found[0].id == "elsewhere"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_run_that_may_not_be_read_is_listed_as_such(spec: RunSpec, settings: Settings) -> None:
+    folder = train(spec, settings, run_id="closed")
+    folder.chmod(0)
+    try:
+        runs = list_runs(settings)
+        assert not runs and [found.path.parent for found in runs.unreadable] == [folder]
+    finally:
+        folder.chmod(0o755)

@@ -38,5 +38,6 @@ def registries() -> "list[Registry]":
     from vccapp.losses.base import LOSSES
     from vccapp.models.base import MODELS
     from vccapp.submission.check import CHECKS
+    from vccapp.training.trackers.base import TRACKERS
 
-    return [MODELS, LOSSES, METRICS, CHECKS, SCORERS, READERS]
+    return [MODELS, LOSSES, METRICS, CHECKS, SCORERS, READERS, TRACKERS]

@@ -15,7 +15,7 @@ import vccapp
 from vccapp.data.atomic import remove_folder, save_array, write_folder, write_json
 from vccapp.data.lock import hold_lock
 from vccapp.data.splits.split import Split, check_split, load_split
-from vccapp.errors import ResourceError, SpecError, Stopped
+from vccapp.errors import DataError, ResourceError, SpecError, Stopped
 from vccapp.evaluation.scoring.score import summarise
 from vccapp.faults import describe
 from vccapp.models.base import Model, make_model
@@ -32,8 +32,14 @@ from vccapp.training.results.own_scores import (
     write_own_scores,
     write_references,
 )
+from vccapp.training.trackers.base import Tracked
+from vccapp.training.trackers.follow import follow_run
+from vccapp.wording import name_some
 
 log = logging.getLogger("vccapp.training")
+
+LOOK_SECONDS = 1.0
+"""Between two looks whether the run's folder is still there."""
 
 
 def check_run(spec: RunSpec, settings: Settings) -> tuple[Index, Split, Model]:
@@ -98,8 +104,8 @@ def train(spec: RunSpec, settings: Settings, *, run_id: str, progress: Progress 
     )
     with write_folder(folder) as beside:  # with its record at once: what has none is no run
         write_run(record, beside)
-    with _locked(folder):
-        _work(record, folder, index, model, settings, progress)
+    with _locked(folder) as is_there:
+        _work(record, folder, is_there, index, model, settings, progress)
     return folder
 
 
@@ -111,10 +117,10 @@ def resume(run_id: str, settings: Settings, *, progress: Progress = silent) -> P
     run = load_run(run_id, settings)
     check_resume(run)
     index, _, model = _check(run.spec, run.split, settings)
-    with _locked(run.folder):
+    with _locked(run.folder) as is_there:
         devices = count_ranks(model, settings)
         record = run.model_copy(update={"state": "running", "reason": "", "ended": None, "devices": devices})
-        _work(record, run.folder, index, model, settings, progress)
+        _work(record, run.folder, is_there, index, model, settings, progress)
     return run.folder
 
 
@@ -128,10 +134,20 @@ def check_resume(run: RunRecord) -> None:
         )
 
 
-def _work(record: RunRecord, folder: Path, index: Index, model: Model, settings: Settings, progress: Progress) -> None:
-    """Fit, save, predict and score; run.json says how it ended."""
+def _work(
+    record: RunRecord,
+    folder: Path,
+    is_there: Callable[[], bool],
+    index: Index,
+    model: Model,
+    settings: Settings,
+    progress: Progress,
+) -> None:
+    """Fit, save, predict and score; run.json says how it ended. is_there : whether the folder still is"""
     split = record.split
-    with _recorded(record, folder) as keep:
+    tracked = Tracked(record.id, record.spec.title, folder, settings.home, _config(record))
+    with follow_run(tracked, settings.trackers) as scores, _recorded(record, folder, is_there) as keep:
+        progress = _watched(progress, folder, is_there)
         references = _val_references(index, split, model)
         keep(metrics={"val": _summarise_all(references)} if split.val else {})
         spec = record.spec
@@ -145,24 +161,58 @@ def _work(record: RunRecord, folder: Path, index: Index, model: Model, settings:
             references = _val_references(index, judged, model)
         began = time.monotonic()
         tables = _compute_tables(index, judged, model, deltas, references)
-        keep(metrics={name: _summarise_all(own) for name, own in tables.items()})
+        metrics = {name: _summarise_all(own) for name, own in tables.items()}
+        keep(metrics=metrics)
+        for name, own in metrics.items():
+            scores |= {f"{name}/{metric}": value for metric, value in own[model.name].items() if value is not None}
         _write_scores(record.model_copy(update={"folder": folder}), index, tables, time.monotonic() - began)
         remove_folder(folder / "checkpoint")
     progress(1.0, f"Run {record.id} is finished")
 
 
-def _locked(folder: Path) -> contextlib.AbstractContextManager[None]:
+def _config(record: RunRecord) -> dict[str, Any]:
+    """All that decides a run, flat."""
+    fields = record.spec.model_dump(mode="json", exclude={"title"})
+    return fields.pop("params") | fields | {"vccapp": record.vccapp, "devices": record.devices}
+
+
+def _locked(folder: Path) -> contextlib.AbstractContextManager[Callable[[], bool]]:
     """Hold the run's lock. Raises SpecError when another process does."""
     problem = f"The run {folder.name} is being trained by another process"
     return hold_lock(folder / "lock", busy=SpecError("run_busy", problem, fix="wait until it ends or stop it"))
 
 
+def _watched(progress: Progress, folder: Path, is_there: Callable[[], bool]) -> Progress:
+    """`progress` that ends the work soon after the run's folder was deleted, and does not look all the time."""
+    looked = time.monotonic()
+
+    def report(fraction: float, message: str = "") -> None:
+        nonlocal looked
+        if time.monotonic() - looked > LOOK_SECONDS:
+            looked = time.monotonic()
+            if not is_there():
+                raise _gone(folder)
+        progress(fraction, message)
+
+    return report
+
+
+def _gone(folder: Path) -> DataError:
+    problem = f"The folder of the run {folder.name} was deleted or replaced while it was trained"
+    return DataError("run_gone", problem, fix="train it again")
+
+
 @contextlib.contextmanager
-def _recorded(record: RunRecord, folder: Path) -> Iterator[Callable[..., None]]:
-    """Write run.json as `running`, and at the end how the block ended. Gives a function that changes fields of it."""
+def _recorded(record: RunRecord, folder: Path, is_there: Callable[[], bool]) -> Iterator[Callable[..., None]]:
+    """Write run.json as `running`, and at the end how the block ended. Gives a function that changes fields of it.
+
+    Raises DataError, and writes nothing, once the folder was deleted: a run of half its files would look finished.
+    """
 
     def keep(**changes: Any) -> None:
         nonlocal record
+        if not is_there():
+            raise _gone(folder)
         record = record.model_copy(update=changes)
         write_run(record, folder)
 
@@ -173,6 +223,8 @@ def _recorded(record: RunRecord, folder: Path) -> Iterator[Callable[..., None]]:
         keep(state="stopped", ended=datetime.now(UTC), reason="Stopped on request.")
         raise
     except Exception as error:
+        if not is_there():
+            raise _gone(folder) from error
         with contextlib.suppress(OSError):  # where it cannot be said, the run is read as interrupted
             keep(state="failed", ended=datetime.now(UTC), reason=describe(error)[1])
         raise
@@ -198,8 +250,18 @@ def _summarise_all(tables: dict[str, pd.DataFrame]) -> dict[str, dict[str, float
 
 
 def _write_prediction(model: Model, split: Split, folder: Path) -> np.ndarray:
-    """Deltas (val then test, n_genes) float32, also written to `folder`."""
-    deltas = model.predict([*split.val, *split.test])
+    """Deltas (val then test, n_genes) float32, also written to `folder`. Raises SpecError for what is no number."""
+    labels = [*split.val, *split.test]
+    deltas = model.predict(labels)
+    finite = np.isfinite(deltas).all(axis=1)
+    if not finite.all():
+        wrong = [label for label, known in zip(labels, finite, strict=True) if not known]
+        raise SpecError(
+            "prediction_not_finite",
+            f"The model's predictions of {name_some(wrong)} are not numbers",
+            found=len(wrong),
+            fix="train it again with a lower learning rate or a stronger penalty",
+        )
     with write_folder(folder) as beside:
         save_array(beside / "deltas.npy", deltas)
         write_json(beside / "perturbations.json", PREDICTION.stamp({"val": split.val, "test": split.test}))
