@@ -416,16 +416,22 @@ def test_a_killed_keeper_is_replaced_at_a_look_and_knows_its_jobs(settings, star
 
 
 def test_a_deleted_store_comes_back_with_its_jobs(settings, start):
-    job, done = wait_for_message(settings, start(Wait())), wait_for(settings, start(Echo()), "succeeded")
+    settings = settings.model_copy(update={"max_jobs": 1})
+    done = wait_for(settings, start(Echo(), settings), "succeeded")
+    job = wait_for_message(settings, start(Wait(), settings))
+    waiting, stopped = start(Echo(label="waits"), settings), start(Echo(label="stopped"), settings)
+    stop_job(settings, stopped.id)
     for path in settings.home.glob("jobs.db*"):
         path.unlink()
     with JobStore(settings) as store:
         found = {job.id: job for job in store.find()}
         assert found[job.id].state == "running" and found[job.id].pid == job.pid
+        assert (found[waiting.id].state, found[stopped.id].state) == ("queued", "stopped")
         assert (found[done.id].state, found[done.id].result) == ("succeeded", done.result)
         wait_until(lambda: store.get(job.id).message)  # its worker reports here now
     stop_job(settings, job.id)
     wait_for(settings, job, "stopped")
+    wait_for(settings, waiting, "succeeded")
 
 
 def test_fifty_jobs_that_wait_cost_little(settings, start):

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
-from typing import Any
+from typing import Any, ClassVar
 
 from vccapp.errors import DataError
 from vccapp.jobs import worker
@@ -54,6 +54,23 @@ class Echo(Toy):
         progress(1.0, "the last word")
         heavy = sorted({"numpy", "torch"} & set(sys.modules))
         return Said(said={"label": self.label, "home": str(settings.home), "heavy": heavy})
+
+
+class Steps(Toy):
+    """Notes each of its steps in a file of its job, so that work done twice is seen."""
+
+    name = "steps"
+    n_steps: ClassVar[int] = 12
+
+    slow: bool = False
+
+    def run(self, settings: Settings, progress: Progress) -> Said:
+        for step in range(100_000 if self.slow else self.n_steps):
+            progress(min(step / self.n_steps, 1), f"step {step}")
+            with (settings.home / f"steps {os.environ['VCCAPP_JOB']}").open("a") as file:
+                file.write(f"{step}\n")
+            time.sleep(0.05)
+        return Said()
 
 
 class Wait(Toy):
@@ -134,7 +151,7 @@ class Unknown(Toy):
     name = "nothing"
 
 
-TOYS = {kind.name: kind for kind in (Echo, Wait, Stubborn, Pool, Refuse, Crash, Full, Odd, Kill)}
+TOYS = {kind.name: kind for kind in (Echo, Steps, Wait, Stubborn, Pool, Refuse, Crash, Full, Odd, Kill)}
 
 if __name__ == "__main__":
     worker.HEARTBEAT_SECONDS = 0.3

@@ -46,27 +46,39 @@ def list_(
 @app.command("show")
 def show_(job: JobId, as_json: Json = False) -> None:
     """Show one job and the end of its log."""
+    from vccapp.jobs.store import JobStore
+
     settings = open_settings()
     found = find_job(job, settings)
     _, text = read_log(found.id, settings, lines=20)
-    fields = job_row(found) | {"message": found.message, "reason": found.reason or None, "result": found.result}
-    value = found.model_dump(mode="json") | {"log": text}
-    if found.active:
-        with contextlib.suppress(VccAppError):  # written by another version
-            task = found.read_task()
-            needs = task.needs(settings)
-            fields |= {"command": shlex.join(task.command()), "needs": needs.describe()}
-            value |= {"command": task.command(), "needs": needs.model_dump()}
-    show(value, lambda: f"{format_fields(fields)}\n\n{text}", as_json=as_json)
+    with JobStore(settings) as store:
+        events = store.events(found.id)
+    fields = job_row(found) | {"message": found.message, "waits": found.waits or None, "reason": found.reason or None}
+    fields |= {"result": found.result, "needs": found.needs.describe()}
+    value = found.model_dump(mode="json") | {"log": text, "events": [event.model_dump() for event in events]}
+    with contextlib.suppress(VccAppError):  # written by another version
+        command = found.read_task().command()
+        fields["command"] = shlex.join(command)
+        value["command"] = command
+    rows = [event.model_dump() | {"time": _clock(event.time)} for event in events]
+    show(
+        value,
+        lambda: f"{format_fields(fields)}\n\n{format_table(rows, ('time', 'state', 'reason'))}\n\n{text}",
+        as_json=as_json,
+    )
 
 
 @app.command()
-def stop(job: JobId, as_json: Json = False) -> None:
+def stop(
+    job: JobId,
+    force: Annotated[bool, typer.Option("--force", help="Kill it at once, without a checkpoint.")] = False,
+    as_json: Json = False,
+) -> None:
     """Ask a job to stop."""
     from vccapp.jobs.local import stop_job
 
     settings = open_settings()
-    stopped = stop_job(settings, find_job(job, settings).id)
+    stopped = stop_job(settings, find_job(job, settings).id, force=force)
     show(stopped.model_dump(mode="json"), lambda: f"Job {stopped.id} is {stopped.state}.", as_json=as_json)
 
 
@@ -105,7 +117,11 @@ def job_row(job: "Job") -> dict[str, Any]:
         "task": job.task,
         "state": job.state,
         "done": f"{job.fraction:.0%}",
-        "created": datetime.fromtimestamp(job.created).strftime("%Y-%m-%d %H:%M:%S"),
-        "seconds": None if job.started is None else round(end - job.started, 1),
+        "created": _clock(job.created),
+        "seconds": None if job.started is None else round(max(end - job.started, 0.0), 1),
         "title": job.title,
     }
+
+
+def _clock(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M:%S")

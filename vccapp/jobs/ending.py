@@ -32,7 +32,7 @@ def reserve_ending(path: Path) -> None:
 def write_ending(path: Path, state: State, outcome: dict[str, Any]) -> None:
     """Keep how the job ended in the space reserved, as far as the disk takes it."""
     text = json.dumps({"state": state, **outcome}).encode()
-    with contextlib.suppress(OSError), path.open("rb+") as file:
+    with contextlib.suppress(OSError), path.open("rb+" if path.exists() else "wb") as file:
         file.write(text.ljust(SIZE))
         file.flush()
         os.fsync(file.fileno())

@@ -26,7 +26,7 @@ DESCRIPTION, ALIVE = "job.json", "alive"
 EXIT_DUPLICATE = 3
 """Exit code of a worker whose job another one works for."""
 FIELDS = {"id", "task", "title", "params", "state", "created", "host", "boot", "after", "needs", "environ", "same"}
-LOST = "The job store was deleted while it waited or ran. Finished results are kept. Start it again."
+LOST = "The job store was deleted while it ran, and its worker is gone. Finished results are kept. Start it again."
 
 
 def write_description(folder: Path, row: Mapping[str, Any]) -> None:
@@ -63,7 +63,7 @@ def is_held(folder: Path) -> bool:
 
 
 def describe_rows(jobs: Path) -> Iterator[dict[str, Any]]:
-    """The rows of the jobs whose folders are there, the oldest first: ended, running where their worker lives, or lost.
+    """The rows of the jobs whose folders are there, the oldest first: ended, waiting, running or, without worker, lost.
 
     What cannot be read is left out.
     """
@@ -78,9 +78,14 @@ def _state(folder: Path) -> dict[str, Any]:
     ended = read_ending(folder / ENDING)
     if ended is not None:
         state, outcome = ended
-        result = outcome.pop("result", None)
-        return {"state": state, "result": None if result is None else json.dumps(result), **outcome}
+        known: dict[str, Any] = {
+            name: outcome[name] for name in ("ended", "exit_code", "error_code", "reason") if name in outcome
+        }
+        result = outcome.get("result")
+        return {"state": state, "result": None if result is None else json.dumps(result), **known}
     if is_held(folder):
         now = time.time()
         return {"state": "running", "started": now, "heartbeat": now, **json.loads((folder / ALIVE).read_text())}
+    if not (folder / ALIVE).exists():
+        return {}  # it waits
     return {"state": "lost", "ended": time.time(), "error_code": "store_deleted", "reason": LOST}

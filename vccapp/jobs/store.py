@@ -22,6 +22,7 @@ from typing import Any
 
 from vccapp.errors import JobError
 from vccapp.faults import errno_of, name_problem, probe_disk
+from vccapp.jobs.ending import ENDING, write_ending
 from vccapp.jobs.host import boot_id, boot_seconds, host_id
 from vccapp.jobs.job import ACTIVE, FROM, Event, Job, State
 from vccapp.jobs.migrations import COLUMNS, JSON_COLUMNS, MIGRATIONS
@@ -158,10 +159,13 @@ class JobStore:
     def move(self, job_id: str, state: State, *, only_from: State | None = None, **fields: Any) -> bool:
         """Change the state, and `fields` with it; False when the job is not in a state this may follow."""
         sources = tuple(source for source in FROM[state] if only_from in (None, source))
-        fields = {name: json.dumps(value) if name in JSON_COLUMNS else value for name, value in fields.items()}
-        assignments = "".join(f", {name} = ?" for name in fields)
+        values = {name: json.dumps(value) if name in JSON_COLUMNS else value for name, value in fields.items()}
+        assignments = "".join(f", {name} = ?" for name in values)
         sql = f"UPDATE jobs SET state = ?{assignments} WHERE id = ? AND state IN ({', '.join('?' * len(sources))})"
-        return self._run(sql, (state, *fields.values(), job_id, *sources)) == 1
+        moved = self._run(sql, (state, *values.values(), job_id, *sources)) == 1
+        if moved and state not in ACTIVE:
+            write_ending(self.settings.jobs / job_id / ENDING, state, fields)
+        return moved
 
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[None]:

@@ -194,14 +194,14 @@ def _work(store: JobStore, job_id: str, *, tasks: Tasks, stop: StopRequest, grac
             state, outcome, failure = _run(job, tasks, settings=store.settings, progress=progress)
     outcome = {"ended": time.time(), **outcome}
     try:
+        log.info("end: %s after %.1f s. %s", state, time.monotonic() - began, outcome.get("reason", ""))
         write_ending(ending, state, outcome)
         try:
-            recorded = store.move(job_id, state, **outcome)
+            if not store.move(job_id, state, **outcome):
+                log.warning("it was recorded as %s before", store.get(job_id).state)
         except JobError as error:
             log.exception("the end of the job could not be recorded")
             return unrecorded_code(failure or error)
-        found = state if recorded else f"{state}, but recorded as {store.get(job_id).state} before"
-        log.info("end: %s after %.1f s. %s", found, time.monotonic() - began, outcome.get("reason", ""))
     finally:
         kill_processes(job_id)
     return outcome["exit_code"]

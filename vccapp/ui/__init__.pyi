@@ -49,6 +49,7 @@ from .kit.frame import (
 from .kit.jobs import (
     job_table as job_table,
     show_jobs as show_jobs,
+    show_queue as show_queue,
 )
 from .kit.loaders import (
     load_cells as load_cells,

@@ -2,13 +2,15 @@
 
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from vccapp.errors import JobError, VccAppError
 from vccapp.jobs.job import ACTIVE, Job, seconds_left, silent_seconds
-from vccapp.jobs.local import reconcile, start_job, stop_job
+from vccapp.jobs.local import list_queue, move_in_queue, reconcile, start_again, start_job, stop_all, stop_job
 from vccapp.jobs.store import JobStore
 from vccapp.records import Unreadable
 from vccapp.tasks.base import Task
@@ -49,11 +51,9 @@ def begin_job(task: Task) -> Job:
 
 
 def list_active() -> list[Job]:
-    """The jobs that wait or run, the newest first."""
+    """The jobs that have not ended: those that work, then those that wait, in their order."""
     try:
-        reconcile(current_settings())
-        with JobStore(current_settings()) as store:
-            return store.find(state=ACTIVE)
+        return list_queue(current_settings())
     except JobError:  # the page Jobs says it; the others stand
         return []
 
@@ -90,6 +90,26 @@ def show_jobs(
     draw_live(lambda: _latest(task, dataset, only, limit), draw, watch=ids_of)
 
 
+def show_queue() -> None:
+    """How many jobs work and wait, and a button that stops them all."""
+    draw_live(list_active, _draw_queue, watch=ids_of)
+
+
+def _draw_queue(jobs: list[Job]) -> None:
+    if len(jobs) < 2:
+        return
+    left, right = st.columns([6, 1], vertical_alignment="center")
+    waiting = sum(job.state == "queued" for job in jobs)
+    left.caption(
+        f"{len(jobs) - waiting} running, {waiting} waiting. Each starts in order, when memory and processors allow."
+    )
+    right.button("Stop all", key="jobs_stop_all", on_click=_stop_all, width="stretch")
+
+
+def _stop_all() -> None:
+    stop_all(current_settings())
+
+
 def job_table(jobs: list[Job]) -> pd.DataFrame:
     """One row a job, for reading and for its CSV."""
     now = time.time()
@@ -100,7 +120,7 @@ def job_table(jobs: list[Job]) -> pd.DataFrame:
             "title": job.title,
             "state": job.state,
             "created": pd.Timestamp(job.created, unit="s"),
-            "seconds": round((job.ended or now) - job.started, 1) if job.started else None,
+            "seconds": round(max((job.ended or now) - job.started, 0.0), 1) if job.started else None,
             "reason": job.reason,
         }
         for job in jobs
@@ -113,11 +133,15 @@ def _latest(task: str | Iterable[str], dataset: str, only: Callable[[Job], bool]
         reconcile(current_settings())
         with JobStore(current_settings()) as store:
             jobs = store.find(task=task, limit=max(limit, MOST_READ))
+            known = {job.id for job in jobs}
+            older = [job for job in store.find(task=task, state=ACTIVE) if job.id not in known]
     except JobError as error:
         show_unreadable([Unreadable(current_settings().jobs_db, error)])
         return []
     show_unreadable(jobs.unreadable)
-    return [job for job in jobs if only(job) and (not dataset or _dataset_of(job) in ("", dataset))][:limit]
+    found = [job for job in (*older, *jobs) if only(job) and (not dataset or _dataset_of(job) in ("", dataset))]
+    found.sort(key=lambda job: (not job.active, job.state == "queued", job.place if job.active else -job.created))
+    return found[:limit]
 
 
 def _dataset_of(job: Job) -> str:
@@ -131,13 +155,13 @@ def _dataset_of(job: Job) -> str:
 def _draw_job(job: Job, key: str) -> None:
     with st.container(border=True, key=f"{key}_{job.id}"):
         head, action = st.columns([8, 1], vertical_alignment="center")
-        took = f" · {duration_text((job.ended or time.time()) - job.started)}" if job.started else ""
+        took = f" · {duration_text(max((job.ended or time.time()) - job.started, 0.0))}" if job.started else ""
         begun = time.strftime("%d %b %H:%M", time.localtime(job.created))
         head.markdown(
             f"**{plain(job.title)}** {BADGES[job.state]}  \n:small[:gray[{plain(begun + took)} · {plain(job.id)}]]"
         )
+        _draw_action(job, action, key)
         if job.active:
-            action.button("Stop", key=f"{key}_stop_{job.id}", on_click=_stop, args=(job.id,), width="stretch")
             st.progress(job.fraction, text=plain(progress_text(job)))
         elif job.reason and job.state != "succeeded":
             st.caption(plain(job.reason))
@@ -147,5 +171,40 @@ def _draw_job(job: Job, key: str) -> None:
                 log.code(store.read_log(job.id, last=LOG_BYTES) or "The log is empty.", language=None, height=220)
 
 
+def _draw_action(job: Job, place: DeltaGenerator, key: str) -> None:
+    """What can be done with a job in its state."""
+    name, act, change = {
+        "queued": ("More", "", None),
+        "stopping": ("Force stop", "force", _force),
+        "failed": ("Start again", "again", _again),
+        "lost": ("Start again", "again", _again),
+        "stopped": ("Start again", "again", _again),
+    }.get(job.state, ("Stop", "stop", _stop))
+    if job.state == "queued":
+        with place.popover(name, width="stretch"):
+            for text, first in (("Start first", True), ("Start last", False)):
+                st.button(text, key=f"{key}_{first}_{job.id}", on_click=_move, args=(job.id, first), width="stretch")
+            st.button("Stop", key=f"{key}_stop_{job.id}", on_click=_stop, args=(job.id,), width="stretch")
+    elif job.state != "succeeded":
+        place.button(name, key=f"{key}_{act}_{job.id}", on_click=change, args=(job.id,), width="stretch")
+
+
 def _stop(job_id: str) -> None:
     stop_job(current_settings(), job_id)
+
+
+def _force(job_id: str) -> None:
+    stop_job(current_settings(), job_id, force=True)
+
+
+def _move(job_id: str, first: bool) -> None:
+    with suppress(JobError):  # it has started meanwhile
+        move_in_queue(current_settings(), job_id, first=first)
+
+
+def _again(job_id: str) -> None:
+    """What is refused is said at the next drawing of the page."""
+    try:
+        start_again(current_settings(), job_id)
+    except VccAppError as error:
+        st.toast(plain(str(error)), icon=":material/error:")

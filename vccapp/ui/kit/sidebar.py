@@ -12,6 +12,8 @@ from vccapp.ui.kit.loaders import current_settings, load_source_fault
 from vccapp.ui.kit.start import begin_first_start
 from vccapp.wording import plain
 
+MOST_SHOWN = 3
+
 
 def draw_sidebar() -> None:
     """Choose the dataset (URL parameter `data`) and note it for the page; show running jobs."""
@@ -81,6 +83,9 @@ def _name(records: dict[str, Record]) -> dict[str, str]:
 
 
 def _draw_jobs(jobs: list[Job]) -> None:
-    """One line a job that waits or runs."""
-    for job in jobs:
+    """A line for each job that works, or else for the first that waits, and how many more there are."""
+    shown = [job for job in jobs if job.state != "queued"][:MOST_SHOWN] or jobs[:1]
+    for job in shown:
         st.progress(job.fraction, text=f"{plain(job.title)}  \n:small[{plain(progress_text(job))}]")
+    if more := len(jobs) - len(shown):
+        st.caption(f"{more:,} more in the queue")
