@@ -58,7 +58,7 @@ def parse_command(words: list[str]) -> dict[str, Any]:
 
     assert words[0] == "vccapp", words
     command, rest = get_command(app), words[1:]
-    while hasattr(command, "commands"):
+    while rest and hasattr(command, "commands"):
         command, rest = command.commands[rest[0]], rest[1:]
     try:
         return command.make_context("vccapp", list(rest)).params

@@ -154,7 +154,7 @@ def _dataset_of(job: Job) -> str:
 
 def _draw_job(job: Job, key: str) -> None:
     with st.container(border=True, key=f"{key}_{job.id}"):
-        head, action = st.columns([8, 1], vertical_alignment="center")
+        head, action = st.columns([4, 1], vertical_alignment="center")
         took = f" · {duration_text(max((job.ended or time.time()) - job.started, 0.0))}" if job.started else ""
         begun = time.strftime("%d %b %H:%M", time.localtime(job.created))
         head.markdown(
