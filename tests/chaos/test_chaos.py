@@ -5,6 +5,7 @@ or told wrongly, and no process is left over.
 """
 
 import collections
+import contextlib
 import os
 import random
 import signal
@@ -20,7 +21,7 @@ import toy_tasks
 from toy_tasks import Echo, Steps
 
 from vccapp.jobs.host import MARK, host_id, kill_processes
-from vccapp.jobs.job import ACTIVE, CLAIMED, Job
+from vccapp.jobs.job import ACTIVE, CLAIMED, Event, Job
 from vccapp.jobs.keeping import launch
 from vccapp.jobs.keeping.place import keeper_lock, read_sign
 from vccapp.jobs.local import reconcile, start_job, stop_job
@@ -204,3 +205,41 @@ def test_two_namespaces_of_processes_do_not_judge_each_other(queue: Settings) ->
                 time.sleep(1)
                 assert store.get(job.id).state == "running"
         wait_until(lambda: store.get(job.id).state == "stopped", "not stopped")
+
+
+def test_fifty_jobs_on_two_slots_end_in_order_with_nobody_looking(queue: Settings) -> None:
+    jobs = [start_job(queue, Echo(label=str(i), memory_bytes=100_000_000), command=WORKER) for i in range(50)]
+    most = 0
+    with JobStore(queue) as store:
+        while store.find(state=ACTIVE):  # no reconcile: nobody looks
+            most = max(most, resident(family(keeper_pid(queue))))
+            assert len(store.find(state=CLAIMED)) <= 2
+            time.sleep(0.2)
+        ended = [store.get(job.id) for job in jobs]
+    assert {job.state for job in ended} == {"succeeded"}
+    begun = [next(event.time for event in store_events(queue, job) if event.state == "starting") for job in ended]
+    assert begun == sorted(begun)
+    print(f"keeper and workers: at most {most / 1e6:.0f} MB")
+
+
+def resident(processes: list[psutil.Process]) -> int:
+    """Bytes of those that are still there."""
+    total = 0
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            total += process.memory_info().rss
+    return total
+
+
+def family(pid: int) -> list[psutil.Process]:
+    """A process and those below it."""
+    try:
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)] if pid else []
+    except psutil.NoSuchProcess:
+        return []
+
+
+def store_events(settings: Settings, job: Job) -> list[Event]:
+    with JobStore(settings) as store:
+        return store.events(job.id)
