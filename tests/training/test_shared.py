@@ -1,7 +1,11 @@
 """Fits shared by several processes: the same weights as by one, an end that is told, and a stop that can be resumed."""
 
+from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
+from typing import get_args
 
+import bfloat16_rank
 import numpy as np
 import psutil
 import pytest
@@ -14,6 +18,8 @@ from vccapp.data.splits.split import split_from_lists, write_split
 from vccapp.data.workspace import register
 from vccapp.errors import JobError, ResourceError, SpecError, Stopped
 from vccapp.models.base import make_model
+from vccapp.neural.fitting import estimate
+from vccapp.neural.fitting.estimate import Precision
 from vccapp.neural.fitting.sampler import Sets, take_share
 from vccapp.settings import Settings
 from vccapp.stats.building.build import build_index
@@ -23,11 +29,12 @@ from vccapp.training.metrics_log import read_metrics
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 LABELS = [f"GENE{i}" for i in range(8)]
-COMMON = {"embedding": "expression", "patience": 0, "precision": "float32"}
+COMMON = {"embedding": "expression", "patience": 0}
 SMALL = {
     "scouter": COMMON | {"width": 32, "inner": 16, "code": 8, "batch_size": 15, "steps": 24, "direction": 0.5},
     "state": COMMON | {"set_size": 8, "sets": 3, "steps": 24, "dropout": 0, "loss": "C4", "validate_every": 8},
 }
+PRECISIONS = get_args(Precision)
 """Steps of an odd number of items, so that the shares of two processes differ, and every term of the losses."""
 SHIFTS = {
     "scouter": ("encoder.0.bias", "encoder.3.bias", "encoder.6.bias", "generator.0.", "running_mean"),
@@ -59,6 +66,16 @@ def few_threads(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, "1")
 
 
+@pytest.fixture
+def bfloat16(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """`auto` is bfloat16 here and in the processes that are started."""
+    monkeypatch.setattr(estimate, "CPU_FLAGS", bfloat16_rank.FLAGS)
+    monkeypatch.setattr("vccapp.training.fit.COMMAND", bfloat16_rank.COMMAND)
+    estimate.has_bfloat16.cache_clear()
+    yield
+    estimate.has_bfloat16.cache_clear()
+
+
 def spec_of(model: str, settings: Settings, **changed: object) -> RunSpec:
     [fingerprint] = [path.name for path in settings.datasets.iterdir()]
     return RunSpec(model=model, params=SMALL[model] | changed, dataset=fingerprint, split="s", seed=5)
@@ -68,27 +85,45 @@ def weights_of(folder: Path) -> dict[str, np.ndarray]:
     return load_file(folder / "model" / "state.safetensors")
 
 
+def learnt(weights: dict[str, np.ndarray], model: str) -> dict[str, np.ndarray]:
+    """The weights that have a gradient."""
+    kept = (name for name in weights if name.startswith("network.") and "num_batches" not in name)
+    return {name: weights[name] for name in kept if not any(shift in name for shift in SHIFTS[model])}
+
+
+def distance(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> float:
+    assert one.keys() == other.keys()
+    return float(np.sqrt(sum(np.square(other[name] - value).sum() for name, value in one.items())))
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("bfloat16")
 @pytest.mark.parametrize("model", SMALL)
 def test_two_processes_give_the_weights_of_one(model: str, workspace: Settings) -> None:
-    spec = spec_of(model, workspace)
-    if model == "scouter":  # held-out effects scale its last layer, here to nothing
-        spec = spec.model_copy(update={"split": "unvalidated"})
-    folders = [
-        train(spec, workspace.model_copy(update={"devices": n}), run_id=f"{model}-{n}", progress=lambda *_: None)
-        for n in (1, 2)
-    ]
-    assert [load_run(folder.name, workspace).devices for folder in folders] == [1, 2]
-    one, two = map(weights_of, folders)
-    assert one.keys() == two.keys()
+    """At every precision that the form offers: to rounding in float32, and closer than bfloat16 is to float32."""
+    found, logs = {}, {}
+    for precision, n in product(PRECISIONS, (1, 2)):
+        spec = spec_of(model, workspace, precision=precision)
+        if model == "scouter":  # held-out effects scale its last layer, here to nothing
+            spec = spec.model_copy(update={"split": "unvalidated"})
+        run_id = f"{model}-{precision}-{n}"
+        folder = train(spec, workspace.model_copy(update={"devices": n}), run_id=run_id)
+        assert load_run(folder.name, workspace).devices == n
+        found[precision, n] = weights_of(folder)
+        logs[precision, n] = read_metrics(folder).pivot(index="step", columns="name", values="value")
+    one, two = (learnt(found["float32", n], model) for n in (1, 2))
     for name, value in one.items():
-        if name.startswith("network.") and not any(shift in name for shift in SHIFTS[model]):
-            np.testing.assert_allclose(two[name], value, atol=1e-5, err_msg=name)
+        np.testing.assert_allclose(two[name], value, atol=1e-5, err_msg=name)
     assert np.abs(one[LAST[model]]).max() > 1e-3  # it started at zero
-    logs = [read_metrics(folder).pivot(index="step", columns="name", values="value") for folder in folders]
-    np.testing.assert_allclose(logs[1], logs[0], rtol=2e-3, atol=1e-4)
-    for name in {"autofocus", "direction", "energy", "de", "rank"} & set(logs[0]):
-        np.testing.assert_allclose(logs[1][name].dropna().iloc[:4], logs[0][name].dropna().iloc[:4], atol=1e-5)
+    np.testing.assert_allclose(logs["float32", 2], logs["float32", 1], rtol=2e-3, atol=1e-4)
+    for precision in PRECISIONS:
+        first = 4 if precision == "float32" else 1
+        for name in {"autofocus", "direction", "energy", "de", "rank"} & set(logs[precision, 1]):
+            each = [logs[precision, n][name].dropna().iloc[:first] for n in (1, 2)]
+            np.testing.assert_allclose(each[1], each[0], atol=1e-5, err_msg=name)
+    rough, shared = (learnt(found["auto", n], model) for n in (1, 2))
+    assert 0 < distance(shared, rough) < distance(rough, one)
+    np.testing.assert_allclose(logs["auto", 2], logs["auto", 1], rtol=3e-2, atol=2e-3)
 
 
 class Watch:
@@ -131,6 +166,28 @@ def test_a_killed_process_ends_the_run_which_is_told_and_resumed(workspace: Sett
     assert not find_processes() and load_run("killed", workspace).state == "stopped"
     [checkpoint] = (workspace.checkpoints / "killed" / "checkpoint").iterdir()
     assert int(checkpoint.name.removeprefix("step-")) > 0
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("bfloat16")
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("model", SMALL)
+def test_a_shared_run_that_was_stopped_ends_with_the_same_weights(
+    model: str, precision: str, workspace: Settings
+) -> None:
+    spec = spec_of(model, workspace, precision=precision, steps=60)
+    whole = train(spec, workspace, run_id=f"{model}-{precision}-whole")
+
+    def stop() -> None:
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        train(spec, workspace, run_id=f"{model}-{precision}-stopped", progress=Watch(stop))
+    [checkpoint] = (workspace.checkpoints / f"{model}-{precision}-stopped" / "checkpoint").iterdir()
+    assert 0 < int(checkpoint.name.removeprefix("step-")) < 60
+    again = weights_of(resume(f"{model}-{precision}-stopped", workspace))
+    for name, value in weights_of(whole).items():
+        np.testing.assert_array_equal(again[name], value, err_msg=name)
 
 
 @pytest.mark.slow

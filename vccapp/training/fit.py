@@ -37,6 +37,7 @@ from vccapp.stats.index import Index
 from vccapp.training.metrics_log import MetricsLog
 from vccapp.training.validation import make_validation
 
+COMMAND = (sys.executable, "-m", "vccapp.training.rank")
 POLL_SECONDS = 0.2
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 RESUME = "resume the run, which continues from its last checkpoint"
@@ -158,8 +159,8 @@ def _start(fit: Fit, ranks: int) -> Iterator[tuple[list[subprocess.Popen[bytes]]
             with sender:
                 for rank in range(ranks):
                     words = [str(rank), str(ranks), str(sender.fileno()), f"{folder}/meeting"]
-                    command = [sys.executable, "-m", "vccapp.training.rank", *words]
-                    process = subprocess.Popen(command, stdin=subprocess.PIPE, env=env, pass_fds=[sender.fileno()])
+                    command, descriptor = [*COMMAND, *words], sender.fileno()
+                    process = subprocess.Popen(command, stdin=subprocess.PIPE, env=env, pass_fds=[descriptor])
                     processes.append(process)
                     _write(process, fit.model_dump_json().encode() + b"\n")
             yield processes, reports

@@ -6,6 +6,9 @@
 
 The result is that of one process up to the order of sums, and up to dropout, which each process draws for its own
 cells. Batch norms take their mean and variance over the cells of all processes.
+
+Whatever the processes add up is float32, gradients too: gloo has no sums in bfloat16, and a sum of cells would lose its
+last ones there. What is left at products in bfloat16 is that each process rounds the gradient of its own cells to it.
 """
 
 from datetime import timedelta
@@ -54,7 +57,8 @@ def take_from_first(number: int, *, like: Tensor) -> int:
 class SharedBatchNorm(nn.BatchNorm1d):
     """In training the mean and variance of the cells (n, width) of all processes, which may have other n.
 
-    As torch's SyncBatchNorm, which works on GPUs alone.
+    As torch's SyncBatchNorm, which works on GPUs alone; like torch's norms it computes in float32 and returns what it
+    was given, bfloat16 under autocast.
     """
 
     num_batches_tracked: Tensor
@@ -65,11 +69,12 @@ class SharedBatchNorm(nn.BatchNorm1d):
     def forward(self, values: Tensor) -> Tensor:
         if not self.training:
             return super().forward(values)
-        sums = SumOverProcesses.apply(torch.cat([values.sum(0), values.new_tensor([len(values)])]))
-        n, centred = sums[-1], values - sums[:-1] / sums[-1]
+        exact = values.float()
+        sums = SumOverProcesses.apply(torch.cat([exact.sum(0), exact.new_tensor([len(exact)])]))
+        n, centred = sums[-1], exact - sums[:-1] / sums[-1]
         variance = SumOverProcesses.apply(centred.square().sum(0)) / n
         with torch.no_grad():
             self.num_batches_tracked += 1
             self.running_mean.lerp_(sums[:-1] / n, self.momentum)
             self.running_var.lerp_(variance * n / (n - 1), self.momentum)
-        return centred * (variance + self.eps).rsqrt() * self.weight + self.bias
+        return (centred * (variance + self.eps).rsqrt() * self.weight + self.bias).to(values.dtype)
