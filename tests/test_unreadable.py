@@ -17,9 +17,11 @@ from streamlit.testing.v1 import AppTest
 
 from vccapp import ui
 from vccapp.cli import main
+from vccapp.data.atomic import write_json
 from vccapp.data.splits.split import SPLIT
 from vccapp.data.workspace import DATASET
 from vccapp.models.saving import MODEL
+from vccapp.neural.arc_state.program import ENVIRONMENT, RECORD
 from vccapp.neural.fitting.checkpoint import CHECKPOINT
 from vccapp.neural.state.shape import CONVERTED
 from vccapp.records import Format
@@ -152,6 +154,7 @@ CALLED = {
         Kind(f"{DATA}/index/embeddings/X_pca/values.npy", None, page=""),
         ("train", "start", "state", "--split", "lists", *EMBEDDED),
     ),
+    "environment": (Kind("home/environments/state/environment.json", ENVIRONMENT, page=""), ("state", "show")),
     "converted checkpoint": (
         Kind("data/converted/official.json", CONVERTED, page=""),
         ("train", "start", "state_checkpoint", "--split", "lists", "--set", "folder={converted}"),
@@ -175,6 +178,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     set_note("mine", "of the ledger, which 0.1.0 did not have", settings)
     made = Made(python="", platform="", versions={}, season="vcc2025", rules="", genes="", panel=None, sources={})
     write_made(made, settings.submissions / "mine")
+    write_json(settings.state_environment / RECORD, ENVIRONMENT.stamp({"versions": {"arc-state": "0.11.1"}}))
     return settings
 
 

@@ -12,6 +12,7 @@ VCCAPP_DEVICES       processes that share the training of a network, one a GPU o
                      auto: all GPUs
 VCCAPP_RAY_ADDRESS   the Ray cluster of `--executor ray`: HOST:PORT, or auto for the one on this machine (default)
 VCCAPP_TRACKERS      where runs are shown beside TensorBoard: wandb, mlflow, trackio, separated by commas
+VCCAPP_STATE         STATE's official program `state`, or its environment (default: what `vccapp state install` made)
 VCCAPP_HOSTS         names under which the app answers beside localhost, separated by commas
 VCCAPP_TOKEN         what a browser must bring once, in the link, before the app answers it (default: nothing)
 """
@@ -53,6 +54,7 @@ class Settings(BaseSettings):
     devices: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
     ray_address: str = "auto"
     trackers: Annotated[tuple[str, ...], NoDecode] = ()
+    state: str = ""
 
     @field_validator("data_roots", mode="before")
     @classmethod
@@ -73,6 +75,11 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute_roots(cls, value: tuple[Path, ...]) -> tuple[Path, ...]:
         return tuple(map(_resolve, value))
+
+    @field_validator("state", mode="after")
+    @classmethod
+    def _absolute_program(cls, value: str) -> str:
+        return str(Path(value).expanduser().absolute()) if value.strip() else ""
 
     @property
     def memory_bytes(self) -> int:
@@ -117,6 +124,11 @@ class Settings(BaseSettings):
     @property
     def jobs_db(self) -> Path:
         return self.home / "jobs.db"
+
+    @property
+    def state_environment(self) -> Path:
+        """Where the official program of STATE is installed; it may not be there yet."""
+        return self.home / "environments" / "state"
 
     @property
     def demo(self) -> Path:

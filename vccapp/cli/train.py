@@ -51,7 +51,7 @@ def start(
     ignored_context(spec.dataset, settings)
     result = run_job(settings, task, background=background, as_json=as_json)
     run = load_run(result.run, settings)
-    show(run.model_dump(mode="json"), lambda: _format_run(run), as_json=as_json)
+    show(run.model_dump(mode="json"), lambda: format_run(run), as_json=as_json)
 
 
 @app.command()
@@ -95,7 +95,7 @@ def resume(
     task.check(settings)
     run_job(settings, task, background=background, as_json=as_json)
     ended = load_run(found.id, settings)
-    show(ended.model_dump(mode="json"), lambda: _format_run(ended), as_json=as_json)
+    show(ended.model_dump(mode="json"), lambda: format_run(ended), as_json=as_json)
 
 
 @app.command()
@@ -115,7 +115,7 @@ def status(run: RunId = "latest", as_json: Json = False) -> None:
     found, job = _find_run_and_job(run, settings)
     parts = []
     if found is not None:
-        parts.append(_format_run(found))
+        parts.append(format_run(found))
     if job is not None and (job.active or found is None):
         parts.append(format_fields(job_row(job) | {"message": job.message, "reason": job.reason or None}))
     value = {
@@ -285,7 +285,7 @@ def _count_scored(run: "RunRecord", part: "Part", model: str) -> int:
     return len(getattr(run.split, part)) if table is None else len(table)
 
 
-def _format_run(run: "RunRecord") -> str:
+def format_run(run: "RunRecord") -> str:
     fields = {
         "run": run.id,
         "title": run.spec.title or None,

@@ -70,6 +70,8 @@ def remove_dead(*folders: Path, deep: bool = True) -> None:
             for name in [*names, *files]:
                 if (found := BESIDE.fullmatch(name)) and _is_dead(Path(where, name), found["writer"] or ""):
                     _put_back(Path(where, name), Path(where, found["name"]), was=bool(found["old"]))
+            if "pyvenv.cfg" in files:  # a Python environment: nothing of ours, in ten thousands of files
+                names.clear()
             names[:] = [name for name in names if deep and not BESIDE.fullmatch(name) and not name.endswith(".zarr")]
 
 

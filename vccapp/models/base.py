@@ -60,6 +60,8 @@ class Model(ABC):
     grid: ClassVar[dict[str, tuple[Any, ...]]] = {}
     """Values of parameters that are worth a try on each data set."""
 
+    keeps_cells: ClassVar[bool] = False
+    """Whether cells were made once and are kept with it, as many as there are."""
     is_network: ClassVar[bool] = False
     """Whether it is trained step by step, on cells."""
     may_be_baseline: ClassVar[bool] = True

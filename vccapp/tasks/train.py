@@ -98,7 +98,7 @@ def estimate_needs(spec: "RunSpec", settings: Settings) -> Needs:
     memory_bytes, gpus = settings.memory_bytes, 0
     try:
         model = make_model(spec.model, spec.params)
-        on_gpu = model.shared and settings.device != "cpu"
+        on_gpu = model.is_network and settings.device != "cpu"
         index = load_index(settings.index_of(spec.dataset))
         ranks = count_ranks(model, settings)
         ranks = count_ranks(model, settings)

@@ -119,7 +119,7 @@ def _read_cell_scores(runs: dict[str, RunRecord], part: Part, labels: tuple[str,
 
 
 def _stored_cells(run: RunRecord) -> "partial[csr_matrix] | None":
-    return None if MODELS[run.spec.model].trainable else partial(_read_cells, run.folder / "model")
+    return partial(_read_cells, run.folder / "model") if MODELS[run.spec.model].keeps_cells else None
 
 
 def _read_cells(folder: Path, label: str) -> csr_matrix:
