@@ -1,5 +1,6 @@
 """Memory of the machine, of containers by cgroup v1 and v2, and of a process by `ulimit`."""
 
+import json
 import os
 import subprocess
 import sys
@@ -57,3 +58,23 @@ def test_ulimit_binds_the_process_alone(kind: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert list(map(int, done.stdout.split())) == [machine_memory(), 2 * 10**9, 2 * 10**9]
+
+
+@pytest.mark.parametrize(("words", "code"), [(["data", "list", "--json"], 2), (["--version"], 0)])
+def test_a_limit_in_which_libraries_hang_is_refused_before_they_are_loaded(
+    words: list[str], code: int, tmp_path: Path
+) -> None:
+    program = (
+        "import resource, sys; from vccapp.cli import main;"
+        "resource.setrlimit(resource.RLIMIT_AS, (10**9, resource.getrlimit(resource.RLIMIT_AS)[1])); main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"VCCAPP_HOME": str(tmp_path)},
+    )
+    assert done.returncode == code, done.stderr
+    if code:
+        assert json.loads(done.stderr)["code"] == "memory_limit"

@@ -20,9 +20,12 @@ from vccapp.cli.following import EXIT_FAILED
 from vccapp.cli.output import forget_warnings
 from vccapp.cli.serve import serve
 from vccapp.errors import SpecError, VccAppError
+from vccapp.machine import require_room
 
 FREE_TEXT = ("--title", "--search", "--note")
 """Options whose value may be empty."""
+HELP = {"--help", "--version", "--show-completion"}
+"""Options that need no library."""
 
 app = typer.Typer(
     name="vccapp",
@@ -69,6 +72,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     forget_warnings()
     try:
         _refuse_empty(words)
+        if not HELP & set(words):
+            require_room()
         app(args=words, prog_name="vccapp")
     except VccAppError as error:
         _end(2, error.code, str(error), words)

@@ -11,9 +11,10 @@ from refusals import refusal
 from toy import make_counts
 
 from vccapp.data.reading.opening import open_dataset
-from vccapp.errors import ResourceError, SpecError
+from vccapp.errors import DataError, ResourceError, SpecError
 from vccapp.stats.building.build import build_index
 from vccapp.stats.cells import matrix as cell_matrix
+from vccapp.stats.cells.embedding import write_pca
 from vccapp.stats.cells.matrix import choose_genes, matrix_bytes, open_cell_matrix
 from vccapp.stats.index import Index, load_index
 
@@ -94,3 +95,14 @@ def test_genes_are_the_most_variable(index: Index) -> None:
     index.genes["dispersions_norm"] = np.nan
     with refusal(SpecError, "no_hvg"):
         choose_genes(index, 10)
+
+
+def test_an_embedding_of_an_index_that_was_deleted_meanwhile_is_refused(tmp_path: Path) -> None:
+    index = make_index(make_counts(n_cells=60), tmp_path)
+
+    def remove(fraction: float, message: str = "") -> None:
+        shutil.rmtree(index.folder, ignore_errors=True)
+
+    with refusal(DataError, "index_gone"):
+        write_pca(index, n_components=3, progress=remove)
+    assert not list(index.folder.rglob("embedding.json"))

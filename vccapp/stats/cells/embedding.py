@@ -66,7 +66,10 @@ def write_cell_embedding(
     about: dict[str, Any],
     files: Callable[[Path], None] | None = None,
 ) -> Path:
-    """Write (first cell, (n, width)) blocks, and what `files` writes beside them; returns the folder."""
+    """Write (first cell, (n, width)) blocks, and what `files` writes beside them; returns the folder.
+
+    Raises DataError where the index was deleted in the meantime.
+    """
     with write_folder(_folder(index, name)) as beside:
         shape = (int(index.meta["n_cells"]), width)
         values = np.lib.format.open_memmap(beside / "values.npy", mode="w+", dtype=np.float32, shape=shape)
@@ -77,6 +80,10 @@ def write_cell_embedding(
         del values
         if files is not None:
             files(beside)
+        if not (index.folder / "index.json").is_file():  # what is written beside no index goes with the next one
+            raise DataError(
+                "index_gone", f"The index {index.folder} was deleted meanwhile", fix="build it again, then embed again"
+            )
         write_json(beside / RECORD, EMBEDDING.stamp(about | {"width": width}))
     return _folder(index, name)
 
