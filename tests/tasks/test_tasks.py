@@ -35,6 +35,7 @@ from vccapp.tasks.demo import Demo
 from vccapp.tasks.embed import Embed
 from vccapp.tasks.import_ import Import
 from vccapp.tasks.index import Index
+from vccapp.tasks.install_state import InstallState
 from vccapp.tasks.mend import Mend
 from vccapp.tasks.official import Official
 from vccapp.tasks.open_season import OpenSeason
@@ -58,6 +59,7 @@ EXAMPLES: dict[str, Callable[[Path, str], Task]] = {
         paths=(folder / "toy.h5ad",), executor="ray", ray_address="localhost:6379"
     ),
     "demo": lambda folder, data: Demo(),
+    "install-state": lambda folder, data: InstallState(),
     "train": lambda folder, data: Train(model="perturbation_mean", dataset=data, split="s"),
     "train all": lambda folder, data: Train(
         model="ridge",
