@@ -1,11 +1,12 @@
 """Cells of a submission of 2026, generated as counts: time, memory, and what they hold.
 
-    python benchmarks/generate.py [--targets 8] [--whole] [--package] [--method thin] [--depth 20000] [--scratch DIR]
+    python benchmarks/generate.py [--targets 8] [--whole] [--package] [--method thin] [--umis 28500] [--scratch DIR]
 
-Simulates the control cells of three contexts (18,400 cells x 18,533 genes each, about 20,000 UMIs and 6,000 genes a
-cell), indexes them, fits a simple model on a small screen of the same genes, and generates 400 cells of each target in
-each context, in a process of its own. `--whole` makes all 300 targets, else the time is extrapolated; `--package`
-checks and packages them too, each in a process of its own. Writes results/generate.json.
+Simulates the control cells of three contexts (18,400 cells x 18,533 genes each, --umis counts, about 6,000 genes a
+cell: 360,000 such cells have 2.1 billion values), indexes them, fits a simple model on a small screen of the same
+genes, and generates 400 cells of each target in each context, in a process of its own. `--whole` makes all 300 targets,
+else the time is extrapolated; `--package` checks and packages them too, each in a process of its own. Writes
+results/generate.json.
 """
 
 import argparse
@@ -32,7 +33,7 @@ print(json.dumps(generate_cells(Path(sys.argv[2]), **json.loads(sys.argv[3]))))
 """
 
 
-def make_data(folder: Path, n_controls: int) -> None:
+def make_data(folder: Path, n_controls: int, umis: float) -> None:
     """context_A.h5ad ..., each with its index, and screen.h5ad with some perturbations for the model."""
     import numpy as np
     import pandas as pd
@@ -53,7 +54,7 @@ def make_data(folder: Path, n_controls: int) -> None:
 
     def write(path: Path, labels: list[str], level: np.ndarray) -> None:
         share = (level / level.sum()).astype(np.float32)[None]
-        depths = rng.lognormal(np.log(20_000), 0.35, len(labels)).astype(np.float32)
+        depths = rng.lognormal(np.log(umis), 0.35, len(labels)).astype(np.float32)
         places = sorted(set(labels) - {"non-targeting"})
         rows = np.array([1 + places.index(label) if label in places else 0 for label in labels], np.int32)
         effects = np.zeros((1 + len(places), N_GENES), np.float32)
@@ -95,6 +96,8 @@ def generate_cells(folder: Path, *, n_targets: int, method: str, depth: float | 
     """The child's side."""
     import time
 
+    import h5py
+
     from vccapp.data.reading.opening import open_dataset
     from vccapp.data.schema import Columns
     from vccapp.models.base import load_model
@@ -131,7 +134,15 @@ def generate_cells(folder: Path, *, n_targets: int, method: str, depth: float | 
     )
     start = time.perf_counter()
     generate(plan, sources, Path(out), season=season)
-    return {"seconds": time.perf_counter() - start, "cells": len(cells) * N_CELLS, "bytes": Path(out).stat().st_size}
+    seconds = time.perf_counter() - start
+    with h5py.File(out) as file:
+        values = len(file["X/data"])
+    return {
+        "seconds": seconds,
+        "cells": len(cells) * N_CELLS,
+        "values": values,
+        "bytes": Path(out).stat().st_size,
+    }
 
 
 CHECK = """
@@ -178,23 +189,23 @@ def main() -> None:
     parser.add_argument("--targets", type=int, default=8)
     parser.add_argument("--whole", action="store_true")
     parser.add_argument("--method", nargs="+", default=["thin"], choices=["thin", "negative_binomial"])
-    parser.add_argument("--depth", type=float, default=20_000)
+    parser.add_argument("--umis", type=float, default=28_500, help="median of a cell, of controls and of what is made")
     parser.add_argument("--controls", type=int, default=N_CONTROLS)
     parser.add_argument("--scratch", type=Path, help="where data and cells are written; the data are found there again")
     parser.add_argument("--package", action="store_true", help="check and package the cells too")
     parser.add_argument("--keep", action="store_true", help="leave the cells in --scratch")
     choice = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=choice.scratch) as name:
-        data = (choice.scratch or Path(name)) / f"generate_{choice.controls}"
+        data = (choice.scratch or Path(name)) / f"generate_{choice.controls}_{choice.umis:.0f}"
         if not (data / "model").is_dir():
             data.mkdir(parents=True, exist_ok=True)
-            run_apart(make_data, data, choice.controls)
+            run_apart(make_data, data, choice.controls, choice.umis)
         n_targets = N_TARGETS if choice.whole else choice.targets
         result = describe_machine(["vccapp", "numpy", "numba", "h5py"])
-        result |= {"genes": N_GENES, "controls_a_context": choice.controls, "depth": choice.depth, "methods": {}}
+        result |= {"genes": N_GENES, "controls_a_context": choice.controls, "umis": choice.umis, "methods": {}}
         for method in choice.method:
             out = (data if choice.keep else Path(name)) / "cells.h5ad"
-            asked = {"n_targets": n_targets, "method": method, "depth": choice.depth, "out": str(out)}
+            asked = {"n_targets": n_targets, "method": method, "depth": choice.umis, "out": str(out)}
             found = measure([sys.executable, "-c", CHILD, str(Path(__file__).parent), str(data), json.dumps(asked)])
             if "failed" in found:
                 sys.exit(f"{method} failed: {found['failed']}")
@@ -206,9 +217,9 @@ def main() -> None:
             row["seconds"] = round(row["seconds"], 1)
             result["methods"][method] = row
             print(
-                f"{method}: {row['cells']:,} cells in {row['seconds']} s, {row['cells_a_second']:,} cells a second, "
-                f"peak {row['peak_bytes'] / 1e9:.2f} GB, {row['bytes'] / 1e9:.2f} GB; "
-                f"all {whole:,} cells: {row['whole_file_seconds'] / 60:.1f} minutes"
+                f"{method}: {row['cells']:,} cells, {row['values']:,} values in {row['seconds']} s, "
+                f"{row['cells_a_second']:,} cells a second, peak {row['peak_bytes'] / 1e9:.2f} GB, "
+                f"{row['bytes'] / 1e9:.2f} GB; all {whole:,} cells: {row['whole_file_seconds'] / 60:.1f} minutes"
             )
             for step in ("check", "package") if choice.package else ():
                 words = [sys.executable, "-c", CHECK, str(Path(__file__).parent), str(out), step, str(n_targets)]

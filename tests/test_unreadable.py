@@ -12,12 +12,16 @@ from typing import NamedTuple
 import pytest
 import streamlit as st
 from archived import unpack
+from bundles import make_bundle
+from custom_season import write_season
+from mutations import write_submission
 from page_kit import open_alone, use
 from streamlit.testing.v1 import AppTest
 
 from vccapp import ui
 from vccapp.cli import main
 from vccapp.data.atomic import write_json
+from vccapp.data.reading.opening import open_dataset
 from vccapp.data.splits.split import SPLIT
 from vccapp.data.workspace import DATASET
 from vccapp.models.saving import MODEL
@@ -25,6 +29,9 @@ from vccapp.neural.arc_state.program import ENVIRONMENT, RECORD
 from vccapp.neural.fitting.checkpoint import CHECKPOINT
 from vccapp.neural.state.shape import CONVERTED
 from vccapp.records import Format
+from vccapp.seasons.bundle import BUNDLE
+from vccapp.seasons.custom import SEASON
+from vccapp.seasons.opened import find_season, open_bundle, open_season
 from vccapp.settings import Settings
 from vccapp.stats.cells.embedding import EMBEDDING
 from vccapp.stats.index import INDEX
@@ -33,6 +40,7 @@ from vccapp.submission.ledger.entry import ENTRY, set_note
 from vccapp.submission.making.made import MADE, Made, write_made
 from vccapp.submission.plan import PLAN
 from vccapp.submission.report import REPORT
+from vccapp.submission.scored import LOCAL, score_submission
 from vccapp.training import list_runs
 from vccapp.training.record import PREDICTION, RUN
 from vccapp.training.results.entered import RESULT
@@ -91,6 +99,9 @@ LISTED = {
         "home/submissions/mine/plan.json", PLAN, ("submit", "ledger", "list"), "ranked", "ledger"
     ),
     "report": Kind("home/submissions/mine/report.json", REPORT, ("submit", "list"), "submissions", "submit"),
+    "local score": Kind("home/scored/{score}/score.json", LOCAL, ("submit", "ledger", "list"), "ranked", "ledger"),
+    "season of one's own": Kind("home/seasons/contest/season.json", SEASON, ("season", "list"), "seasons", "submit"),
+    "bundle": Kind("home/seasons/vcc2026/validation/bundle.json", BUNDLE, ("season", "list"), "seasons", "submit"),
 }
 CALLED = {
     "what made cells": (
@@ -164,9 +175,14 @@ CALLED = {
         ("train", "start", "state_checkpoint", "--split", "lists", "--set", "folder={converted}"),
     ),
 }
-STILL_LISTED = ("report", "ledger entry", "plan in the ledger")
-"""Another file names the entry."""
-LISTED_CASES = [(kind, damage) for kind, found in LISTED.items() for damage in found.damages]
+STILL_LISTED = ("report", "ledger entry", "plan in the ledger", "local score", "bundle")
+"""Another file, or the app itself, names the entry."""
+MORE = ("local score", "season of one's own", "bundle")
+LISTED_CASES = [
+    pytest.param(kind, damage, marks=[pytest.mark.slow] if kind in MORE else [])
+    for kind, found in LISTED.items()
+    for damage in found.damages
+]
 CALLED_CASES = [(kind, damage) for kind, (found, _) in CALLED.items() for damage in found.damages]
 
 
@@ -180,6 +196,18 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     write_made(made, settings.submissions / "mine")
     write_json(settings.state_environment / RECORD, ENVIRONMENT.stamp({"versions": {"arc-state": "0.11.1"}}))
     return settings
+
+
+@pytest.fixture(scope="module")
+def more(archive: Settings) -> dict[str, str]:
+    """What 0.1.0 could not write: an opened bundle, a season of one's own, a score of cells against themselves."""
+    folder = archive.home.parent
+    open_season(write_season(folder / "season"), archive)
+    open_bundle(make_bundle(folder / "bundle"), archive)
+    cells = folder / "scored.h5ad"
+    write_submission(cells)
+    score = score_submission(cells, open_dataset(cells), season=find_season("vcc2025", archive), settings=archive)
+    return {"score": score.id}
 
 
 @pytest.fixture(scope="module")
@@ -267,9 +295,15 @@ def texts(page: AppTest) -> str:
 
 @pytest.mark.parametrize(("which", "damage"), LISTED_CASES)
 def test_a_list_shows_it_and_the_rest(
-    which: str, damage: str, here: Settings, names: dict[str, str], call: Callable[..., tuple[int, str, str]]
+    which: str,
+    damage: str,
+    here: Settings,
+    names: dict[str, str],
+    call: Callable[..., tuple[int, str, str]],
+    request: pytest.FixtureRequest,
 ) -> None:
     kind = LISTED[which]
+    names = names | (request.getfixturevalue("more") if which in MORE else {})
     path = here.home.parent / kind.file.format(**names)
     _, out, _ = call(*kind.listed, "--json")
     before = json.loads(out)

@@ -16,6 +16,7 @@ from vccapp.data.splits.split import make_folds, make_split
 from vccapp.data.workspace import list_datasets
 from vccapp.jobs.store import JobStore
 from vccapp.settings import Settings
+from vccapp.submission.mending.kept import mended_folder
 from vccapp.tasks.base import Task
 from vccapp.tasks.demo import Demo
 from vccapp.ui.kit.forms import field_label, plain_type
@@ -431,3 +432,16 @@ def test_expected_errors_are_their_sentence_and_the_page_goes_on() -> None:
     shown = AppTest.from_function(page).run()
     assert [error.value for error in shown.error] == ["no X."]
     assert shown.markdown[0].value == "after"
+
+
+def test_mended_files_are_deleted_by_button(here: Settings) -> None:
+    folder = mended_folder(here)
+    assert not [button.key for button in open_alone("submit").button if button.key == "sub_mended_delete"]
+    folder.mkdir()
+    (folder / "x-1.h5ad").write_bytes(bytes(2_000_000))
+    page = open_alone("submit")
+    assert_well(page)
+    assert any("2 MB" in caption.value for caption in page.caption)
+    page.button(key="sub_mended_delete").click().run()
+    assert_well(page)
+    assert list(folder.iterdir()) == []

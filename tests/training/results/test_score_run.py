@@ -116,6 +116,10 @@ def test_the_pair_holds_the_same_controls_and_as_many_cells(settings, run, datas
     assert [known[row.tobytes()] for row in real.X.toarray()] == list(real.obs["target_gene"])
     if space == "counts":
         assert (predicted.X.data == np.rint(predicted.X.data)).all() and predicted.X.data.min() >= 1
+        cells = predicted[50:].X.toarray()
+        assert len(np.unique(np.column_stack([cells, predicted.obs["target_gene"].cat.codes[50:]]), axis=0)) == len(
+            cells
+        )
         depth = np.asarray(predicted.X.sum(axis=1)).ravel()
         assert 0.5 < np.median(depth[50:]) / np.median(depth[:50]) < 2
 

@@ -47,6 +47,9 @@ STRICTER: Mapping[str, Mapping[str, Rule]] = MappingProxyType(
             "empty": Rule("a perturbation all of whose cells are empty", "There is nothing to score."),
             "cells": Rule("more than 100,000 cells", "So the season's rules say; the tool of today takes 200,000."),
             "planned": Rule("cells other than planned", "The file is not what was decided."),
+            "other_scale": Rule(
+                "logarithms to another base, taken twice, or none", "The packager cannot see it; every score is wrong."
+            ),
         },
         "vcc2026": COMMON
         | {

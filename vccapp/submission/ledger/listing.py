@@ -14,6 +14,7 @@ from vccapp.submission.ledger.entry import Entry, Sent, list_entries
 from vccapp.submission.packing.package import Package
 from vccapp.submission.plan import Plan, list_plans
 from vccapp.submission.report import Report, find_package, list_reports
+from vccapp.submission.scored import list_local_scores
 from vccapp.training.results.entered import EnteredResult, list_results
 
 
@@ -91,7 +92,9 @@ def load_ledger(settings: Settings) -> Listing[Submission]:
         file = find_package(id, settings.submissions / id)
         found.append(Submission(id, planned.get(id), report, entry, tuple(scored.get(id, ())), file))
     found.sort(key=_newest, reverse=True)
-    return Listing(found, [*plans.unreadable, *reports.unreadable, *entries.unreadable, *results.unreadable])
+    local = list_local_scores(settings)  # which `vccapp.submission.ledger.local` shows
+    lost = [one for listed in (plans, reports, entries, results, local) for one in listed.unreadable]
+    return Listing(found, lost)
 
 
 def find_submission(id: str, settings: Settings) -> Submission:
@@ -104,13 +107,6 @@ def find_submission(id: str, settings: Settings) -> Submission:
         if lost.path.stem == id or lost.path.parent.name == id:
             raise lost.error
     raise DataError("unknown_submission", f"There is no submission '{id}'", fix="see `vccapp submit ledger list`")
-
-
-def _find_file(report: Report | None) -> Path | None:
-    if report is None or report.package is None:
-        return None
-    path = report.folder / report.package.path
-    return path if path.is_file() else None
 
 
 def _newest(one: Submission) -> str:

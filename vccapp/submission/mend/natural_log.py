@@ -1,7 +1,8 @@
 """Other logarithms, square roots and values per 10,000 become natural log1p at the season's depth.
 
 Which of these a file holds is told by what its cells sum to, read on each scale: near the depth that is known from
-outside, or all the same usual sum (10,000, 100,000, a million). Where neither shows, nothing is done.
+outside, or all the same usual sum (10,000, 100,000, a million); or by its control cells, which need no depth
+(`vccapp.submission.checking.scale`). Where none of these shows, nothing is done.
 """
 
 import numpy as np
@@ -9,10 +10,9 @@ from scipy.sparse import csr_matrix
 
 from vccapp.errors import CheckError
 from vccapp.evaluation.quality import ROUND_TOTALS, SCALES, find_target, name_scale, sum_scales
+from vccapp.submission.checking.scale import NATURAL, tell_scale
 from vccapp.submission.mending.draft import Draft
 from vccapp.submission.mending.mend import MENDS, Mend
-
-NATURAL = next(iter(SCALES))
 
 
 @MENDS.register("natural_log")
@@ -24,13 +24,7 @@ class NaturalLog(Mend):
         if not draft.asks(self.name):
             return None
         depth = draft.context.depth
-        if depth is None:
-            raise CheckError(
-                "depth_unknown",
-                "What cells should sum to is not known, so their scale cannot be told",
-                fix="give the challenge's pert_counts (--counts)",
-            )
-        scale, factor = self._tell(sum_scales(draft.sample()), depth.total)
+        scale, factor = self._tell(draft, None if depth is None else depth.total)
         read = SCALES[scale]
 
         def change(start: int, block: csr_matrix) -> csr_matrix:
@@ -39,16 +33,29 @@ class NaturalLog(Mend):
 
         draft.changes.append(change)
         scaled = f", scaled by {factor:.4g}" if factor != 1 else ""
-        return f"Values are read as {scale}{scaled}, and written as natural log1p of {depth.total:,.0f} a cell."
+        to = "at the depth that they have" if depth is None else f"of {depth.total:,.0f} a cell"
+        return f"Values are read as {scale}{scaled}, and written as natural log1p {to}."
 
-    def _tell(self, sums: np.ndarray, depth: float) -> tuple[str, float]:
+    def _tell(self, draft: Draft, depth: float | None) -> tuple[str, float]:
         """The scale, and what its counts are multiplied with."""
-        totals = {name: total for total, name in ROUND_TOTALS.items()}
-        for i, scale in enumerate(SCALES):
-            if target := find_target(sums[:, i]):
-                return scale, depth / totals[target]
-        if scale := name_scale(np.median(sums, axis=0), depth):
-            return scale, 1.0
+        cells = draft.sample()
+        if depth is not None:
+            sums = sum_scales(cells)
+            totals = {name: total for total, name in ROUND_TOTALS.items()}
+            for i, scale in enumerate(SCALES):
+                if target := find_target(sums[:, i]):
+                    return scale, depth / totals[target]
+            if scale := name_scale(np.median(sums, axis=0), depth):
+                return scale, 1.0
+        told = tell_scale([draft.sample(controls=True)], cells.shape[1])
+        if told is not None and told.name != NATURAL:
+            return told.name, 1.0
+        if depth is None:
+            raise CheckError(
+                "depth_unknown",
+                "What cells should sum to is not known, so their scale cannot be told",
+                fix="give the challenge's pert_counts (--counts)",
+            )
         raise CheckError(
             "scale_unknown",
             f"Cells sum to the {depth:,.0f} that is known on none of the usual scales ({', '.join(SCALES)})",

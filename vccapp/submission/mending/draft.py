@@ -138,12 +138,13 @@ class Draft:
     def n_cells(self) -> int:
         return int(self.times.sum()) + sum(self.added.values())
 
-    def sample(self, n: int = 2_000) -> csr_matrix:
-        """Evenly spread cells, as they are stored."""
-        n_cells = self.context.file.shape[0]
-        return self.context.file.rows.read_rows(
-            np.unique(np.linspace(0, n_cells - 1, min(n, n_cells)).astype(np.int64))
-        )
+    def sample(self, n: int = 2_000, *, controls: bool = False) -> csr_matrix:
+        """Evenly spread cells, as they are stored; of the controls alone where the file has some."""
+        rows = np.arange(self.context.file.shape[0])
+        if controls and len(self.context.controls()):
+            rows = np.flatnonzero(np.isin(self.context.all_codes, self.context.controls()))
+        spread = np.unique(np.linspace(0, len(rows) - 1, min(n, len(rows))).astype(np.int64))
+        return self.context.file.rows.read_rows(rows[spread])
 
 
 def _texts(labels: pd.Categorical) -> np.ndarray:

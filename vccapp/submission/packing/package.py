@@ -9,6 +9,8 @@ import json
 import os
 import shutil
 import tarfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,10 +22,12 @@ from vccapp.data.resources import require_disk
 from vccapp.errors import CheckError
 from vccapp.progress import Progress, part, silent
 from vccapp.seasons.base import Season
+from vccapp.stats.building.read_ahead import read_ahead
 from vccapp.submission.h5ad import open_cells
 from vccapp.submission.packing.archive import BLOCK, read_h5ad
 
-LEVEL = 3
+LEVEL, WINDOW, TABLES = 3, 19, (16, 15)
+"""Of zstd: its default with tables that stay in the cache of a processor: a quarter quicker for 4 % of the size."""
 COMPRESSED = 0.6
 """Of the h5ad that a package takes at most; log values of simulated counts came to 0.2-0.5."""
 MAX_THREADS = 4
@@ -69,18 +73,23 @@ def write_vcc(
     with write_file(out, new=new) as beside:
         with beside.open("wb+") as archive:
             sha256 = _write_archive(h5ad, archive, season, members, progress=part(progress, 0.0, 0.7))
-        found = hashlib.sha256()
-        for block in read_h5ad(beside, season, progress=part(progress, 0.7, 1.0)):
-            found.update(block)
+        with ThreadPoolExecutor(1) as thread:
+            vcc_sha256 = thread.submit(_hash_file, beside)
+            found = hashlib.sha256()
+            for block in read_ahead(read_h5ad(beside, season, progress=part(progress, 0.7, 1.0))):
+                found.update(block)
         if found.hexdigest() != sha256:
             raise CheckError(
                 "read_back",
                 f"{out.name} does not read back as {h5ad.name}: the disk or memory may be faulty. Package it again",
             )
-        with beside.open("rb") as archive:
-            vcc_sha256 = hashlib.file_digest(archive, "sha256").hexdigest()
     progress(1.0, f"{out.name} is written and verified")
-    return Package(path=out, size=out.stat().st_size, sha256=vcc_sha256, h5ad_size=size, h5ad_sha256=sha256)
+    return Package(path=out, size=out.stat().st_size, sha256=vcc_sha256.result(), h5ad_size=size, h5ad_sha256=sha256)
+
+
+def _hash_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def estimate_package(h5ad_bytes: int) -> int:
@@ -138,12 +147,26 @@ def _write_frame(h5ad: Path, archive: BinaryIO, name: str, *, progress: Progress
     """The compressed h5ad as a member; its header, which holds the compressed size, is written last."""
     size, done, sha256, start = h5ad.stat().st_size, 0, hashlib.sha256(), archive.tell()
     archive.seek(start + tarfile.BLOCKSIZE)
-    compressor = zstandard.ZstdCompressor(
-        level=LEVEL, write_checksum=True, write_content_size=True, threads=min(MAX_THREADS, os.cpu_count() or 1)
+    params = zstandard.ZstdCompressionParameters.from_level(
+        LEVEL,
+        source_size=size,
+        window_log=WINDOW,
+        hash_log=TABLES[0],
+        chain_log=TABLES[1],
+        write_checksum=True,
+        write_content_size=True,
+        threads=min(MAX_THREADS, os.cpu_count() or 1),
     )
-    with h5ad.open("rb") as source, compressor.stream_writer(archive, size=size, closefd=False) as frame:
-        while block := source.read(BLOCK):
-            sha256.update(block)
+    compressor = zstandard.ZstdCompressor(compression_params=params)
+
+    def read() -> Iterator[bytes]:
+        with h5ad.open("rb") as source:
+            while block := source.read(BLOCK):
+                sha256.update(block)
+                yield block
+
+    with compressor.stream_writer(archive, size=size, closefd=False) as frame:
+        for block in read_ahead(read()):
             frame.write(block)
             done += len(block)
             progress(done / size, f"Compressed {done / 1e6:,.0f} of {size / 1e6:,.0f} MB")

@@ -42,10 +42,13 @@ from vccapp.seasons.opened import DEFAULT, find_season
 from vccapp.settings import Settings
 from vccapp.stats.index import Index, load_index
 from vccapp.training.cells import READ_VALUES, draw_controls, find_controls, iter_cells, order_genes, split_cells
+from vccapp.training.counts import CountPool, Method, Wanted, iter_counts
 from vccapp.training.record import Part, RunRecord, load_run
 from vccapp.training.results.scores import Score, write_score
 
 VALUE_BYTES = 8  # float32 value, int32 column
+COUNTS: Method = "thin"
+"""How predicted cells become counts: as those of a submission do by default."""
 
 
 @dataclass(frozen=True)
@@ -135,11 +138,12 @@ def score_run(
     for pair in pairs.values():
         n_cells.update(pair.n_cells)
     asked = {"max_cells": max_cells, "max_controls": max_controls, "seed": seed}
+    made = {"counts": COUNTS} if space == "counts" and not model.makes_cells else {}
     score = Score(
         run=run.id,
         scorer=scorer,
         scorer_version=result.version,
-        settings=by | result.settings | {key: str(value) for key, value in asked.items() if value is not None},
+        settings=by | made | result.settings | {key: str(value) for key, value in asked.items() if value is not None},
         part=name,
         created=datetime.now(UTC),
         n_perturbations=len(labels),
@@ -260,9 +264,7 @@ def write_pair(pair: Pair, predicted: Path, real: Path, *, space: Space, progres
             out.append(block, CONTROL)
             truth.append(block, CONTROL)
             report(block, "controls")
-        rng = np.random.default_rng(pair.seed)
-        for label, made in iter_cells(pair.dataset, pair.index, pair.model, pair.cells, seed=pair.seed):
-            block = order_genes(made.to_counts(rng) if space == "counts" else made.block, None)
+        for label, block in _predict(pair, space):
             out.append(block, target_of(label))
             report(block, "predicted cells")
         perturbation = pair.index.cells["perturbation"].to_numpy()
@@ -273,6 +275,22 @@ def write_pair(pair: Pair, predicted: Path, real: Path, *, space: Space, progres
             for block in _read_real(pair, rows, space):
                 truth.append(block, target_of(label))
                 report(block, "real cells")
+
+
+def _predict(pair: Pair, space: Space) -> Iterator[tuple[str, csr_matrix]]:
+    """Predicted cells by label, in blocks. Counts are made as those of a submission are; a model's own cells, such as
+    imported ones, come out as they are, equal ones too.
+    """
+    if space == "counts" and not pair.model.makes_cells:
+        [context] = {context_of(label) for label in pair.cells}
+        pool = CountPool(pair.dataset, pair.index, context, columns=None)
+        wanted = [Wanted(label, label, n) for label, n in pair.cells.items() if n]
+        for one, block in iter_counts(pool, pair.model, wanted, method=COUNTS, seed=pair.seed):
+            yield one.label, block
+        return
+    rng = np.random.default_rng(pair.seed)
+    for label, made in iter_cells(pair.dataset, pair.index, pair.model, pair.cells, seed=pair.seed):
+        yield label, order_genes(made.to_counts(rng) if space == "counts" else made.block, None)
 
 
 def _read_real(pair: Pair, rows: np.ndarray, space: Space) -> Iterator[csr_matrix]:

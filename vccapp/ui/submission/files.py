@@ -14,6 +14,7 @@ from vccapp.jobs.job import Job
 from vccapp.jobs.store import JobStore
 from vccapp.seasons.base import Phase, Season
 from vccapp.submission.check import CheckResult
+from vccapp.submission.mending.kept import delete_mended, list_mended, mended_folder
 from vccapp.tasks.check import Check
 from vccapp.tasks.mend import Mend
 from vccapp.tasks.package_file import PackageFile
@@ -24,7 +25,7 @@ from vccapp.ui.submission.findings import count_findings, show_findings
 from vccapp.ui.submission.handing_in import show_file_package
 from vccapp.ui.submission.official import show_official
 from vccapp.ui.submission.season import typed_path
-from vccapp.wording import plain
+from vccapp.wording import bytes_text, plain
 
 RECENT = 50
 
@@ -34,6 +35,7 @@ def show_file_checks(record: Record, season: Season, phase: Phase) -> None:
     opened = bool(st.session_state.get("sub_file") or st.query_params.get("sub_file"))
     with st.expander("Check a file made elsewhere", icon=":material/fact_check:", expanded=opened, key="sub_elsewhere"):
         st.caption(plain(f"By the rules of {season.label}, {phase.label}. The file itself is never changed."))
+        _show_mended()
         try:
             task = _choose_file(record, season, phase)
         except VccAppError as error:
@@ -50,6 +52,26 @@ def show_file_checks(record: Record, season: Season, phase: Phase) -> None:
         _show_job(task)
         if job is not None and job.state == "succeeded":
             _show_result(task, job, season, phase)
+
+
+def _show_mended() -> None:
+    """What mended files take of the disk, and how it is free again."""
+    kept = list_mended(current_settings())
+    if not kept:
+        return
+    left, right = st.columns([4, 1.4], vertical_alignment="center")
+    size = bytes_text(sum(size for _, size in kept))
+    left.caption(plain(f"Mended files: {len(kept):,}, {size} in {mended_folder(current_settings())}"))
+    with right.popover("Delete them", icon=":material/delete:", key="sub_mended_ask"):
+        st.markdown("Deletes all files that were mended here, but those that a job works on; packages stay.")
+        st.button("Delete for good", type="primary", key="sub_mended_delete", on_click=_delete_mended)
+
+
+def _delete_mended() -> None:
+    with JobStore(current_settings()) as store:
+        jobs = [job for job in store.find(limit=RECENT) if job.active]
+    busy = {Path(str(job.params[name])) for job in jobs for name in ("path", "output") if job.params.get(name)}
+    delete_mended(current_settings(), busy=busy)
 
 
 def _choose_file(record: Record, season: Season, phase: Phase) -> Check | None:
@@ -160,7 +182,7 @@ def _begin_mend(task: Check) -> None:
     only = st.session_state.pop("sub_mend", None)
     if only is None:
         return
-    output = current_settings().home / "mended" / f"{_name_of(task)}-{time.time_ns():x}.h5ad"
+    output = mended_folder(current_settings()) / f"{_name_of(task)}-{time.time_ns():x}.h5ad"
     with errors_shown():
         begin_job(Mend(**task.model_dump(), output=output, only=only))
         st.rerun()
