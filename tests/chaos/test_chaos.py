@@ -119,6 +119,7 @@ def disturb(fault: str, settings: Settings, jobs: list[Job], rng: random.Random)
     return job.id
 
 
+@pytest.mark.timeout(60 * ROUNDS + 600)
 def test_no_job_is_lost_stuck_started_twice_or_told_wrongly(queue: Settings) -> None:
     told: collections.Counter[str] = collections.Counter()
     rng = random.Random(f"chaos {os.environ.get('SEED', 0)}")

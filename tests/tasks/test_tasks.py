@@ -216,7 +216,7 @@ def test_needs_are_known_before_and_never_fail(
     for place in (prepared, settings):  # the second has no data
         needs = task.needs(place)
         assert needs.memory_bytes > 0 and needs.threads >= 1
-    assert not task.needs(prepared.model_copy(update={"device": "cpu"})).gpu
+    assert not task.needs(prepared.model_copy(update={"device": "cpu"})).gpus
 
 
 def test_needs_are_those_that_pages_tell(make: Callable[[str], Task], prepared: Settings) -> None:
@@ -226,7 +226,7 @@ def test_needs_are_those_that_pages_tell(make: Callable[[str], Task], prepared: 
     shared = network.shared_by(prepared)
     estimate = estimate_fit(model, data, split, shared, ranks=count_ranks(model, shared))
     assert network.needs(prepared).memory_bytes == estimate.memory_bytes
-    assert network.needs(prepared).gpu and not make("train").needs(prepared).gpu
+    assert network.needs(prepared).gpus and not make("train").needs(prepared).gpus
     assert build.needs(prepared).memory_bytes < prepared.memory_bytes
     few, many = make("score").model_copy(update={"max_cells": 2, "max_controls": 2}), make("score")
     assert few.needs(prepared).memory_bytes < many.needs(prepared).memory_bytes
