@@ -1,4 +1,4 @@
-"""Train: fit a model on a split, follow its progress, and see its scores next to the baselines.
+"""Train: choose a model, a split and parameters, and start to train.
 
 section: Models
 icon: :material/model_training:
@@ -24,31 +24,7 @@ if embedding.open:
     with embedding:
         ui.show_embed(record, index)
 
-ui.show_jobs(task=("train", "resume"), dataset=record.fingerprint, limit=3, key="train_jobs", heading="Latest jobs")
-
-runs = ui.load_runs(record, finished=False)
-ui.show_unreadable([*ui.load_splits(record).unreadable, *runs.unreadable])
-if not runs:
-    st.caption("This dataset has no runs yet.")
-    st.stop()
-ui.show_training(runs, key="train_curves")
-st.subheader("Runs", anchor=False)
-part = ui.choose_part(key="train_part")
-ui.show_table(
-    ui.run_table(runs, part=part),
-    key="train_runs",
-    text="Table of runs with their mean scores on the held-out part",
-    name="runs",
-    height=35 * min(len(runs), 8) + 40,
-)
-if finished := [run for run in runs if run.state == "finished"]:
-    st.caption(f"The newest finished run, {ui.plain(ui.run_label(finished[0]))}, with the baselines")
-    ui.show_table(
-        ui.score_table(finished[0], part=part),
-        key="train_scores",
-        text="Mean scores of the newest run and of the baselines",
-        name="scores",
-        height=150,
-    )
-ui.page_link("compare", "Compare predicted with real")
-ui.reproduce(*chosen.commands(), "vccapp train list", "vccapp train status latest", "vccapp train resume latest")
+ui.show_unreadable(ui.load_splits(record).unreadable)
+ui.show_newest(record)
+ui.page_link("runs", "All runs, their curves and scores")
+ui.reproduce(*chosen.commands(), "vccapp runs list", "vccapp runs show latest")

@@ -28,6 +28,7 @@ from vccapp.submission.report import list_reports
 from vccapp.training import list_runs
 from vccapp.training.results.entered import list_results
 from vccapp.training.results.scores import list_scores
+from vccapp.training.runs.notes import set_tags
 
 VALUES = [None, "x", -5, 1.5, math.nan, [], {}, [None], True, 10**30]
 
@@ -53,6 +54,7 @@ def use_plans(settings: Settings) -> None:
 
 READ: dict[str, tuple[Callable[[Settings], Path], Callable[[Settings], Any]]] = {
     "run": (lambda s: runs_of(s)["bilinear"].folder / "run.json", list_runs),
+    "notes": (lambda s: runs_of(s)["ridge"].folder / "notes.json", list_runs),
     "score": (lambda s: runs_of(s)["ridge"].folder / "scores/pseudobulks-test.json", list_scores),
     "prediction": (
         lambda s: runs_of(s)["ridge"].folder / "prediction/perturbations.json",
@@ -80,7 +82,9 @@ READ: dict[str, tuple[Callable[[Settings], Path], Callable[[Settings], Any]]] = 
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     folder = tmp_path_factory.mktemp("edited")
     home, checkpoints = unpack("0.1.0", folder)
-    return Settings(home=home, checkpoints=checkpoints, data_roots=(folder,), device="cpu")
+    settings = Settings(home=home, checkpoints=checkpoints, data_roots=(folder,), device="cpu")
+    set_tags(runs_of(settings)["ridge"].id, settings, add=["paper"])
+    return settings
 
 
 def edits(content: dict[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -42,9 +42,10 @@ from vccapp.submission.plan import PLAN
 from vccapp.submission.report import REPORT
 from vccapp.submission.scored import LOCAL, score_submission
 from vccapp.training import list_runs
-from vccapp.training.record import PREDICTION, RUN
+from vccapp.training.record import NOTES, PREDICTION, RUN
 from vccapp.training.results.entered import RESULT
 from vccapp.training.results.scores import SCORE
+from vccapp.training.runs.notes import set_note as set_run_note
 from vccapp.ui.kit.frame import PAGES
 
 RECORD_DAMAGES = {"cut": "record_damaged", "empty": "record_damaged", "other": "other_format", "newer": "newer_format"}
@@ -84,7 +85,8 @@ LISTED = {
     "dataset": Kind("home/datasets/{other}/dataset.json", DATASET, ("data", "list"), "datasets", "data"),
     "split": Kind("home/splits/ratio.json", SPLIT, ("split", "list"), "splits", "splits"),
     "split of Train": Kind("home/splits/ratio.json", SPLIT, ("split", "list"), "splits", "train"),
-    "run": Kind("{bilinear}/run.json", RUN, ("train", "list"), "runs", "train"),
+    "run": Kind("{bilinear}/run.json", RUN, ("runs", "list"), "runs", "runs"),
+    "notes of a run": Kind("{bilinear}/notes.json", NOTES, ("runs", "list"), "runs", "runs"),
     "run of Compare": Kind("{bilinear}/run.json", RUN, ("train", "list"), "runs", "compare"),
     "run of Submit": Kind("{bilinear}/run.json", RUN, ("train", "list"), "runs", "submit"),
     "run of Scores": Kind("{bilinear}/run.json", RUN, ("eval", "leaderboard"), "rows", "scores"),
@@ -175,7 +177,7 @@ CALLED = {
         ("train", "start", "state_checkpoint", "--split", "lists", "--set", "folder={converted}"),
     ),
 }
-STILL_LISTED = ("report", "ledger entry", "plan in the ledger", "local score", "bundle")
+STILL_LISTED = ("report", "notes of a run", "ledger entry", "plan in the ledger", "local score", "bundle")
 """Another file, or the app itself, names the entry."""
 MORE = ("local score", "season of one's own", "bundle")
 LISTED_CASES = [
@@ -195,6 +197,8 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     made = Made(python="", platform="", versions={}, season="vcc2025", rules="", genes="", panel=None, sources={})
     write_made(made, settings.submissions / "mine")
     write_json(settings.state_environment / RECORD, ENVIRONMENT.stamp({"versions": {"arc-state": "0.11.1"}}))
+    [bilinear] = [run.id for run in list_runs(settings) if run.title == "bilinear"]
+    set_run_note(bilinear, "which 0.1.0 did not have", settings)
     return settings
 
 
@@ -324,7 +328,7 @@ def test_a_list_shows_it_and_the_rest(
     assert not open_page(kind, names).warning
 
 
-@pytest.mark.parametrize("page", ["train", "compare", "scores", "submit"])
+@pytest.mark.parametrize("page", ["train", "runs", "compare", "scores", "submit"])
 def test_a_run_of_a_model_that_is_not_installed_is_listed(page: str, here: Settings, names: dict[str, str]) -> None:
     path = here.home.parent / names["bilinear"] / "run.json"
     whole = path.read_text()

@@ -13,6 +13,8 @@ VCCAPP_DEVICES       processes that share the training of a network, one a GPU o
 VCCAPP_RAY_ADDRESS   the Ray cluster of `--executor ray`: HOST:PORT, or auto for the one on this machine (default)
 VCCAPP_TRACKERS      where runs are shown beside TensorBoard: wandb, mlflow, trackio, separated by commas
 VCCAPP_STATE         STATE's official program `state`, or its environment (default: what `vccapp state install` made)
+VCCAPP_NOTIFY_COMMAND  a command that is run when a training has ended, with a notice as JSON on its standard input
+VCCAPP_NOTIFY_URL    an http or https address to which that notice is posted
 VCCAPP_HOSTS         names under which the app answers beside localhost, separated by commas
 VCCAPP_TOKEN         what a browser must bring once, in the link, before the app answers it (default: nothing)
 """
@@ -55,6 +57,8 @@ class Settings(BaseSettings):
     ray_address: str = "auto"
     trackers: Annotated[tuple[str, ...], NoDecode] = ()
     state: str = ""
+    notify_command: str = Field("", repr=False)
+    notify_url: str = Field("", repr=False)
 
     @field_validator("data_roots", mode="before")
     @classmethod

@@ -45,6 +45,7 @@ from vccapp.tasks.reproduce import Reproduce
 from vccapp.tasks.resume import Resume
 from vccapp.tasks.score import ScoreRun
 from vccapp.tasks.score_file import ScoreFile
+from vccapp.tasks.split import StandardSplit
 from vccapp.tasks.train import Train
 from vccapp.training import RunSpec, check_run, load_run, train
 from vccapp.training.fit import count_ranks, estimate_fit
@@ -59,6 +60,7 @@ EXAMPLES: dict[str, Callable[[Path, str], Task]] = {
         paths=(folder / "toy.h5ad",), executor="ray", ray_address="localhost:6379"
     ),
     "demo": lambda folder, data: Demo(),
+    "split": lambda folder, data: StandardSplit(dataset=data),
     "install-state": lambda folder, data: InstallState(),
     "train": lambda folder, data: Train(model="perturbation_mean", dataset=data, split="s"),
     "train all": lambda folder, data: Train(

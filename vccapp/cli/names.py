@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vccapp.cli.output import warn
+from vccapp.cli.output import tell, warn
 from vccapp.errors import SpecError
 
 if TYPE_CHECKING:
@@ -84,23 +84,21 @@ def mark_about(ignored: str | None) -> dict[str, str]:
 
 
 def find_run(name: str, settings: "Settings") -> "RunRecord":
-    """A run by id, or the newest for 'latest'. Raises SpecError when there is none."""
-    from vccapp.training import list_runs, load_run
+    """A run by id, or the one that was begun last for 'latest'. Raises SpecError when there is none."""
+    from vccapp.jobs.runs import find_entry
+    from vccapp.training import load_run
 
     if name != "latest":
         return load_run(name, settings)
-    runs = list_runs(settings)
-    if not runs:
-        raise SpecError(
-            "no_run",
-            f"There is no run in {settings.checkpoints} yet",
-            fix="start one with `vccapp train start`",
-        )
-    return runs[0]
+    entry = find_entry(name, settings)
+    return entry.run if entry.run is not None else load_run(entry.id, settings)
 
 
 def find_finished_run(name: str, settings: "Settings") -> "RunRecord":
-    """A finished run by id, or the newest of them for 'latest'. Raises SpecError when there is none."""
+    """A finished run by id; for 'latest' the last of them, and a line where one that is not was begun later.
+
+    Raises SpecError when there is none.
+    """
     from vccapp.training import list_runs, load_run
 
     runs = list_runs(settings) if name == "latest" else [load_run(name, settings)]
@@ -112,6 +110,8 @@ def find_finished_run(name: str, settings: "Settings") -> "RunRecord":
             f"No run can predict: {found}",
             fix="choose a finished run or train one (`vccapp train start`)",
         )
+    if finished[0] is not runs[0]:
+        tell(f"The latest run, {runs[0].id}, is {runs[0].state}; {finished[0].id} is the last that is finished.")
     ignored_context(finished[0].spec.dataset, settings)
     return finished[0]
 

@@ -9,7 +9,7 @@ import typer
 from vccapp.cli.following import Background, run_job
 from vccapp.cli.names import absolute_split, ignored_context, open_settings
 from vccapp.cli.output import Json, format_fields, format_lines, show, tell
-from vccapp.cli.train import format_run
+from vccapp.cli.runs.options import format_run
 from vccapp.commands import parse_assignments
 
 app = typer.Typer(help="STATE's official program: install, train, predict.", no_args_is_help=True)

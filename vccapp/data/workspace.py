@@ -144,6 +144,18 @@ def source_fault(record: Record) -> DataError | None:
     )
 
 
+def explain_missing(fingerprint: str, settings: Settings) -> str:
+    """A sentence where the data are not known any more, or their file is not the one that was opened; else empty."""
+    try:
+        record = _record(settings.datasets / fingerprint)
+    except DataError:
+        return f"The data {fingerprint} are not registered any more; open their file again."
+    fault = source_fault(record)
+    if fault is None or fault.code in ("data_gone", "data_changed"):
+        return "" if fault is None else str(fault)
+    return f"{record.path.name}: {fault}"
+
+
 def require_source(fingerprint: str, settings: Settings) -> None:
     """Raise DataError where the data file of a dataset is gone: what reads it need not be started."""
     folder = settings.datasets / fingerprint

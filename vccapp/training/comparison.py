@@ -24,6 +24,7 @@ from vccapp.stats.index import Index, load_index
 from vccapp.training.record import Part, RunRecord, load_run
 from vccapp.training.results.own_scores import load_references
 from vccapp.training.results.scores import keep_context, load_score
+from vccapp.training.runs.naming import short_id
 
 MAX_STORED_CELLS = 500
 """Stored cells of a perturbation that stand for all of them."""
@@ -97,10 +98,11 @@ def read_predictions(runs: Sequence[RunRecord], *, part: Part) -> tuple[Predicti
 
 def name_runs(runs: Sequence[RunRecord]) -> list[str]:
     """Title or model of each run, with what distinguishes it where two are called alike."""
-    names = [run.spec.title or label_model(run.spec.model) for run in runs]
-    for more in (lambda run: run.split.name, lambda run: run.id[-4:]):
+    names = [run.title or label_model(run.spec.model) for run in runs]
+    more = (lambda run: run.split.name, lambda run: short_id(run.id), lambda run: run.id)
+    for tell in more:
         names = [
-            f"{name} · {more(run)}" if names.count(name) > 1 else name for name, run in zip(names, runs, strict=True)
+            f"{name} · {tell(run)}" if names.count(name) > 1 else name for name, run in zip(names, runs, strict=True)
         ]
     return names
 

@@ -1,4 +1,6 @@
-"""The log lines of a training, metrics.jsonl: {"step": 100, "loss": 0.5, ...}, validations with keys "val_...".
+"""The log of a training, metrics.jsonl: lines {"step": 100, "seconds": 8.2, "loss": 0.5, ...}; validations "val_...".
+
+`seconds` is how long the training has run: pauses between a stop and its resumption do not count.
 
 A killed training may have logged beyond its last checkpoint and torn its last line; the lines that the resumed one
 writes again replace them.
@@ -6,6 +8,8 @@ writes again replace them.
 
 import json
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,6 +18,9 @@ import pandas as pd
 
 NAME = "metrics.jsonl"
 Line = dict[str, float]
+SECONDS = "seconds"
+WHEN = ("step", SECONDS)
+"""Keys of a line that say when it was logged; all others are values."""
 
 
 class MetricsLog:
@@ -22,9 +29,10 @@ class MetricsLog:
     The same line has the same step and the same names: a step may have one of the loss and one of a validation.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / NAME
-        self._earlier: list[Line] | None = read_lines(folder)
+    def __init__(self, folder: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path, self._clock = folder / NAME, clock
+        self._earlier: list[Line] | None = _read_lines(self._path)
+        self._began = clock()
         self._file = self._path.open("a+")
 
     def __enter__(self) -> Self:
@@ -36,12 +44,17 @@ class MetricsLog:
     def __call__(self, values: Line) -> None:
         if self._earlier is not None:
             self._file.truncate(0)
+            before = 0.0
             for line in self._earlier:
-                if line["step"] > values["step"] or line.keys() == values.keys() and line["step"] == values["step"]:
+                if line["step"] > values["step"] or line["step"] == values["step"] and _names(line) == _names(values):
                     break
                 print(json.dumps(line), file=self._file)
+                before = line.get(SECONDS, 0.0)
+            self._began -= before
             self._earlier = None
-        print(json.dumps(values), file=self._file, flush=True)
+        seconds = round(self._clock() - self._began, 2)
+        line = {"step": values["step"], SECONDS: seconds} | values
+        print(json.dumps(line), file=self._file, flush=True)
         if os.fstat(self._file.fileno()).st_nlink == 0:
             self._put_back()
 
@@ -54,16 +67,28 @@ class MetricsLog:
 
 
 def read_metrics(folder: Path) -> pd.DataFrame:
-    """Long form of a run's log: step, name, value; empty where nothing is logged yet."""
+    """Long form of a run's log: step, seconds (NaN where they were not noted), name, value; empty without lines."""
     rows = [
-        (line["step"], name, value) for line in read_lines(folder) for name, value in line.items() if name != "step"
+        (line["step"], line.get(SECONDS), name, value)
+        for line in _read_lines(folder / NAME)
+        for name, value in line.items()
+        if name not in WHEN
     ]
-    return pd.DataFrame(rows, columns=["step", "name", "value"])
+    return pd.DataFrame(rows, columns=["step", "seconds", "name", "value"]).astype({"seconds": float})
+
+
+def _names(line: Line) -> set[str]:
+    """Of its values."""
+    return set(line) - set(WHEN)
 
 
 def read_lines(folder: Path) -> list[Line]:
-    """The lines of a run's log, without one that is torn; none where nothing is logged yet."""
-    path = folder / NAME
+    """Step and values of the lines of a run's log, without one that is torn; none where nothing is logged yet."""
+    lines = _read_lines(folder / NAME)
+    return [{name: value for name, value in line.items() if name != SECONDS} for line in lines]
+
+
+def _read_lines(path: Path) -> list[Line]:
     if not path.exists():
         return []
     lines = []

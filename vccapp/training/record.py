@@ -6,6 +6,7 @@
 
     checkpoints/<run id>/
       run.json        RunRecord: spec, split content, state, times, version, mean scores beside those of the baselines
+      notes.json      Notes: what people say of it (`vccapp.training.runs.notes`); the training never writes it
       metrics.jsonl   one line a logged step, see `vccapp.training.metrics_log`
       checkpoint/     the last checkpoint, while the run is not finished
       model/          what `load_model` reads
@@ -19,9 +20,11 @@ lock was killed, and is read as `interrupted`.
 
 import re
 import secrets
+import time
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
@@ -31,16 +34,25 @@ from vccapp.data.atomic import write_json
 from vccapp.data.lock import is_locked
 from vccapp.data.schema import MAX_SEED
 from vccapp.data.splits.split import Split
-from vccapp.errors import SpecError
-from vccapp.records import Format, Listing, list_records, read_record, undamaged
+from vccapp.errors import DataError, SpecError
+from vccapp.records import Format, Listing, Unreadable, list_records, read_record, undamaged
 from vccapp.settings import Settings
 
 Part = Literal["val", "test"]
 State = Literal["running", "finished", "stopped", "failed", "interrupted"]
 RECORD = "run.json"
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-RUN = Format("run", fix="delete the run's folder and train again")
+RUN = Format("run", 2, {1: lambda fields: fields | {"number": 0}}, fix="delete the run's folder and train again")
+"""Version 1 did not number the runs."""
+NOTES = Format("run notes", fix="delete it; the run itself is not touched")
+NOTES_FILE = "notes.json"
 PREDICTION = Format("prediction", fix="train again")
+MAX_KEPT = 4000
+"""Records of runs that a process keeps, parsed."""
+SETTLED_NS = 2_000_000_000
+"""A file that was changed more recently could change again and bear the same time."""
+T = TypeVar("T", bound=BaseModel)
+_kept: dict[Path, tuple[tuple[int, int, int], BaseModel]] = {}
 
 
 class RunSpec(BaseModel):
@@ -66,9 +78,28 @@ class RunSpec(BaseModel):
         ]
 
 
+Tag = Annotated[str, Field(pattern=r"^[^\s,]+$", max_length=40)]
+
+
+class Notes(BaseModel):
+    """What people say of a run. title : instead of that of its spec; None: that. pinned : since when it is the
+    reference of its dataset. run : its id
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    run: str
+    title: str | None = Field(None, max_length=200)
+    note: str = Field("", max_length=4000)
+    tags: tuple[Tag, ...] = Field((), max_length=20)
+    pinned: datetime | None = None
+
+
 class RunRecord(BaseModel):
     """What run.json says.
 
+    number : 1, 2, ... in the order in which runs were begun, whatever the clock said; 0 of runs of earlier versions
+    device : what a network trained on; empty where that is not known
     `metrics[part][name][metric]` are means over perturbations, None where no perturbation has the metric; names are
     this run's model, the floors and the ceiling (`vccapp.references`).
     """
@@ -84,8 +115,21 @@ class RunRecord(BaseModel):
     ended: datetime | None = None
     vccapp: str
     devices: int = Field(1, description="Number of processes that trained it.")
+    device: str = ""
+    number: int = 0
     metrics: dict[Part, dict[str, dict[str, float | None]]] = {}
     folder: Path = Field(Path(), exclude=True)
+    notes: Notes = Field(Notes(run=""), exclude=True)
+
+    @property
+    def title(self) -> str:
+        """What people call it: as it was renamed, or as it was started."""
+        return self.spec.title if self.notes.title is None else self.notes.title
+
+    @property
+    def order(self) -> tuple[int, datetime]:
+        """Of two runs the one that was begun later has the greater."""
+        return self.number, self.created
 
     def require_prediction(self, part: Part) -> tuple[list[str], np.ndarray]:
         """The same as `prediction`. Raises SpecError also where the part has no perturbation."""
@@ -133,20 +177,55 @@ def make_run_id(spec: RunSpec, *, now: datetime) -> str:
 
 
 def load_run(run_id: str, settings: Settings) -> RunRecord:
-    """Raises SpecError when there is no such run, DataError when its record cannot be read."""
+    """Raises SpecError when there is no such run, DataError when its record cannot be read; its notes may not be."""
+    return _load_run(run_id, settings)[0]
+
+
+def _load_run(run_id: str, settings: Settings) -> tuple[RunRecord, Unreadable | None]:
+    """A run, and its notes where they cannot be read."""
     folder = run_folder(run_id, settings)
     if not _has_record(folder):
         raise SpecError(
             "unknown_run",
             f"There is no run '{run_id}' in {settings.checkpoints}",
-            fix="list the runs with `vccapp train list`",
+            fix="list the runs with `vccapp runs list`",
         )
-    record = read_record(folder / RECORD, RUN, RunRecord.model_validate)
+    record = _read(folder / RECORD, RUN, RunRecord.model_validate)
     interrupted = record.state == "running" and not is_locked(folder / "lock")
     if interrupted:  # it may have ended between the two looks
-        record = read_record(folder / RECORD, RUN, RunRecord.model_validate)
+        record = _read(folder / RECORD, RUN, RunRecord.model_validate)
         interrupted = record.state == "running"
-    return record.model_copy(update={"folder": folder} | ({"state": "interrupted"} if interrupted else {}))
+    changes: dict[str, Any] = {"folder": folder} | ({"state": "interrupted"} if interrupted else {})
+    unreadable = None
+    try:
+        changes["notes"] = read_notes(folder)
+    except DataError as error:
+        unreadable = Unreadable(folder / NOTES_FILE, error)
+    return record.model_copy(update=changes), unreadable
+
+
+def read_notes(folder: Path) -> Notes:
+    """What people say of the run in a folder; empty where they have said nothing. Raises DataError where damaged."""
+    path = folder / NOTES_FILE
+    return _read(path, NOTES, Notes.model_validate) if path.is_file() else Notes(run=folder.name)
+
+
+def _read(path: Path, format: Format, parse: Callable[[dict[str, Any]], T]) -> T:
+    """A record, parsed once for every version of its file: hundreds of runs are listed at each look at a page."""
+    try:
+        found = path.stat()
+    except OSError:
+        return read_record(path, format, parse)  # which says what is the matter
+    stamp = (found.st_ino, found.st_size, found.st_mtime_ns)
+    known = _kept.get(path)
+    if known is not None and known[0] == stamp:
+        return known[1]  # type: ignore[return-value]  # what was parsed of this path
+    record = read_record(path, format, parse)
+    if abs(time.time_ns() - found.st_mtime_ns) > SETTLED_NS:
+        if len(_kept) >= MAX_KEPT:
+            _kept.clear()
+        _kept[path] = stamp, record
+    return record
 
 
 def write_run(run: RunRecord, folder: Path) -> None:
@@ -154,12 +233,24 @@ def write_run(run: RunRecord, folder: Path) -> None:
 
 
 def list_runs(settings: Settings) -> Listing[RunRecord]:
-    """The newest first."""
+    """The one that was begun last comes first."""
+    notes: list[Unreadable] = []
+
+    def load(path: Path) -> RunRecord:
+        run, unreadable = _load_run(path.parent.name, settings)
+        notes.extend([unreadable] if unreadable else [])
+        return run
+
     folders = settings.checkpoints.iterdir() if settings.checkpoints.is_dir() else ()
     paths = (folder / RECORD for folder in folders if not folder.name.startswith(".") and _has_record(folder))
-    runs = list_records(paths, lambda path: load_run(path.parent.name, settings))
-    runs.sort(key=lambda run: run.created, reverse=True)
-    return runs
+    runs = list_records(paths, load)
+    runs.sort(key=lambda run: run.order, reverse=True)
+    return Listing(runs, [*runs.unreadable, *notes])
+
+
+def next_number(settings: Settings) -> int:
+    """That of a run that is begun now."""
+    return max((run.number for run in list_runs(settings)), default=0) + 1
 
 
 def _has_record(folder: Path) -> bool:

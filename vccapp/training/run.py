@@ -24,7 +24,16 @@ from vccapp.references import FLOORS
 from vccapp.settings import Settings
 from vccapp.stats.index import Index, load_index
 from vccapp.training.fit import Fit, count_ranks, estimate_fit, fit_model
-from vccapp.training.record import PREDICTION, Part, RunRecord, RunSpec, load_run, run_folder, write_run
+from vccapp.training.record import (
+    PREDICTION,
+    Part,
+    RunRecord,
+    RunSpec,
+    load_run,
+    next_number,
+    run_folder,
+    write_run,
+)
 from vccapp.training.results.own_scores import (
     compute_all_scores,
     compute_own_scores,
@@ -101,6 +110,8 @@ def train(spec: RunSpec, settings: Settings, *, run_id: str, progress: Progress 
         created=datetime.now(UTC),
         vccapp=vccapp.__version__,
         devices=count_ranks(model, settings),
+        device=_name_device(model, settings),
+        number=next_number(settings),
     )
     with write_folder(folder) as beside:  # with its record at once: what has none is no run
         write_run(record, beside)
@@ -119,7 +130,8 @@ def resume(run_id: str, settings: Settings, *, progress: Progress = silent) -> P
     index, _, model = _check(run.spec, run.split, settings)
     with _locked(run.folder) as is_there:
         devices = count_ranks(model, settings)
-        record = run.model_copy(update={"state": "running", "reason": "", "ended": None, "devices": devices})
+        changes = {"state": "running", "reason": "", "ended": None, "devices": devices}
+        record = run.model_copy(update=changes | {"device": _name_device(model, settings)})
         _work(record, run.folder, is_there, index, model, settings, progress)
     return run.folder
 
@@ -174,6 +186,15 @@ def _config(record: RunRecord) -> dict[str, Any]:
     """All that decides a run, flat."""
     fields = record.spec.model_dump(mode="json", exclude={"title"})
     return fields.pop("params") | fields | {"vccapp": record.vccapp, "devices": record.devices}
+
+
+def _name_device(model: Model, settings: Settings) -> str:
+    """cpu or cuda; networks alone have a choice."""
+    if not model.shared:
+        return "cpu"
+    from vccapp.neural.fitting.device import choose_device
+
+    return choose_device(settings.device).type
 
 
 def _locked(folder: Path) -> contextlib.AbstractContextManager[Callable[[], bool]]:

@@ -62,11 +62,7 @@ from .kit.loaders import (
     load_splits as load_splits,
 )
 from .kit.runs import (
-    choose_part as choose_part,
     load_runs as load_runs,
-    run_label as run_label,
-    run_table as run_table,
-    score_table as score_table,
 )
 from .kit.show import (
     plain as plain,
@@ -77,6 +73,7 @@ from .kit.show import (
 )
 from .kit.start import (
     need_context as need_context,
+    need_dataset as need_dataset,
     need_index as need_index,
 )
 from .kit.tables import (
@@ -108,6 +105,16 @@ from .perturbation import (
     perturbation_table as perturbation_table,
     show_deg_export as show_deg_export,
     show_perturbation_numbers as show_perturbation_numbers,
+)
+from .runs.links import (
+    clone_link as clone_link,
+)
+from .runs.newest import (
+    show_newest as show_newest,
+)
+from .runs.page import (
+    runs_commands as runs_commands,
+    show_runs_page as show_runs_page,
 )
 from .scores.board import (
     choose_board as choose_board,
@@ -156,9 +163,6 @@ from .training.embed import (
 )
 from .training.grid import (
     show_grid as show_grid,
-)
-from .training.training import (
-    show_training as show_training,
 )
 from .warmup import (
     lifespan as lifespan,

@@ -1,6 +1,5 @@
-"""The Train page of a network: its estimate, its curves beside the baselines, and going on with an interrupted run."""
+"""The Train page of a network: its form, its estimate, a grid, and what was started last."""
 
-import json
 import subprocess
 import sys
 
@@ -19,7 +18,6 @@ from vccapp.jobs.store import JobStore
 from vccapp.models.base import MODELS
 from vccapp.settings import Settings
 from vccapp.stats.building.build import build_index
-from vccapp.tasks.resume import Resume
 from vccapp.training import RunSpec, train
 from vccapp.ui.kit.frame import PAGES
 
@@ -55,25 +53,6 @@ def open_page(settings: Settings, monkeypatch: pytest.MonkeyPatch, **params: str
     page.run()
     assert not page.exception, [(e.message, e.stack_trace) for e in page.exception]
     return page
-
-
-def charts_of(page: AppTest) -> list[dict]:
-    return [json.loads(chart.proto.spec) for chart in page.get("vega_lite_chart")]
-
-
-def test_every_term_and_every_score_has_its_curve(workspace: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    page = open_page(workspace, monkeypatch)
-    titles = [chart["title"]["text"] for chart in charts_of(page)]
-    assert titles[:3] == ["Pearson of deltas", "PDS (L1)", "MAE"]
-    assert titles[-4:] == ["Loss on held-out cells", "Loss", "Autofocus (squared error of cells)", "Direction"]
-    mae = charts_of(page)[2]
-    assert mae["layer"][1]["encoding"]["strokeDash"]["scale"]["domain"] == [
-        "control mean",
-        "perturbation mean",
-        "ceiling",
-    ]
-    assert mae["title"]["subtitle"].startswith("now ") and " at step " in mae["title"]["subtitle"]
-    assert not [button for button in page.button if button.label == "Resume"]
 
 
 def test_what_a_training_takes_is_told_before(workspace: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,25 +91,8 @@ def test_a_loss_is_a_preset_or_an_expression(
     assert not refused or "hinge" in page.error[0].value
 
 
-def test_an_interrupted_run_can_be_resumed(workspace: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = workspace.checkpoints / "done"
-    record = json.loads((folder / "run.json").read_text())
-    with monkeypatch.context() as patch:
-        (folder / "run.json").write_text(json.dumps(record | {"state": "stopped", "reason": "Stopped on request."}))
-        patch.setattr(
-            "vccapp.jobs.local.subprocess.Popen", lambda *_, **__: type("Child", (), {"pid": 1, "poll": lambda: 0})
-        )
-        page = open_page(workspace, patch)
-        assert any("This run is stopped. Stopped on request." in caption.value for caption in page.caption)
-        page.button(key="train_curves_resume").click().run()
-        with JobStore(workspace) as store:
-            [job] = store.find(task="resume")
-        assert job.read_task() == Resume(dataset=job.params["dataset"], run_id="done")
-    (folder / "run.json").write_text(json.dumps(record))
-
-
 def test_the_page_of_a_network_loads_no_torch() -> None:
-    modules = "vccapp.ui.training.training, vccapp.models.base as b"
+    modules = "vccapp.ui.training.training, vccapp.ui.runs.page, vccapp.models.base as b"
     code = f"import sys, {modules}; list(b.MODELS); print('torch' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert out.stdout.strip() == "False"

@@ -130,7 +130,7 @@ def _entry(run: RunRecord, score: Score, perturbations: pd.Series) -> list[Any]:
     spec = run.spec
     split = {name: sorted(getattr(run.split, name)) for name in ("train", "val", "test")}
     return [
-        *(spec.title, spec.model, label_model(spec.model), json.dumps(spec.params, sort_keys=True), spec.seed),
+        *(run.title, spec.model, label_model(spec.model), json.dumps(spec.params, sort_keys=True), spec.seed),
         *(run.created, spec.dataset, run.split.name, fingerprint_of(split), score.scorer_version),
         *(json.dumps(score.settings, sort_keys=True), fingerprint_of(sorted(perturbations)), score.n_perturbations),
     ]

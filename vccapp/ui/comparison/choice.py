@@ -15,7 +15,7 @@ from vccapp.ui.comparison.gene_choice import choose_genes
 from vccapp.ui.kit.context import current_context
 from vccapp.ui.kit.forms import choose_one, named
 from vccapp.ui.kit.loaders import cached
-from vccapp.ui.kit.runs import load_runs, run_label
+from vccapp.ui.kit.runs import load_runs, pick_runs
 from vccapp.ui.kit.show import show_unreadable
 from vccapp.wording import plain
 
@@ -69,21 +69,11 @@ def has_runs(record: Record) -> bool:
 
 def choose_comparison(record: Record, index: Index) -> Choice:
     """Runs, part, perturbations and genes. Where nothing can be compared, say why, and end the page."""
-    known = {run.id: run for run in load_runs(record)}
-    # The URL holds what the widget shows; a link from elsewhere may also name runs by their ids.
-    linked = [run_id for run_id in st.query_params.get_all("cmp_runs") if run_id in known]
-    if linked:
-        st.session_state["cmp_runs"] = linked
-        st.query_params["cmp_runs"] = [run_label(known[run_id]) for run_id in linked]
-    chosen = st.multiselect(
+    chosen = pick_runs(
         "Runs",
-        list(known),
-        default=None if linked else [next(iter(known))],
+        load_runs(record),
         key="cmp_runs",
-        bind="query-params",
-        wrap=True,
         max_selections=MAX_RUNS,
-        format_func=lambda run_id: run_label(known[run_id]),
         help="Imported predictions are runs too. Baselines and the ceiling are always shown.",
     )
     left, right = st.columns([1, 2])
@@ -91,7 +81,7 @@ def choose_comparison(record: Record, index: Index) -> Choice:
     if not chosen:
         st.info("Choose at least one run.")
         st.stop()
-    comparison = load_comparison(index, tuple(known[run_id] for run_id in chosen), part=part, context=current_context())
+    comparison = load_comparison(index, tuple(chosen), part=part, context=current_context())
     labels = comparison.labels
     if not labels:
         st.info(f"The chosen runs have no perturbation in common in the {PARTS[part]} part of their splits.")

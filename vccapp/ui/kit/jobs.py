@@ -1,5 +1,6 @@
 """Jobs on a page: start one, see it live, read its log, stop it."""
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -61,6 +62,20 @@ def list_active() -> list[Job]:
 def ids_of(jobs: Iterable[Job]) -> tuple[str, ...]:
     """The ids of those that can still change."""
     return tuple(job.id for job in jobs if job.active)
+
+
+def tell_ended(active: Iterable[Job]) -> None:
+    """A notice of each job that was active when this was last asked, and no longer is. active : those that are now"""
+    now = {job.id for job in active}
+    before: set[str] = st.session_state.get("jobs_active", set())
+    st.session_state["jobs_active"] = now
+    if before - now:
+        with contextlib.suppress(JobError), JobStore(current_settings()) as store:
+            for job_id in sorted(before - now):
+                job = store.get(job_id)
+                if not job.active:
+                    icon = ":material/check_circle:" if job.state == "succeeded" else ":material/error:"
+                    st.toast(plain(f"{job.title}: {job.state}"), icon=icon, duration="long")
 
 
 def show_failure(job: Job) -> None:

@@ -6,7 +6,7 @@ from vccapp.data.workspace import Record, list_datasets
 from vccapp.jobs.job import Job
 from vccapp.ui.kit.context import choose_context
 from vccapp.ui.kit.forms import named
-from vccapp.ui.kit.jobs import ids_of, list_active, progress_text
+from vccapp.ui.kit.jobs import ids_of, list_active, progress_text, tell_ended
 from vccapp.ui.kit.live import draw_live
 from vccapp.ui.kit.loaders import current_settings, load_source_fault
 from vccapp.ui.kit.start import begin_first_start
@@ -83,7 +83,11 @@ def _name(records: dict[str, Record]) -> dict[str, str]:
 
 
 def _draw_jobs(jobs: list[Job]) -> None:
-    """A line for each job that works, or else for the first that waits, and how many more there are."""
+    """A line for each job that works, or else for the first that waits, and how many more there are.
+
+    A notice, once, of each that was among them and has ended.
+    """
+    tell_ended(jobs)
     shown = [job for job in jobs if job.state != "queued"][:MOST_SHOWN] or jobs[:1]
     for job in shown:
         st.progress(job.fraction, text=f"{plain(job.title)}  \n:small[{plain(progress_text(job))}]")

@@ -19,6 +19,7 @@ from vccapp.training.results.board import PARTS, Board
 from vccapp.training.results.board import load_board as read_board
 from vccapp.training.results.entered import list_results
 from vccapp.training.results.leaderboard import RowChoice, Rows, choose_rows, scales_of
+from vccapp.training.runs.notes import find_pinned
 from vccapp.ui.kit.context import current_context
 from vccapp.ui.kit.forms import choose_one, named
 from vccapp.ui.kit.loaders import cached, current_settings
@@ -128,10 +129,12 @@ def choose_board(record: Record) -> Chosen | None:
     )
     names = rows.names.sort_values().to_dict()
     groups = list(names)
+    pinned = find_pinned(runs, record.fingerprint)
+    own = [] if pinned is None else rows.entries.loc[rows.entries["run"] == pinned.id, "group"].tolist()
     reference = right.selectbox(
         "Compared with",
         groups,
-        index=groups.index(rows.default_reference),
+        index=groups.index(own[0] if own else rows.default_reference),
         key="scores_reference",
         bind="query-params",
         format_func=named(names),

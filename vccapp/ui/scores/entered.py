@@ -16,9 +16,10 @@ from vccapp.training.results.entered import (
     make_result_id,
     write_result,
 )
+from vccapp.training.runs.naming import label_runs
 from vccapp.ui.kit.frame import errors_shown
 from vccapp.ui.kit.loaders import current_settings
-from vccapp.ui.kit.runs import load_runs, run_label
+from vccapp.ui.kit.runs import load_runs
 from vccapp.ui.kit.show import show_table
 from vccapp.wording import plain
 
@@ -97,7 +98,7 @@ def _form(own: EnteredResult | None, record: Record, *, key: str) -> dict:
         for place, name in zip(places, season.judged, strict=False)
     }
     left, right = st.columns(2)
-    runs = {run.id: run_label(run) for run in load_runs(record)}
+    runs = label_runs(load_runs(record))
     if own and own.run:
         runs.setdefault(own.run, own.run)
     run = left.selectbox(

@@ -13,21 +13,18 @@ from vccapp.training.results.score_run import count_cells
 from vccapp.ui.kit.frame import errors_shown
 from vccapp.ui.kit.jobs import begin_job, show_jobs
 from vccapp.ui.kit.loaders import current_settings
-from vccapp.ui.kit.runs import load_runs, run_label
+from vccapp.ui.kit.runs import load_runs, pick_run
 from vccapp.wording import plain
 
 
 def show_official(record: Record, index: Index, *, part: Part) -> str:
     """Run, scorer and cells, the memory that takes, and the button; returns the command that does the same."""
-    runs = {run.id: run for run in load_runs(record)}
     st.caption(
         "The official scorers need cells, so the run's cells are generated first. The scorers hold them as "
         "dense matrices, so memory grows with the number of cells."
     )
     left, right = st.columns(2)
-    name = left.selectbox(
-        "Run", list(runs), key="official_run", bind="query-params", format_func=lambda run_id: run_label(runs[run_id])
-    )
+    run = pick_run("Run", load_runs(record), key="official_run", place=left)
     official = cell_scorers(official=True)
     scorer = right.selectbox(
         "Official scorer",
@@ -36,7 +33,7 @@ def show_official(record: Record, index: Index, *, part: Part) -> str:
         bind="query-params",
         format_func=lambda key: official[key].label,
     )
-    cells, n_controls = count_cells(index, runs[name], part)
+    cells, n_controls = count_cells(index, run, part)
     largest = max(cells, default=1)
     left, right = st.columns(2)
     most = int(
@@ -48,7 +45,7 @@ def show_official(record: Record, index: Index, *, part: Part) -> str:
     limits = {"max_cells": most} if most < largest else {}
     limits |= {"max_controls": controls} if controls < n_controls else {}
     n_cells = sum(min(n, most) for n in cells) + min(controls, n_controls)
-    task = ScoreRun(dataset=record.fingerprint, run_id=name, part=part, scorer=scorer, **limits)
+    task = ScoreRun(dataset=record.fingerprint, run_id=run.id, part=part, scorer=scorer, **limits)
     settings = current_settings()
     needed, allowed = task.needs(settings).memory_bytes, settings.memory_bytes
     st.markdown(

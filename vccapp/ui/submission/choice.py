@@ -28,7 +28,7 @@ from vccapp.training import RunRecord, list_runs
 from vccapp.ui.kit.context import current_context
 from vccapp.ui.kit.forms import choose_one
 from vccapp.ui.kit.loaders import current_settings, load_datasets
-from vccapp.ui.kit.runs import choose_run, run_label
+from vccapp.ui.kit.runs import choose_run, pick_run
 from vccapp.ui.submission.season import keep_among, typed_path
 from vccapp.wording import plain
 
@@ -238,16 +238,8 @@ def _choose_source(
     if contexts:
         keep_among(f"sub_of_{context}", contexts)
         theirs = more.selectbox("Context of the data", contexts, key=f"sub_of_{context}", bind="query-params")
-    keep_among(f"sub_by_{context}", runs)
-    run = right.selectbox(
-        "Predicted by",
-        list(runs),
-        key=f"sub_by_{context}",
-        bind="query-params",
-        index=list(runs).index(likely.run),
-        format_func=lambda key: run_label(runs[key]),
-    )
-    return SourceChoice(dataset=dataset, data_context=theirs, run=run)
+    run = pick_run("Predicted by", runs.values(), key=f"sub_by_{context}", first=likely.run, place=right)
+    return SourceChoice(dataset=dataset, data_context=theirs, run=run.id)
 
 
 def _like(context: str, records: Mapping[str, Record]) -> str | None:

@@ -18,7 +18,7 @@ from vccapp.ui.kit.frame import errors_shown
 from vccapp.ui.kit.jobs import begin_job, show_jobs
 from vccapp.ui.kit.loaders import current_settings
 from vccapp.ui.kit.show import show_unreadable
-from vccapp.ui.training.training import NO_REFERENCES, show_curve
+from vccapp.ui.runs.curves import show_curve
 from vccapp.wording import plain
 
 LABELS = {"loss": "Loss", "cells": "Error per cell", "genes": "Error per gene", "batches": "Batch cross-entropy"}
@@ -72,7 +72,6 @@ def _show_curves(record: Record, index: Index) -> None:
         with column:
             show_curve(
                 curve,
-                NO_REFERENCES,
                 label=LABELS.get(name, name),
                 note=note,
                 key=f"embed_{name}",
