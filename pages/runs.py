@@ -9,5 +9,5 @@ from vccapp import ui
 
 ui.open_page(__file__)
 record = ui.need_dataset()
-chosen = ui.show_runs_page(record, clone_link=ui.clone_link)
+chosen = ui.show_runs_page(record, clone_link=ui.training_query)
 ui.reproduce(*ui.runs_commands(chosen))

@@ -12,7 +12,6 @@ from vccapp import ui
 ui.open_page(__file__)
 record, index = ui.need_index()
 chosen = ui.choose_training(record, index)
-ui.show_start_button(chosen)
 
 grid = st.expander("Grid", icon=":material/grid_on:", key="train_grid", on_change="rerun")
 if grid.open:

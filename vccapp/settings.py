@@ -114,6 +114,11 @@ class Settings(BaseSettings):
         return self.home / "splits"
 
     @property
+    def embeddings(self) -> Path:
+        """Where people put files of gene vectors, to find them in lists."""
+        return self.home / "embeddings"
+
+    @property
     def seasons(self) -> Path:
         return self.home / "seasons"
 

@@ -19,7 +19,6 @@ from vccapp.settings import Settings
 from vccapp.submission.mending.kept import mended_folder
 from vccapp.tasks.base import Task
 from vccapp.tasks.demo import Demo
-from vccapp.ui.kit.forms import field_label, plain_type
 from vccapp.ui.kit.frame import HOME, PAGES, read_pages
 from vccapp.ui.kit.jobs import duration_text
 
@@ -350,22 +349,19 @@ def test_pages_are_short_and_in_order() -> None:
 def test_form_has_a_widget_of_the_right_kind_for_each_field() -> None:
     page = AppTest.from_function(show_toy_form).run()
     assert_well(page)
-    assert page.session_state["values"] == Toy().model_dump()
+    assert page.session_state["values"].values == Toy().model_dump()
     assert [box.label for box in page.number_input] == ["Steps", "Rate"]
-    assert page.expander[0].label == "More settings" and len(page.expander[0].children) > 0
+    assert [group.label for group in page.expander] == ["Pace", "Other settings"]
     rate = page.number_input(key="toy_rate")
-    assert (rate.label, rate.help, rate.max) == ("Rate", "How fast. (`rate`)", 1)
-    assert page.number_input(key="toy_steps").min == 1
+    assert (rate.label, rate.help) == ("Rate", "How fast. A number above 0, at most 1. (`rate`)")
     assert page.selectbox(key="toy_way").options == ["a", "b"]
     page.toggle(key="toy_deep").set_value(True)
     page.text_input(key="toy_base").set_value("").run()
     changed = {"deep": True, "base": ""}
-    assert page.session_state["values"] == Toy().model_dump() | changed
-
-
-def test_labels_and_types_of_fields() -> None:
-    assert field_label("learning_rate") == "Learning rate"
-    assert plain_type(int | None) is int
+    assert page.session_state["values"].values == Toy().model_dump() | changed
+    rate.set_value(2.0).run()
+    [problem] = page.session_state["values"].problems
+    assert "Rate is 2" in problem and any("Rate is 2" in caption.value for caption in page.caption)
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (59, "59 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")])

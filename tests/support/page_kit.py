@@ -6,10 +6,11 @@ from typing import Any, Literal
 
 import pandas as pd
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import Field
 from streamlit.testing.v1 import AppTest
 
 from vccapp.jobs.local import environment
+from vccapp.parameters import Parameters
 from vccapp.settings import Settings
 from vccapp.ui.kit.frame import PAGES
 
@@ -105,7 +106,9 @@ def is_among(frame: pd.DataFrame, tables: list[pd.DataFrame]) -> bool:
     return any(set(frame) <= set(table) and shown <= {tuple(row) for row in rows(table)} for table in tables)
 
 
-class Toy(BaseModel):
+class Toy(Parameters):
+    groups = {"Pace": ("steps", "rate")}
+
     rate: float = Field(0.1, gt=0, le=1, description="How fast.")
     steps: int | None = Field(3, ge=1)
     way: Literal["a", "b"] = "b"
@@ -120,4 +123,4 @@ def show_toy_form() -> None:
 
     from vccapp.ui.kit.forms import spec_form
 
-    st.session_state["values"] = spec_form(Toy, key="toy", first=("steps", "rate"))
+    st.session_state["values"] = spec_form(Toy, key="toy")

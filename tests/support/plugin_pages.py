@@ -26,9 +26,11 @@ def train_form(vectors: str) -> dict[str, Any]:
     page = open_alone("train")
     models = page.selectbox(key="train_model").options
     page.selectbox(key="train_model").set_value("nearest").run()
-    page.text_input(key="train_nearest_embedding").set_value(vectors)
-    page.number_input(key="train_nearest_share").set_value(0.25).run()
+    page.number_input(key="train_nearest_share").set_value(0.25)
+    type_option(page, "train_nearest_embedding", vectors).run()
+    type_option(page, "train_nearest_embedding", vectors)
     page.button(key="train_start").click().run()
+    type_option(page, "train_nearest_embedding", vectors).run()
     assert_well(page)
     network = open_alone("train")
     network.selectbox(key="train_model").set_value("state").run()

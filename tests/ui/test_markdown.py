@@ -22,7 +22,7 @@ LABELLED = {
 SECOND = {"metric", "progress", "radio", "segmented_control", "pills", "select_slider"}
 """Those whose second is rendered as well: a value, a text, or options."""
 KEYWORDS = {"help", "label", "body", "text", "delta", "caption", "captions", "description"}
-ESCAPES = {"plain", "plain_lines", "plain_table", "duration_text", "bytes_text", "len", "int", "field_label"}
+ESCAPES = {"plain", "plain_lines", "plain_table", "duration_text", "bytes_text", "len", "int"}
 """Functions that give text without a name in it, or with its escape."""
 NUMERIC = set("0123456789.,+defgEGF%n")
 OF_THE_CODE = {
@@ -32,11 +32,13 @@ OF_THE_CODE = {
     "vccapp/ui/comparison/perturbations.py": {"title"},
     "vccapp/ui/glossary.py": {"term.word", "term.also", "term.meaning"},
     "vccapp/ui/kit/columns.py": {"meaning"},
-    "vccapp/ui/kit/forms.py": {"label", "called.__getitem__", "field.title", "field.description", "name"},
+    "vccapp/ui/kit/forms.py": {"label", "heading", "called.__getitem__"},
     "vccapp/ui/kit/frame.py": {"record.title", "record.lead + dataset_line()", "_page(record)"},
     "vccapp/ui/opening.py": {"label", "help"},
     "vccapp/ui/perturbation.py": {"rule"},
     "vccapp/ui/scores/board.py": {"title"},
+    "vccapp/ui/training/choice.py": {"labels.__getitem__"},
+    "vccapp/ui/training/grid.py": {"label(name)", "label"},
     "vccapp/ui/scores/entered.py": {"field.capitalize()", "help_text", "label_metric(name)"},
 }
 NO_ELEMENTS = {"chosen.metrics", "''.join(traceback.format_exception(error)) + '\\n'"}

@@ -9,7 +9,7 @@ import typer
 
 from vccapp.cli.following import Background, run_job
 from vccapp.cli.names import find_dataset, open_index, open_settings
-from vccapp.cli.output import Json, format_fields, show, tell
+from vccapp.cli.output import Json, format_fields, format_table, show, tell
 from vccapp.commands import parse_assignments
 
 app = typer.Typer(help="Models: convert networks of other tools, embed cells.", no_args_is_help=True)
@@ -99,3 +99,26 @@ def embed(
     next_ = f"vccapp train start state --split SPLIT --set inputs={result.name}"
     fields = result.model_dump(mode="json") | {"next": next_}
     show(fields, lambda: format_fields(fields), as_json=as_json)
+
+
+@app.command()
+def embeddings(
+    split: Annotated[str, typer.Option(help="Name or path of the split, which also determines the dataset.")],
+    embedding: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--embedding", help="One to look at; repeatable. Default: all that are found.", show_default=False
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show how many targets of a dataset each gene embedding covers."""
+    from vccapp.data.splits.split import load_split
+    from vccapp.training.choosing.coverage import compare_embeddings, list_embeddings
+
+    settings = open_settings()
+    opened = load_split(split, settings)
+    index = open_index(opened.dataset, settings)
+    frame = compare_embeddings(embedding or list_embeddings(settings), index, opened)
+    rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    show(rows, lambda: format_table(rows, tuple(frame)), as_json=as_json)

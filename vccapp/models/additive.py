@@ -27,6 +27,9 @@ class Additive(Model):
         "For two genes A+B: the sum of the measured effects of A and of B. Genes that training has not "
         "silenced alone get the mean effect."
     )
+    purpose = "For pairs of genes (A+B) whose single perturbations were measured."
+    use = "Measured singles"
+    order = 30
 
     singles: list[str]
     effects: np.ndarray  # (singles, n_genes) float32 measured deltas, log1p units

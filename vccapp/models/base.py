@@ -18,7 +18,6 @@ from typing import Any, ClassVar, Self, Unpack
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict
 from scipy.sparse import csr_matrix
 
 import vccapp
@@ -32,6 +31,7 @@ from vccapp.models.anchor import anchor_cells
 from vccapp.models.saving import ARRAYS, MODEL, RECORD, ModelState, read_model, write_model
 from vccapp.neural.fitting.estimate import Estimate
 from vccapp.neural.fitting.fitting import Fitting, FittingOptions
+from vccapp.parameters import Parameters, Preset, label_of
 from vccapp.records import undamaged
 from vccapp.registry import Registry, make_spec
 from vccapp.stats.index import Index
@@ -40,10 +40,8 @@ from vccapp.stats.per_context import PerContext
 MODELS = Registry[type["Model"]]("model", package="vccapp.models")
 
 
-class ModelSpec(BaseModel):
+class ModelSpec(Parameters):
     """Hyperparameters of a model. A field's description is its help text in the form and the command line."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Model(ABC):
@@ -52,7 +50,15 @@ class Model(ABC):
     name: ClassVar[str]
     label: ClassVar[str]
     description: ClassVar[str]
+    purpose: ClassVar[str] = ""
+    """What people take it for, in one sentence; empty where the description says it."""
+    use: ClassVar[str] = "Other"
+    """The same in a word or two, shared by models for the same."""
+    order: ClassVar[int] = 100
+    """Its place in lists, which go from what one begins with to what takes most time."""
     Spec: ClassVar[type[ModelSpec]] = ModelSpec
+    presets: ClassVar[Mapping[str, Preset]] = {}
+    """Parameters that go together, by the names quick, paper and strong."""
     trainable: ClassVar[bool] = True
     """Whether people choose it to train; predictions made elsewhere are imported instead."""
     shared: ClassVar[bool] = False
@@ -72,8 +78,6 @@ class Model(ABC):
     """Parameters that make its predictions those of least squares, where they are not by themselves."""
     paths: ClassVar[Mapping[str, str]] = {}
     """Parameters that may be paths, and what joins several of them; empty: it is one."""
-    first: ClassVar[tuple[str, ...]] = ()
-    """Parameters that people choose by, of many; empty: all."""
 
     def __init__(self, spec: ModelSpec | None = None) -> None:
         self.spec = self.Spec() if spec is None else spec
@@ -241,9 +245,20 @@ def absolute_paths(name: str, params: Mapping[str, Any], *, folder: Path) -> dic
     return found
 
 
+def list_trainable() -> list[str]:
+    """The models that people train, in the order of their use."""
+    names = [name for name, model in MODELS.items() if model.trainable]
+    return sorted(names, key=lambda name: MODELS[name].order)
+
+
 def label_model(name: str) -> str:
     """The label of a model; its name where this installation has none of that name."""
     return MODELS[name].label if name in MODELS else name
+
+
+def label_parameter(model: str, name: str) -> str:
+    """What a parameter of a model is called in forms, tables and charts; also of a model that is not installed."""
+    return label_of(MODELS[model].Spec if model in MODELS else ModelSpec, name)
 
 
 def load_model(folder: Path, *, genes: Sequence[str] | None = None) -> Model:

@@ -27,11 +27,15 @@ class Bilinear(EmbeddedModel):
         "The linear baseline of Ahlmann-Eltze et al. 2025: gene and perturbation vectors from a principal component "
         "analysis of the training pseudobulks, joined by a ridge-fitted matrix."
     )
+    purpose = "The published linear baseline, to compare with the literature."
+    use = "Unseen genes"
+    order = 22
     takes_embedding = False  # its own vectors, unless it is told otherwise
 
     class Spec(EmbeddingSpec):
         embedding: str = Field(
             SELF,
+            title="Gene embedding",
             description="Vectors of the perturbed genes: self (from the training pseudobulks, as in the paper), or a "
             "gene embedding: default, expression, a path, or several joined by +.",
         )

@@ -13,6 +13,9 @@ class ControlMean(Model):
     name = "control_mean"
     label = "Control mean"
     description = "Predicts no change: the mean of the control cells for every perturbation."
+    purpose = "The zero line: what the scores are when nothing is predicted."
+    use = "Baseline"
+    order = 12
 
     def learn(self, index: Pseudobulks, split: Split, fitting: Fitting) -> None:
         """Nothing but the control mean, which every model keeps."""

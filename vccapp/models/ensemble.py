@@ -33,14 +33,23 @@ class Ensemble(Model):
     name = "ensemble"
     label = "Ensemble"
     description = "A weighted sum of other models, with weights fitted on the validation part of the split."
+    purpose = "For a low error: the closed-form models together, weighted by the validation part."
+    use = "Combination"
+    order = 40
     takes_embedding = True
     paths = EMBEDDING_PATHS
 
     class Spec(ModelSpec):
+        offers = {"embedding": "embedding"}
+
         members: str = Field(
-            "knockdown_mean + ridge + knn + bilinear", description=f"2 to {MAX_MEMBERS} models, joined by +."
+            "knockdown_mean + ridge + knn + bilinear",
+            title="Members",
+            description=f"2 to {MAX_MEMBERS} models, joined by +.",
         )
-        embedding: str = Field("default", description="Gene embedding of the members that use the default one.")
+        embedding: str = Field(
+            "default", title="Gene embedding", description="Gene embedding of the members that use the default one."
+        )
 
     spec: Spec
     members: list[Model]  # those that could learn

@@ -29,6 +29,9 @@ class NearestNeighbours(EmbeddedModel):
         "Averages the effects of the training perturbations whose genes have the most similar vectors, shrunk "
         "towards the mean effect as far as leave-one-perturbation-out suggests."
     )
+    purpose = "For unseen genes that have close relatives among the training genes."
+    use = "Unseen genes"
+    order = 21
 
     class Spec(EmbeddingSpec):
         temperature: float = Field(

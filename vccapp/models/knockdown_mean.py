@@ -23,6 +23,9 @@ class KnockdownMean(PerturbationMean):
     description = (
         "Perturbation mean, with each target gene set to the median share of expression that a knock-down leaves."
     )
+    purpose = "The baseline for silenced or activated genes: the mean effect, with each target set to its usual level."
+    use = "Baseline"
+    order = 11
 
     class Spec(ModelSpec):
         min_control_mean: float = Field(

@@ -21,6 +21,9 @@ class PerturbationMean(Model):
     description = (
         "Predicts the same effect for every perturbation: the mean over the training perturbations, equally weighted."
     )
+    purpose = "The baseline that every other model has to beat; both challenges score against it."
+    use = "Baseline"
+    order = 10
 
     mean_delta: PerContext  # (n_contexts, n_genes) float32, log1p units
 

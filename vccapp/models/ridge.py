@@ -35,9 +35,14 @@ class Ridge(EmbeddedModel):
         "Genes with similar vectors have similar effects: (kernel) ridge regression from a gene embedding, "
         "shrunk towards the mean effect as far as leave-one-perturbation-out suggests."
     )
+    purpose = "The first model to try for genes that the data never perturb; it trains in seconds."
+    use = "Unseen genes"
+    order = 20
     least_squares = {"strength": 1.0}
 
     class Spec(EmbeddingSpec):
+        value_labels = {**EmbeddingSpec.value_labels, "kernel": {"linear": "Linear", "gaussian": "Gaussian"}}
+
         kernel: Literal["linear", "gaussian"] = Field(
             "gaussian",
             title="Kernel",
@@ -48,6 +53,7 @@ class Ridge(EmbeddedModel):
             None,
             gt=0,
             le=10,
+            title="Strength",
             description="Factor on what is predicted beyond the mean effect. 1 gives the least squared error; larger "
             "values make perturbations easier to tell apart (PDS). If empty, leave-one-perturbation-out "
             "chooses the best for PDS and MAE together.",

@@ -24,12 +24,20 @@ from vccapp.data.embeddings import open_embedding
 from vccapp.data.splits.split import Split
 from vccapp.losses.expression import LossText, parse_loss, refuse_set_losses
 from vccapp.models.base import MODELS, Fitting, Model, ModelSpec, targets
-from vccapp.models.parts.features import EMBEDDING_PATHS, Features
+from vccapp.models.parts.features import EMBEDDING_PATHS, MISSING_LABELS, Features
 from vccapp.models.parts.residual import make_baseline
-from vccapp.models.parts.residual_network import PREPARING, ResidualNetwork, Work
+from vccapp.models.parts.residual_network import (
+    METRIC_LABELS,
+    PAIRING_LABELS,
+    PRECISION_LABELS,
+    PREPARING,
+    ResidualNetwork,
+    Work,
+)
 from vccapp.models.saving import ModelState
 from vccapp.neural.fitting.estimate import Precision
 from vccapp.neural.fitting.sampler import Cells, Pairs, PairSampler, read_cells
+from vccapp.parameters import Preset
 from vccapp.progress import part
 from vccapp.stats.cells.matrix import choose_genes
 from vccapp.stats.index import Index
@@ -49,6 +57,29 @@ N_VALIDATED = 4096
 
 
 class ScouterSpec(ModelSpec):
+    groups = {
+        "What it learns from": ("faithful", "embedding", "missing", "genes", "baseline", "mapping"),
+        "Network": ("width", "inner", "code"),
+        "Loss": ("loss", "gamma", "direction"),
+        "Training": ("epochs", "steps", "batch_size", "learning_rate", "decay", "precision"),
+        "Early stopping": ("metric", "patience", "min_improvement"),
+        "Output": ("n_controls",),
+    }
+    matters = {
+        "baseline": lambda chosen: not chosen["faithful"],
+        "gamma": lambda chosen: "autofocus" in chosen["loss"],
+        "precision": lambda chosen: not chosen["faithful"],
+        "metric": lambda chosen: not chosen["faithful"],
+        "min_improvement": lambda chosen: chosen["patience"] != 0,
+    }
+    offers = {"embedding": "embedding", "baseline": "baseline"}
+    value_labels = {
+        "missing": MISSING_LABELS,
+        "mapping": PAIRING_LABELS,
+        "metric": METRIC_LABELS | {"val_loss": "Loss on held-out cells"},
+        "precision": PRECISION_LABELS,
+    }
+
     genes: int = Field(
         2000,
         ge=0,
@@ -93,7 +124,9 @@ class ScouterSpec(ModelSpec):
         description="An expression of losses of single cells, such as autofocus + 0.1*pseudobulk_mae; the direction "
         "loss is added.",
     )
-    gamma: float = Field(0.0, ge=0, title="Autofocus exponent", description="Errors are raised to the power 2 + gamma.")
+    gamma: float = Field(
+        0.0, ge=0, title="Autofocus exponent", description="Errors are raised to the power of 2 plus this."
+    )
     direction: float = Field(
         0.01, ge=0, title="Direction loss weight", description="Lambda in the paper (0.01 to 0.5)."
     )
@@ -161,11 +194,34 @@ class Scouter(ResidualNetwork):
     name = "scouter"
     label = "Scouter"
     description = "A network that predicts perturbed cells from control cells and the gene vectors of the targets."
+    purpose = "A small network for large screens; it starts from ridge and learns what ridge leaves over."
+    use = "Network"
+    order = 50
     Spec = ScouterSpec
     takes_embedding = True
     shared = True
     grid = {"direction": (0.01, 0.05, 0.5), "learning_rate": (0.001, 0.01)}  # the paper's
-    first = ("genes", "embedding", "baseline", "epochs", "direction", "faithful")
+    presets = {
+        "quick": Preset(
+            "Quick",
+            "A first look that ends soon: 500 genes, narrow layers, 5 epochs. Not for comparisons.",
+            "chosen for speed",
+            {"genes": 500, "width": 256, "inner": 128, "epochs": 5},
+        ),
+        "paper": Preset(
+            "Paper",
+            "What the authors trained on the Replogle K562 and RPE1 screens, with 5,000 variable genes. They "
+            "took GenePT vectors; choose your file of them as gene embedding.",
+            "Zhu & Li 2024, scripts of scouter_misc: lambda 0.5, learning rate 0.001; 0.01 to 0.05 for other screens",
+            {"faithful": True, "genes": 5000, "direction": 0.5},
+        ),
+        "strong": Preset(
+            "Strong",
+            "What did best in our measurements: the defaults, which start from ridge.",
+            "docs/models.md, Figures",
+            {},
+        ),
+    }
 
     paths = EMBEDDING_PATHS
     spec: ScouterSpec

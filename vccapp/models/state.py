@@ -23,12 +23,13 @@ from vccapp.models.base import MODELS, Fitting, Model
 from vccapp.models.parts.features import EMBEDDING_PATHS, WIDTH, Features
 from vccapp.models.parts.label_rows import EmbeddedRows, TableRows
 from vccapp.models.parts.residual import make_baseline
-from vccapp.models.parts.residual_network import PREPARING, Work
+from vccapp.models.parts.residual_network import METRIC_LABELS, PAIRING_LABELS, PRECISION_LABELS, PREPARING, Work
 from vccapp.models.parts.set_transformer import N_CONTROLS, SetSpec, SetTransformer
 from vccapp.models.parts.state_start import check_start, open_start
 from vccapp.neural.fitting.estimate import Precision
 from vccapp.neural.fitting.sampler import Cells, SetSampler, read_cells
 from vccapp.neural.state.shape import PRESETS, StateShape, sets_at_once
+from vccapp.parameters import Preset
 from vccapp.progress import part
 from vccapp.stats.cells.embedding import open_cell_embedding
 from vccapp.stats.cells.matrix import CellMatrix, choose_genes
@@ -49,6 +50,40 @@ EMA = 0.99
 
 
 class StateSpec(SetSpec):
+    groups = {
+        "What it learns from": (
+            *("faithful", "start", "adapt", "embedding", "missing", "inputs", "genes", "baseline"),
+            *("mapping", "controls_as_items"),
+        ),
+        "Network": ("preset", "batch_encoder", "dropout"),
+        "Loss": ("loss",),
+        "Training": ("steps", "set_size", "sets", "learning_rate", "weight_decay", "precision"),
+        "Early stopping": ("metric", "validate_every", "patience"),
+        "Output": ("cells",),
+    }
+    matters = {
+        "adapt": lambda chosen: chosen["start"] != "",
+        "embedding": lambda chosen: chosen["start"] == "",
+        "inputs": lambda chosen: chosen["start"] == "",
+        "genes": lambda chosen: chosen["start"] == "",
+        "baseline": lambda chosen: not chosen["faithful"],
+        "preset": lambda chosen: chosen["start"] == "",
+        "loss": lambda chosen: not chosen["faithful"],
+        "weight_decay": lambda chosen: not chosen["faithful"],
+        "metric": lambda chosen: not chosen["faithful"],
+        "patience": lambda chosen: not chosen["faithful"],
+        "cells": lambda chosen: chosen["inputs"] == GENES,
+    }
+    offers = {"embedding": "embedding", "baseline": "baseline", "inputs": "cell embedding", "start": "network"}
+    value_labels = {
+        **SetSpec.value_labels,
+        "preset": {"xs": "xs (3 million weights)", "sm": "sm (state_sm)", "base": "base (state)"},
+        "mapping": PAIRING_LABELS,
+        "metric": METRIC_LABELS,
+        "precision": PRECISION_LABELS,
+        "adapt": {"all": "All", "background": "Background", "lora": "Background and attention (LoRA)"},
+    }
+
     preset: Literal["xs", "sm", "base"] = Field(
         "xs",
         title="Size",
@@ -152,10 +187,36 @@ class State(SetTransformer):
     description = (
         "A transformer that predicts sets of perturbed cells from control cells and the gene vectors of the targets."
     )
+    purpose = "A transformer over sets of cells for large screens, better with a GPU; it starts from ridge."
+    use = "Network"
+    order = 51
     Spec = StateSpec
     takes_embedding = True
     shared = True
-    first = ("preset", "genes", "embedding", "baseline", "steps", "loss", "inputs", "batch_encoder", "faithful")
+    presets = {
+        "quick": Preset(
+            "Quick",
+            "A first look that ends soon: 500 genes, small sets, 100 steps. Not for comparisons.",
+            "chosen for speed",
+            {"genes": 500, "set_size": 32, "sets": 8, "steps": 100, "validate_every": 25},
+        ),
+        "paper": Preset(
+            "Paper",
+            "What the authors train for the challenge of 2025: state_sm on all genes for 40,000 steps, days on a CPU. "
+            "They took ESM2 features; choose their .pt file as gene embedding.",
+            "Adduri et al. 2025 and the challenge's notebook of arc-state 0.11",
+            {
+                **{"faithful": True, "preset": "sm", "genes": 0},
+                **{"steps": 40_000, "learning_rate": 1e-4, "validate_every": 2000},
+            },
+        ),
+        "strong": Preset(
+            "Strong",
+            "What our measurements were made with: 600 steps of 8 sets of 32 cells, on top of ridge.",
+            "docs/models.md, Figures",
+            {"set_size": 32, "sets": 8, "steps": 600},
+        ),
+    }
 
     paths = EMBEDDING_PATHS | {"start": ""}
     spec: StateSpec

@@ -34,9 +34,14 @@ class StateCheckpoint(SetTransformer):
     name = "state_checkpoint"
     label = "STATE, official weights"
     description = "A state transition network trained by arc-state and converted by `vccapp model convert`."
+    purpose = "For a network that arc-state trained elsewhere."
+    use = "Network"
+    order = 52
 
     class Spec(SetSpec):
-        folder: str = Field("", description="The folder that `vccapp model convert` wrote.")
+        offers = {"folder": "checkpoint"}
+
+        folder: str = Field("", title="Checkpoint folder", description="The folder that `vccapp model convert` wrote.")
 
     paths = {"folder": ""}
     spec: Spec

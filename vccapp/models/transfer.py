@@ -37,14 +37,23 @@ class Transfer(EffectModel):
         "Uses the effects of the same perturbations in other indexed datasets, weighted by reliability and "
         "scaled by one amplitude that is fitted on the training perturbations."
     )
+    purpose = "For perturbations that another indexed screen has measured."
+    use = "Other screens"
+    order = 31
 
     class Spec(ModelSpec):
+        offers = {"sources": "dataset"}
+
         sources: str | None = Field(
             None,
+            title="Other screens",
             description="Fingerprints of other indexed datasets, or paths of index folders, separated by commas.",
         )
         amplitude: float | None = Field(
-            None, ge=0, description="Factor on the effects from other screens; fitted on shared perturbations if empty."
+            None,
+            ge=0,
+            title="Amplitude",
+            description="Factor on the effects from other screens; fitted on shared perturbations if empty.",
         )
 
     spec: Spec

@@ -51,18 +51,18 @@ LOOK_SECONDS = 1.0
 """Between two looks whether the run's folder is still there."""
 
 
-def check_run(spec: RunSpec, settings: Settings) -> tuple[Index, Split, Model]:
+def check_run(
+    spec: RunSpec, settings: Settings, *, index: Index | None = None, split: Split | None = None
+) -> tuple[Index, Split, Model]:
     """What a run needs, opened and checked: index, split and unfitted model. Writes nothing.
 
+    index, split : where they are open already; a split need not be written yet
     Raises SpecError or DataError when there is no index, the split is of other data or leaks, or a parameter is wrong;
     ResourceError when the model needs more memory than the settings allow.
     """
-    return _check(spec, load_split(spec.split, settings), settings)
-
-
-def _check(spec: RunSpec, split: Split, settings: Settings) -> tuple[Index, Split, Model]:
+    split = load_split(spec.split, settings) if split is None else split
     model = make_model(spec.model, spec.params)
-    index = load_index(settings.index_of(spec.dataset))
+    index = load_index(settings.index_of(spec.dataset)) if index is None else index
     if split.dataset != spec.dataset:
         raise SpecError(
             "data_changed",
@@ -127,7 +127,7 @@ def resume(run_id: str, settings: Settings, *, progress: Progress = silent) -> P
     """
     run = load_run(run_id, settings)
     check_resume(run)
-    index, _, model = _check(run.spec, run.split, settings)
+    index, _, model = check_run(run.spec, settings, split=run.split)
     with _locked(run.folder) as is_there:
         devices = count_ranks(model, settings)
         changes = {"state": "running", "reason": "", "ended": None, "devices": devices}

@@ -106,9 +106,6 @@ from .perturbation import (
     show_deg_export as show_deg_export,
     show_perturbation_numbers as show_perturbation_numbers,
 )
-from .runs.links import (
-    clone_link as clone_link,
-)
 from .runs.newest import (
     show_newest as show_newest,
 )
@@ -156,7 +153,7 @@ from .submission.steps import (
 )
 from .training.choice import (
     choose_training as choose_training,
-    show_start_button as show_start_button,
+    training_query as training_query,
 )
 from .training.embed import (
     show_embed as show_embed,

@@ -3,26 +3,34 @@
 A fitted model needs the embedding's file no more: it can be moved, and predicts the same.
 """
 
-from collections.abc import Sequence
-from typing import Literal, Self
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field
 
 from vccapp.data.embeddings import Embedding, open_embedding
+from vccapp.data.paths import is_there, user_path
 from vccapp.errors import SpecError
 from vccapp.models.base import ModelSpec, targets
 from vccapp.models.saving import ModelState
+from vccapp.parameters import Offer
 from vccapp.stats.index import Index
 from vccapp.wording import name_some
 
 EMBEDDING_PATHS = {"embedding": "+"}
+MISSING_LABELS = {"mean": "Use the mean effect", "error": "Stop"}
 WIDTH = 256
 """Wider embeddings are reduced to so many principal components; the rows kept take 10 MB at 20,000 genes."""
 
 
 class EmbeddingSpec(ModelSpec):
     """The choices of every model that reads a gene embedding."""
+
+    offers: ClassVar[Mapping[str, Offer]] = {"embedding": "embedding"}
+    value_labels: ClassVar[Mapping[str, Mapping[Any, str]]] = {"missing": MISSING_LABELS}
 
     embedding: str = Field(
         "default",
@@ -45,13 +53,10 @@ class Features:
         self._stored = matrix.dtype
 
     @classmethod
-    def open(cls, source: str, index: Index) -> Self:
-        """Of an embedding. What `open_embedding` raises passes."""
-        embedding = open_embedding(source, index).reduced(WIDTH)
-        centred = embedding.matrix - embedding.mean
-        length = np.linalg.norm(centred, axis=1, keepdims=True)
-        unit = np.divide(centred, length, out=np.zeros_like(centred), where=length > 1e-12)
-        return cls(embedding.genes, unit.astype(np.float16), name=embedding.name)
+    def open(cls, source: str, index: Index) -> "Features":
+        """Of an embedding; the last ones are kept, as fits ask again. What `open_embedding` raises passes."""
+        files = (user_path(text) for text in (source, *source.split("+")) if is_there(text, folder=Path()))
+        return _open(source, index, tuple((str(file), file.stat().st_mtime_ns) for file in files))
 
     def count_known(self, perturbations: Sequence[str]) -> list[int]:
         """Targets of each that have a vector."""
@@ -80,3 +85,13 @@ class Features:
     @classmethod
     def restore(cls, state: ModelState) -> Self:
         return cls(state.meta["feature_genes"], state.arrays["features"], name=state.meta["embedding"])
+
+
+@lru_cache(maxsize=4)
+def _open(source: str, index: Index, changed: tuple[tuple[str, int], ...]) -> Features:
+    """changed : the files of the source, and when; of another time they are other vectors"""
+    embedding = open_embedding(source, index).reduced(WIDTH)
+    centred = embedding.matrix - embedding.mean
+    length = np.linalg.norm(centred, axis=1, keepdims=True)
+    unit = np.divide(centred, length, out=np.zeros_like(centred), where=length > 1e-12)
+    return Features(embedding.genes, unit.astype(np.float16), name=embedding.name)

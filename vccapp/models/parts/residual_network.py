@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from vccapp.neural.scouter.net import ScouterNet
     from vccapp.neural.state.net import StateNet
 
+METRIC_LABELS = {"val_pearson_delta": "Pearson of deltas", "val_pds": "PDS", "val_mae": "MAE"}
+PAIRING_LABELS = {"random": "Any control", "batch": "Controls of the same batch"}
+PRECISION_LABELS = {"auto": "Automatic", "float32": "float32"}
 PREPARING = 0.1
 """Of a fit's progress, before its loop."""
 

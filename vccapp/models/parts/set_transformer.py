@@ -4,9 +4,9 @@ A fitted model holds a sample of the data's controls, so it predicts deltas with
 controls that it is given.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from pydantic import Field
 from scipy.sparse import csr_matrix
 
 from vccapp.models.base import ModelSpec
+from vccapp.models.parts.features import MISSING_LABELS
 from vccapp.models.parts.label_rows import EmbeddedRows, TableRows, restore_rows
 from vccapp.models.parts.residual_network import ResidualNetwork
 from vccapp.models.saving import ModelState
@@ -31,6 +32,11 @@ MAX_VALUE = 14.0
 
 class SetSpec(ModelSpec):
     """The choices of how a fitted model predicts."""
+
+    value_labels: ClassVar[Mapping[str, Mapping[Any, str]]] = {
+        "missing": MISSING_LABELS,
+        "cells": {"anchored": "Real controls, scaled", "network": "The network's own"},
+    }
 
     missing: Literal["mean", "error"] = Field(
         "mean",

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from vccapp.data.resources import PROGRAM_BYTES
 from vccapp.errors import SpecError
 from vccapp.neural.fitting.estimate import TORCH_BYTES, Estimate, training_speed
+from vccapp.parameters import Parameters
 from vccapp.registry import make_spec
 from vccapp.stats.cells.matrix import matrix_bytes
 from vccapp.stats.index import Index
@@ -45,21 +46,22 @@ SIZES = {
 """xs and sm are ours, for CPUs; base is the package's default."""
 
 
-class StateEmbeddingSpec(BaseModel):
+class StateEmbeddingSpec(Parameters):
     """Choices of an SE. A field's description is its help text."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     preset: Literal["xs", "sm", "base", "paper"] = Field(
         "xs", title="Size", description="Size: xs and sm are for CPUs."
     )
     genes: int = Field(
-        2000, ge=0, description="Number of highly variable genes to use, of those with vectors; 0 = all."
+        2000,
+        ge=0,
+        title="Genes modelled",
+        description="Number of highly variable genes to use, of those with vectors; 0 = all.",
     )
     embedding: str = Field(
         "default", title="Gene embedding", description="Gene vectors: default, a path, or several joined by +."
     )
-    steps: int = Field(1000, ge=1, description="Training steps.")
+    steps: int = Field(1000, ge=1, title="Steps", description="Number of training steps.")
     batch_size: int = Field(64, ge=2, title="Batch size", description="Cells per step.")
     learning_rate: float = Field(1e-3, gt=0, title="Learning rate", description="Peak rate of AdamW.")
 

@@ -1,31 +1,108 @@
-"""A form from a pydantic model: one widget a field, its help from the description, its limits from the constraints."""
+"""A form from parameters: one widget a field, in groups; what is out of its limits is said beside it at once."""
 
-import types
+import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_origin
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin
 
 import streamlit as st
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+
+from vccapp.parameters import (
+    default_of,
+    describe_limits,
+    does_matter,
+    find_problem,
+    groups_of,
+    label_of,
+    label_value,
+    plain_type,
+)
+from vccapp.wording import plain
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
 Key = TypeVar("Key", bound=str)
 A_ROW = 3
+OPEN = 2
+"""Groups that are open at first; the others are where the address chooses something in them."""
 
 
-def spec_form(spec: type[BaseModel], *, key: str, first: Sequence[str] = ()) -> dict[str, Any]:
-    """Draw a widget for each field of `spec`; the values, still to be checked by the model.
+@dataclass(frozen=True)
+class Filled:
+    """What a form holds. values : of every field; problems : a sentence for each that is out of its limits."""
 
-    first : fields that are seen at once, in this order; where it is given the others wait under More settings
+    values: dict[str, Any]
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Offered:
+    """What a field may name. labels : by value; typed : whether another may be typed, and then each is called by its
+    value; note : what a value is, said below the field.
     """
-    fields = spec.model_fields
-    values = _widgets({name: fields[name] for name in first or fields}, key)
-    if rest := {name: field for name, field in fields.items() if first and name not in first}:
-        with st.expander("More settings", icon=":material/tune:"):
-            values |= _widgets(rest, key)
-    return {name: values[name] for name in fields}
+
+    labels: Mapping[str, str]
+    typed: bool = True
+    note: Callable[[str], str] = field(default=lambda value: "")
+
+
+def spec_form(spec: type[BaseModel], *, key: str, offered: Mapping[str, Offered] | None = None) -> Filled:
+    """Draw a widget for each field of `spec` that matters; the others have their defaults.
+
+    offered : lists for fields that name something
+    """
+    values: dict[str, Any] = {}
+    problems: list[str] = []
+    groups = groups_of(spec)
+    for place, (heading, names) in enumerate(groups.items()):
+        linked = any(f"{key}_{name}" in st.query_params for name in names)
+        with (
+            st.expander(heading, expanded=place < OPEN or linked, key=f"{key}_group_{place}")
+            if len(groups) > 1
+            else st.container()
+        ):
+            row: list[Any] = []
+            for name in names:
+                if not does_matter(spec, name, values):
+                    values[name] = default_of(spec.model_fields[name])
+                    continue
+                if not row:
+                    row = list(st.columns(A_ROW))
+                with row.pop(0):
+                    values[name] = _widget(spec, name, f"{key}_{name}", (offered or {}).get(name))
+                    if problem := find_problem(spec, name, values[name]):
+                        problems.append(problem)
+                        st.caption(f":red[{plain(problem)}]")
+    return Filled({name: values[name] for name in spec.model_fields}, tuple(problems))
+
+
+def form_query(spec: type[BaseModel], values: Mapping[str, Any], *, key: str) -> dict[str, str]:
+    """The parameters of an address that opens the form with these values; fields without a value keep their default."""
+    query = {}
+    for name, value in values.items():
+        if name not in spec.model_fields or value == default_of(spec.model_fields[name]):
+            continue
+        kind = plain_type(spec.model_fields[name].annotation)
+        if kind is bool:
+            text = str(value).lower()
+        elif value is None:
+            text = ""
+        else:
+            text = label_value(spec, name, value) if get_origin(kind) is Literal else str(value)
+        query[f"{key}_{name}"] = text
+    return query
+
+
+def set_form(spec: type[BaseModel], values: Mapping[str, Any], *, key: str) -> None:
+    """Fill a form with these values and the defaults of all other fields; for a callback, before it is drawn."""
+    for name, known in spec.model_fields.items():
+        value, kind = values.get(name, default_of(known)), plain_type(known.annotation)
+        if kind is float and value is not None:
+            value = float(value)
+        st.session_state[f"{key}_{name}"] = "" if value is None and kind is str else value
 
 
 def choose_one(
@@ -58,74 +135,61 @@ def choose_one(
     return first if chosen is None else chosen
 
 
-def changed_values(spec: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of a form's values that are not the defaults of `spec`."""
-    fields = spec.model_fields
-    return {
-        name: value for name, value in values.items() if value != fields[name].get_default(call_default_factory=True)
-    }
-
-
-def _widgets(fields: Mapping[str, FieldInfo], key: str) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    names = list(fields)
-    for start in range(0, len(names), A_ROW):
-        row = names[start : start + A_ROW]
-        for column, name in zip(st.columns(A_ROW, vertical_alignment="bottom"), row, strict=False):
-            with column:
-                values[name] = _widget(name, fields[name], f"{key}_{name}")
-    return values
-
-
-def field_label(name: str) -> str:
-    """A field's name as a label: learning_rate -> Learning rate."""
-    return name.replace("_", " ").capitalize()
-
-
-def field_limits(field: FieldInfo) -> tuple[float | None, float | None]:
-    """The least and largest allowed value, as far as the annotations say (exclusive ones are left to the check)."""
-    low = next((mark.ge for mark in field.metadata if getattr(mark, "ge", None) is not None), None)
-    high = next((mark.le for mark in field.metadata if getattr(mark, "le", None) is not None), None)
-    return low, high
-
-
-def plain_type(annotation: Any) -> Any:
-    """The type behind `X | None`."""
-    if get_origin(annotation) in (Union, types.UnionType):
-        return next(arg for arg in get_args(annotation) if arg is not type(None))
-    return annotation
-
-
 def named(labels: Mapping[Key, str]) -> Callable[[Key], str]:
     """What a widget calls its options; one that is gone by its key."""
     return lambda key: labels.get(key, str(key))
 
 
-def _widget(name: str, field: FieldInfo, key: str) -> Any:
-    kind, default = plain_type(field.annotation), field.get_default(call_default_factory=True)
-    label = field.title or field_label(name)
-    shared: dict[str, Any] = {"key": key, "help": f"{field.description or label} (`{name}`)", "bind": "query-params"}
+def _help(spec: type[BaseModel], name: str) -> str:
+    """What a field changes, what it takes, and its name in the code."""
+    said = [spec.model_fields[name].description or label_of(spec, name)]
+    if limits := describe_limits(spec, name):
+        said.append(f"{limits[0].upper()}{limits[1:]}.")
+    return f"{' '.join(said)} (`{name}`)"
+
+
+def _widget(spec: type[BaseModel], name: str, key: str, offered: Offered | None) -> Any:
+    known: FieldInfo = spec.model_fields[name]
+    kind, default = plain_type(known.annotation), default_of(known)
+    label = label_of(spec, name)
+    shared: dict[str, Any] = {"key": key, "help": _help(spec, name), "bind": "query-params"}
     if get_origin(kind) is Literal:
         options = list(get_args(kind))
-        return st.selectbox(label, options, index=options.index(default), **shared)
-    if kind is bool:
-        return st.toggle(label, value=default, **shared)
-    if kind in (int, float):
-        low, high = field_limits(field)
-        step = 1 if kind is int else None
-        convert = lambda value: None if value is None else kind(value)  # noqa: E731
-        return st.number_input(
+        return st.selectbox(
             label,
-            min_value=convert(low),
-            max_value=convert(high),
-            value=convert(default),
-            step=step,
-            format="%d" if kind is int else "%.4g",
+            options,
+            index=options.index(default),
+            format_func=lambda value: label_value(spec, name, value),
             **shared,
         )
-    if field.examples:
+    if kind is bool:
+        return st.toggle(label, value=default, **shared)
+    if kind is int:
+        return st.number_input(label, value=default, step=1, format="%d", **shared)
+    if kind is float:
+        return st.number_input(label, value=default, step=_step(default), format="%.4g", **shared)
+    if offered:
+        return _choose_offered(label, default, offered, **shared)
+    if known.examples:
         return st.selectbox(
-            label, field.examples, index=field.examples.index(default), accept_new_options=True, **shared
+            label, known.examples, index=known.examples.index(default), accept_new_options=True, **shared
         )
     text = st.text_input(label, value="" if default is None else str(default), **shared)
     return None if text == "" and default is None else text
+
+
+def _choose_offered(label: str, default: str | None, offered: Offered, **shared: Any) -> str | None:
+    """One of a list, or what is typed, and what it is; the default is always in the list."""
+    first = default or ""
+    options = list(dict.fromkeys([first, *offered.labels]))
+    called = named({"": "None"} if offered.typed else {"": "None", **offered.labels})  # typed ones have no other name
+    chosen = st.selectbox(label, options, index=0, format_func=called, accept_new_options=offered.typed, **shared)
+    chosen = (chosen or "").strip()
+    if note := offered.note(chosen):
+        st.caption(plain(note))
+    return None if chosen == "" and default is None else chosen
+
+
+def _step(default: float | None) -> float:
+    """What a click on + or - changes: one of the first digit of the default."""
+    return 10.0 ** math.floor(math.log10(default)) if default else 0.1

@@ -9,11 +9,11 @@ import streamlit as st
 from vccapp.evaluation.metrics import METRICS
 from vccapp.figures.training import AXES, curves_of, is_positive, thin_curve
 from vccapp.losses.expression import describe_losses
-from vccapp.models.base import label_model
+from vccapp.models.base import label_model, label_parameter
 from vccapp.references import NAMES
 from vccapp.training import RunRecord
 from vccapp.training.runs.curves import metric_of, order_names, read_curves, smooth
-from vccapp.ui.kit.forms import choose_one, field_label
+from vccapp.ui.kit.forms import choose_one
 from vccapp.ui.kit.show import show_chart
 
 COLUMNS = 2
@@ -95,7 +95,7 @@ def _draw(
 ) -> None:
     """One value of the runs that logged it. frame : of that value"""
     metric = metric_of(name)
-    label = labels.get(name, field_label(name)) if metric is None else METRICS[metric].label
+    label = labels.get(name, label_parameter(runs[0].spec.model, name)) if metric is None else METRICS[metric].label
     parts, ends = [], []
     for run in runs:
         own = frame[frame["run"] == run.id]

@@ -7,13 +7,14 @@ import streamlit as st
 
 from vccapp.data.workspace import Record
 from vccapp.neural.state_embedding.spec import NAME, StateEmbeddingSpec, check_state_embedding
+from vccapp.parameters import changed_values
 from vccapp.stats.cells.embedding import list_cell_embeddings
 from vccapp.stats.index import Index
 from vccapp.tasks.embed import LABELS as METHOD_LABELS
 from vccapp.tasks.embed import Embed, training_folder
 from vccapp.training.metrics_log import NAME as LOG_NAME
 from vccapp.training.metrics_log import read_metrics
-from vccapp.ui.kit.forms import changed_values, choose_one, spec_form
+from vccapp.ui.kit.forms import choose_one, spec_form
 from vccapp.ui.kit.frame import errors_shown
 from vccapp.ui.kit.jobs import begin_job, show_jobs
 from vccapp.ui.kit.loaders import current_settings
@@ -41,7 +42,7 @@ def show_embed(record: Record, index: Index) -> None:
         elif method == "obsm":
             choices["key"] = st.text_input("Name in obsm", NAME, key="embed_key")
         else:
-            params = changed_values(StateEmbeddingSpec, spec_form(StateEmbeddingSpec, key="embed"))
+            params = changed_values(StateEmbeddingSpec, spec_form(StateEmbeddingSpec, key="embed").values)
             estimate = check_state_embedding(index, params, memory_bytes=current_settings().memory_bytes)
             st.caption(plain(estimate.describe()))
             choices["params"] = params
