@@ -12,11 +12,7 @@ from vccapp import ui
 ui.open_page(__file__)
 record, index = ui.need_index()
 chosen = ui.choose_training(record, index)
-
-grid = st.expander("Grid", icon=":material/grid_on:", key="train_grid", on_change="rerun")
-if grid.open:
-    with grid:
-        ui.show_grid(chosen.spec, index, chosen.split, devices=chosen.task.devices)
+ui.page_link("sweeps", "Try many values in a sweep")
 
 embedding = st.expander("Cell embeddings", icon=":material/scatter_plot:", key="train_embed", on_change="rerun")
 if embedding.open:

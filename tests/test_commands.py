@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from vccapp.commands import assignments, format_value, format_values, options, parse_assignments, parse_value
 from vccapp.errors import SpecError
-from vccapp.training.grid import parse_values
+from vccapp.training.sweeps.space import parse_values
 
 VALUES = st.one_of(
     st.text(),

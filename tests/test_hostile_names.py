@@ -42,7 +42,7 @@ PREFIXES = {
     "split": "splits",
     "train": "train",
     "embed": "train",
-    "grid": "train",
+    "sweep": "sweeps",
     "cmp": "compare",
     "scores": "scores",
     "official": "scores",

@@ -119,6 +119,10 @@ class Settings(BaseSettings):
         return self.home / "embeddings"
 
     @property
+    def sweeps(self) -> Path:
+        return self.home / "sweeps"
+
+    @property
     def seasons(self) -> Path:
         return self.home / "seasons"
 

@@ -117,15 +117,24 @@ def test_a_grid_of_runs_trains_in_the_background(call: Call) -> None:
     code, out, err = call(
         *grid, "--set", "temperature=0.1,0.2", "--set", "missing=mean", "--seeds", "0,1", "--title", "g"
     )
-    assert code == 0 and "4 runs, one after the other" in err
-    runs = json.loads(out)
-    assert [run["title"] for run in runs] == [f"g temperature={t} seed={seed}" for t in (0.1, 0.2) for seed in (0, 1)]
-    give_up = time.monotonic() + 300
+    assert code == 0 and "2 trials, 4 runs, one after the other" in err
+    sweep = json.loads(out)["params"]["sweep_id"]
+    give_up = time.monotonic() + 500
     while any(
         job["state"] in ("queued", "starting", "running") for job in json.loads(call("jobs", "list", "--json")[1])
     ):
         assert time.monotonic() < give_up
         time.sleep(0.5)
-    for run in runs:
-        record = json.loads(call("train", "status", run["run"], "--json")[1])["run"]
-        assert record["state"] == "finished" and record["spec"]["title"] == run["title"]
+    found = json.loads(call("sweep", "status", sweep, "--json")[1])
+    assert found["state"] == "finished" and [trial["state"] for trial in found["trials"]] == ["finished"] * 2
+    runs = [run["id"] for trial in found["trials"] for run in trial["runs"]]
+    records = [json.loads(call("train", "status", run, "--json")[1])["run"] for run in runs]
+    titles = [f"g temperature={t} seed={seed}" for t in (0.1, 0.2) for seed in (0, 1)]
+    assert [record["spec"]["title"] for record in records] == titles
+    values = [record["metrics"]["val"]["knn"]["pearson_delta"] for record in records]
+    means = [trial["value"] for trial in found["trials"]]
+    assert means == pytest.approx([sum(values[:2]) / 2, sum(values[2:]) / 2]) and found["best"] == max(means)
+    listed = json.loads(call("sweep", "list", "--json")[1])["sweeps"]
+    assert [row["id"] for row in listed] == [sweep]
+    code, _, err = call("sweep", "resume", sweep)
+    assert code == 2 and "ended" in err

@@ -13,7 +13,7 @@ from vccapp.jobs.store import JobStore
 from vccapp.settings import open_settings
 from vccapp.tasks.train import Train
 from vccapp.training import RunSpec
-from vccapp.training.grid import MAX_RUNS, parse_seeds, parse_values
+from vccapp.training.sweeps.space import MAX_RUNS, parse_seeds, parse_values
 
 LONG = "x" * (LONGEST_NAME + 1)
 

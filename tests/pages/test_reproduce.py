@@ -5,10 +5,9 @@ from collections.abc import Callable
 
 import pytest
 from page_kit import assert_well, commands_of, open_alone
-from started import Started, task_of
+from started import task_of
 from streamlit.testing.v1 import AppTest
 
-from vccapp.cli import main
 from vccapp.data.simulation.demo import sample_path
 from vccapp.data.workspace import list_datasets
 from vccapp.settings import Settings
@@ -97,21 +96,17 @@ def test_an_embedding_and_its_command_are_equal(here: Settings, click: Click, mo
     assert task_of(command_of(page, "model", "embed"), monkeypatch) == started
 
 
-def test_a_grid_and_its_command_are_equal(here: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    by_page, by_command = [], []
-
-    def stop(tasks: list[Task], settings: Settings) -> None:
-        by_command.extend(tasks)
-        raise Started
-
-    page = open_alone("train", train_model="Scouter", train_embedding="expression")
-    page.session_state["train_grid"] = True
-    page.run()
-    page.text_input(key="grid_scouter_seeds").set_value("0, 1").run()
-    monkeypatch.setattr("vccapp.ui.training.grid.start_grid", lambda tasks, _: by_page.extend(tasks))
-    page.button(key="grid_scouter_start").click().run()
-    assert_well(page)
-    monkeypatch.setattr("vccapp.jobs.grid.start_grid", stop)
-    with pytest.raises(Started):
-        main(command_of(page, "train", "grid")[1:])
-    assert by_page == by_command and len(by_page) > 2
+def test_a_sweep_and_its_command_are_equal(here: Settings, click: Click, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = open_alone("sweeps", sweep_sampler="Grid", sweep_folds="3", sweep_metric="MAE (low is better)")
+    page.text_input(key="sweep_seeds").set_value("0, 1").run()
+    page.text_input(key="sweep_title").set_value("mine").run()
+    started = click(page, "sweep_start")
+    assert started.sweep.n_trials == 6 and started.sweep.n_runs == 36
+    assert task_of(command_of(page, "sweep", "start"), monkeypatch) == started
+    page = open_alone("sweeps", sweep_sampler="TPE", sweep_trials="5", sweep_model="Nearest genes")
+    page.multiselect(key="sweep_knn_names").set_value(["temperature"]).run()
+    page.segmented_control(key="sweep_knn_temperature_way").set_value("log").run()
+    page.text_input(key="sweep_knn_temperature_log").set_value("0.1, 10").run()
+    started = click(page, "sweep_start")
+    assert started.sweep.ranges == ["temperature"] and started.sweep.n_trials == 5
+    assert task_of(command_of(page, "sweep", "start"), monkeypatch) == started

@@ -15,7 +15,22 @@ from typing import Annotated, NoReturn
 import typer
 
 from vccapp import __version__
-from vccapp.cli import data, eval, glossary, jobs, model, plugins, queue, runs, season, split, state, submit, train
+from vccapp.cli import (
+    data,
+    eval,
+    glossary,
+    jobs,
+    model,
+    plugins,
+    queue,
+    runs,
+    season,
+    split,
+    state,
+    submit,
+    sweep,
+    train,
+)
 from vccapp.cli.following import EXIT_FAILED
 from vccapp.cli.output import forget_warnings
 from vccapp.cli.serve import serve
@@ -33,7 +48,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for noun in (data, split, model, train, runs, state, eval, season, submit, jobs, queue, plugins):
+for noun in (data, split, model, train, sweep, runs, state, eval, season, submit, jobs, queue, plugins):
     app.add_typer(noun.app, name=noun.__name__.rpartition(".")[2])
 app.command()(glossary.glossary)
 app.command("app")(serve)

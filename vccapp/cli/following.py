@@ -27,8 +27,10 @@ _last = [""]
 """How the last line began."""
 
 
-def run_job(settings: "Settings", task: "Task[R]", *, background: bool, as_json: bool) -> "R":
+def run_job(settings: "Settings", task: "Task[R]", *, job: "Job | None" = None, background: bool, as_json: bool) -> "R":
     """Start a job and return its result once it has succeeded. Otherwise the command ends here.
+
+    job : where it is started already.
 
     In the background it ends well at once, having printed the job. What the work refuses is raised as JobError, with
     the code of the refusal.
@@ -40,11 +42,13 @@ def run_job(settings: "Settings", task: "Task[R]", *, background: bool, as_json:
 
     for note in _notes(settings, task):
         warn(note)
-    job = start_job(settings, task)
+    begun = start_job(settings, task) if job is None else job
     if background:
-        show(job.model_dump(mode="json"), lambda: f"Started job {job.id} ({one_line(job.title)}).", as_json=as_json)
+        show(
+            begun.model_dump(mode="json"), lambda: f"Started job {begun.id} ({one_line(begun.title)}).", as_json=as_json
+        )
         raise typer.Exit
-    job = _follow(settings, job.id)
+    job = _follow(settings, begun.id)
     if job.state == "succeeded":
         return task.read_result(job.result or {})
     if job.exit_code == EXIT_REFUSED:

@@ -7,7 +7,7 @@ import typer
 
 from vccapp.cli.following import Background, run_job
 from vccapp.cli.names import absolute_split, ignored_context, open_index, open_settings
-from vccapp.cli.output import Json, format_lines, format_table, show, tell
+from vccapp.cli.output import Json, format_lines, show, tell
 from vccapp.cli.runs import listing, steering
 from vccapp.cli.runs.options import Devices, format_run, parse_devices
 from vccapp.commands import parse_assignments
@@ -47,7 +47,7 @@ def start(
 
     settings = open_settings()
     params = choose_params(model, preset=preset, loss=loss, own=parse_assignments(set_ or []))
-    spec = _make_spec(model, split, params, seed=seed, title=title, settings=settings, devices=devices)
+    spec = make_run_spec(model, split, params, seed=seed, title=title, settings=settings, devices=devices)
     task = Train.of(spec, devices=parse_devices(devices))
     shared = task.shared_by(settings)
     index, opened, unfitted = check_run(spec, shared)  # refuses here what the job would refuse
@@ -57,37 +57,6 @@ def start(
     result = run_job(settings, task, background=background, as_json=as_json)
     run = load_run(result.run, settings)
     show(run.model_dump(mode="json"), lambda: format_run(run), as_json=as_json)
-
-
-@app.command()
-def grid(
-    model: Annotated[str, typer.Argument(help="Name of the model; see `vccapp train models`.", show_default=False)],
-    split: Annotated[str, typer.Option(help="Name or path of the split, which also determines the dataset.")],
-    set_: Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE,VALUE,...; repeatable.")] = None,
-    preset: PresetName = "",
-    loss: Loss = "",
-    seeds: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "0",
-    title: Annotated[str, typer.Option(help="Beginning of each title; the end says what differs.")] = "",
-    devices: Devices = None,
-    as_json: Json = False,
-) -> None:
-    """Train a model with every combination of values, each a run of its own, in the background."""
-    from vccapp.data.splits.split import load_split
-    from vccapp.jobs.grid import start_grid
-    from vccapp.tasks.train import Train
-    from vccapp.training.choosing.presets import choose_params
-    from vccapp.training.grid import Grid, estimate_grid, parse_seeds, parse_values
-
-    settings = open_settings()
-    params = choose_params(model, preset=preset, loss=loss, own={})
-    spec = _make_spec(model, split, params, title=title, settings=settings, devices=devices)
-    values = parse_values(parse_assignments(set_ or []))
-    specs = Grid(spec=spec, values=values, seeds=parse_seeds(seeds)).specs()
-    index = open_index(spec.dataset, settings)
-    tell(estimate_grid(specs, index, load_split(split, settings), settings).describe())
-    run_ids = start_grid([Train.of(spec, devices=parse_devices(devices)) for spec in specs], settings)
-    rows = [{"run": run_id, "title": spec.title} for run_id, spec in zip(run_ids, specs, strict=True)]
-    show(rows, lambda: format_table(rows, ("run", "title")), as_json=as_json)
 
 
 # The older words for what `vccapp runs` does.
@@ -164,7 +133,7 @@ def _model_lines(model: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _make_spec(
+def make_run_spec(
     model: str,
     split: str,
     params: dict[str, Any],

@@ -9,7 +9,7 @@ queued ──> starting ──> running ──> succeeded | failed | stopped | l
 import time
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from vccapp.jobs.host import boot_id, boot_seconds
 from vccapp.tasks.base import Needs, Task, read_task
@@ -67,7 +67,7 @@ class Job(BaseModel):
     place: float = 0.0
     after: tuple[str, ...] = ()
     needs: Needs = Needs(memory_bytes=0, threads=1)
-    environ: dict[str, str] = {}
+    environ: dict[str, str] = Field({}, exclude=True)  # may hold addresses that are secrets
     gpus: tuple[str, ...] = ()
     left: float | None = None
     waits: str = ""

@@ -26,6 +26,7 @@ from vccapp.jobs.ending import ENDING, reserve_ending, unrecorded_code, write_en
 from vccapp.jobs.host import kill_processes
 from vccapp.jobs.job import Job, State
 from vccapp.jobs.local import reconcile
+from vccapp.jobs.notices import send_notices
 from vccapp.jobs.restore import EXIT_DUPLICATE, describe_process, hold_alive
 from vccapp.jobs.store import JobStore
 from vccapp.jobs.usage import Usage
@@ -170,6 +171,9 @@ def main(job_id: str, *, tasks: Tasks = TASKS, grace: float = GRACE_SECONDS) -> 
         return unrecorded_code(error)
     with contextlib.suppress(JobError):  # this job is recorded; who looks at the queue will start the next
         reconcile(settings)
+        with JobStore(settings) as store:
+            ended = store.get(job_id)
+        send_notices(ended, settings)
     return exit_code
 
 

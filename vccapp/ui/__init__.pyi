@@ -151,15 +151,20 @@ from .submission.season import (
 from .submission.steps import (
     show_steps as show_steps,
 )
+from .sweeps.form import (
+    choose_sweep as choose_sweep,
+)
+from .sweeps.show import (
+    load_sweeps as load_sweeps,
+    show_sweep as show_sweep,
+    show_unrecorded as show_unrecorded,
+)
 from .training.choice import (
     choose_training as choose_training,
     training_query as training_query,
 )
 from .training.embed import (
     show_embed as show_embed,
-)
-from .training.grid import (
-    show_grid as show_grid,
 )
 from .warmup import (
     lifespan as lifespan,

@@ -10,11 +10,9 @@ from streamlit.testing.v1 import AppTest
 from toy import make_counts
 
 from vccapp.data.reading.opening import open_dataset
-from vccapp.data.schema import MAX_SEED
 from vccapp.data.splits.split import split_from_lists, write_split
 from vccapp.data.workspace import register
 from vccapp.jobs.local import environment
-from vccapp.jobs.store import JobStore
 from vccapp.models.base import MODELS
 from vccapp.settings import Settings
 from vccapp.stats.building.build import build_index
@@ -117,29 +115,6 @@ def test_a_run_by_two_processes_is_started(workspace: Settings, monkeypatch: pyt
     assert (task.name, task.devices, task.model) == ("train", 2, "scouter")
     page = open_page(workspace, monkeypatch, train_model="Ridge")
     assert not [box for box in page.number_input if box.label == "Devices"]
-
-
-def test_a_grid_is_counted_and_started(workspace: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vccapp.jobs.local.ensure_keeper", lambda *_: None)
-    page = open_page(workspace, monkeypatch, train_model="Scouter", train_scouter_embedding="expression")
-    page.session_state["train_grid"] = True
-    page.run()
-    assert page.text_input(key="grid_scouter_direction").value == "0.01, 0.05, 0.5"
-    assert page.text_input(key="grid_scouter_learning_rate").value == "0.001, 0.01"
-    assert any("6 runs, one after the other." in caption.value for caption in page.caption)
-    page.text_input(key="grid_scouter_seeds").set_value("0, x").run()
-    assert [error.value for error in page.error] == [
-        f"'x' is not a seed; use whole numbers from 0 to {MAX_SEED}, separated by commas."
-    ]
-    page.text_input(key="grid_scouter_seeds").set_value("0, 1").run()
-    page.button(key="grid_scouter_start").click().run()
-    assert not page.exception and not page.error
-    with JobStore(workspace) as store:
-        jobs = [job for job in store.find(task="train") if job.state == "queued"]
-        for job in jobs:
-            store.move(job.id, "stopped")
-    assert len(jobs) == 12 and len({job.params["run_id"] for job in jobs}) == 12
-    assert {job.title for job in jobs} >= {"Train scouter on s: direction=0.5 learning_rate=0.01 seed=1"}
 
 
 def test_the_embedding_of_cells_is_told_and_started(workspace: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

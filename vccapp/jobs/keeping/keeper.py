@@ -12,6 +12,7 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 
@@ -21,6 +22,7 @@ from vccapp.jobs.job import ACTIVE, Job
 from vccapp.jobs.keeping.fate import is_here, is_ours, record_ends
 from vccapp.jobs.keeping.launch import start_ready
 from vccapp.jobs.keeping.place import keeper_lock, write_sign
+from vccapp.jobs.notices import send_notices
 from vccapp.jobs.restore import EXIT_DUPLICATE
 from vccapp.jobs.store import JobStore
 from vccapp.settings import Settings, open_settings
@@ -50,7 +52,8 @@ class Keeper:
         codes = {name: code for name, child in self.children.items() if (code := child.poll()) is not None}
         for name in [name for name, code in codes.items() if code == EXIT_DUPLICATE]:
             del self.children[name], codes[name]
-        record_ends(self.settings, codes)
+        for job in record_ends(self.settings, codes):
+            threading.Thread(target=send_notices, args=(job, self.settings)).start()
         self.children |= start_ready(self.settings, self.command)
         with JobStore(self.settings) as store:
             active = [job for job in store.find(state=ACTIVE) if is_ours(job, self.settings)]

@@ -71,7 +71,7 @@ def choose_training(record: Record, index: Index) -> TrainingChoice:
     left, right, last = st.columns([3, 1, 1])
     title = left.text_input("Title", key="train_title", bind="query-params", placeholder="Optional, shown in lists")
     with last:
-        devices = _choose_devices(model)
+        devices = choose_devices(model, key="train_devices")
     seed = int(
         right.number_input(
             "Seed", 0, 2**31 - 1, 0, key="train_seed", bind="query-params", help="The same seed gives the same run"
@@ -148,10 +148,10 @@ def _fill(model: str, key: str) -> None:
         set_form(kind.Spec, values, key=f"train_{model}")
 
 
-def _choose_devices(model: str) -> DeviceCount:
+def choose_devices(model: str, *, key: str) -> DeviceCount:
     """A number of processes, asked for where they can share the fit of a model; else that of the settings."""
     known = current_settings().devices
     if known == "auto" or not MODELS[model].shared:
         return known
     text = "Number of processes, one per GPU or share of this machine's cores"
-    return int(st.number_input("Devices", 1, None, known, key="train_devices", bind="query-params", help=text))
+    return int(st.number_input("Devices", 1, None, known, key=key, bind="query-params", help=text))
