@@ -38,7 +38,14 @@ OF_THE_CODE = {
     "vccapp/ui/perturbation.py": {"rule"},
     "vccapp/ui/scores/board.py": {"title"},
     "vccapp/ui/training/choice.py": {"labels.__getitem__"},
-    "vccapp/ui/training/grid.py": {"label(name)", "label"},
+    "vccapp/ui/kit/jobs.py": {"name", "text"},
+    "vccapp/ui/kit/runs.py": {"label"},
+    "vccapp/ui/runs/actions.py": {"label", "several", "help"},
+    "vccapp/ui/runs/choice.py": {"title"},
+    "vccapp/ui/runs/one.py": {"STATES.get(entry.state, entry.state)"},
+    "vccapp/ui/runs/rows.py": {"score"},
+    "vccapp/ui/sweeps/form.py": {"label"},
+    "vccapp/ui/sweeps/show.py": {"badge", "n"},
     "vccapp/ui/scores/entered.py": {"field.capitalize()", "help_text", "label_metric(name)"},
 }
 NO_ELEMENTS = {"chosen.metrics", "''.join(traceback.format_exception(error)) + '\\n'"}

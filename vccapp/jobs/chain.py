@@ -32,6 +32,7 @@ def start_chain(
 
     Raises VccAppError for a file, a model or a parameter that is wrong, before anything is queued.
     """
+    from vccapp.evaluation.scorers.base import find_scorer
     from vccapp.models.base import make_model
 
     make_model(model, dict(params))
@@ -42,9 +43,8 @@ def start_chain(
     tasks: list[Task[Any]] = [] if has_index(settings.index_of(dataset)) else [index]
     tasks += [StandardSplit(dataset=dataset), train]
     if scorer:
-        score = ScoreRun(dataset=dataset, run_id=train.run_id, scorer=scorer)
-        score.check(settings)
-        tasks.append(score)
+        find_scorer(scorer)  # the rest of its check needs the run
+        tasks.append(ScoreRun(dataset=dataset, run_id=train.run_id, scorer=scorer))
     jobs: list[Job] = []
     for task in tasks:
         jobs.append(start_job(settings, task, after=[job.id for job in jobs[-1:]]))

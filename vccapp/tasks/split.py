@@ -24,7 +24,7 @@ class StandardSplit(Task[Made]):
     def command(self) -> list[str]:
         from vccapp.data.splits.standard import standard_name
 
-        return ["vccapp", "split", "make", "--dataset", self.dataset, "--name", standard_name(self.dataset)]
+        return ["vccapp", "split", "make", self.dataset, "--name", standard_name(self.dataset)]
 
     def needs(self, settings: Settings) -> Needs:
         return Needs(memory_bytes=min(settings.memory_bytes, 500_000_000), threads=1)

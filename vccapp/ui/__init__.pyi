@@ -61,9 +61,6 @@ from .kit.loaders import (
     load_similarity as load_similarity,
     load_splits as load_splits,
 )
-from .kit.runs import (
-    load_runs as load_runs,
-)
 from .kit.show import (
     plain as plain,
     reproduce as reproduce,

@@ -116,7 +116,7 @@ def _draw_queue(jobs: list[Job]) -> None:
     left, right = st.columns([6, 1], vertical_alignment="center")
     waiting = sum(job.state == "queued" for job in jobs)
     left.caption(
-        f"{len(jobs) - waiting} running, {waiting} waiting. Each starts in order, when memory and processors allow."
+        f"{len(jobs) - waiting:,} running, {waiting:,} waiting. Each starts in order, when memory and processors allow."
     )
     right.button("Stop all", key="jobs_stop_all", on_click=_stop_all, width="stretch")
 

@@ -1,6 +1,7 @@
 """Choosing a sweep: model, what is tried, how trials are chosen and judged; what all of it takes; and its start."""
 
 import shlex
+from math import prod
 from typing import Any
 
 import streamlit as st
@@ -10,6 +11,7 @@ from vccapp.data.commands import split_command
 from vccapp.data.schema import MAX_SEED
 from vccapp.data.splits.split import Split
 from vccapp.data.workspace import Record
+from vccapp.errors import VccAppError
 from vccapp.evaluation.metrics import METRICS
 from vccapp.evaluation.scoring.score import list_pseudobulk_metrics
 from vccapp.models.base import MODELS, Model, label_parameter, list_trainable
@@ -29,10 +31,11 @@ from vccapp.ui.standard_split import keep_split, standard_split
 from vccapp.ui.training.choice import choose_devices
 from vccapp.wording import bytes_text, plain
 
+DEFAULT_TRIALS = 24
 SAMPLERS = {"tpe": "TPE", "random": "Random", "grid": "Grid"}
 PRUNING = {"none": "None", "median": "Median", "hyperband": "Hyperband"}
 WAYS = {"values": "Values", "range": "Range", "log": "Log range"}
-COLUMNS = 3
+COLUMNS = 2
 EXPLAINED = {
     "tpe": "TPE learns from the trials before it where good values lie.",
     "random": "Each trial draws its parameters by chance.",
@@ -63,7 +66,7 @@ def choose_sweep(record: Record, index: Index) -> None:
     if st.toggle("Change parameters that all trials share", key="sweep_shared"):
         shared = changed_values(kind.Spec, spec_form(kind.Spec, key=f"sweep_{model}_fixed").values)
     fixed = {name: value for name, value in shared.items() if name not in (*values, *ranges)}
-    chosen = _choose_rest(kind, sampler)
+    chosen = _choose_rest(kind, sampler, n_trials=DEFAULT_TRIALS if ranges else _count(values))
     left, right = st.columns([3, 1])
     title = left.text_input("Title", key="sweep_title", placeholder="Optional beginning of each run's title")
     with right:
@@ -136,14 +139,27 @@ def _choose_axis(key: str, name: str, kind: type[Model], *, ranged: bool) -> tup
     return way, st.text_input(f"{label}: from, to", shown, key=f"{key}_{way}", help="Lowest, highest value")
 
 
-def _choose_rest(kind: type[Model], sampler: str) -> dict[str, Any]:
-    """How many trials and runs there are, and how they are judged: fields of the sweep; seeds as text."""
+def _count(values: dict[str, str]) -> int:
+    """As many trials as there are combinations, up to DEFAULT_TRIALS; those where the values cannot be read."""
+    try:
+        return min(prod(len(tried) for tried in parse_values(values).values()), DEFAULT_TRIALS) or 1
+    except VccAppError:  # told below
+        return DEFAULT_TRIALS
+
+
+def _choose_rest(kind: type[Model], sampler: str, *, n_trials: int) -> dict[str, Any]:
+    """How many trials and runs there are, and how they are judged: fields of the sweep; seeds as text.
+
+    n_trials : at first
+    """
     settings = current_settings()
     chosen: dict[str, Any] = {}
     columns = st.columns(4)
     with columns[0]:
         if sampler != "grid":
-            chosen["n_trials"] = int(st.number_input("Trials", 1, 1000, 24, key="sweep_trials", bind="query-params"))
+            chosen["n_trials"] = int(
+                st.number_input("Trials", 1, 1000, n_trials, key="sweep_trials", bind="query-params")
+            )
     with columns[1]:
         chosen["seeds"] = st.text_input("Seeds", "0", key="sweep_seeds", help="One run of each trial per seed, 0, 1, 2")
     with columns[2]:

@@ -109,7 +109,7 @@ def _show_best(sweep: SweepRecord, best: Trial) -> None:
     spec = best_spec(sweep, best)
     told = ", ".join(f"{name} = {value}" for name, value in best.params.items())
     n = f", mean of {len(best.runs)} runs" if len(best.runs) > 1 else ""
-    st.markdown(f"**Best: trial {best.number + 1}**, {plain(_objective(sweep))} {best.value:.4g}{n}  \n{plain(told)}")
+    st.markdown(f"**Best: trial {best.number + 1:,}**, {plain(_objective(sweep))} {best.value:.4g}{n}  \n{plain(told)}")
     with st.container(horizontal=True):
         page_link("compare", "Open its run in Compare", cmp_runs=best.runs[0].id)
         with contextlib.suppress(VccAppError):  # with parameters that the model no longer has
