@@ -73,7 +73,7 @@ def test_from_an_empty_workspace_to_a_package(server: Server, settings: Settings
         os.kill(worker.pid, signal.SIGSTOP)  # as a long training would, it does not end while we look
         try:
             assert latest(settings, "train").state == "running", "the worker ended before it could be paused"
-            running = page.get_by_test_id("stMain").get_by_text(worker.id)
+            running = page.get_by_test_id("stMain").get_by_text(worker.params["run_id"])
             expect(running).to_be_visible()
             page.reload()
             expect(running).to_be_visible()
@@ -87,7 +87,7 @@ def test_from_an_empty_workspace_to_a_package(server: Server, settings: Settings
         finally:
             os.kill(worker.pid, signal.SIGCONT)
         wait_for(settings, "train", ("succeeded",))
-        expect(page.get_by_test_id("stMain").get_by_text("succeeded").first).to_be_visible()
+        expect(page.get_by_test_id("stMain").get_by_text("finished").first).to_be_visible()
 
         go(page, "Compare")
         expect(charts(page).first).to_be_visible()

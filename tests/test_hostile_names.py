@@ -42,6 +42,7 @@ PREFIXES = {
     "split": "splits",
     "train": "train",
     "embed": "train",
+    "runs": "runs",
     "sweep": "sweeps",
     "cmp": "compare",
     "scores": "scores",
@@ -162,7 +163,7 @@ def link_keys() -> list[str]:
             if isinstance(call, ast.Call):
                 words = {word.arg: word.value for word in call.keywords}
                 key = words.get("key")
-                bound = "bind" in words or ast.unparse(call.func).endswith("choose_one")
+                bound = "bind" in words or ast.unparse(call.func).endswith(("choose_one", "pick_run", "pick_runs"))
                 if bound and isinstance(key, ast.Constant):
                     keys.add(key.value)
     keys |= {f"scores_{name}s" for name in ("model", "split")}
