@@ -278,6 +278,11 @@ def name_of(row: dict[str, str]) -> str:
     return next(row[name] for name in ("id", "fingerprint", "name", "submission", "row") if name in row)
 
 
+def warnings_of(page: AppTest) -> list[str]:
+    """What a page warns of, but for the data file, which was unpacked and so written again."""
+    return [warning.value for warning in page.warning if warning.icon != ":material/sync_problem:"]
+
+
 def open_page(kind: Kind, names: dict[str, str]) -> AppTest:
     """Anew: what an earlier visit read stays in memory."""
     st.cache_resource.clear()
@@ -325,7 +330,7 @@ def test_a_list_shows_it_and_the_rest(
         page = open_page(kind, names)
         assert not page.exception and not page.error
         assert str(path) in "\n".join(warning.value for warning in page.warning)
-    assert not open_page(kind, names).warning
+    assert not warnings_of(open_page(kind, names))
 
 
 @pytest.mark.parametrize("page", ["train", "runs", "compare", "scores", "submit"])
@@ -335,7 +340,7 @@ def test_a_run_of_a_model_that_is_not_installed_is_listed(page: str, here: Setti
     path.write_text(whole.replace('"model": "bilinear"', '"model": "of_a_plugin"'))
     try:
         shown = open_page(Kind("", None, page=page), names)
-        assert not shown.exception and not shown.error and not shown.warning
+        assert not shown.exception and not shown.error and not warnings_of(shown)
     finally:
         path.write_text(whole)
 
