@@ -17,7 +17,7 @@ from playwright.sync_api import Page, expect
 from vccapp.data.h5ad import CsrWriter
 from vccapp.data.splits.split import load_split
 from vccapp.evaluation.quality import Depth
-from vccapp.jobs.local import environment
+from vccapp.jobs.keeping.launch import environment
 from vccapp.seasons.opened import find_season, open_season
 from vccapp.settings import Settings
 from vccapp.stats.index import load_index

@@ -13,7 +13,7 @@ import pytest
 from browser import SECOND, Server, heading, need_chromium, open_browser, settle
 from playwright.sync_api import Page, expect
 
-from vccapp.jobs.local import environment
+from vccapp.jobs.keeping.launch import environment
 from vccapp.settings import Settings
 from vccapp.ui.kit.frame import HOME, read_pages
 

@@ -21,7 +21,7 @@ from vccapp.data.reading.opening import open_dataset
 from vccapp.data.schema import CONTROL
 from vccapp.data.simulation.demo import write_demo
 from vccapp.data.splits.split import make_split, write_split
-from vccapp.jobs.local import environment
+from vccapp.jobs.keeping.launch import environment
 from vccapp.jobs.store import JobStore
 from vccapp.plugins import KINDS
 from vccapp.settings import Settings

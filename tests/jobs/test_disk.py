@@ -28,7 +28,7 @@ from vccapp.data.splits.split import split_from_lists, write_split
 from vccapp.data.workspace import register
 from vccapp.jobs.job import Job
 from vccapp.jobs.keeping.fate import record_ends
-from vccapp.jobs.local import environment
+from vccapp.jobs.keeping.launch import environment
 from vccapp.jobs.store import JobStore
 from vccapp.seasons.base import SEASONS
 from vccapp.seasons.opened import open_season

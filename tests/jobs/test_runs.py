@@ -11,7 +11,7 @@ from refusals import refusal
 
 from vccapp.cli import main
 from vccapp.errors import SpecError
-from vccapp.jobs.local import environment
+from vccapp.jobs.keeping.launch import environment
 from vccapp.jobs.runs import GONE, clone_spec, delete_runs, find_entry, list_entries, plan_resume
 from vccapp.jobs.store import JobStore
 from vccapp.settings import Settings

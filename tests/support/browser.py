@@ -16,7 +16,7 @@ import pytest
 from places import ROOT
 from playwright.sync_api import Page, expect, sync_playwright
 
-from vccapp.jobs.local import environment
+from vccapp.jobs.keeping.launch import environment
 from vccapp.settings import Settings
 
 CHROMIUM = Path("/usr/bin/chromium")

@@ -9,7 +9,7 @@ import pytest
 from pydantic import Field
 from streamlit.testing.v1 import AppTest
 
-from vccapp.jobs.local import environment
+from vccapp.jobs.keeping.launch import environment
 from vccapp.parameters import Parameters
 from vccapp.settings import Settings
 from vccapp.ui.kit.frame import PAGES

@@ -24,7 +24,7 @@ from vccapp.data.reading.opening import open_dataset
 from vccapp.data.splits.split import split_from_lists, write_split
 from vccapp.data.workspace import register
 from vccapp.errors import SpecError
-from vccapp.jobs.local import environment
+from vccapp.jobs.keeping.launch import environment
 from vccapp.jobs.store import JobStore
 from vccapp.settings import Settings
 from vccapp.stats.building.build import build_index

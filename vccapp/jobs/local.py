@@ -18,7 +18,6 @@ from vccapp.jobs.host import host_id, host_name, kill_processes
 from vccapp.jobs.job import ACTIVE, Job, silent_seconds
 from vccapp.jobs.keeping.fate import is_alive, is_gone, is_here, is_ours, record_ends
 from vccapp.jobs.keeping.launch import COMMAND, ensure_keeper, environment_of_job
-from vccapp.jobs.keeping.launch import environment as environment
 from vccapp.jobs.keeping.place import is_kept, keeper_lock
 from vccapp.jobs.store import JobStore
 from vccapp.settings import Settings

@@ -101,7 +101,6 @@ def estimate_needs(spec: "RunSpec", settings: Settings) -> Needs:
         on_gpu = model.is_network and settings.device != "cpu"
         index = load_index(settings.index_of(spec.dataset))
         ranks = count_ranks(model, settings)
-        ranks = count_ranks(model, settings)
         gpus = ranks if on_gpu else 0
         memory_bytes = estimate_fit(model, index, load_split(spec.split, settings), settings, ranks=ranks).memory_bytes
     except VccAppError:

@@ -12,7 +12,7 @@ from vccapp.data.reading.opening import open_dataset
 from vccapp.data.splits.split import split_from_lists, write_split
 from vccapp.data.workspace import register
 from vccapp.errors import SpecError
-from vccapp.jobs.local import environment
+from vccapp.jobs.keeping.launch import environment
 from vccapp.losses.expression import PRESETS, parse_loss
 from vccapp.models.base import MODELS, list_trainable, make_model
 from vccapp.parameters import default_of

@@ -208,7 +208,7 @@ def test_the_commands_print_what_the_page_shows(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     from vccapp.cli import main
-    from vccapp.jobs.local import environment
+    from vccapp.jobs.keeping.launch import environment
 
     for name, value in environment(settings).items():
         monkeypatch.setenv(name, value)

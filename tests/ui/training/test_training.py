@@ -12,7 +12,7 @@ from toy import make_counts
 from vccapp.data.reading.opening import open_dataset
 from vccapp.data.splits.split import split_from_lists, write_split
 from vccapp.data.workspace import register
-from vccapp.jobs.local import environment
+from vccapp.jobs.keeping.launch import environment
 from vccapp.models.base import MODELS
 from vccapp.settings import Settings
 from vccapp.stats.building.build import build_index
