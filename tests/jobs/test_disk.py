@@ -233,8 +233,8 @@ class Server:
             with JobStore(settings) as store:
                 job = store.create(task)
             answer = self._ask(asked | {"job": job.id})
-            record_ends(settings, {job.id: answer["code"]})
             with JobStore(settings) as store:
+                record_ends(store, {job.id: answer["code"]})
                 return Ended(answer["code"], answer["changes"], log.read_text(), store.get(job.id))
         answer = self._ask(asked | {"words": [*task, "--json"]})
         return Ended(answer["code"], answer["changes"], log.read_text(), None)

@@ -247,7 +247,7 @@ def test_a_machine_that_was_restarted_has_lost_its_jobs(settings):
         store.move(job.id, "starting")
         store.move(job.id, "running")
         store.set_process(job.id, **describe_process(os.getpid()) | {"boot": "another one"})
-        (lost,) = record_ends(settings, {})
+        (lost,) = record_ends(store, {})
     assert (lost.id, lost.state, lost.error_code) == (job.id, "lost", "rebooted")
 
 
@@ -257,7 +257,7 @@ def test_a_job_of_another_machine_is_not_judged(settings):
         store.move(job.id, "starting")
         store.move(job.id, "running", heartbeat=time.time())
         store.set_process(job.id, pid=2**22, pid_created=0.0, host="elsewhere 0 1", boot="another one", beat=5.0)
-        assert record_ends(settings, {}) == [] == reconcile(settings)
+        assert record_ends(store, {}) == [] == reconcile(settings)
         assert stop_job(settings, job.id).state == "stopping"  # its own machine sees it
         store.report(job.id, fraction=0.1, message="", now=time.time() - 3600)
         store.set_process(job.id, boot="another one")
@@ -272,7 +272,7 @@ def test_what_a_keeper_took_and_could_not_start_waits_again(settings, start):
         gone.wait()
         job = store.create(Echo())
         store.move(job.id, "starting", **describe_process(gone.pid))
-        assert record_ends(settings, {}) == []
+        assert record_ends(store, {}) == []
         assert store.get(job.id).state == "queued"
         start(Echo(label="another"))
         assert wait_for(settings, job, "succeeded").state == "succeeded"

@@ -118,8 +118,8 @@ def reconcile(settings: Settings) -> list[Job]:
     """
     if is_kept(keeper_lock(settings, host_id())):
         return []
-    changed = record_ends(settings, {})
     with JobStore(settings) as store:
+        changed = record_ends(store, {})
         if store.read_only or not any(is_ours(job, settings) for job in store.find(state=ACTIVE)):
             return changed
     with contextlib.suppress(JobError):  # the next look tries it again

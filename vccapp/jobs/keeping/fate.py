@@ -53,32 +53,31 @@ def is_ours(job: Job, settings: Settings) -> bool:
     return job.state == "queued" and known and not is_kept(keeper_lock(settings, job.host))
 
 
-def record_ends(settings: Settings, codes: dict[str, int]) -> list[Job]:
+def record_ends(store: JobStore, codes: dict[str, int]) -> list[Job]:
     """Record how jobs ended whose process is gone, and end what it left behind; returns them.
 
     codes : exit codes of workers, as their parent alone knows them
     """
-    changed = []
-    with JobStore(settings) as store:
-        if store.read_only:
-            return []
-        active = store.find(state=CLAIMED)
-        for job in active:
-            if job.id not in codes and not is_gone(job, settings):
-                continue
-            if job.state == "starting" and job.id not in codes and not (settings.jobs / job.id / ENDING).exists():
-                why = "What was to start its worker ended before."
-                store.move(job.id, "queued", only_from="starting", reason=why, pid=None, pid_created=None)
-                continue
-            state, outcome = _ending(settings, job, codes.get(job.id))
-            if store.move(job.id, state, only_from=job.state, **outcome):
-                kill_processes(job.id)
-                changed.append(store.get(job.id))
-        for damaged in active.unreadable:  # it would hold its slot for ever
-            job_id = damaged.error.found
-            if not find_processes(job_id):
-                outcome = {"error_code": damaged.error.code, "reason": str(damaged.error)}
-                store.move(job_id, "lost", ended=time.time(), **outcome)
+    settings, changed = store.settings, list[Job]()
+    if store.read_only:
+        return []
+    active = store.find(state=CLAIMED)
+    for job in active:
+        if job.id not in codes and not is_gone(job, settings):
+            continue
+        if job.state == "starting" and job.id not in codes and not (settings.jobs / job.id / ENDING).exists():
+            why = "What was to start its worker ended before."
+            store.move(job.id, "queued", only_from="starting", reason=why, pid=None, pid_created=None)
+            continue
+        state, outcome = _ending(settings, job, codes.get(job.id))
+        if store.move(job.id, state, only_from=job.state, **outcome):
+            kill_processes(job.id)
+            changed.append(store.get(job.id))
+    for damaged in active.unreadable:  # it would hold its slot for ever
+        job_id = damaged.error.found
+        if not find_processes(job_id):
+            outcome = {"error_code": damaged.error.code, "reason": str(damaged.error)}
+            store.move(job_id, "lost", ended=time.time(), **outcome)
     if changed:
         remove_dead(settings.home, settings.checkpoints)
     return changed

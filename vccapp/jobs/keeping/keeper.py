@@ -52,10 +52,13 @@ class Keeper:
         codes = {name: code for name, child in self.children.items() if (code := child.poll()) is not None}
         for name in [name for name, code in codes.items() if code == EXIT_DUPLICATE]:
             del self.children[name], codes[name]
-        for job in record_ends(self.settings, codes):
-            threading.Thread(target=send_notices, args=(job, self.settings)).start()
-        self.children |= start_ready(self.settings, self.command)
         with JobStore(self.settings) as store:
+            for job in record_ends(store, codes):
+                threading.Thread(target=send_notices, args=(job, self.settings)).start()
+            if store.find(
+                state="queued", limit=1
+            ):  # so that the store is locked only where there is something to start
+                self.children |= start_ready(store, self.command)
             active = [job for job in store.find(state=ACTIVE) if is_ours(job, self.settings)]
         self._end_the_deaf(active)
         known = {job.id for job in active}

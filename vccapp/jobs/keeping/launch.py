@@ -79,11 +79,11 @@ def ensure_keeper(settings: Settings, command: Sequence[str] = COMMAND) -> None:
         raise _not_started(error) from error
 
 
-def start_ready(settings: Settings, command: Sequence[str]) -> dict[str, subprocess.Popen[bytes]]:
+def start_ready(store: JobStore, command: Sequence[str]) -> dict[str, subprocess.Popen[bytes]]:
     """Start the workers of the jobs of this machine that may start now; by the ids of the jobs."""
     started = {}
-    while (job := _take_next(settings)) is not None:
-        if (child := _start_worker(settings, job, command)) is not None:
+    while (job := _take_next(store)) is not None:
+        if (child := _start_worker(store, job, command)) is not None:
             started[job.id] = child
     return started
 
@@ -97,11 +97,11 @@ def limits_of(job: Job) -> Limits:
     return Limits(settings.max_jobs, memory, count_processors(), _list_gpus(job.environ))
 
 
-def _take_next(settings: Settings) -> Job | None:
+def _take_next(store: JobStore) -> Job | None:
     """The next job, whose share is taken; None when no job may start. Notes why each other waits."""
-    with JobStore(settings) as store, store.exclusive():
+    with store.exclusive():
         active = sorted(store.find(state=ACTIVE), key=lambda job: (job.place, job.created))
-        here = [job for job in active if is_ours(job, settings)]
+        here = [job for job in active if is_ours(job, store.settings)]
         for job in active:
             if job.state == "queued" and job not in here:
                 store.note_waiting(job.id, f"Waits for {host_name(job.host)}, where it was started")
@@ -131,23 +131,22 @@ def _take_next(settings: Settings) -> Job | None:
         return store.get(found.start.id)
 
 
-def _start_worker(settings: Settings, job: Job, command: Sequence[str]) -> "subprocess.Popen[bytes] | None":
+def _start_worker(store: JobStore, job: Job, command: Sequence[str]) -> "subprocess.Popen[bytes] | None":
     """None when no process can be started; the job is then recorded as failed."""
-    folder = settings.jobs / job.id
+    folder = store.settings.jobs / job.id
     env = os.environ | LIVE_LOG | job.environ | {MARK: job.id}
     if job.gpus:
         env["CUDA_VISIBLE_DEVICES"] = ",".join(job.gpus)
-    with JobStore(settings) as store:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with (folder / "log.txt").open("ab") as log:
-                child = _spawn([*command, job.id], log, env)
-        except OSError as error:
-            told = _not_started(error)
-            store.move(job.id, "failed", ended=time.time(), error_code=told.code, reason=str(told))
-            return None
-        store.set_process(job.id, **describe_process(child.pid))
-        return child
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "log.txt").open("ab") as log:
+            child = _spawn([*command, job.id], log, env)
+    except OSError as error:
+        told = _not_started(error)
+        store.move(job.id, "failed", ended=time.time(), error_code=told.code, reason=str(told))
+        return None
+    store.set_process(job.id, **describe_process(child.pid))
+    return child
 
 
 def _spawn(words: list[str], log: Any, env: dict[str, str]) -> "subprocess.Popen[bytes]":
