@@ -1,7 +1,6 @@
 """Runs of STATE's official program, with a stand-in for it: what it is given, what becomes of what it writes."""
 
 import json
-import os
 import pickle
 import shutil
 from pathlib import Path
@@ -67,10 +66,11 @@ def train_one(settings: Settings, **params: object) -> RunRecord:
 
 
 def stop_at(step: int) -> object:
-    """A progress that asks for a stop once so many steps are done."""
+    """A progress that asks for a stop once so many steps are done, which the program waits for."""
 
     def progress(_: float, message: str = "") -> None:
         if f"step {step} of" in message:
+            assert children()
             raise Stopped
 
     return progress
@@ -125,11 +125,12 @@ def test_losses_are_logged_and_what_it_wrote_is_kept(settings: Settings) -> None
 def test_a_stopped_training_goes_on_from_its_last_checkpoint(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("FAKE_STATE_SECONDS", "0.1")
+    monkeypatch.setenv("FAKE_STATE_WAITS", "5")
     with pytest.raises(Stopped):
         train(spec_of(settings), settings, run_id="r", progress=stop_at(5))
     assert load_run("r", settings).state == "stopped"
     assert not children()
+    monkeypatch.delenv("FAKE_STATE_WAITS")
     resume("r", settings)
     run = load_run("r", settings)
     assert run.state == "finished"
@@ -142,11 +143,12 @@ def test_a_stopped_training_goes_on_from_its_last_checkpoint(
 def test_what_a_stopped_program_left_as_its_end_is_not_taken_for_one(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("FAKE_STATE_SECONDS", "0.1")
+    monkeypatch.setenv("FAKE_STATE_WAITS", "5")
     with pytest.raises(Stopped):
         train(spec_of(settings), settings, run_id="r", progress=stop_at(5))
     left = settings.checkpoints / "r/checkpoint/official/run/checkpoints/final.ckpt"
     left.write_text("5")
+    monkeypatch.delenv("FAKE_STATE_WAITS")
     resume("r", settings)
     assert (settings.checkpoints / "r/model/official/checkpoints/final.ckpt").read_text() == "10"
 
@@ -163,7 +165,7 @@ def test_a_trained_network_is_not_trained_again(settings: Settings, monkeypatch:
 
 def test_a_program_that_does_not_listen_is_killed(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAKE_STATE", "hang")
-    monkeypatch.setenv("FAKE_STATE_SECONDS", "0.1")
+    monkeypatch.setenv("FAKE_STATE_WAITS", "2")
     monkeypatch.setattr(process, "GRACE_SECONDS", 0.2)
     with pytest.raises(Stopped):
         train(spec_of(settings, steps=10_000), settings, run_id="r", progress=stop_at(2))
@@ -278,7 +280,7 @@ def test_the_estimate_and_the_commands_are_told_before(settings: Settings) -> No
 
 
 def test_values_that_it_reads_are_those_of_the_index(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FAKE_STATE_SECONDS", "0.1")
+    monkeypatch.setenv("FAKE_STATE_WAITS", "2")
     with pytest.raises(Stopped):
         train(spec_of(settings), settings, run_id="r", progress=stop_at(2))
     index = load_index(settings.index_of(spec_of(settings).dataset))
@@ -293,5 +295,13 @@ def test_values_that_it_reads_are_those_of_the_index(settings: Settings, monkeyp
 
 
 def children() -> list[psutil.Process]:
-    """Of this process, those that have not ended."""
-    return [p for p in psutil.Process(os.getpid()).children(recursive=True) if "fake_state" in " ".join(p.cmdline())]
+    """Programs that this process has started and that have not ended; one that is only not waited for has."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        try:
+            words = " ".join(process.cmdline())
+        except psutil.NoSuchProcess:  # a zombie too
+            continue
+        if "fake_state" in words or "bin/state" in words:
+            found.append(process)
+    return found

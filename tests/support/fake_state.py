@@ -1,7 +1,8 @@
 """A stand-in for the official program `state`: it takes the same words, reads the same files and writes the same ones.
 
 Its network learns nothing: the cells that it predicts are the mean control and a shift that follows from the name.
-FAKE_STATE says how it fails; FAKE_STATE_SECONDS how long a step takes. `write_environment` makes an environment of it.
+FAKE_STATE says how it fails, FAKE_STATE_SECONDS how long a step takes, and FAKE_STATE_WAITS after which step it waits to
+be ended. `write_environment` makes an environment of it.
 """
 
 import csv
@@ -111,6 +112,8 @@ def train(choices: dict[str, str]) -> None:
                 table.writerow({"epoch": 0, "step": step, "val_loss": 11 / (step + 1)})
                 last.write_text(str(step + 1))
             file.flush()
+            while step + 1 == int(os.environ.get("FAKE_STATE_WAITS", "0")) and not asked[0]:
+                time.sleep(0.01)
             print(f"\rstep {step}", end="\n" if (step + 1) % every == 0 else "", flush=True)
     if how != "no_checkpoint" and not (run / "checkpoints" / "final.ckpt").exists():
         (run / "checkpoints" / "final.ckpt").write_text(str(steps))
