@@ -297,11 +297,11 @@ def test_values_that_it_reads_are_those_of_the_index(settings: Settings, monkeyp
 def children() -> list[psutil.Process]:
     """Programs that this process has started and that have not ended; one that is only not waited for has."""
     found = []
-    for process in psutil.Process().children(recursive=True):
+    for child in psutil.Process().children(recursive=True):
         try:
-            words = " ".join(process.cmdline())
+            words = " ".join(child.cmdline())
         except psutil.NoSuchProcess:  # a zombie too
             continue
         if "fake_state" in words or "bin/state" in words:
-            found.append(process)
+            found.append(child)
     return found

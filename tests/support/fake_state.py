@@ -1,8 +1,8 @@
 """A stand-in for the official program `state`: it takes the same words, reads the same files and writes the same ones.
 
 Its network learns nothing: the cells that it predicts are the mean control and a shift that follows from the name.
-FAKE_STATE says how it fails, FAKE_STATE_SECONDS how long a step takes, and FAKE_STATE_WAITS after which step it waits to
-be ended. `write_environment` makes an environment of it.
+FAKE_STATE says how it fails, FAKE_STATE_SECONDS how long a step takes, and FAKE_STATE_WAITS after which step it waits
+to be ended. `write_environment` makes an environment of it.
 """
 
 import csv
