@@ -78,7 +78,7 @@ _NUMBERS = {
 
 def column_format(names: list[str]) -> dict[str, Any]:
     """`column_config` for the columns of a frame that have a known meaning, those of metrics among them."""
-    others = {name: st.column_config.Column(name.replace("_", " ").capitalize()) for name in names}
+    others = {name: st.column_config.Column(f"{name[:1].upper()}{name[1:]}".replace("_", " ")) for name in names}
     metrics = {name: column for name in names if name not in _NUMBERS and (column := _metric_column(name)) is not None}
     numbers = {
         name: st.column_config.NumberColumn(label, format=shape, help=meaning)

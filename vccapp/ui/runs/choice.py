@@ -57,19 +57,7 @@ def show_runs(record: Record, *, everywhere: bool) -> None:
     of = None if everywhere else record
     entries = read_entries(of)
     kept = _choose_filter(entries)
-    left, right = st.columns([3, 1])
-    columns = left.multiselect(
-        "Columns",
-        list(COLUMNS),
-        list(FIRST),
-        key="runs_columns",
-        bind="query-params",
-        wrap=True,
-        format_func=COLUMNS.__getitem__,
-    )
-    metric = right.selectbox(
-        "Validation score", VALIDATION_METRICS, key="runs_metric", bind="query-params", format_func=label_metric
-    )
+    columns, metric = _choose_columns()
     titles = {one.fingerprint: one.title for one in load_datasets()}
     first = [entries]
 
@@ -80,7 +68,7 @@ def show_runs(record: Record, *, everywhere: bool) -> None:
         if st.session_state.pop("runs_picked", False):
             st.rerun()
         shown = [entry for entry in found if kept.keeps(entry)]
-        _draw_table(shown[:MOST], titles, columns or list(FIRST), metric)
+        _draw_table(shown[:MOST], titles, columns, metric)
         told = f"{len(shown):,} of {len(found):,} runs" if len(shown) < len(found) else f"{len(found):,} runs"
         more = f"; the newest {MOST:,} are listed, search for others" if len(shown) > MOST else ""
         st.caption(f"{told}{more}. Choose one to open it, or several to compare or change them.")
@@ -127,6 +115,31 @@ def _choose_filter(entries: Sequence[Entry]) -> Filter:
         )
     )
     return Filter((text or "").strip(), tuple(state), tuple(model), tuple(tag))
+
+
+def _choose_columns() -> tuple[list[str], str]:
+    """The columns that are shown, and the metric of the validation scores."""
+    with st.container(horizontal=True, vertical_alignment="bottom", key="runs_columns_row"):
+        metric = st.selectbox(
+            "Validation score",
+            VALIDATION_METRICS,
+            key="runs_metric",
+            bind="query-params",
+            format_func=label_metric,
+            width=260,
+        )
+        with st.popover("Columns", icon=":material/view_column:"):
+            columns = st.multiselect(
+                "Columns",
+                list(COLUMNS),
+                list(FIRST),
+                key="runs_columns",
+                bind="query-params",
+                wrap=True,
+                label_visibility="collapsed",
+                format_func=COLUMNS.__getitem__,
+            )
+    return columns or list(FIRST), metric
 
 
 def _draw_table(shown: Sequence[Entry], titles: dict[str, str], columns: Sequence[str], metric: str) -> None:
