@@ -24,7 +24,16 @@ from vccapp.errors import SHOWN, VccAppError, explain
 
 OTHERS = "Other settings"
 """Heading of the fields that are in no group, where there are groups."""
-Offer = Literal["embedding", "baseline", "cell embedding", "network", "checkpoint", "dataset"]
+Offer = Literal[
+    "embedding",
+    "embedding or one-hot",
+    "baseline",
+    "cell embedding",
+    "network",
+    "checkpoint",
+    "trained folder",
+    "dataset",
+]
 """What of a workspace a field may name."""
 LIMITS = ("ge", "gt", "le", "lt")
 

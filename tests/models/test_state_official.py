@@ -5,8 +5,10 @@ import pickle
 import shutil
 from pathlib import Path
 
+import anndata
 import h5py
 import numpy as np
+import pandas as pd
 import psutil
 import pytest
 from fake_state import shift_of, write_environment
@@ -22,9 +24,14 @@ from vccapp.errors import DataError, JobError, ResourceError, SpecError, Stopped
 from vccapp.models.base import load_model, make_model
 from vccapp.models.state_official import StateOfficial
 from vccapp.neural.arc_state import process
+from vccapp.seasons.base import SEASONS
 from vccapp.settings import Settings
 from vccapp.stats.building.build import build_index
 from vccapp.stats.index import load_index
+from vccapp.submission.build import build_submission
+from vccapp.submission.packing.archive import unpack_vcc
+from vccapp.submission.plan import write_plan
+from vccapp.submission.planning.make import make_plan
 from vccapp.training import RunRecord, RunSpec, check_run, load_run, resume, train
 from vccapp.training.metrics_log import read_metrics
 
@@ -256,6 +263,33 @@ def test_what_a_network_does_not_know_is_not_judged(settings: Settings) -> None:
     run = load_run(train(spec_of(settings, folder=str(folder), trusted=True), settings, run_id="o").name, settings)
     assert run.prediction("test")[0] == [TEST[0]]
     assert run.metrics["test"]
+
+
+def test_its_cells_become_a_vcc(settings: Settings, tmp_path: Path) -> None:
+    run = train_one(settings)
+    index = load_index(settings.index_of(run.spec.dataset))
+    counts = pd.DataFrame({"target_gene": TEST, "n_cells": [12, 7]})
+    season = SEASONS["vcc2025"]
+    plan = make_plan(index, run.id, counts, season=season, settings=settings, practice=True, id="one")
+    write_plan(plan, settings)
+    report = build_submission(plan, settings)
+    assert report["runs"] == [run.id] and report["cells"] == {CONTROL: plan.n_controls, TEST[0]: 12, TEST[1]: 7}
+    cells = anndata.read_h5ad(unpack_vcc(settings.submissions / "one" / "one.vcc", tmp_path / "x", season))
+    known = load_model(run.folder / "model").present
+    assert known.sum() == SMALL["genes"] and not known.all()
+    for label in TEST:
+        own = cells[cells.obs["target_gene"] == label].X.toarray()
+        assert np.allclose(own[:, known], index.means([CONTROL])[0][known] + shift_of(label), atol=1e-4)
+
+
+@pytest.mark.parametrize(("n_cells", "repeated"), [(13, True), (12, False)])
+def test_cells_that_a_plan_repeats_are_told(settings: Settings, n_cells: int, repeated: bool) -> None:
+    run = train_one(settings)
+    index = load_index(settings.index_of(run.spec.dataset))
+    counts = pd.DataFrame({"target_gene": TEST, "n_cells": [n_cells, 7]})
+    plan = make_plan(index, run.id, counts, season=SEASONS["vcc2025"], settings=settings, practice=True)
+    told = [note for note in plan.notes if f"{TEST[0]} (12 of 13)" in note]
+    assert bool(told) == repeated and not any(TEST[1] in note for note in plan.notes)
 
 
 def test_an_estimate_counts_the_weights_of_the_package() -> None:

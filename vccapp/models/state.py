@@ -74,7 +74,12 @@ class StateSpec(SetSpec):
         "patience": lambda chosen: not chosen["faithful"],
         "cells": lambda chosen: chosen["inputs"] == GENES,
     }
-    offers = {"embedding": "embedding", "baseline": "baseline", "inputs": "cell embedding", "start": "network"}
+    offers = {
+        "embedding": "embedding or one-hot",
+        "baseline": "baseline",
+        "inputs": "cell embedding",
+        "start": "network",
+    }
     value_labels = {
         **SetSpec.value_labels,
         "preset": {"xs": "xs (3 million weights)", "sm": "sm (state_sm)", "base": "base (state)"},

@@ -7,7 +7,7 @@ which are kept with the model. With `folder` nothing is trained: the network is 
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -44,6 +44,7 @@ from vccapp.neural.arc_state.program import Program, find_program
 from vccapp.neural.arc_state.size import SIZES, Cost, estimate_cost
 from vccapp.neural.fitting.estimate import Estimate
 from vccapp.neural.fitting.sampler import read_cells
+from vccapp.parameters import Preset
 from vccapp.progress import Progress, part
 from vccapp.settings import open_settings
 from vccapp.stats.cells.matrix import CellMatrix, cells_memory, choose_genes, open_cell_matrix
@@ -63,9 +64,43 @@ WRITTEN_AT, TRAINED_AT, STARTED_AT, PREDICTED_AT = 0.05, 0.85, 0.87, 1.0
 """Of the progress: cells written, network trained, controls read, cells predicted."""
 
 
+def _trains(chosen: Mapping[str, Any]) -> bool:
+    """Whether a network is trained, and not one taken that is there."""
+    return chosen["folder"] == ""
+
+
 class StateOfficialSpec(EmbeddingSpec):
+    groups = {
+        "What it learns from": ("folder", "trusted", "embedding", "missing", "genes"),
+        "Network and training": (
+            *("architecture", "steps", "batch_size", "set_size", "learning_rate", "validate_every"),
+        ),
+        "Program": ("overrides", "workers"),
+        "Output": ("cells", "checkpoint", "targets"),
+    }
+    matters = {
+        "trusted": lambda chosen: chosen["folder"] != "",
+        **dict.fromkeys(
+            ("embedding", "missing", "genes", *groups["Network and training"], *groups["Program"]), _trains
+        ),
+    }
+    offers = {"folder": "trained folder", "embedding": "embedding or one-hot"}
+    value_labels = {
+        **EmbeddingSpec.value_labels,
+        "architecture": {
+            "state_sm": "state_sm (672 wide, 4 layers)",
+            "state": "state (768 wide, 8 layers)",
+            "state_lg": "state_lg (1488 wide, 6 layers)",
+        },
+        "checkpoint": {
+            "final": "The last step's",
+            "best": "Those of the lowest validation loss",
+            "last": "The last saved",
+        },
+    }
+
     architecture: Literal["state_sm", "state", "state_lg"] = Field(
-        "state_sm", title="Network", description="Configuration of the official package (model=...)."
+        "state_sm", title="Size", description="Configuration of the official package (model=...)."
     )
     steps: int = Field(40_000, ge=1, title="Steps", description="Training steps (training.max_steps).")
     embedding: str = Field(
@@ -101,19 +136,25 @@ class StateOfficialSpec(EmbeddingSpec):
         description="Weights that predict: at the end, of the best val_loss, or last.",
     )
     overrides: str = Field(
-        "", title="More overrides", description="Other keys of its configuration: model.kwargs.hidden_dim=256 ..."
+        "",
+        title="Overrides",
+        description="Further keys of its configuration with numbers or names, divided by spaces: "
+        "model.kwargs.hidden_dim=256 training.weight_decay=0.",
     )
     targets: str = Field(
         "",
-        title="More targets",
+        title="Further targets",
         description="A table of further perturbations to predict, for submissions (pert_counts.csv).",
     )
     folder: str = Field(
-        "", title="Trained folder", description="A folder of `state tx train` to predict with; nothing is trained then."
+        "",
+        title="Trained network",
+        description="A folder that `state tx train` wrote (output_dir/name), to predict with; then nothing is trained. "
+        "None: a network is trained.",
     )
     trusted: bool = Field(
         False,
-        title="Trust the folder",
+        title="Trust this folder",
         description="The program reads the pickles of that folder in full, and they may run any code.",
     )
 
@@ -125,9 +166,25 @@ class StateOfficial(StoredCells):
     description = "Trained and predicted by arc-state, the program of STATE's authors, in an environment of its own."
     Spec = StateOfficialSpec
     paths = EMBEDDING_PATHS | {"targets": "", "folder": ""}
-    first = ("architecture", "steps", "genes", "embedding", "cells", "batch_size")
-
+    purpose = "For figures of STATE as its authors publish it; large screens and a GPU."
+    use = "Network"
+    order = 53
     is_network = True
+    presets = {
+        "quick": Preset(
+            "Quick",
+            "To see that it works: 500 genes, 2 sets of 32 cells a step, 100 steps. Not for comparisons.",
+            "chosen for speed",
+            {"genes": 500, "batch_size": 2, "set_size": 32, "steps": 100, "cells": 50},
+        ),
+        "paper": Preset(
+            "Paper",
+            "What the authors train for the challenge of 2025: state_sm on all genes for 40,000 steps, days on a CPU. "
+            "They took ESM2 features; choose their .pt file as gene embedding.",
+            "the challenge's notebook of arc-state",
+            {"genes": 0},
+        ),
+    }
 
     spec: StateOfficialSpec
     official: dict[str, Any]  # versions, the words of the commands, which checkpoint

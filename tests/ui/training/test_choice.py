@@ -26,6 +26,7 @@ from vccapp.ui.training.choice import training_query
 pytestmark = pytest.mark.usefixtures("one_thread")
 LABELS = [f"GENE{i}" for i in range(8)]
 NETWORKS = ("scouter", "state")
+PRESETS = [(model, preset) for model in list_trainable() for preset in MODELS[model].presets]
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +83,8 @@ def another(model: str, name: str) -> Any:
     if kind in (int, float):
         return kind(1 if default is None else default * 2 if default * 2 != default else 3)
     texts = {"loss": "C3" if model == "state" else "autofocus + 0.1*pseudobulk_mae", "members": "ridge + knn"}
-    return texts.get(name) or {"baseline": "knn", "embedding": "expression"}.get(str(offer), "something")
+    offered = {"baseline": "knn", "embedding": "expression", "embedding or one-hot": "one-hot"}
+    return texts.get(name) or offered.get(str(offer), "something")
 
 
 def change_all(model: str, *, flags: bool) -> dict[str, Any]:
@@ -90,7 +92,9 @@ def change_all(model: str, *, flags: bool) -> dict[str, Any]:
     spec, values = MODELS[model].Spec, {}
     for name in (name for names in groups_of(spec).values() for name in names):
         field = spec.model_fields[name]
-        keep = field.annotation is bool and not flags
+        keep = (field.annotation is bool and not flags) or spec.offers.get(
+            name
+        ) == "trained folder"  # it hides the rest
         default = default_of(field)
         if not does_matter(spec, name, values) or keep:
             values[name] = default
@@ -112,9 +116,9 @@ def test_a_link_opens_the_form_with_every_value(model: str, flags: bool, setting
     assert set(spec.command()) ^ set(shlex.split(command(page))) == set()
 
 
-@pytest.mark.parametrize(("model", "preset"), [(m, p) for m in NETWORKS for p in MODELS[m].presets])
+@pytest.mark.parametrize(("model", "preset"), PRESETS)
 def test_a_preset_fills_the_form_with_its_values(model: str, preset: str, settings: Settings) -> None:
-    page = open_model(model, **{f"train_{model}_patience": "77"})
+    page = open_model(model, **{f"train_{model}_learning_rate": "0.77"})
     [control] = [group for group in page.get("button_group") if group.key == f"train_{model}_preset_choice"]
     control.set_value(preset).run()
     assert not page.exception

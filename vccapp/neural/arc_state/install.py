@@ -27,9 +27,9 @@ VERSION = "0.11.1"
 DISK_BYTES = {False: 2_700_000_000, True: 9_000_000_000}
 """Without and with CUDA; the first measured."""
 TIME = "2 to 15 minutes, as quick as the network is"
-N_PACKAGES = 150
+N_PACKAGES = 80
 """That pip collects, about."""
-DOWNLOADED, PUT = 0.8, 0.95
+DOWNLOADED, PUT = 0.6, 0.95
 """Of the progress: when all is downloaded, and put in its place."""
 LOG = "install.log"
 SCRIPT_BYTES = 100_000
@@ -66,7 +66,7 @@ def install_program(settings: Settings, *, progress: Progress = silent) -> Progr
             "bytes": folder_bytes(folder),
         }
         write_json(folder / RECORD, ENVIRONMENT.stamp(record))
-        progress(PUT, "Writing it to the disk")
+        progress(PUT, "Moving it to its place")
     progress(1.0, f"arc-state {versions['arc-state']} is installed")
     return find_program(settings)
 
@@ -80,6 +80,8 @@ def _install(pip: list[str], folder: Path, progress: Progress) -> None:
             if found := STEP.search(line):
                 count += found[1] == "Collecting"
                 message = f"{found[1]} {found[2][:60]}"
+                if found[1] == "Installing":  # of which pip says nothing until it is done
+                    count, message = N_PACKAGES, "Writing the packages to the disk"
         progress(min(DOWNLOADED, DOWNLOADED * count / N_PACKAGES), message)
 
     words = ["install", "--no-input", "--disable-pip-version-check", *packages()]

@@ -33,7 +33,7 @@ for name in {PACKAGES!r}:
         pass
 print(json.dumps(found))
 """
-INSTALL = "install it with `vccapp state install`, or name it in VCCAPP_STATE"
+INSTALL = "install it on the page Train or with `vccapp state install`, or name it in VCCAPP_STATE"
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ train(program, plan, folder, device="auto", log=log, progress=progress)
 for label, block in predict(program, network, ...): ...
 """
 
+import itertools
 import json
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
@@ -41,6 +42,8 @@ METRICS = Path("version_0", "metrics.csv")
 CHECKPOINTS = Path("checkpoints")
 FILES = ("config.yaml", "var_dims.pkl", "pert_onehot_map.pt")
 """Of a folder of `state tx train`, beside its checkpoints: what a prediction reads."""
+PLACES = ("*", "*/*", "*/model/official")
+MAX_FOLDERS = 200
 COPIES = 6
 """Of a template's values that `tx infer` has in memory at its peak; measured."""
 
@@ -124,6 +127,17 @@ def check_folder(folder: Path, which: Checkpoint) -> None:
             f"{folder} has no {name_some(missing)}",
             fix="use the folder that `state tx train` wrote (output_dir/name)",
         )
+
+
+def list_trained(root: Path) -> list[Path]:
+    """Folders of `state tx train` below a folder: its own, and those that runs keep with their models."""
+    found = itertools.chain.from_iterable(root.glob(f"{place}/{FILES[0]}") for place in PLACES)
+    folders = (path.parent for path in itertools.islice(found, MAX_FOLDERS))
+    return sorted(
+        folder
+        for folder in folders
+        if all((folder / name).is_file() for name in FILES) and any((folder / CHECKPOINTS).glob("*.ckpt"))
+    )
 
 
 def open_network(program: Program, folder: Path, which: Checkpoint) -> Network:

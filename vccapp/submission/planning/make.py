@@ -27,6 +27,7 @@ from vccapp.stats.index import Index
 from vccapp.submission.budget import OPTIONAL_COLUMN, explain_labels, mean_depth, season_depth
 from vccapp.submission.plan import Plan, Source, check_id, load_plan, plan_path
 from vccapp.submission.planning.numbers import Sharing, advise_controls, edit_cells, share_cells
+from vccapp.submission.planning.stored import note_repeats
 from vccapp.training.aligned import note_alignment
 from vccapp.training.record import load_run
 from vccapp.wording import name_some
@@ -140,6 +141,7 @@ def make_plan(
         depths=depths,
         notes=tuple(dict.fromkeys(notes)),
     )
+    plan = plan.model_copy(update={"notes": (*plan.notes, *note_repeats(plan, settings))})
     return name_plan(plan, id, settings)
 
 

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
 Key = TypeVar("Key", bound=str)
-A_ROW = 3
 OPEN = 2
 """Groups that are open at first; the others are where the address chooses something in them."""
 
@@ -64,14 +63,12 @@ def spec_form(spec: type[BaseModel], *, key: str, offered: Mapping[str, Offered]
             if len(groups) > 1
             else st.container()
         ):
-            row: list[Any] = []
+            fields = st.container(key=f"fields_{key}_{place}")
             for name in names:
                 if not does_matter(spec, name, values):
                     values[name] = default_of(spec.model_fields[name])
                     continue
-                if not row:
-                    row = list(st.columns(A_ROW))
-                with row.pop(0):
+                with fields.container():
                     values[name] = _widget(spec, name, f"{key}_{name}", (offered or {}).get(name))
                     if problem := find_problem(spec, name, values[name]):
                         problems.append(problem)

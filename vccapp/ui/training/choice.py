@@ -21,6 +21,7 @@ from vccapp.ui.kit.runs import load_runs
 from vccapp.ui.standard_split import standard_split
 from vccapp.ui.training.model import KEY, choose_model, show_models
 from vccapp.ui.training.offered import offer_fields, show_embeddings
+from vccapp.ui.training.program import OFFICIAL, show_program, show_program_commands
 from vccapp.ui.training.starting import show_estimate, show_start_button
 from vccapp.wording import plain
 
@@ -56,6 +57,8 @@ def choose_training(record: Record, index: Index) -> TrainingChoice:
             show_models(split, runs)
 
     kind, key = MODELS[model], f"train_{model}"
+    if model == OFFICIAL:
+        show_program()
     presets = st.container()
     form = spec_form(kind.Spec, key=key, offered=offer_fields(kind.Spec, record, index, split))
     changed = changed_values(kind.Spec, form.values)
@@ -80,6 +83,8 @@ def choose_training(record: Record, index: Index) -> TrainingChoice:
     spec = RunSpec(model=model, params=changed, dataset=record.fingerprint, split=split.name, seed=seed, title=title)
     task = Train.of(spec, devices=None if devices == current_settings().devices else devices)
     st.code(shlex.join(task.command()), language="bash", wrap_lines=True)
+    if model == OFFICIAL:
+        show_program_commands(spec)
     show_estimate(task, index, split)
     show_start_button(task, index, split, form.problems)
     return TrainingChoice(spec, split, task, split.name not in known)

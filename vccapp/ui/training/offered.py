@@ -36,11 +36,13 @@ NOT_VECTORS = ("self", "one-hot")
 def offer_fields(spec: type[Parameters], record: Record, index: Index, split: Split) -> dict[str, Offered]:
     """The list of each field of a model that names something."""
     makers: dict[Offer, Callable[[], Offered]] = {
-        "embedding": lambda: _offer_embeddings(spec, index, split),
+        "embedding": lambda: _offer_embeddings(spec, index, split, one_hot=False),
+        "embedding or one-hot": lambda: _offer_embeddings(spec, index, split, one_hot=True),
         "baseline": _offer_baselines,
         "cell embedding": lambda: _offer_cell_embeddings(index),
         "network": lambda: _offer_networks(record),
         "checkpoint": _offer_checkpoints,
+        "trained folder": _offer_trained,
         "dataset": lambda: _offer_datasets(record),
     }
     return {name: makers[offer]() for name, offer in spec.offers.items()}
@@ -58,11 +60,9 @@ def show_embeddings(index: Index, split: Split) -> None:
     )
 
 
-def _offer_embeddings(spec: type[Parameters], index: Index, split: Split) -> Offered:
+def _offer_embeddings(spec: type[Parameters], index: Index, split: Split, *, one_hot: bool) -> Offered:
     default = str(spec.model_fields["embedding"].default)
-    values = [default, *list_embeddings(current_settings())]
-    if "start" in spec.model_fields:
-        values.append("one-hot")
+    values = [default, *list_embeddings(current_settings()), *(["one-hot"] if one_hot else [])]
 
     def note(value: str) -> str:
         said = NOTES.get(value, "")
@@ -100,6 +100,21 @@ def _offer_networks(record: Record) -> Offered:
 def _offer_checkpoints() -> Offered:
     folders = sorted(str(path.parent) for path in current_settings().checkpoints.glob("*/official.json"))
     return Offered({folder: folder for folder in folders})
+
+
+def _offer_trained() -> Offered:
+    """Folders that the official program trained: any among the checkpoints, and those that runs have kept."""
+    from vccapp.neural.arc_state.work import list_trained
+
+    settings = current_settings()
+    runs = {run.folder: run_label(run) for run in list_runs(settings) if run.spec.model == "state_official"}
+    notes = {
+        str(folder): next(
+            (label for kept, label in runs.items() if folder.is_relative_to(kept)), "By `state tx train`."
+        )
+        for folder in list_trained(settings.checkpoints)
+    }
+    return Offered({path: path for path in notes}, note=lambda value: notes.get(value, ""))
 
 
 def _offer_datasets(record: Record) -> Offered:
