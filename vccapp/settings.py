@@ -10,7 +10,8 @@ VCCAPP_THREADS       processors of one job (default: all, so that heavy jobs run
 VCCAPP_DEVICE        where networks train: auto (default: a CUDA GPU where there is one), cpu, cuda
 VCCAPP_DEVICES       processes that share the training of a network, one a GPU or a part of the cores each (default 1);
                      auto: all GPUs
-VCCAPP_RAY_ADDRESS   the Ray cluster of `--executor ray`: HOST:PORT, or auto for the one on this machine (default)
+VCCAPP_RAY_ADDRESS   the Ray cluster of `--on ray` and `--executor ray`: HOST:PORT, or auto for the one on this machine
+                     (default)
 VCCAPP_TRACKERS      where runs are shown beside TensorBoard: wandb, mlflow, trackio, separated by commas
 VCCAPP_STATE         STATE's official program `state`, or its environment (default: what `vccapp state install` made)
 VCCAPP_NOTIFY_COMMAND  a command that is run when a training has ended, with a notice as JSON on its standard input
@@ -37,6 +38,8 @@ HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 _LONGEST_NAME, _LONGEST_PATH = 255, 4095
 """Bytes that file systems take."""
 
+Place = Literal["here", "ray"]
+"""Where a job works: on this machine, or on the Ray cluster of the settings."""
 Opened = TypeVar("Opened", bound=BaseSettings)
 
 

@@ -31,7 +31,7 @@ from vccapp.jobs.job import ACTIVE, FROM, seconds_left
 from vccapp.jobs.local import reconcile
 from vccapp.jobs.migrations import MIGRATIONS
 from vccapp.jobs.store import JobStore
-from vccapp.jobs.worker import Pace
+from vccapp.jobs.working.reporting import Pace
 from vccapp.settings import Settings
 from vccapp.tasks.build import Build
 from vccapp.tasks.demo import Demo
@@ -369,7 +369,7 @@ def test_seconds_left(settings):
 def test_the_pace_of_late_counts(monkeypatch):
     """Slow for 100 s, then ten times as quick: what is left follows the quick part."""
     clock = [0.0]
-    monkeypatch.setattr("vccapp.jobs.worker.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("vccapp.jobs.working.reporting.time.monotonic", lambda: clock[0])
     pace, fraction = Pace(), 0.0
     assert pace.left() is None
     for step in range(200):

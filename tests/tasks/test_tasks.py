@@ -159,6 +159,10 @@ EXAMPLES: dict[str, Callable[[Path, str], Task]] = {
     ),
 }
 
+SENT = ("index", "demo", "sweep", "train", "resume", "embed", "score", "import", "build", "package", "reproduce")
+SENT += ("score a file",)
+"""Those whose commands can send them to a cluster."""
+
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Settings:
@@ -211,6 +215,14 @@ def test_the_command_of_a_task_starts_an_equal_task(
     name: str, make: Callable[[str], Task], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = make(name)
+    assert task_of(task.command(), monkeypatch) == task
+
+
+@pytest.mark.parametrize("name", SENT)
+def test_the_command_of_a_task_says_where_it_works(
+    name: str, make: Callable[[str], Task], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = make(name).model_copy(update={"on": "ray"})
     assert task_of(task.command(), monkeypatch) == task
 
 

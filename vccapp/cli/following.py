@@ -5,7 +5,7 @@
 
 import sys
 import time
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
@@ -16,21 +16,33 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vccapp.jobs.job import Job
-    from vccapp.settings import Settings
+    from vccapp.settings import Place, Settings
     from vccapp.tasks.base import Result, Task
 
 R = TypeVar("R", bound="Result")
 Background = Annotated[bool, typer.Option("--background", help="Start the job and return; see `vccapp jobs list`.")]
+On = Annotated[
+    Literal["here", "ray"],
+    typer.Option(help="Where to work: here (this machine) or ray (the cluster of the settings)."),
+]
 POLL_SECONDS = 0.2
 EXIT_FAILED, EXIT_STOPPED = 1, 130
 _last = [""]
 """How the last line began."""
 
 
-def run_job(settings: "Settings", task: "Task[R]", *, job: "Job | None" = None, background: bool, as_json: bool) -> "R":
+def run_job(
+    settings: "Settings",
+    task: "Task[R]",
+    *,
+    job: "Job | None" = None,
+    on: "Place" = "here",
+    background: bool,
+    as_json: bool,
+) -> "R":
     """Start a job and return its result once it has succeeded. Otherwise the command ends here.
 
-    job : where it is started already.
+    job : where it is started already; on : where it is to work otherwise.
 
     In the background it ends well at once, having printed the job. What the work refuses is raised as JobError, with
     the code of the refusal.
@@ -42,7 +54,7 @@ def run_job(settings: "Settings", task: "Task[R]", *, job: "Job | None" = None, 
 
     for note in _notes(settings, task):
         warn(note)
-    begun = start_job(settings, task) if job is None else job
+    begun = start_job(settings, task.model_copy(update={"on": on})) if job is None else job
     if background:
         show(
             begun.model_dump(mode="json"), lambda: f"Started job {begun.id} ({one_line(begun.title)}).", as_json=as_json

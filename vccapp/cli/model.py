@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from vccapp.cli.following import Background, run_job
+from vccapp.cli.following import Background, On, run_job
 from vccapp.cli.names import find_dataset, open_index, open_settings
 from vccapp.cli.output import Json, format_fields, format_table, show, tell
 from vccapp.commands import parse_assignments
@@ -76,6 +76,7 @@ def embed(
         list[str] | None, typer.Option("--set", help="A parameter of state, NAME=VALUE; repeatable.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same vectors.")] = 0,
+    on: On = "here",
     background: Background = False,
     as_json: Json = False,
 ) -> None:
@@ -95,7 +96,7 @@ def embed(
 
         estimate = check_state_embedding(index, params, memory_bytes=settings.memory_bytes)
         tell(estimate.describe())
-    result = run_job(settings, task, background=background, as_json=as_json)
+    result = run_job(settings, task, on=on, background=background, as_json=as_json)
     next_ = f"vccapp train start state --split SPLIT --set inputs={result.name}"
     fields = result.model_dump(mode="json") | {"next": next_}
     show(fields, lambda: format_fields(fields), as_json=as_json)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from vccapp.cli.following import Background, run_job
+from vccapp.cli.following import Background, On, run_job
 from vccapp.cli.names import absolute_split, ignored_context, open_index, open_settings
 from vccapp.cli.output import Json, format_fields, format_table, show, show_list, tell
 from vccapp.cli.runs.options import Devices, parse_devices
@@ -14,7 +14,7 @@ from vccapp.commands import parse_assignments
 
 if TYPE_CHECKING:
     from vccapp.jobs.store import Job
-    from vccapp.settings import Settings
+    from vccapp.settings import Place, Settings
     from vccapp.training.sweeps.record import SweepRecord
 
 app = typer.Typer(help="Sweeps: try many parameters, and see which do best.", no_args_is_help=True)
@@ -55,13 +55,14 @@ def start(
     at_once: Annotated[int | None, typer.Option(min=1, help="Runs at once. Default: VCCAPP_MAX_JOBS.")] = None,
     title: Title = "",
     devices: Devices = None,
+    on: On = "here",
     background: Background = False,
     as_json: Json = False,
 ) -> None:
     """Start a sweep: try values and ranges of a model's parameters."""
     chosen: dict[str, Any] = {"sampler": sampler, "sampler_seed": sampler_seed, "folds": folds, "metric": metric}
     chosen |= {"n_trials": trials, "pruning": pruning, "at_once": at_once, "ranges": parse_assignments(range_ or [])}
-    _start(model, split, set_, seeds, title, devices, background=background, as_json=as_json, **chosen)
+    _start(model, split, set_, seeds, title, devices, on=on, background=background, as_json=as_json, **chosen)
 
 
 @train_app.command()
@@ -142,6 +143,7 @@ def _start(
     title: str,
     devices: str | None,
     *,
+    on: "Place" = "here",
     background: bool,
     as_json: bool,
     ranges: dict[str, Any] | None = None,
@@ -163,7 +165,7 @@ def _start(
     tell(estimate_sweep(spec, index, load_split(absolute_split(split) or split, settings), settings).describe())
     task.check(settings)
     ignored_context(run.dataset, settings)
-    result = run_job(settings, task, background=background, as_json=as_json)
+    result = run_job(settings, task, on=on, background=background, as_json=as_json)
     _show_sweep(find_sweep(result.sweep, settings), settings, as_json=as_json)
 
 

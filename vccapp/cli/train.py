@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vccapp.cli.following import Background, run_job
+from vccapp.cli.following import Background, On, run_job
 from vccapp.cli.names import absolute_split, ignored_context, open_index, open_settings
 from vccapp.cli.output import Json, format_lines, show, tell
 from vccapp.cli.runs import listing, steering
@@ -36,6 +36,7 @@ def start(
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Random seed; the same seed gives the same run.")] = 0,
     title: Annotated[str, typer.Option(help="A title, shown in lists.")] = "",
     devices: Devices = None,
+    on: On = "here",
     background: Background = False,
     as_json: Json = False,
 ) -> None:
@@ -54,7 +55,7 @@ def start(
     estimate = estimate_fit(unfitted, index, opened, shared, ranks=count_ranks(unfitted, shared))
     tell(estimate.describe())
     ignored_context(spec.dataset, settings)
-    result = run_job(settings, task, background=background, as_json=as_json)
+    result = run_job(settings, task, on=on, background=background, as_json=as_json)
     run = load_run(result.run, settings)
     show(run.model_dump(mode="json"), lambda: format_run(run), as_json=as_json)
 

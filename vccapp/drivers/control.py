@@ -42,7 +42,7 @@ def resume_sweep(sweep: SweepRecord, settings: Settings) -> Job:
         raise SpecError(
             "nothing_to_resume", f"All trials of the sweep {sweep.id} have ended", fix="start another sweep"
         )
-    return start_job(settings, Sweep.of(sweep.spec, devices=sweep.devices, sweep_id=sweep.id))
+    return start_job(settings, Sweep.of(sweep.spec, devices=sweep.devices, sweep_id=sweep.id, on=sweep.on))
 
 
 def stop_sweep(sweep: SweepRecord, settings: Settings) -> str:

@@ -17,7 +17,7 @@ from vccapp.errors import JobError, SpecError, Stopped
 from vccapp.jobs.local import reconcile, start_job, stop_job
 from vccapp.jobs.store import Job, JobStore
 from vccapp.progress import Progress
-from vccapp.settings import Settings
+from vccapp.settings import Place, Settings
 from vccapp.tasks.base import Task
 from vccapp.tasks.resume import task_again
 from vccapp.tasks.train import DeviceCount, Train
@@ -45,7 +45,13 @@ MOST_FAILED = 5
 
 
 def drive_sweep(
-    sweep_id: str, spec: SweepSpec, settings: Settings, progress: Progress, *, devices: DeviceCount = None
+    sweep_id: str,
+    spec: SweepSpec,
+    settings: Settings,
+    progress: Progress,
+    *,
+    devices: DeviceCount = None,
+    on: Place = "here",
 ) -> None:
     """Work until every trial has ended. Raises Stopped, after it has asked the runs to stop; SpecError where another
     process drives the sweep; JobError where all trials fail."""
@@ -56,7 +62,8 @@ def drive_sweep(
         if (folder / FILE).exists():
             sweep = load_sweep(sweep_id, settings)
         else:
-            about: dict[str, Any] = {"created": datetime.now(UTC), "vccapp": vccapp.__version__, "devices": devices}
+            about: dict[str, Any] = {"created": datetime.now(UTC), "vccapp": vccapp.__version__}
+            about |= {"devices": devices, "on": on}
             sweep = SweepRecord(id=sweep_id, spec=spec, folder=folder, **about)
             write_sweep(sweep)
         Driver(sweep, settings, store).work(progress)
@@ -228,7 +235,8 @@ class Driver:
     def _task(self, trial: Trial, run: TrialRun) -> Task[Any]:
         place = trial.runs.index(next(own for own in trial.runs if own.id == run.id))
         fields = self.spec.run_specs(trial.params, split_name=self.split.name)[place].model_dump()
-        train = Train(run_id=run.id, run_title=fields.pop("title"), devices=self.sweep.devices, **fields)
+        shared = {"devices": self.sweep.devices, "on": self.sweep.on}
+        train = Train(run_id=run.id, run_title=fields.pop("title"), **shared, **fields)
         return task_again(train, self.settings)
 
     def _stop_runs(self, trials: tuple[Trial, ...] | list[Trial]) -> None:

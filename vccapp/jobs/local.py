@@ -24,6 +24,8 @@ from vccapp.settings import Settings
 from vccapp.tasks.base import Needs, Task
 from vccapp.tasks.resume import task_again
 
+FOLLOWING = Needs(memory_bytes=200_000_000, threads=0)
+"""What a job takes of this machine whose work is done on a cluster."""
 UNSEEN_SECONDS = 60.0
 """A job of another machine without a sign of life for so long can be given up."""
 
@@ -128,7 +130,9 @@ def reconcile(settings: Settings) -> list[Job]:
 
 
 def estimate_needs(task: Task, settings: Settings) -> Needs:
-    """What a task takes, as far as it can be told, within the threads that the settings give a job."""
+    """What a task takes of this machine, as far as it can be told, within the threads that the settings give a job."""
+    if task.works_on == "ray":
+        return FOLLOWING
     try:
         needs = task.needs(settings)
     except VccAppError:

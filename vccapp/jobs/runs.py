@@ -144,14 +144,18 @@ def stop_run(entry: Entry, settings: Settings, *, force: bool = False) -> Job:
 
 
 def plan_resume(entry: Entry, settings: Settings, *, devices: DeviceCount = None) -> Resume:
-    """What goes on with it from its last checkpoint. Raises SpecError where there is nothing to resume, or it works."""
+    """What goes on with it from its last checkpoint, where its last job worked.
+
+    Raises SpecError where there is nothing to resume, or it works.
+    """
     if entry.run is None or entry.active:
         raise SpecError(
             "nothing_to_resume",
             f"The run {entry.id} is {entry.state}, so there is nothing to resume",
             fix="choose another run",
         )
-    task = Resume(dataset=entry.run.spec.dataset, run_id=entry.id, devices=devices)
+    on = "here" if entry.job is None else entry.job.params.get("on", "here")
+    task = Resume(dataset=entry.run.spec.dataset, run_id=entry.id, devices=devices, on=on)
     task.check(settings)
     return task
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,10 +20,14 @@ COLUMNS = ("time", "cpu_percent", "memory_bytes", "gpu_percent", "gpu_bytes")
 
 
 class Usage:
-    """Samples this process and those below it."""
+    """Samples this process and those below it.
 
-    def __init__(self, folder: Path) -> None:
+    elsewhere : on a machine that is not that of the job, whose count of processes killed means nothing there
+    """
+
+    def __init__(self, folder: Path, *, elsewhere: bool = False) -> None:
         self.path = folder / USAGE
+        self._elsewhere = elsewhere
         self._process = psutil.Process()
         self._before = (time.monotonic(), self._cpu_seconds([self._process]))
         self._killed = oom_kills()
@@ -41,9 +46,9 @@ class Usage:
                 "time": round(time.time(), 1),
                 "cpu_percent": round(100 * max(used - before, 0.0) / max(seconds, 1e-3), 1),
                 "memory_bytes": sum(_resident(process) for process in processes),
-                "oom_kills": oom_kills() - self._killed,
-                "oom_kills_before": self._killed,
             }
+            if not self._elsewhere:
+                line |= {"oom_kills": oom_kills() - self._killed, "oom_kills_before": self._killed}
             with self.path.open("a") as file:
                 file.write(json.dumps(line) + "\n")
 
@@ -78,7 +83,7 @@ def tell_end(folder: Path) -> str:
     last = None
     for line in _lines(folder / USAGE):
         last = line
-    if last is None or oom_kills() <= last.get("oom_kills_before", 0):
+    if last is None or oom_kills() <= last.get("oom_kills_before", math.inf):
         return ""
     return f"it held {bytes_text(last['memory_bytes'])} when it was last seen"
 

@@ -18,7 +18,7 @@ from vccapp.data.stores.places import resolved
 from vccapp.errors import JobError, explain
 from vccapp.progress import Progress
 from vccapp.registry import Registry
-from vccapp.settings import Settings
+from vccapp.settings import Place, Settings
 from vccapp.wording import bytes_text
 
 TASKS = Registry[type["Task[Any]"]]("task", package="vccapp.tasks")
@@ -67,6 +67,7 @@ class Task(BaseModel, ABC, Generic[R]):
     """Whether it takes so little that it may run beside a job that has all processors."""
 
     dataset: str = Field("", description="Fingerprint of the dataset; empty if not known in advance.")
+    on: Place = Field("here", description="Where it works: here (this machine) or ray (the cluster of the settings).")
 
     @property
     @abstractmethod
@@ -87,6 +88,11 @@ class Task(BaseModel, ABC, Generic[R]):
     def needs(self, settings: Settings) -> Needs:
         """What it takes, as far as that is known at once. Here: all that the settings allow."""
         return Needs(memory_bytes=settings.memory_bytes, threads=1 if self.light else count_threads())
+
+    @property
+    def works_on(self) -> Place:
+        """Where its own work is done; what only starts other jobs works here, wherever they do."""
+        return self.on
 
     def named(self, now: datetime) -> Self:
         """The task with the names that are generated when it is started; itself where there are none."""

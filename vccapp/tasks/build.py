@@ -29,7 +29,7 @@ class Build(Task[Built]):
         return f"Build {self.plan}"
 
     def command(self) -> list[str]:
-        return ["vccapp", "submit", "build", self.plan]
+        return ["vccapp", "submit", "build", self.plan, *self.changed_options(on="--on")]
 
     def check(self, settings: Settings) -> None:
         from vccapp.data.workspace import require_source

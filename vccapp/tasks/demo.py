@@ -20,7 +20,7 @@ class Demo(Task[Indexed]):
         return "Create the demo"
 
     def command(self) -> list[str]:
-        return ["vccapp", "data", "demo"]
+        return ["vccapp", "data", "demo", *self.changed_options(on="--on")]
 
     def needs(self, settings: Settings) -> Needs:
         return Needs(memory_bytes=MEMORY_BYTES)

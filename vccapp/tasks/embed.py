@@ -45,7 +45,9 @@ class Embed(Task[Embedded]):
 
     def command(self) -> list[str]:
         words = ["vccapp", "model", "embed", self.dataset]
-        words += self.changed_options(method="--method", key="--key", components="--components", seed="--seed")
+        words += self.changed_options(
+            method="--method", key="--key", components="--components", seed="--seed", on="--on"
+        )
         return words + assignments(self.params)
 
     def check(self, settings: Settings) -> None:

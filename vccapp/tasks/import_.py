@@ -60,6 +60,7 @@ class Import(Task[ImportedRun]):
             control="--control-label",
             matrix="--matrix",
             context="--context",
+            on="--on",
         )
 
     def check(self, settings: Settings) -> None:

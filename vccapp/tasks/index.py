@@ -42,7 +42,7 @@ class Index(Task[Indexed]):
 
     def command(self) -> list[str]:
         words = ["vccapp", "data", "index", *map(str, self.paths), *column_options(self.columns)]
-        return words + self.changed_options(executor="--executor", ray_address="--ray-address")
+        return words + self.changed_options(executor="--executor", ray_address="--ray-address", on="--on")
 
     def check(self, settings: Settings) -> None:
         self._open(settings)

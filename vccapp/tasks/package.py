@@ -20,7 +20,7 @@ class Package(Task[Built]):
         return f"Package {self.plan}"
 
     def command(self) -> list[str]:
-        return ["vccapp", "submit", "package", self.plan]
+        return ["vccapp", "submit", "package", self.plan, *self.changed_options(on="--on")]
 
     def check(self, settings: Settings) -> None:
         from vccapp.submission.plan import load_plan

@@ -32,7 +32,7 @@ class Reproduce(Task[Again]):
         return f"Reproduce {self.submission}"
 
     def command(self) -> list[str]:
-        return ["vccapp", "submit", "reproduce", self.submission, *self.changed_options(output="--output")]
+        return ["vccapp", "submit", "reproduce", self.submission, *self.changed_options(output="--output", on="--on")]
 
     def check(self, settings: Settings) -> None:
         from vccapp.submission.ledger.listing import find_submission

@@ -24,7 +24,7 @@ class Resume(Task[Trained]):
         return f"Resume {self.run_id}"
 
     def command(self) -> list[str]:
-        return ["vccapp", "train", "resume", self.run_id, *self.changed_options(devices="--devices")]
+        return ["vccapp", "train", "resume", self.run_id, *self.changed_options(devices="--devices", on="--on")]
 
     def check(self, settings: Settings) -> None:
         from vccapp.training import check_resume, load_run
@@ -55,5 +55,5 @@ class Resume(Task[Trained]):
 def task_again(task: Task[Any], settings: Settings) -> Task[Any]:
     """What to start after a task has failed: a training that has begun goes on, all else is done anew."""
     if isinstance(task, Train) and (settings.checkpoints / task.run_id / "run.json").exists():
-        return Resume(dataset=task.dataset, run_id=task.run_id, devices=task.devices)
+        return Resume(dataset=task.dataset, run_id=task.run_id, devices=task.devices, on=task.on)
     return task

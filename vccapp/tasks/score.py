@@ -49,6 +49,7 @@ class ScoreRun(Task[Scored]):
             max_controls="--max-controls",
             seed="--seed",
             keep="--keep",
+            on="--on",
         )
 
     def check(self, settings: Settings) -> None:

@@ -50,7 +50,7 @@ class ScoreFile(Task[ScoredFile]):
             "--phase": self.phase,
             "--scorer": self.scorer,
         }
-        return ["vccapp", "submit", "score", str(self.path), *options(chosen)]
+        return ["vccapp", "submit", "score", str(self.path), *options(chosen), *self.changed_options(on="--on")]
 
     def check(self, settings: Settings) -> None:
         from vccapp.evaluation.scorers.base import find_scorer

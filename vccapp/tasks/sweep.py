@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, ValidationError
 
-from vccapp.commands import options
 from vccapp.errors import JobError, explain
 from vccapp.progress import Progress
-from vccapp.settings import Settings
+from vccapp.settings import Place, Settings
 from vccapp.tasks.base import TASKS, Needs, Result, Task
 from vccapp.tasks.train import DeviceCount
 
@@ -41,14 +40,15 @@ class Sweep(Task[Swept]):
     sweep_id: str = Field("", description="Id of the sweep; generated at the start.")
 
     @classmethod
-    def of(cls, spec: "SweepSpec", *, devices: DeviceCount = None, sweep_id: str = "") -> Self:
+    def of(cls, spec: "SweepSpec", *, devices: DeviceCount = None, sweep_id: str = "", on: Place = "here") -> Self:
         """The task of a sweep; relative paths among its parameters are those of the folder we are in."""
         from vccapp.models.base import absolute_paths
 
         run = spec.run
         params = absolute_paths(run.model, run.params, folder=Path.cwd())
         whole = spec.model_copy(update={"run": run.model_copy(update={"params": params})})
-        return cls(dataset=run.dataset, spec=whole.model_dump(mode="json"), devices=devices, sweep_id=sweep_id)
+        fields = whole.model_dump(mode="json")
+        return cls(dataset=run.dataset, spec=fields, devices=devices, sweep_id=sweep_id, on=on)
 
     @property
     def sweep(self) -> "SweepSpec":
@@ -68,7 +68,11 @@ class Sweep(Task[Swept]):
         return f"Sweep {run['model']} on {split}" + (f": {run['title']}" if run["title"] else "")
 
     def command(self) -> list[str]:
-        return self.sweep.command() + options({"--devices": self.devices})
+        return self.sweep.command() + self.changed_options(devices="--devices", on="--on")
+
+    @property
+    def works_on(self) -> Place:
+        return "here"
 
     def named(self, now: datetime) -> Self:
         from vccapp.training.sweeps.record import make_sweep_id
@@ -88,7 +92,7 @@ class Sweep(Task[Swept]):
 
         # It starts jobs, so it stands above them; imports run downwards, hence by name.
         driver = importlib.import_module("vccapp.drivers.sweep")
-        driver.drive_sweep(self.sweep_id, self.sweep, settings, progress, devices=self.devices)
+        driver.drive_sweep(self.sweep_id, self.sweep, settings, progress, devices=self.devices, on=self.on)
         best = load_sweep(self.sweep_id, settings).best
         if best is None:
             return Swept(sweep=self.sweep_id, best=None, runs=())

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field
 
-from vccapp.commands import options
 from vccapp.data.schema import MAX_SEED
 from vccapp.errors import VccAppError
 from vccapp.progress import Progress
-from vccapp.settings import Settings
+from vccapp.settings import Place, Settings
 from vccapp.tasks.base import TASKS, Needs, Result, Task
 
 if TYPE_CHECKING:
@@ -41,13 +40,13 @@ class Train(Task[Trained]):
     run_id: str = Field("", description="Id of the run; generated at the start.")
 
     @classmethod
-    def of(cls, spec: "RunSpec", *, devices: DeviceCount = None) -> Self:
+    def of(cls, spec: "RunSpec", *, devices: DeviceCount = None, on: Place = "here") -> Self:
         """The task that trains a run; relative paths among its parameters are those of the folder we are in."""
         from vccapp.models.base import absolute_paths
 
         fields = spec.model_dump()
         fields["params"] = absolute_paths(spec.model, spec.params, folder=Path.cwd())
-        return cls(run_title=fields.pop("title"), devices=devices, **fields)
+        return cls(run_title=fields.pop("title"), devices=devices, on=on, **fields)
 
     @property
     def spec(self) -> "RunSpec":
@@ -62,7 +61,7 @@ class Train(Task[Trained]):
         return f"Train {self.model} on {split}" + (f": {self.run_title}" if self.run_title else "")
 
     def command(self) -> list[str]:
-        return self.spec.command() + options({"--devices": self.devices})
+        return self.spec.command() + self.changed_options(devices="--devices", on="--on")
 
     def named(self, now: datetime) -> Self:
         from vccapp.training import make_run_id

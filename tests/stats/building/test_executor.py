@@ -2,12 +2,10 @@
 
 import importlib.util
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from itertools import pairwise
@@ -19,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from places import TESTS
+from ray_cluster import start_nodes
 from refusals import refusal
 from scipy.sparse import csr_matrix
 from toy import make_counts
@@ -148,23 +146,8 @@ def test_without_ray_the_error_says_how_to_install_it(monkeypatch: pytest.Monkey
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[tuple[str, set[str]]]:
     """Address and node ids of a cluster of two nodes (see ray_nodes.py), which ends with these tests."""
-    folder = Path(tempfile.mkdtemp(prefix="ray"))  # short, for the names of sockets
-    with pytest.MonkeyPatch.context() as patch, (folder / "log").open("w") as log:
-        patch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-        command = [sys.executable, str(TESTS / "support" / "ray_nodes.py"), str(folder)]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": log}
-        nodes = subprocess.Popen(command, **pipes, text=True, start_new_session=True)
-        bound = threading.Timer(300, os.killpg, (nodes.pid, signal.SIGKILL))
-        bound.start()
-        try:
-            found = nodes.stdout.readline().split()
-            assert len(found) == 3, (folder / "log").read_text()[-2000:]
-            yield found[0], set(found[1:])
-        finally:
-            nodes.stdin.close()
-            nodes.wait()
-            bound.cancel()
-            shutil.rmtree(folder, ignore_errors=True)
+    with start_nodes() as nodes:
+        yield nodes.address, {nodes.head, nodes.second}
 
 
 @pytest.fixture

@@ -230,3 +230,11 @@ def test_the_ladder_of_losses_is_a_list(settings: Settings) -> None:
     assert page.selectbox(key="train_state_loss").options == ["C1", "C2", "C3", "C4"]
     type_option(page, "train_state_loss", "C4").run()
     assert command(page).endswith("--set loss=C4")
+
+
+def test_the_place_is_asked_for_where_there_is_a_cluster(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "train_on" not in [choice.key for choice in open_model("ridge").segmented_control]
+    monkeypatch.setenv("VCCAPP_RAY_ADDRESS", "somewhere:6379")
+    here, there = open_model("ridge"), open_model("ridge", train_on="Cluster")
+    assert "--on" not in here.code[0].value and shlex.split(there.code[0].value)[-2:] == ["--on", "ray"]
+    assert any("cluster" in caption for caption in captions(there))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from vccapp.cli.following import Background, run_job
+from vccapp.cli.following import Background, On, run_job
 from vccapp.cli.names import (
     absolute_split,
     find_dataset,
@@ -40,6 +40,7 @@ def official(
     max_controls: Annotated[int | None, typer.Option(min=2, help="Maximum number of control cells.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Random seed for drawing cells.")] = 0,
     keep: Annotated[Path | None, typer.Option(help="Copy the official scorer's own tables and log here.")] = None,
+    on: On = "here",
     background: Background = False,
     as_json: Json = False,
 ) -> None:
@@ -62,7 +63,7 @@ def official(
         keep=keep,
     )
     task.check(settings)
-    run_job(settings, task, background=background, as_json=as_json)
+    run_job(settings, task, on=on, background=background, as_json=as_json)
     score, _ = load_score(record, scorer, part)
     value = score.model_dump(mode="json") | mark_about(ignored_context(record.spec.dataset, settings))
     show(value, lambda: _format_score(score), as_json=as_json)
@@ -100,6 +101,7 @@ def import_(
     control_label: Annotated[str | None, typer.Option(help="Label of control cells; default: detected.")] = None,
     matrix: Annotated[str | None, typer.Option(help="X, layers/NAME or obsm/NAME; default: X.")] = None,
     context: Annotated[str | None, typer.Option(help="Context of all cells, where obs does not say it.")] = None,
+    on: On = "here",
     background: Background = False,
     as_json: Json = False,
 ) -> None:
@@ -118,7 +120,7 @@ def import_(
         context=context,
     )
     task.check(settings)
-    result = run_job(settings, task, background=background, as_json=as_json)
+    result = run_job(settings, task, on=on, background=background, as_json=as_json)
     record = find_run(result.run, settings)
     value = {"run": record.model_dump(mode="json"), "notes": result.notes}
     lines = {"run": record.id, "split": record.split.name, "folder": record.folder}

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from vccapp.cli.following import Background, run_job
+from vccapp.cli.following import Background, On, run_job
 from vccapp.cli.names import ignored_context, open_settings
 from vccapp.cli.output import Json, show
 from vccapp.cli.runs.options import Devices, RunId, format_run, parse_devices
@@ -27,7 +27,11 @@ def stop(
 
 
 def resume(
-    run: RunId = "latest", devices: Devices = None, background: Background = False, as_json: Json = False
+    run: RunId = "latest",
+    devices: Devices = None,
+    on: On = "here",
+    background: Background = False,
+    as_json: Json = False,
 ) -> None:
     """Resume a run that was stopped, killed or failed, from its last checkpoint; by as many processes as before."""
     from vccapp.jobs.runs import find_entry, plan_resume
@@ -36,7 +40,7 @@ def resume(
     settings = open_settings()
     entry = find_entry(run, settings)
     task = plan_resume(entry, settings, devices=parse_devices(devices))
-    run_job(settings, task, background=background, as_json=as_json)
+    run_job(settings, task, on=on, background=background, as_json=as_json)
     ended = load_run(entry.id, settings)
     show(ended.model_dump(mode="json"), lambda: format_run(ended), as_json=as_json)
 
@@ -49,6 +53,7 @@ def clone(
     seed: Annotated[int | None, typer.Option(min=0, max=2**63 - 1, help="Another random seed.")] = None,
     title: Annotated[str | None, typer.Option(help="Another title.")] = None,
     devices: Devices = None,
+    on: On = "here",
     background: Background = False,
     as_json: Json = False,
 ) -> None:
@@ -63,6 +68,6 @@ def clone(
     task = Train.of(spec, devices=parse_devices(devices))
     check_run(spec, task.shared_by(settings))  # refuses here what the job would refuse
     ignored_context(spec.dataset, settings)
-    result = run_job(settings, task, background=background, as_json=as_json)
+    result = run_job(settings, task, on=on, background=background, as_json=as_json)
     made = load_run(result.run, settings)
     show(made.model_dump(mode="json"), lambda: format_run(made), as_json=as_json)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vccapp.cli.following import EXIT_FAILED, Background, run_job
+from vccapp.cli.following import EXIT_FAILED, Background, On, run_job
 from vccapp.cli.names import open_settings
 from vccapp.cli.output import Json, format_table, show, tell
 
@@ -15,6 +15,7 @@ COLUMNS = ("what", "status", "recorded", "found", "fix")
 def reproduce(
     submission: Annotated[str, typer.Argument(help="Id of the submission.", show_default=False)],
     output: Annotated[Path | None, typer.Option(help="Where to keep the package that is made; a new file.")] = None,
+    on: On = "here",
     background: Background = False,
     as_json: Json = False,
 ) -> None:
@@ -36,7 +37,7 @@ def reproduce(
         raise typer.Exit(EXIT_FAILED)
     dataset = "" if one.plan is None else one.plan.datasets[0]
     task = Reproduce(dataset=dataset, submission=one.id, output=output)
-    made = run_job(settings, task, background=background, as_json=as_json)
+    made = run_job(settings, task, on=on, background=background, as_json=as_json)
     value |= {"same": made.same} | {name: made.found[name] for name in ("recorded", "package", "pieces", "output")}
     show(value, lambda: f"{made.told}\n\n{_format(value['pieces'])}", as_json=as_json)
     if not made.same:

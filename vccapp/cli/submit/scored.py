@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from vccapp.cli.following import Background, run_job
+from vccapp.cli.following import Background, On, run_job
 from vccapp.cli.names import find_dataset, open_settings
 from vccapp.cli.output import Json, format_fields, format_lines, format_table, show
 from vccapp.cli.submit.options import SeasonName
@@ -25,6 +25,7 @@ def score(
     scorer: Annotated[
         str, typer.Option(help="vccapp: our own computation of the season's metrics; or an official scorer.")
     ] = "vccapp",
+    on: On = "here",
     background: Background = False,
     as_json: Json = False,
 ) -> None:
@@ -43,7 +44,7 @@ def score(
         scorer=scorer,
     )
     task.check(settings)
-    done = run_job(settings, task, background=background, as_json=as_json)
+    done = run_job(settings, task, on=on, background=background, as_json=as_json)
     found = next(score for score in list_local_scores(settings) if score.id == done.id)
     fields = {
         "file": found.file,

@@ -2,7 +2,8 @@
 
 A job of several threads holds so many processors; those behind it wait their turn. A job of one thread may run beside
 one that holds the whole machine, so that a check does not wait for a training of hours, and overtakes what waits for
-more. A job without threads only follows other work and takes no slot.
+more. A job without threads only follows other work: it takes no slot, and waits only where there is no memory for one
+more of its kind. It never waits for those that follow otherwise, which may wait for it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -42,7 +43,7 @@ def choose(
 ) -> Decision:
     """queued : in their order; claimed : what holds its share; states, titles : of the jobs that others come after."""
     decision, claimed = Decision(), list(claimed)
-    ahead: dict[bool, Job] = {}
+    ahead: dict[int, Job] = {}
     for job in queued:
         before = {name: states.get(name) for name in job.after}
         failed = [name for name, state in before.items() if state != "succeeded" and state not in ACTIVE]
@@ -53,12 +54,12 @@ def choose(
         if unfinished := [name for name, state in before.items() if state != "succeeded"]:
             decision.waits[job.id] = f"Waits until '{titles[unfinished[0]]}' has succeeded"
             continue
-        light = job.needs.threads <= 1
+        weight = min(job.needs.threads, 2)
         gpus, lack = _fit(job, claimed, limits)
-        if light in ahead:
-            decision.waits[job.id] = f"Waits behind '{ahead[light].title}'"
+        if weight in ahead:
+            decision.waits[job.id] = f"Waits behind '{ahead[weight].title}'"
         elif lack:
-            decision.waits[job.id], ahead[light] = lack, job
+            decision.waits[job.id], ahead[weight] = lack, job
         elif decision.start is None:
             decision.start, decision.gpus = job, gpus
             claimed = [*claimed, job.model_copy(update={"gpus": gpus})]
@@ -67,20 +68,23 @@ def choose(
 
 def _fit(job: Job, claimed: list[Job], limits: Limits) -> tuple[tuple[str, ...], str]:
     """The GPUs that a job would get, and what it lacks; nothing lacks a job that would be alone."""
-    held = [other for other in claimed if other.needs.threads]
+    follows = not job.needs.threads
+    held = [other for other in claimed if (other.needs == job.needs if follows else other.needs.threads)]
     taken = {gpu for other in claimed for gpu in other.gpus}
     free = tuple(gpu for gpu in limits.gpus if gpu not in taken)
     wanted = min(job.needs.gpus, len(limits.gpus))
     gpus = free[:wanted]
-    if not job.needs.threads or not held:
+    if not held:
         return gpus, ""
-    if len(held) >= limits.slots:
+    if not follows and len(held) >= limits.slots:
         return (), f"Waits for a slot: {len(held)} of {limits.slots} are taken"
-    memory = sum(other.needs.memory_bytes for other in claimed)
+    memory = sum(other.needs.memory_bytes for other in (held if follows else claimed))
     if memory + job.needs.memory_bytes > limits.memory_bytes:
         needed, left = bytes_text(job.needs.memory_bytes), bytes_text(max(limits.memory_bytes - memory, 0))
         whole = bytes_text(limits.memory_bytes)
         return (), f"Waits for memory: it needs {needed}, {left} of {whole} are not planned for"
+    if follows:
+        return gpus, ""
     threads = sum(other.needs.threads for other in held)
     if threads + job.needs.threads > limits.threads + (job.needs.threads == 1):
         return (), f"Waits for processors: {threads} of {limits.threads} are taken"

@@ -8,6 +8,7 @@ from typing import Any
 
 from vccapp.data.atomic import remove_dead
 from vccapp.data.lock import is_running
+from vccapp.jobs.cluster.exchange import leave
 from vccapp.jobs.ending import ENDING, explain_code, read_ending
 from vccapp.jobs.host import boot_id, find_processes, host_id, is_marked, kill_processes, machine
 from vccapp.jobs.job import CLAIMED, Job, State
@@ -72,6 +73,7 @@ def record_ends(store: JobStore, codes: dict[str, int]) -> list[Job]:
         state, outcome = _ending(settings, job, codes.get(job.id))
         if store.move(job.id, state, only_from=job.state, **outcome):
             kill_processes(job.id)
+            leave(settings.jobs / job.id)
             changed.append(store.get(job.id))
     for damaged in active.unreadable:  # it would hold its slot for ever
         job_id = damaged.error.found

@@ -31,7 +31,7 @@ KEEPER = "vccapp.jobs.keeping.keeper"
 # What a task prints is in the log at once, and so is the place of a crash below Python.
 LIVE_LOG = {"PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"}
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-KEPT = (*THREADS, "CUDA_VISIBLE_DEVICES")
+KEPT = (*THREADS, "CUDA_VISIBLE_DEVICES", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH")
 """Variables that a worker gets as they were where its job was started, beside those of the app."""
 PREFIX = Settings.model_config["env_prefix"]
 SECRET = f"{PREFIX}TOKEN"

@@ -45,7 +45,7 @@ class RayExecutor:
     def __init__(self, address: str, *, paths: Sequence[Path], memory_bytes: int) -> None:
         self.paths = [Path(path) for path in paths]
         self.nodes: Counter[str] = Counter()
-        _connect(address)
+        connect(address)
         resources = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         self.slots = sum(_slots(found, memory_bytes) for found in resources)
         if self.slots == 0:
@@ -149,27 +149,40 @@ def _slots(resources: dict[str, float], memory_bytes: int) -> int:
     return int(min(resources.get("CPU", 0), resources.get("memory", math.inf) // memory_bytes))
 
 
-def _connect(address: str) -> None:
-    """Join the cluster. Raises SpecError for an address of another form, JobError when nothing answers there."""
-    if address != "auto":
-        host, colon, port = address.rpartition(":")
-        if not (colon and host and port.isdecimal()):
-            raise SpecError(
-                "bad_ray_address",
-                f"'{address}' is not the address of a Ray cluster",
-                fix="use HOST:PORT, as printed by `ray start`, or auto",
-            )
+def reach(address: str) -> None:
+    """See whether anything answers there, for which Ray itself would try for minutes; auto is not looked for.
+
+    Raises SpecError for an address of another form, OSError when nothing answers.
+    """
+    if address == "auto":
+        return
+    host, colon, port = address.rpartition(":")
+    if not (colon and host and port.isdecimal()):
+        raise SpecError(
+            "bad_ray_address",
+            f"'{address}' is not the address of a Ray cluster",
+            fix="use HOST:PORT, as printed by `ray start`, or auto",
+        )
+    socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
+
+
+def connect(address: str) -> Any:
+    """Join the cluster, for a `with` block or until `ray.shutdown()`.
+
+    Raises SpecError for an address of another form, JobError when nothing answers there.
+    """
     terminate = signal.getsignal(signal.SIGTERM)
     try:
-        if address != "auto":  # Ray itself would try for minutes
-            socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
-        ray.init(
+        reach(address)
+        return ray.init(
             address,
             log_to_driver=False,
             logging_level=logging.ERROR,
             configure_logging=False,
             runtime_env={"env_vars": {"NUMBA_NUM_THREADS": "1"}},
         )
+    except SpecError:
+        raise
     except Exception as error:
         refuse_shortage(error)
         reason = reason_text(error)

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from vccapp.data.atomic import write_json
 from vccapp.errors import SpecError
 from vccapp.records import Format, Listing, list_records, read_record
-from vccapp.settings import Settings
+from vccapp.settings import Place, Settings
 from vccapp.training.record import RUN_ID
 from vccapp.training.sweeps.spec import SweepSpec
 
@@ -57,7 +57,10 @@ class Trial(BaseModel):
 
 
 class SweepRecord(BaseModel):
-    """What sweep.json says. devices : processes of each run, of the settings where None; trials : by number, from 0"""
+    """What sweep.json says.
+
+    devices : processes of each run, of the settings where None; on : where runs work; trials : by number, from 0
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -66,6 +69,7 @@ class SweepRecord(BaseModel):
     created: datetime
     vccapp: str
     devices: Annotated[int, Field(ge=1)] | Literal["auto"] | None = None
+    on: Place = "here"
     trials: tuple[Trial, ...] = ()
     folder: Path = Field(Path(), exclude=True)
 

@@ -28,7 +28,7 @@ from vccapp.ui.kit.frame import errors_shown
 from vccapp.ui.kit.jobs import begin_job
 from vccapp.ui.kit.loaders import current_settings, load_splits
 from vccapp.ui.standard_split import keep_split, standard_split
-from vccapp.ui.training.choice import choose_devices
+from vccapp.ui.training.choice import choose_devices, choose_place
 from vccapp.wording import bytes_text, plain
 
 DEFAULT_TRIALS = 24
@@ -71,11 +71,12 @@ def choose_sweep(record: Record, index: Index) -> None:
     title = left.text_input("Title", key="sweep_title", placeholder="Optional beginning of each run's title")
     with right:
         devices = choose_devices(model, key="sweep_devices")
+        on = choose_place(key="sweep_on")
     with errors_shown():
         run = RunSpec(model=model, params=fixed, dataset=record.fingerprint, split=split.name, title=title)
         seeds = tuple(parse_seeds(chosen.pop("seeds")))
         spec = make_sweep(run, parse_values(values), ranges, sampler=sampler, seeds=seeds, **chosen)
-        task = Sweep.of(spec, devices=None if devices == current_settings().devices else devices)
+        task = Sweep.of(spec, devices=None if devices == current_settings().devices else devices, on=on)
         words = [split_command(split)] if is_new else []
         lines = [shlex.join(line) for line in (*words, task.command())]
         st.code("\n".join(lines), language="bash", wrap_lines=True)

@@ -11,11 +11,12 @@ from vccapp.data.workspace import Record
 from vccapp.errors import SpecError
 from vccapp.models.base import MODELS, label_model, make_model
 from vccapp.parameters import changed_values
+from vccapp.settings import Place
 from vccapp.stats.index import Index
 from vccapp.tasks.train import DeviceCount, Train
 from vccapp.training import RunSpec
 from vccapp.training.choosing.presets import describe_preset, find_preset
-from vccapp.ui.kit.forms import form_query, set_form, spec_form
+from vccapp.ui.kit.forms import choose_one, form_query, set_form, spec_form
 from vccapp.ui.kit.loaders import current_settings, load_splits
 from vccapp.ui.kit.runs import load_runs
 from vccapp.ui.standard_split import standard_split
@@ -25,6 +26,7 @@ from vccapp.ui.training.program import OFFICIAL, show_program, show_program_comm
 from vccapp.ui.training.starting import show_estimate, show_start_button
 from vccapp.wording import plain
 
+PLACES: dict[Place, str] = {"here": "Here", "ray": "Cluster"}
 DEFAULTS, OWN = "defaults", "own"
 
 
@@ -75,13 +77,14 @@ def choose_training(record: Record, index: Index) -> TrainingChoice:
     title = left.text_input("Title", key="train_title", bind="query-params", placeholder="Optional, shown in lists")
     with last:
         devices = choose_devices(model, key="train_devices")
+        on = choose_place(key="train_on")
     seed = int(
         right.number_input(
             "Seed", 0, 2**31 - 1, 0, key="train_seed", bind="query-params", help="The same seed gives the same run"
         )
     )
     spec = RunSpec(model=model, params=changed, dataset=record.fingerprint, split=split.name, seed=seed, title=title)
-    task = Train.of(spec, devices=None if devices == current_settings().devices else devices)
+    task = Train.of(spec, devices=None if devices == current_settings().devices else devices, on=on)
     st.code(shlex.join(task.command()), language="bash", wrap_lines=True)
     if model == OFFICIAL:
         show_program_commands(spec)
@@ -160,3 +163,10 @@ def choose_devices(model: str, *, key: str) -> DeviceCount:
         return known
     text = "Number of processes, one per GPU or share of this machine's cores"
     return int(st.number_input("Devices", 1, None, known, key=key, bind="query-params", help=text))
+
+
+def choose_place(*, key: str) -> Place:
+    """Where to work; asked for where the settings name a cluster."""
+    if current_settings().ray_address == "auto":
+        return "here"
+    return choose_one("Where", PLACES, key=key, help="On this machine, or on the Ray cluster of VCCAPP_RAY_ADDRESS")

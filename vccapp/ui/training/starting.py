@@ -38,7 +38,8 @@ def show_estimate(task: Train, index: Index, split: Split) -> None:
     threads = min(count_threads(), settings.threads or count_threads())
     needs = Needs(memory_bytes=estimate.memory_bytes, threads=threads, gpus=gpus)
     many = f"{threads} thread{'s' * (threads > 1)}"
-    st.caption(plain(f"{estimate.describe()} {many}. {explain_wait(task, needs, settings)}."))
+    wait = "Is sent to the cluster at once" if task.on == "ray" else explain_wait(task, needs, settings)
+    st.caption(plain(f"{estimate.describe()} {many}. {wait}."))
 
 
 def explain_wait(task: Train, needs: Needs, settings: Settings) -> str:
