@@ -62,3 +62,6 @@ def test_a_season_of_ones_own_by_command(
     score = ask("submit", "score", package, "--season", "contest", "--phase", "main", "--dataset", real)
     assert list(score["contexts"]) == list(CONTEXTS) and score["means"]["jaccard"] is not None
     assert [context["n_perturbations"] for context in score["contexts"].values()] == [3, 3]
+    again = tmp_path / f"again{package.suffix}"
+    assert ask("submit", "reproduce", "mine", "--output", again)["same"]
+    assert again.read_bytes() == package.read_bytes()

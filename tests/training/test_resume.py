@@ -6,11 +6,9 @@ The worker is forked from a process that has torch loaded already, which saves s
 import multiprocessing
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -67,7 +65,6 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Any:
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # many small products: threads only wait for each other
         monkeypatch.setenv(name, "1")
     monkeypatch.setenv("PYTHONPATH", str(TESTS / "support"))
-    monkeypatch.setitem(sys.modules, "__main__", ModuleType("__main__"))  # not a page, as tests of pages leave
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["warm_worker"])
     return context

@@ -209,7 +209,7 @@ def delete_submission(id: str, settings: Settings) -> int:
 
 
 def load_plan(id: str, settings: Settings) -> Plan:
-    """Raises DataError when there is no such plan, or it is damaged or names an unknown season."""
+    """Raises DataError when there is no such plan, or it is damaged or names an unknown season or phase."""
     return _read(plan_path(id, settings), settings)
 
 
@@ -229,7 +229,9 @@ def name_sources(fields: dict[str, Any]) -> dict[str, Any]:
 def _read(path: Path, settings: Settings) -> Plan:
     def parse(saved: dict[str, Any]) -> Plan:
         plan = Plan.model_validate(saved)
-        find_season(plan.season, settings)
+        season = find_season(plan.season, settings)
+        if plan.phase is not None:
+            season.phase(plan.phase)
         return plan
 
     return read_record(path, PLAN, parse)
