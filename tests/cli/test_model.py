@@ -41,7 +41,7 @@ def dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.mark.slow
 def test_embedded_cells_are_what_a_network_takes(dataset: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        main(["model", "embed", dataset, "--components", "4", "--json"])
+        main(["model", "embed", dataset, "--components", "4", "--split", "s", "--json"])
     said = capsys.readouterr()
     assert ended.value.code == 0, said.err
     assert json.loads(said.out)["name"] == "X_pca"

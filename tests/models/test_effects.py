@@ -381,6 +381,23 @@ def test_transfer_takes_reliable_effects_of_the_other_screen(screens: tuple[Path
     assert model.coverage([labels[0], "NEW", f"{labels[0]}+NEW"])["n_known"].tolist() == [1, 0, 1]
 
 
+def test_transfer_from_what_it_is_judged_on_is_refused(screens: tuple[Path, Path]) -> None:
+    """The split's own data, by whatever path: a part of its cells is told in tests/stats/test_knowledge.py."""
+    here = load_index(screens[0])
+    labels = here.perturbed
+    parts = {"train": labels[:8], "val": labels[8:9], "test": labels[9:]}
+    split = split_from_lists(name="s", dataset=here.meta["fingerprint"], **parts)
+    for sources in (str(screens[0]), f"{screens[1]}, {screens[0]}"):
+        model = Transfer(Transfer.Spec(sources=sources))
+        with refusal(SpecError, "source_saw_held_out") as caught:
+            model.fit(here, split)
+        assert caught.value.found == labels[8:]
+        with refusal(SpecError, "source_saw_held_out"):
+            model.check(here, split, device="cpu")
+    fitted = Transfer(Transfer.Spec(sources=str(screens[1]))).fit(here, split)
+    assert [known.learnt for known in fitted.seen if known.learnt] == [tuple(labels[:8]), tuple(labels)]
+
+
 def test_transfer_says_what_it_lacks(screens: tuple[Path, Path]) -> None:
     here = load_index(screens[0])
     labels = [label for label in here.labels if label != CONTROL]

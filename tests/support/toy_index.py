@@ -22,6 +22,7 @@ class ToyIndex(ByLabel):
         rng = np.random.default_rng(seed)
         self.labels = [*dict.fromkeys(map(control_of, labels)), *labels] or [CONTROL]
         self.folder = Path("datasets", "toy", "index")
+        self.meta = {"fingerprint": "toy", "value_space": "counts"}
         self.genes = pd.DataFrame({"gene": list(genes)})
         shape = (len(self.labels), len(self.genes))
         self._means = (rng.gamma(1.0, 0.5, shape) if means is None else np.asarray(means)).astype(np.float32)

@@ -77,12 +77,17 @@ def embed(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same vectors.")] = 0,
     on: On = "here",
+    split: Annotated[
+        str,
+        typer.Option(help="Split whose training part and controls alone decide on the vectors. Default: all cells."),
+    ] = "",
     background: Background = False,
     as_json: Json = False,
 ) -> None:
     """Write a vector for every cell beside the index (X_pca, X_state), which `state` takes as inputs.
 
-    `vccapp data preprocess` writes them to obsm.
+    A run is refused that would take vectors that were made with cells of its held-out perturbations: give its split.
+    `vccapp data preprocess` writes the vectors to obsm.
     """
     from vccapp.tasks.embed import Embed
 
@@ -90,14 +95,16 @@ def embed(
     fingerprint = find_dataset(dataset, settings).fingerprint
     index = open_index(fingerprint, settings)
     params = parse_assignments(set_ or [])
-    task = Embed(dataset=fingerprint, method=method, components=components, seed=seed, key=key, params=params)
+    task = Embed(
+        dataset=fingerprint, method=method, components=components, seed=seed, key=key, params=params, split=split
+    )
     if method == "state":
         from vccapp.neural.state_embedding.spec import check_state_embedding
 
         estimate = check_state_embedding(index, params, memory_bytes=settings.memory_bytes)
         tell(estimate.describe())
     result = run_job(settings, task, on=on, background=background, as_json=as_json)
-    next_ = f"vccapp train start state --split SPLIT --set inputs={result.name}"
+    next_ = f"vccapp train start state --split SPLIT --set inputs={result.name}".replace("SPLIT", split or "SPLIT")
     fields = result.model_dump(mode="json") | {"next": next_}
     show(fields, lambda: format_fields(fields), as_json=as_json)
 

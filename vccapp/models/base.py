@@ -5,7 +5,8 @@
     cells = model.cells("STAT1", controls)              # csr like `controls`, one predicted cell per control cell
     model.save(folder); load_model(folder)
 
-A model learns from the controls and from the pseudobulks of `split.train`, never from held-out ones. To add one, write
+A model learns from the controls and from the pseudobulks of `split.train`, never from held-out ones; what else it
+reads it names in `sources`, and a source that has seen held-out perturbations is refused. To add one, write
 `vccapp/models/<name>.py` with a registered subclass that has `learn`, `predict_deltas`, `state` and `restore`.
 What is saved is `model.json` and `state.safetensors`, see `vccapp.models.saving`.
 """
@@ -35,9 +36,13 @@ from vccapp.parameters import Parameters, Preset, label_of
 from vccapp.records import undamaged
 from vccapp.registry import Registry, make_spec
 from vccapp.stats.index import Index
+from vccapp.stats.knowledge import Knowledge, refuse_leaks
 from vccapp.stats.per_context import PerContext
 
 MODELS = Registry[type["Model"]]("model", package="vccapp.models")
+
+DEPTH = "The depth to which cells are brought, the median of all cells of a context, held-out ones too"
+"""What every model takes from all cells of counts: a number a context."""
 
 
 class ModelSpec(Parameters):
@@ -84,6 +89,7 @@ class Model(ABC):
         self.genes: np.ndarray  # (n_genes,) str
         self.control_means: PerContext  # (n_contexts, n_genes) float32, mean log1p of the controls
         self.trained_on: tuple[str, ...]  # perturbations
+        self.seen: tuple[Knowledge, ...]  # what it has seen itself, then what its sources have
 
     def fit(
         self,
@@ -94,6 +100,7 @@ class Model(ABC):
         """Learn from the controls and the training perturbations of `split`; returns the model itself.
 
         options : fields of `Fitting`: seed, log, progress, ...
+        Raises SpecError for a source that has seen what the split holds out.
         """
         self._take_data(index, split)
         self.learn(index, split, Fitting(**options))
@@ -111,6 +118,19 @@ class Model(ABC):
         self.genes = index.genes["gene"].to_numpy(str)
         self.control_means = PerContext(tuple(index.contexts), index.means(index.controls))
         self.trained_on = tuple(split.train)
+        sources = tuple(self.sources(index, split))
+        refuse_leaks(sources, index, split)
+        dataset = index.meta["fingerprint"]
+        own = Knowledge(source=self.label, dataset=dataset, learnt=split.train, tuned=split.val)
+        depth = Knowledge(source=DEPTH, dataset=dataset)
+        self.seen = (own, *((depth,) if index.meta["value_space"] == "counts" else ()), *sources)
+
+    def sources(self, index: Index, split: Split) -> Sequence[Knowledge]:
+        """What it reads beside the controls and the training part of these data, and what each of that has seen.
+
+        Raises SpecError where there is no such source.
+        """
+        return ()
 
     def check_inputs(self, index: Index, split: Split, *, device: str) -> None:  # noqa: B027 - optional
         """What `check` does, once `genes` are set; most models name nothing."""
@@ -180,6 +200,7 @@ class Model(ABC):
             "genes_hash": hash_genes(self.genes),
             "trained_on": list(self.trained_on),
             "contexts": list(self.control_means.contexts),
+            "seen": [known.model_dump(mode="json") for known in self.seen],
             "vccapp": vccapp.__version__,
         }
         with write_folder(folder) as beside:
@@ -189,6 +210,7 @@ class Model(ABC):
     def restore_member(self, member: "Model", state: ModelState) -> None:
         """Restore an unfitted model that this one is made of, and that was fitted to the same data."""
         member.genes, member.control_means, member.trained_on = self.genes, self.control_means, self.trained_on
+        member.seen = self.seen
         member.restore(state)
 
     def write_files(self, folder: Path) -> None:  # noqa: B027 - optional
@@ -276,6 +298,7 @@ def load_model(folder: Path, *, genes: Sequence[str] | None = None) -> Model:
     model = make_model(record["name"], record["spec"])
     model.genes = np.array(record["genes"], dtype=str)
     model.trained_on = tuple(record["trained_on"])
+    model.seen = tuple(record["seen"])
     with undamaged(folder / ARRAYS, fix=MODEL.fix):
         model.control_means = PerContext(tuple(record["contexts"]), np.atleast_2d(state.arrays["control_mean"]))
         wanted = (max(len(record["contexts"]), 1), len(model.genes))

@@ -8,6 +8,7 @@ the training part alone and keep what they learnt; the test part is never looked
 data (no target among the genes, say) is left out, and progress says why. Stacking: Wolpert 1992, Breiman 1996.
 """
 
+import contextlib
 from collections.abc import Sequence
 from itertools import combinations
 
@@ -24,6 +25,7 @@ from vccapp.models.parts.knockdown import measure_residual, set_targets, target_
 from vccapp.models.saving import ModelState
 from vccapp.progress import part
 from vccapp.stats.index import Index
+from vccapp.stats.knowledge import Knowledge
 
 MAX_MEMBERS = 8
 
@@ -55,6 +57,14 @@ class Ensemble(Model):
     members: list[Model]  # those that could learn
     weights: np.ndarray  # (members,) float64
     residual: float | None  # share of control expression left on a target; None where it could not be measured
+
+    def sources(self, index: Index, split: Split) -> list[Knowledge]:
+        """Those of the members; one that finds none is left out later."""
+        found: dict[str, Knowledge] = {}
+        for member in self._make_members():
+            with contextlib.suppress(SpecError):
+                found |= {known.source: known for known in member.sources(index, split)}
+        return list(found.values())
 
     def check_inputs(self, index: Index, split: Split, *, device: str) -> None:
         made, reasons = self._make_members(), []

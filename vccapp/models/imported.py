@@ -18,6 +18,7 @@ from vccapp.models.base import MODELS, Fitting, ModelSpec
 from vccapp.models.parts.stored_cells import CellsOfLabels, StoredCells
 from vccapp.models.saving import ModelState
 from vccapp.stats.index import Index
+from vccapp.stats.knowledge import Knowledge
 from vccapp.stats.normalise import compute_scaling, log_rows
 from vccapp.stats.per_context import PerContext
 
@@ -73,6 +74,9 @@ class Imported(StoredCells):
     @property
     def source(self) -> str:
         return f"The imported file {Path(self.spec.file).name}"
+
+    def sources(self, index: Index, split: Split) -> list[Knowledge]:
+        return [Knowledge(source=self.source)]
 
     def learn(self, index: Index, split: Split, fitting: Fitting) -> None:
         """Read the file once."""

@@ -18,16 +18,24 @@ from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError
 
 from vccapp.records import Format, read_record, undamaged
+from vccapp.stats.knowledge import Knowledge
 from vccapp.textfiles import read_bytes
 
 RECORD, ARRAYS = "model.json", "state.safetensors"
 MODEL = Format(
     "model",
-    3,
-    {1: lambda fields: fields | {"state": None}, 2: lambda fields: fields | {"contexts": []}},
+    4,
+    {
+        1: lambda fields: fields | {"state": None},
+        2: lambda fields: fields | {"contexts": []},
+        3: lambda fields: (
+            fields | {"seen": [{"source": f"The model {fields['name']}", "learnt": fields["trained_on"]}]}
+        ),
+    },
     fix="train the model again",
 )
-"""Version 1 had all of a state in arrays; `read_model` takes the text and the numbers out of them. 2 knew no contexts.
+"""Version 1 had all of a state in arrays; `read_model` takes the text and the numbers out of them. 2 knew no contexts,
+3 did not say of which data it had seen what.
 """
 
 
@@ -42,6 +50,7 @@ class _Fields(BaseModel):
     genes_hash: str
     trained_on: list[str]
     contexts: list[str]
+    seen: list[Knowledge]
     state: dict[str, Any] | None
 
 
@@ -81,7 +90,7 @@ def read_model(folder: Path) -> tuple[dict[str, Any], ModelState]:
     """The record and the state. Raises DataError when one is missing, damaged or of a newer version."""
     from safetensors.numpy import load_file
 
-    record = read_record(folder / RECORD, MODEL, lambda fields: _Fields.model_validate(fields).model_dump())
+    record = read_record(folder / RECORD, MODEL, lambda fields: dict(_Fields.model_validate(fields)))
     with undamaged(folder / ARRAYS, SafetensorError, fix=MODEL.fix):
         arrays = load_file(folder / ARRAYS)
         meta = record.pop("state")
@@ -92,6 +101,11 @@ def read_scope(folder: Path) -> tuple[list[str], list[str]]:
     """Genes and contexts of a fitted model, without its arrays. Raises what `read_model` raises."""
     record = read_record(folder / RECORD, MODEL, lambda fields: _Fields.model_validate(fields).model_dump())
     return record["genes"], record["contexts"]
+
+
+def read_seen(folder: Path) -> list[Knowledge]:
+    """What a fitted model has seen, itself and by its sources. Raises what `read_model` raises."""
+    return read_record(folder / RECORD, MODEL, lambda fields: _Fields.model_validate(fields).seen)
 
 
 def _under(items: Mapping[str, Any], name: str) -> dict[str, Any]:

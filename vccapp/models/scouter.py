@@ -24,7 +24,7 @@ from vccapp.data.embeddings import open_embedding
 from vccapp.data.splits.split import Split
 from vccapp.losses.expression import LossText, parse_loss, refuse_set_losses
 from vccapp.models.base import MODELS, Fitting, Model, ModelSpec, targets
-from vccapp.models.parts.features import EMBEDDING_PATHS, MISSING_LABELS, Features
+from vccapp.models.parts.features import EMBEDDING_PATHS, MISSING_LABELS, Features, embedding_sources
 from vccapp.models.parts.residual import make_baseline
 from vccapp.models.parts.residual_network import (
     METRIC_LABELS,
@@ -39,8 +39,9 @@ from vccapp.neural.fitting.estimate import Precision
 from vccapp.neural.fitting.sampler import Cells, Pairs, PairSampler, read_cells
 from vccapp.parameters import Preset
 from vccapp.progress import part
-from vccapp.stats.cells.matrix import choose_genes
+from vccapp.stats.cells.variable import choose_genes
 from vccapp.stats.index import Index
+from vccapp.stats.knowledge import Knowledge
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -228,6 +229,9 @@ class Scouter(ResidualNetwork):
     features: Features
     network: "ScouterNet"
 
+    def sources(self, index: Index, split: Split) -> list[Knowledge]:
+        return [*super().sources(index, split), *embedding_sources(self.spec.embedding)]
+
     def check_inputs(self, index: Index, split: Split, *, device: str) -> None:
         super().check_inputs(index, split, device=device)
         self.features = self._open_features(index)
@@ -243,7 +247,7 @@ class Scouter(ResidualNetwork):
         from vccapp.neural.scouter.task import ScouterTask
 
         spec, device = self.spec, choose_device(fitting.device)
-        matrix = self.open_cells(index, split, choose_genes(index, spec.genes), fitting)
+        matrix = self.open_cells(index, split, choose_genes(index, spec.genes, seen=split.train), fitting)
         self.features = self._open_features(index)
         cells = read_cells(index, (*split.train, *split.val))
         self.controls = matrix.rows(self.draw_controls(cells, spec.n_controls, seed=fitting.seed)).astype(np.float16)

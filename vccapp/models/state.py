@@ -20,20 +20,22 @@ from vccapp.errors import SpecError
 from vccapp.losses.expression import PRESETS as LOSS_PRESETS
 from vccapp.losses.expression import LossText, describe_losses, parse_loss
 from vccapp.models.base import MODELS, Fitting, Model
-from vccapp.models.parts.features import EMBEDDING_PATHS, WIDTH, Features
+from vccapp.models.parts.features import EMBEDDING_PATHS, WIDTH, Features, embedding_sources
 from vccapp.models.parts.label_rows import EmbeddedRows, TableRows
 from vccapp.models.parts.residual import make_baseline
 from vccapp.models.parts.residual_network import METRIC_LABELS, PAIRING_LABELS, PRECISION_LABELS, PREPARING, Work
 from vccapp.models.parts.set_transformer import N_CONTROLS, SetSpec, SetTransformer
-from vccapp.models.parts.state_start import check_start, open_start
+from vccapp.models.parts.state_start import check_start, open_start, start_sources
 from vccapp.neural.fitting.estimate import Precision
 from vccapp.neural.fitting.sampler import Cells, SetSampler, read_cells
 from vccapp.neural.state.shape import PRESETS, StateShape, sets_at_once
 from vccapp.parameters import Preset
 from vccapp.progress import part
-from vccapp.stats.cells.embedding import open_cell_embedding
-from vccapp.stats.cells.matrix import CellMatrix, choose_genes
+from vccapp.stats.cells.embedding import describe_cell_embedding, open_cell_embedding
+from vccapp.stats.cells.matrix import CellMatrix
+from vccapp.stats.cells.variable import choose_genes
 from vccapp.stats.index import Index
+from vccapp.stats.knowledge import Knowledge
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -226,6 +228,15 @@ class State(SetTransformer):
     paths = EMBEDDING_PATHS | {"start": ""}
     spec: StateSpec
 
+    def sources(self, index: Index, split: Split) -> list[Knowledge]:
+        """What it starts from, or the gene embedding; the cell embedding that it takes as input; its baseline's."""
+        start = user_path(self.spec.start) if self.spec.start else None
+        found = [
+            *super().sources(index, split),
+            *(start_sources(start) if start else embedding_sources(self.spec.embedding)),
+        ]
+        return found if self.spec.inputs == GENES else [*found, describe_cell_embedding(index, self.spec.inputs)]
+
     def check_inputs(self, index: Index, split: Split, *, device: str) -> None:
         super().check_inputs(index, split, device=device)
         if self.spec.inputs != GENES:
@@ -247,7 +258,7 @@ class State(SetTransformer):
 
         spec, device = self.spec, choose_device(fitting.device)
         start = open_start(user_path(spec.start)) if spec.start else None
-        genes = choose_genes(index, spec.genes) if start is None else start.positions(self.genes)
+        genes = choose_genes(index, spec.genes, seen=split.train) if start is None else start.positions(self.genes)
         self.columns = self.predicted = genes
         matrix = self.open_cells(index, split, genes, fitting)
         cells = read_cells(index, split.train)

@@ -22,6 +22,7 @@ from vccapp.neural.fitting.sampler import read_cells
 from vccapp.neural.state.shape import CONVERTED
 from vccapp.records import read_record
 from vccapp.stats.index import Index
+from vccapp.stats.knowledge import Knowledge
 
 MIN_SHARE = 0.5
 """Of the network's genes, below which the data are too different to run it."""
@@ -45,6 +46,9 @@ class StateCheckpoint(SetTransformer):
 
     paths = {"folder": ""}
     spec: Spec
+
+    def sources(self, index: Index, split: Split) -> list[Knowledge]:
+        return [Knowledge(source=f"The converted network {self.spec.folder}")]
 
     def check_inputs(self, index: Index, split: Split, *, device: str) -> None:
         super().check_inputs(index, split, device=device)

@@ -22,7 +22,7 @@ from vccapp.data.schema import CONTROL, label_in, positions_of, target_of
 from vccapp.data.splits.split import Split
 from vccapp.errors import SpecError
 from vccapp.models.base import MODELS, Fitting
-from vccapp.models.parts.features import EMBEDDING_PATHS, EmbeddingSpec
+from vccapp.models.parts.features import EMBEDDING_PATHS, EmbeddingSpec, embedding_sources
 from vccapp.models.parts.stored_cells import CellsOfLabels, StoredCells
 from vccapp.models.saving import ModelState
 from vccapp.neural.arc_state.command import (
@@ -47,8 +47,10 @@ from vccapp.neural.fitting.sampler import read_cells
 from vccapp.parameters import Preset
 from vccapp.progress import Progress, part
 from vccapp.settings import open_settings
-from vccapp.stats.cells.matrix import CellMatrix, cells_memory, choose_genes, open_cell_matrix
+from vccapp.stats.cells.matrix import CellMatrix, cells_memory, open_cell_matrix
+from vccapp.stats.cells.variable import choose_genes
 from vccapp.stats.index import Index
+from vccapp.stats.knowledge import Knowledge
 from vccapp.wording import bytes_text, name_some
 
 ONE_HOT = "one-hot"
@@ -194,6 +196,11 @@ class StateOfficial(StoredCells):
     def source(self) -> str:
         return "The official program's prediction"
 
+    def sources(self, index: Index, split: Split) -> list[Knowledge]:
+        if self.spec.folder:
+            return [Knowledge(source=f"The network of the official program in {self.spec.folder}")]
+        return embedding_sources(self.spec.embedding)
+
     def check_inputs(self, index: Index, split: Split, *, device: str) -> None:
         """Whether the program is there, and knows or will know the perturbations."""
         from vccapp.neural.arc_state.work import check_folder
@@ -334,7 +341,7 @@ class StateOfficial(StoredCells):
                 fix="choose another split",
             )
         if self.spec.folder:
-            self.trained_on = ()  # nobody says on what
+            self.trained_on, self.seen = (), self.seen[1:]  # nobody says on what
         cells = index.cells.iloc[rows]
         made = predict(
             program,
@@ -371,7 +378,9 @@ class StateOfficial(StoredCells):
                 fix="free some space, choose fewer genes, or set VCCAPP_CHECKPOINTS to a larger disk",
             )
             progress = part(fitting.progress, 0.0, WRITTEN_AT)
-            matrix = self._open_matrix(index, choose_genes(index, self.spec.genes), fitting, part(progress, 0.0, 0.5))
+            matrix = self._open_matrix(
+                index, choose_genes(index, self.spec.genes, seen=split.train), fitting, part(progress, 0.0, 0.5)
+            )
             rows = data.seen_rows(index, split)
             data.write_cells(work / CELLS, index, rows, matrix, inputs=plan.inputs, progress=part(progress, 0.5, 1.0))
         data.write_split(work / SPLIT, split)

@@ -17,12 +17,14 @@ from pydantic import Field
 
 from vccapp.data.paths import user_path
 from vccapp.data.schema import positions_of, target_of
+from vccapp.data.splits.split import Split
 from vccapp.errors import SpecError
 from vccapp.models.base import MODELS, Fitting, ModelSpec, targets
 from vccapp.models.parts.effects import MIN_TRAINED, EffectModel, count_targets
 from vccapp.models.parts.knockdown import mask_targets
 from vccapp.models.saving import ModelState
 from vccapp.stats.index import Index, load_index
+from vccapp.stats.knowledge import Knowledge
 from vccapp.stats.views import measure_reliability
 
 MAX_AMPLITUDE = 3.0
@@ -62,7 +64,19 @@ class Transfer(EffectModel):
     deviations: np.ndarray  # (known, n_genes) float16, combined over screens, on the genes of the data
     amplitude: float
 
-    def prepare(self, index: Index) -> None:
+    def sources(self, index: Index, split: Split) -> list[Knowledge]:
+        return [
+            Knowledge(
+                source=f"The screen {source.folder.parent.name}",
+                dataset=source.meta["fingerprint"],
+                learnt=source.perturbed,
+                index=source.folder,
+                fix="choose screens of other cells as sources",
+            )
+            for source in self._open_sources(index)
+        ]
+
+    def _open_sources(self, index: Index) -> list[Index]:
         datasets = index.folder.parents[1]
         sources = [open_source(text, datasets) for text in (self.spec.sources or "").split(",") if text.strip()]
         if not sources:
@@ -70,6 +84,10 @@ class Transfer(EffectModel):
                 "no_source",
                 "Transfer needs another dataset: set sources to the fingerprint of an indexed one",
             )
+        return sources
+
+    def prepare(self, index: Index) -> None:
+        sources = self._open_sources(index)
         self.known = sorted({target_of(label) for source in sources for label in source.perturbed})
         self.deviations = _combine(sources, self.known, self.genes)
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from vccapp.commands import assignments
-from vccapp.errors import JobError, VccAppError
+from vccapp.data.splits.split import load_split
+from vccapp.errors import JobError, SpecError, VccAppError
 from vccapp.progress import Progress
 from vccapp.records import Format
 from vccapp.settings import Settings
@@ -38,6 +39,7 @@ class Embed(Task[Embedded]):
     components: int = Field(50, ge=1, description="Principal components, for pca.")
     params: dict[str, Any] = Field({}, description="Parameters that differ from the defaults, for state.")
     seed: int = Field(0, ge=0, description="Random seed; the same seed gives the same vectors.")
+    split: str = Field("", description="Split whose training part alone decides on the vectors, beside the controls.")
 
     @property
     def title(self) -> str:
@@ -45,12 +47,12 @@ class Embed(Task[Embedded]):
 
     def command(self) -> list[str]:
         words = ["vccapp", "model", "embed", self.dataset]
-        words += self.changed_options(
-            method="--method", key="--key", components="--components", seed="--seed", on="--on"
-        )
+        names = {"method": "--method", "key": "--key", "components": "--components", "seed": "--seed"}
+        words += self.changed_options(**names, split="--split", on="--on")
         return words + assignments(self.params)
 
     def check(self, settings: Settings) -> None:
+        self._seen(settings)
         if self.method == "obsm":
             from vccapp.data.workspace import require_source
 
@@ -81,7 +83,8 @@ class Embed(Task[Embedded]):
             from vccapp.stats.cells.embedding import write_pca
 
             memory = settings.memory_bytes
-            folder = write_pca(index, n_components=self.components, memory_bytes=memory, progress=progress)
+            seen = self._seen(settings)
+            folder = write_pca(index, n_components=self.components, seen=seen, memory_bytes=memory, progress=progress)
         elif self.method == "obsm":
             from vccapp.data.workspace import open_registered
             from vccapp.stats.cells.embedding import import_cell_embedding
@@ -96,6 +99,18 @@ class Embed(Task[Embedded]):
 
         return load_index(settings.index_of(self.dataset))
 
+    def _seen(self, settings: Settings) -> tuple[str, ...] | None:
+        """The training part of the split; None without one. Raises SpecError for a split of other data, or for obsm."""
+        if not self.split:
+            return None
+        split = load_split(self.split, settings)
+        if split.dataset != self.dataset or self.method == "obsm":
+            what = (
+                f"belongs to the dataset {split.dataset}" if self.method != "obsm" else "cannot change stored vectors"
+            )
+            raise SpecError("split_not_usable", f"The split '{split.name}' {what}", fix="choose another, or none")
+        return split.train
+
     def _train_state(self, index: "Index", settings: Settings, progress: Progress) -> Path:
         """Goes on from the last checkpoint of the same parameters, where one was stopped."""
         from vccapp.data.atomic import holds_json, write_json
@@ -107,8 +122,8 @@ class Embed(Task[Embedded]):
         from vccapp.training.metrics_log import NAME, MetricsLog
 
         spec = make_spec(StateEmbeddingSpec, self.params, name="the state embedding")
-        begun = training_folder(settings, self.dataset)
-        asked = ASKED.stamp({"spec": spec.model_dump(mode="json"), "seed": self.seed})
+        begun, seen = training_folder(settings, self.dataset), self._seen(settings)
+        asked = ASKED.stamp({"spec": spec.model_dump(mode="json"), "seed": self.seed, "seen": seen and list(seen)})
         problem = f"Another job is training the state embedding of {self.dataset}"
         busy = JobError("embedding_busy", problem, fix="wait for it or stop it")
         with hold_lock(begun.with_name(f".{begun.name}.lock"), busy=busy):
@@ -125,7 +140,7 @@ class Embed(Task[Embedded]):
                     memory_bytes=settings.memory_bytes,
                     device=settings.device,
                 )
-                folder = write_state_embedding(index, spec, fitting)
+                folder = write_state_embedding(index, spec, fitting, seen=seen)
             shutil.move(begun / NAME, folder / NAME)
             shutil.rmtree(begun)
         return folder

@@ -37,13 +37,19 @@ from vccapp.data.splits.split import Split
 from vccapp.errors import DataError, SpecError
 from vccapp.records import Format, Listing, Unreadable, list_records, read_record, undamaged
 from vccapp.settings import Settings
+from vccapp.stats.knowledge import Knowledge
 
 Part = Literal["val", "test"]
 State = Literal["running", "finished", "stopped", "failed", "interrupted"]
 RECORD = "run.json"
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-RUN = Format("run", 2, {1: lambda fields: fields | {"number": 0}}, fix="delete the run's folder and train again")
-"""Version 1 did not number the runs."""
+RUN = Format(
+    "run",
+    3,
+    {1: lambda fields: fields | {"number": 0}, 2: lambda fields: fields | {"seen": []}},
+    fix="delete the run's folder and train again",
+)
+"""Version 1 did not number the runs, 2 did not say what they have seen."""
 NOTES = Format("run notes", fix="delete it; the run itself is not touched")
 NOTES_FILE = "notes.json"
 PREDICTION = Format("prediction", fix="train again")
@@ -100,6 +106,7 @@ class RunRecord(BaseModel):
 
     number : 1, 2, ... in the order in which runs were begun, whatever the clock said; 0 of runs of earlier versions
     device : what a network trained on; empty where that is not known
+    seen : what its model has seen of these data, then what each of its sources has; nothing before the fit has ended
     `metrics[part][name][metric]` are means over perturbations, None where no perturbation has the metric; names are
     this run's model, the floors and the ceiling (`vccapp.references`).
     """
@@ -117,6 +124,7 @@ class RunRecord(BaseModel):
     devices: int = Field(1, description="Number of processes that trained it.")
     device: str = ""
     number: int = 0
+    seen: tuple[Knowledge, ...] = ()
     metrics: dict[Part, dict[str, dict[str, float | None]]] = {}
     folder: Path = Field(Path(), exclude=True)
     notes: Notes = Field(Notes(run=""), exclude=True)

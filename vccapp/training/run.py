@@ -165,6 +165,7 @@ def _work(
         spec = record.spec
         fit = Fit(model=spec.model, params=spec.params, split=split, seed=spec.seed, folder=folder, settings=settings)
         model = fit_model(fit, model, index, ranks=record.devices, progress=part(progress, 0.0, 0.85))
+        keep(seen=model.seen)
         progress(0.85, "Predicting the held-out perturbations")
         judged = _judged(split, model)
         deltas = _write_prediction(model, judged, folder / "prediction")

@@ -20,7 +20,8 @@ from vccapp.neural.state_embedding.spec import Size, StateEmbeddingSpec
 from vccapp.neural.state_embedding.write import write_state_embedding
 from vccapp.stats.building.build import build_index
 from vccapp.stats.cells.embedding import list_cell_embeddings, open_cell_embedding, write_pca
-from vccapp.stats.cells.matrix import choose_genes, open_cell_matrix
+from vccapp.stats.cells.matrix import open_cell_matrix
+from vccapp.stats.cells.variable import choose_genes
 from vccapp.stats.index import Index, load_index
 
 
@@ -93,8 +94,8 @@ def test_se_learns_and_tells_kinds_of_cells_apart(index: Index) -> None:
 
 @pytest.mark.usefixtures("tiny")
 def test_st_takes_an_embedding_as_input_and_predicts_genes(index: Index, tmp_path: Path) -> None:
-    write_pca(index, n_components=5, n_genes=20)
     split = split_from_lists(name="s", dataset="d", train=["GENE0", "GENE1", "GENE2"], test=["GENE3"])
+    write_pca(index, n_components=5, n_genes=20, seen=split.train)
     params = {"set_size": 8, "sets": 4, "genes": 20, "embedding": "expression", "steps": 5, "inputs": "X_pca"}
     model = make_model("state", params).fit(index, split, device="cpu")
     assert model.network.shape.n_inputs == 5 and model.network.shape.n_outputs == len(model.predicted)

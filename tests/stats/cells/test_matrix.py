@@ -15,7 +15,8 @@ from vccapp.errors import DataError, ResourceError, SpecError
 from vccapp.stats.building.build import build_index
 from vccapp.stats.cells import matrix as cell_matrix
 from vccapp.stats.cells.embedding import write_pca
-from vccapp.stats.cells.matrix import choose_genes, matrix_bytes, open_cell_matrix
+from vccapp.stats.cells.matrix import matrix_bytes, open_cell_matrix
+from vccapp.stats.cells.variable import choose_genes
 from vccapp.stats.index import Index, load_index
 
 
@@ -106,3 +107,21 @@ def test_an_embedding_of_an_index_that_was_deleted_meanwhile_is_refused(tmp_path
     with refusal(DataError, "index_gone"):
         write_pca(index, n_components=3, progress=remove)
     assert not list(index.folder.rglob("embedding.json"))
+
+
+@pytest.mark.parametrize("space", ["counts", "log1p"])
+def test_genes_are_chosen_by_the_cells_that_may_be_seen(
+    space: str, counts: ad.AnnData, logs: np.ndarray, tmp_path: Path
+) -> None:
+    """As scanpy chooses them from those cells alone, at the depth of all."""
+    data = counts.copy()
+    if space == "log1p":
+        data.X = np.asarray(logs)
+    index = make_index(data, tmp_path)
+    seen = ["GENE0", "GENE2"]
+    own = counts.obs["target_gene"].isin(["non-targeting", *seen]).to_numpy()
+    table = sc.pp.highly_variable_genes(ad.AnnData(logs[own], var=counts.var), n_top_genes=10, inplace=False)
+    chosen = choose_genes(index, 10, seen=seen)
+    np.testing.assert_array_equal(chosen, np.flatnonzero(table["highly_variable"]))
+    assert not np.array_equal(chosen, choose_genes(index, 10))
+    np.testing.assert_array_equal(choose_genes(index, 10, seen=index.perturbed), choose_genes(index, 10))

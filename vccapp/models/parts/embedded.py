@@ -7,9 +7,10 @@ import numpy as np
 from vccapp.data.splits.split import Split
 from vccapp.errors import SpecError
 from vccapp.models.parts.effects import EffectModel
-from vccapp.models.parts.features import EMBEDDING_PATHS, EmbeddingSpec, Features
+from vccapp.models.parts.features import EMBEDDING_PATHS, EmbeddingSpec, Features, embedding_sources
 from vccapp.models.saving import ModelState
 from vccapp.stats.index import Index
+from vccapp.stats.knowledge import Knowledge
 
 
 class EmbeddedModel(EffectModel):
@@ -21,6 +22,9 @@ class EmbeddedModel(EffectModel):
 
     spec: EmbeddingSpec
     features: Features
+
+    def sources(self, index: Index, split: Split) -> list[Knowledge]:
+        return embedding_sources(self.spec.embedding)
 
     def prepare(self, index: Index) -> None:
         self.features = Features.open(self.spec.embedding, index)

@@ -18,12 +18,21 @@ from vccapp.models.base import ModelSpec, targets
 from vccapp.models.saving import ModelState
 from vccapp.parameters import Offer
 from vccapp.stats.index import Index
+from vccapp.stats.knowledge import Knowledge
 from vccapp.wording import name_some
 
 EMBEDDING_PATHS = {"embedding": "+"}
 MISSING_LABELS = {"mean": "Use the mean effect", "error": "Stop"}
+HONEST = ("default", "expression", "self", "one-hot")
+"""Embeddings made of texts and gene sets, of the controls, of the training part, or of names."""
 WIDTH = 256
 """Wider embeddings are reduced to so many principal components; the rows kept take 10 MB at 20,000 genes."""
+
+
+def embedding_sources(source: str) -> list[Knowledge]:
+    """What each file among the parts of an embedding has seen, which nobody says."""
+    names = [source] if is_there(source, folder=Path()) else [name.strip() for name in source.split("+")]
+    return [Knowledge(source=f"The gene embedding {name}") for name in names if name not in HONEST]
 
 
 class EmbeddingSpec(ModelSpec):

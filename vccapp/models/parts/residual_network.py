@@ -26,6 +26,7 @@ from vccapp.neural.fitting.sampler import Cells
 from vccapp.progress import part
 from vccapp.stats.cells.matrix import CellMatrix, cells_memory, matrix_bytes, open_cell_matrix
 from vccapp.stats.index import Index
+from vccapp.stats.knowledge import Knowledge
 
 if TYPE_CHECKING:
     from vccapp.neural.scouter.net import ScouterNet
@@ -73,6 +74,11 @@ class ResidualNetwork(Model):
     @abstractmethod
     def count_work(self, index: Index, split: Split) -> Work:
         """Told without torch."""
+
+    def sources(self, index: Index, split: Split) -> list[Knowledge]:
+        """Those of its baseline; a subclass adds what else it reads."""
+        make = self.baseline_maker()
+        return [] if make is None else list(make().sources(index, split))
 
     def check_inputs(self, index: Index, split: Split, *, device: str) -> None:
         """The device, and the baseline; a subclass adds what else it names."""

@@ -12,9 +12,10 @@ from vccapp.errors import SpecError
 from vccapp.models.base import MODELS, load_model
 from vccapp.models.parts.label_rows import EmbeddedRows, TableRows
 from vccapp.models.parts.set_transformer import SetTransformer
-from vccapp.models.saving import MODEL, RECORD
+from vccapp.models.saving import MODEL, RECORD, read_seen
 from vccapp.neural.state.shape import CONVERTED
 from vccapp.records import read_record
+from vccapp.stats.knowledge import Knowledge
 
 if TYPE_CHECKING:
     from vccapp.neural.state.net import StateNet
@@ -56,6 +57,13 @@ def check_start(folder: Path, genes: np.ndarray) -> None:
     name = read_record(folder / RECORD, MODEL, lambda saved: str(saved["name"]))
     if name in MODELS and not issubclass(MODELS[name], SetTransformer):
         raise _not_a_network(folder)
+
+
+def start_sources(folder: Path) -> list[Knowledge]:
+    """What a network to start from has seen. Raises DataError where its record cannot be read."""
+    if (folder / "official.json").is_file():
+        return [Knowledge(source=f"The converted network {folder}")]
+    return [known.model_copy(update={"source": f"{known.source} in {folder}"}) for known in read_seen(folder)]
 
 
 def open_start(folder: Path) -> Start:

@@ -8,7 +8,7 @@ each cell's error plus the length of each shared gene's, and the cross-entropy o
 The original's defaults: 8 layers of 512, 2,048 tokens, 128 cells a step, AdamW at 1e-5; its paper's width is 672.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,20 +27,25 @@ from vccapp.neural.state_embedding.net import EmbeddingShape, StateEmbeddingNet
 from vccapp.neural.state_embedding.spec import DATASET_WIDTH, NAME, SIZES, Size, StateEmbeddingSpec
 from vccapp.progress import part
 from vccapp.stats.cells.embedding import write_cell_embedding
-from vccapp.stats.cells.matrix import CellMatrix, choose_genes, open_cell_matrix
+from vccapp.stats.cells.matrix import CellMatrix, open_cell_matrix
+from vccapp.stats.cells.variable import choose_genes, seen_cells
 from vccapp.stats.index import Index
 
 CELLS_AT_ONCE = 64
 MIN_GENES = 16
 
 
-def write_state_embedding(index: Index, spec: StateEmbeddingSpec, fitting: Fitting) -> Path:
-    """Train an SE on all cells, embed them, and write the array and the network; returns the folder.
+def write_state_embedding(
+    index: Index, spec: StateEmbeddingSpec, fitting: Fitting, *, seen: Sequence[str] | None = None
+) -> Path:
+    """Train an SE, embed all cells, and write the array and the network; returns the folder.
+
+    seen : perturbations whose cells it is trained on, beside the controls; None: all
 
     Raises SpecError for gene vectors that know too few of the data's genes.
     """
     torch.backends.mha.set_fastpath_enabled(False)  # which takes twice as long on a CPU
-    task = _open_task(index, spec, fitting)
+    task = _open_task(index, spec, fitting, seen)
     size, device = SIZES[spec.preset], task.device
     torch.manual_seed(fitting.seed)
     network = StateEmbeddingNet(
@@ -84,7 +89,7 @@ def write_state_embedding(index: Index, spec: StateEmbeddingSpec, fitting: Fitti
         weights = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
         save_file(weights, folder / "network.safetensors")
 
-    about = {"method": "state_embedding", "spec": spec.model_dump(), "seed": fitting.seed}
+    about = {"method": "state_embedding", "spec": spec.model_dump(), "seed": fitting.seed, "seen": seen}
     width = size.n_out + DATASET_WIDTH
     return write_cell_embedding(index, NAME, width=width, blocks=blocks(), about=about, files=write_network)
 
@@ -104,6 +109,7 @@ class Sentences:
 @dataclass(frozen=True)
 class EmbeddingTask:
     matrix: CellMatrix
+    trained: np.ndarray  # row numbers of the cells that it learns from
     is_counts: bool
     vectors: Tensor  # (n_genes, d), each of length 1
     batches: np.ndarray  # (n_cells,) int64
@@ -115,7 +121,7 @@ class EmbeddingTask:
 
     def batch(self, step: int) -> Sentences:
         rng = np.random.default_rng((self.seed, 7, step))
-        rows = rng.integers(0, self.matrix.shape[0], self.batch_size)
+        rows = self.trained[rng.integers(0, len(self.trained), self.batch_size)]
         return self.sentences(rows, rng)
 
     def sentences(self, rows: np.ndarray, rng: np.random.Generator) -> Sentences:
@@ -161,10 +167,11 @@ class EmbeddingTask:
         return torch.cat([cell, dataset], dim=1).cpu().numpy()
 
 
-def _open_task(index: Index, spec: StateEmbeddingSpec, fitting: Fitting) -> EmbeddingTask:
+def _open_task(index: Index, spec: StateEmbeddingSpec, fitting: Fitting, seen: Sequence[str] | None) -> EmbeddingTask:
     embedding = open_embedding(spec.embedding)
     names = index.genes["gene"].to_numpy(str)
-    genes = np.array([i for i in choose_genes(index, spec.genes) if embedding.find(names[i]) is not None], np.int64)
+    chosen = choose_genes(index, spec.genes, seen=seen)
+    genes = np.array([i for i in chosen if embedding.find(names[i]) is not None], np.int64)
     if len(genes) < MIN_GENES:
         raise SpecError(
             "too_few_vectors",
@@ -176,6 +183,7 @@ def _open_task(index: Index, spec: StateEmbeddingSpec, fitting: Fitting) -> Embe
     device = choose_device(fitting.device)
     return EmbeddingTask(
         matrix=open_cell_matrix(index, genes, memory_bytes=fitting.memory_bytes // 3),
+        trained=seen_cells(index, seen),
         is_counts=index.meta["value_space"] == "counts",
         vectors=functional.normalize(vectors, dim=1).to(device),
         batches=codes.astype(np.int64),

@@ -5,10 +5,11 @@ import_cell_embedding(dataset, index, "X_emb")        # obsm["X_emb"] of the dat
 rows = open_cell_embedding(index, "X_pca")            # memory-mapped (n_cells, d) float32
 list_cell_embeddings(index)
 
-<index>/embeddings/<name>/values.npy, embedding.json {"method", "settings", ...}
+<index>/embeddings/<name>/values.npy, embedding.json {"method", "settings", "seen", ...}
+`seen` are the perturbations of which cells it learnt how to place cells; all where it is null.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,17 @@ from vccapp.data.stores.files import open_store, reading
 from vccapp.errors import DataError, SpecError
 from vccapp.progress import Progress, silent
 from vccapp.records import Format, Listing, list_records, read_record, undamaged
-from vccapp.stats.cells.matrix import CellMatrix, choose_genes, open_cell_matrix
+from vccapp.stats.cells.matrix import CellMatrix, open_cell_matrix
+from vccapp.stats.cells.variable import choose_genes, seen_cells
 from vccapp.stats.index import Index
+from vccapp.stats.knowledge import Knowledge
 
-EMBEDDING = Format("cell embedding", fix="make it again (vccapp model embed)")
+EMBEDDING = Format(
+    "cell embedding", 2, {1: lambda fields: fields | {"seen": None}}, fix="make it again (vccapp model embed)"
+)
+"""Version 1 learnt from all cells."""
+OBSM = "obsm"
+"""The method of those that were taken from the data's file: nobody says what they have seen."""
 RECORD = "embedding.json"
 BLOCK_VALUES = 2**24
 """Values of cells in memory at a time: 64 MB."""
@@ -46,6 +54,20 @@ def open_cell_embedding(index: Index, name: str) -> np.ndarray:
             msg = f"its shape is {values.shape}, not {wanted}"
             raise ValueError(msg)
         return values
+
+
+def describe_cell_embedding(index: Index, name: str) -> Knowledge:
+    """What it has seen. Raises SpecError when the data have no such embedding."""
+    open_cell_embedding(index, name)
+    about = _read(_folder(index, name) / RECORD)
+    if about["method"] == OBSM:
+        return Knowledge(source=f"The cell embedding {name}, taken from the file,")
+    return Knowledge(
+        source=f"The cell embedding {name}",
+        dataset=index.meta["fingerprint"],
+        learnt=index.perturbed if about["seen"] is None else about["seen"],
+        fix=f"make it again with the split (vccapp model embed {index.folder.parent.name} --split NAME)",
+    )
 
 
 def list_cell_embeddings(index: Index) -> Listing[dict[str, Any]]:
@@ -133,7 +155,7 @@ def import_cell_embedding(dataset: Dataset, index: Index, key: str, *, progress:
                     progress((start + first) / dataset.n_cells, f"Reading obsm['{key}']")
                 start += len(places)
 
-    about = {"method": "obsm", "file": dataset.path.name}
+    about = {"method": OBSM, "file": dataset.path.name, "seen": None}
     return write_cell_embedding(index, key, width=width, blocks=read(), about=about)
 
 
@@ -143,24 +165,26 @@ def write_pca(
     n_components: int = 50,
     n_genes: int = 2000,
     name: str = "X_pca",
+    seen: Sequence[str] | None = None,
     memory_bytes: int = 2 * 10**9,
     progress: Progress = silent,
 ) -> Path:
     """Principal components of the log1p values of variable genes, exact, in two passes over the cells.
 
-    The first sums the products of genes (n_genes^2 numbers), the second projects.
+    The first sums the products of genes (n_genes^2 numbers), the second projects all cells.
+    seen : perturbations whose cells, beside the controls, decide on genes and components; None: all
     """
-    genes = choose_genes(index, n_genes)
+    genes = choose_genes(index, n_genes, seen=seen)
     matrix = open_cell_matrix(index, genes, memory_bytes=memory_bytes // 2)
-    n_cells = matrix.shape[0]
-    n_components = min(n_components, len(genes), n_cells)
+    n_cells, rows = matrix.shape[0], seen_cells(index, seen)
+    n_components = min(n_components, len(genes), len(rows))
     total, products = np.zeros(len(genes)), np.zeros((len(genes), len(genes)))
-    for first, block in iter_rows(matrix):
+    for first, block in iter_rows(matrix, rows):
         total += block.sum(axis=0, dtype=np.float64)
         products += block.T @ block
-        progress(0.7 * first / n_cells, "Summing gene products")
-    mean = total / n_cells
-    values, vectors = np.linalg.eigh(products / n_cells - np.outer(mean, mean))
+        progress(0.7 * first / len(rows), "Summing gene products")
+    mean = total / len(rows)
+    values, vectors = np.linalg.eigh(products / len(rows) - np.outer(mean, mean))
     vectors = vectors[:, ::-1][:, :n_components]
     vectors *= np.where(vectors[np.abs(vectors).argmax(axis=0), np.arange(n_components)] < 0, -1, 1)
     offset = (mean @ vectors).astype(np.float32)
@@ -172,15 +196,16 @@ def write_pca(
             progress(0.7 + 0.3 * first / n_cells, "Projecting the cells")
 
     explained = values[::-1][:n_components].clip(0) / max(values.clip(0).sum(), 1e-30)
-    about = {"method": "pca", "genes": len(genes), "explained": explained.round(6).tolist()}
+    about = {"method": "pca", "genes": len(genes), "explained": explained.round(6).tolist(), "seen": seen}
     return write_cell_embedding(index, name, width=n_components, blocks=project(), about=about)
 
 
-def iter_rows(matrix: CellMatrix) -> Iterator[tuple[int, np.ndarray]]:
-    """(first cell, (n, n_genes) float32 log1p) over all cells."""
+def iter_rows(matrix: CellMatrix, cells: np.ndarray | None = None) -> Iterator[tuple[int, np.ndarray]]:
+    """(place of the first, (n, n_genes) float32 log1p) over `cells` (row numbers), or all."""
+    cells = np.arange(matrix.shape[0]) if cells is None else cells
     step = max(1, BLOCK_VALUES // max(matrix.shape[1], 1))
-    for first in range(0, matrix.shape[0], step):
-        yield first, matrix.rows(np.arange(first, min(first + step, matrix.shape[0])))
+    for first in range(0, len(cells), step):
+        yield first, matrix.rows(cells[first : first + step])
 
 
 def _folder(index: Index, name: str) -> Path:

@@ -1,6 +1,6 @@
 """Whole cells of chosen genes, by row number: what training reads.
 
-    matrix = open_cell_matrix(index, choose_genes(index, 2000), memory_bytes=2 * 10**9)
+    matrix = open_cell_matrix(index, genes, memory_bytes=2 * 10**9)       # positions, see `stats.cells.variable`
     matrix.rows(cells)                              # (n, n_genes) float32 log1p of any cells
 
 Made from the index's gene-major store, one block of cells after the other. Counts stay one byte each (what a byte does
@@ -17,10 +17,8 @@ import numpy as np
 from vccapp.data.atomic import write_file
 from vccapp.data.lock import hold_lock
 from vccapp.data.resources import require_disk
-from vccapp.errors import SpecError
 from vccapp.progress import Progress, silent
 from vccapp.records import undamaged
-from vccapp.stats.hvg import choose_hvg
 from vccapp.stats.index import Index
 from vccapp.stats.store import OVERFLOW, GeneStore
 
@@ -69,20 +67,6 @@ class CellMatrix:
             values += 1  # the logarithm of 1 + x is many times as quick as log1p, and as exact for counts
             np.log(values, out=values)
         return values
-
-
-def choose_genes(index: Index, n_genes: int) -> np.ndarray:
-    """Positions of the `n_genes` most variable genes, in the file's order; 0 means all. Ties with the last are in."""
-    if n_genes == 0 or n_genes >= len(index.genes):
-        return np.arange(len(index.genes))
-    chosen = np.flatnonzero(choose_hvg(index.genes["dispersions_norm"], n_top=n_genes))
-    if not len(chosen):
-        raise SpecError(
-            "no_hvg",
-            "The dataset has no highly variable genes, because no gene varies",
-            fix="train on all genes (0)",
-        )
-    return chosen
 
 
 def matrix_bytes(index: Index, n_genes: int) -> int:

@@ -5,6 +5,7 @@ from typing import Any
 
 import streamlit as st
 
+from vccapp.data.splits.split import list_splits
 from vccapp.data.workspace import Record
 from vccapp.neural.state_embedding.spec import NAME, StateEmbeddingSpec, check_state_embedding
 from vccapp.parameters import changed_values
@@ -46,6 +47,15 @@ def show_embed(record: Record, index: Index) -> None:
             estimate = check_state_embedding(index, params, memory_bytes=current_settings().memory_bytes)
             st.caption(plain(estimate.describe()))
             choices["params"] = params
+        if method != "obsm":
+            splits = [split.name for split in list_splits(current_settings(), dataset=record.fingerprint)]
+            choices["split"] = st.selectbox(
+                "Cells to learn from",
+                [*splits, ""],
+                format_func=lambda name: f"Training part of {plain(name)}" if name else "All cells",
+                key="embed_split",
+                help="Vectors that have learnt from held-out cells are refused by runs that hold these out.",
+            )
         task = Embed(dataset=record.fingerprint, method=method, **choices)
         st.code(shlex.join(task.command()), language="bash", wrap_lines=True)
         if st.button("Embed the cells", icon=":material/play_arrow:", key="embed_start"):
