@@ -7,6 +7,7 @@
 A training that waits has a job and no folder yet; a run of another machine or of earlier days has a folder and no job.
 """
 
+import contextlib
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -87,13 +88,7 @@ class Entry:
 
 def list_entries(settings: Settings, *, dataset: str = "") -> Listing[Entry]:
     """Runs and waiting trainings, of a dataset or of all; unreadable are runs, notes and jobs of any."""
-    runs, jobs = list_runs(settings), Listing[Job]()
-    try:
-        reconcile(settings)
-        with JobStore(settings) as store:
-            jobs = store.find(task=TRAINING)
-    except JobError:  # what shows jobs says it; the runs stand
-        pass
+    runs, jobs = list_runs(settings), _training_jobs(settings)
     last: dict[str, Job] = {}
     for job in jobs:  # the newest first
         last.setdefault(str(job.params.get("run_id")), job)
@@ -107,6 +102,8 @@ def list_entries(settings: Settings, *, dataset: str = "") -> Listing[Entry]:
 
 def find_entry(name: str, settings: Settings) -> Entry:
     """By the id of a run or of its job, or the one that was begun last for 'latest'. Raises SpecError for no such."""
+    if name != LATEST and (run := _find_run(name, settings)) is not None:
+        return run
     entries = list_entries(settings)
     if name == LATEST:
         if entries:
@@ -123,9 +120,31 @@ def find_entry(name: str, settings: Settings) -> Entry:
 
 
 def find_entries(run_ids: Collection[str], settings: Settings) -> list[Entry]:
-    """Those of these ids that are there, in the given order."""
-    known = {entry.id: entry for entry in list_entries(settings) if entry.id in run_ids}
-    return [known[run_id] for run_id in run_ids if run_id in known]
+    """Those of these runs that are there, in the given order."""
+    found = []
+    for run_id in run_ids:
+        with contextlib.suppress(VccAppError):  # lists show what cannot be read
+            found.append(_find_run(run_id, settings))
+    return [entry for entry in found if entry is not None]
+
+
+def _find_run(run_id: str, settings: Settings) -> Entry | None:
+    """A run that has begun, with its last job: no other run is looked at. Raises DataError where it cannot be read."""
+    try:
+        run = load_run(run_id, settings)
+    except SpecError:  # no such run
+        return None
+    jobs = _training_jobs(settings, naming=run_id)
+    return Entry(run_id, run, next((job for job in jobs if job.params.get("run_id") == run_id), None))
+
+
+def _training_jobs(settings: Settings, *, naming: str = "") -> Listing[Job]:
+    """The newest first; none where the job store cannot be read, which what shows jobs says."""
+    with contextlib.suppress(JobError):
+        reconcile(settings)
+        with JobStore(settings) as store:
+            return store.find(task=TRAINING, naming=naming)
+    return Listing()
 
 
 def find_log(entry: Entry) -> str:

@@ -9,6 +9,7 @@ what stands beside the logs of the jobs (`vccapp.jobs.restore`).
 import codecs
 import contextlib
 import errno
+import functools
 import json
 import os
 import re
@@ -38,6 +39,9 @@ LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 """Primary codes of SQLite, the last byte of those that it gives."""
 BROKEN = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_SCHEMA)
 """Codes of a file that is no store of ours: no database, or one without its table."""
+NAMES = COLUMNS.split(", ")
+MAX_KEPT = 4000
+"""Jobs that have ended that a process keeps, parsed: hundreds are listed at each look at a page."""
 
 _ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
 
@@ -136,16 +140,24 @@ class JobStore:
         return self._read(rows[0])
 
     def find(
-        self, *, state: State | Iterable[State] = (), task: str | Iterable[str] = (), limit: int | None = None
+        self,
+        *,
+        state: State | Iterable[State] = (),
+        task: str | Iterable[str] = (),
+        naming: str = "",
+        limit: int | None = None,
     ) -> Listing[Job]:
         """Jobs, the newest first: of one or several states, of one or several tasks; of all by default.
 
-        Unreadable are rows that are damaged.
+        naming : only those in whose params this text stands somewhere. Unreadable are rows that are damaged.
         """
         asked = {"state": state, "task": task}
         wanted = {name: (given,) if isinstance(given, str) else tuple(given) for name, given in asked.items()}
         clauses = [f"{name} IN ({', '.join('?' * len(given))})" for name, given in wanted.items() if given]
         values = [value for given in wanted.values() for value in given]
+        if naming:
+            clauses.append("instr(params, ?) > 0")
+            values.append(naming)
         where = f"WHERE {' AND '.join(clauses)}" if clauses else ""
         sql = f"SELECT {COLUMNS} FROM jobs {where} ORDER BY seq DESC LIMIT ?"
         jobs, damaged = [], []
@@ -310,16 +322,14 @@ class JobStore:
 
     def _read(self, row: sqlite3.Row) -> Job:
         """Raises JobError for a row that is damaged; its id is what was found."""
-        values = dict(row)
+        parse = _parse.__wrapped__ if row["state"] in ACTIVE else _parse
         try:
-            for name in JSON_COLUMNS:
-                values[name] = None if values[name] is None else json.loads(values[name])
-            return Job.model_validate(values)
+            return parse(tuple(row))
         except (TypeError, ValueError, RecursionError):
             raise JobError(
                 "job_damaged",
-                f"The job {values['id']} in {self.settings.jobs_db} is damaged",
-                found=str(values["id"]),
+                f"The job {row['id']} in {self.settings.jobs_db} is damaged",
+                found=str(row["id"]),
                 fix="start it again",
             ) from None
 
@@ -341,3 +351,12 @@ class JobStore:
                 found=number,
                 fix=fix,
             ) from error
+
+
+@functools.lru_cache(maxsize=MAX_KEPT)
+def _parse(row: tuple[Any, ...]) -> Job:
+    """The job that COLUMNS of a row hold. Raises TypeError, ValueError or RecursionError where they are damaged."""
+    values = dict(zip(NAMES, row, strict=True))
+    for name in JSON_COLUMNS:
+        values[name] = None if values[name] is None else json.loads(values[name])
+    return Job.model_validate(values)

@@ -186,11 +186,6 @@ def make_run_id(spec: RunSpec, *, now: datetime) -> str:
 
 def load_run(run_id: str, settings: Settings) -> RunRecord:
     """Raises SpecError when there is no such run, DataError when its record cannot be read; its notes may not be."""
-    return _load_run(run_id, settings)[0]
-
-
-def _load_run(run_id: str, settings: Settings) -> tuple[RunRecord, Unreadable | None]:
-    """A run, and its notes where they cannot be read."""
     folder = run_folder(run_id, settings)
     if not _has_record(folder):
         raise SpecError(
@@ -198,6 +193,11 @@ def _load_run(run_id: str, settings: Settings) -> tuple[RunRecord, Unreadable | 
             f"There is no run '{run_id}' in {settings.checkpoints}",
             fix="list the runs with `vccapp runs list`",
         )
+    return _load_folder(folder)[0]
+
+
+def _load_folder(folder: Path) -> tuple[RunRecord, Unreadable | None]:
+    """A run, and its notes where they cannot be read."""
     record = _read(folder / RECORD, RUN, RunRecord.model_validate)
     interrupted = record.state == "running" and not is_locked(folder / "lock")
     if interrupted:  # it may have ended between the two looks
@@ -245,7 +245,7 @@ def list_runs(settings: Settings) -> Listing[RunRecord]:
     notes: list[Unreadable] = []
 
     def load(path: Path) -> RunRecord:
-        run, unreadable = _load_run(path.parent.name, settings)
+        run, unreadable = _load_folder(path.parent)
         notes.extend([unreadable] if unreadable else [])
         return run
 

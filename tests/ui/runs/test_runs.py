@@ -81,6 +81,8 @@ def test_the_table_lists_what_is_known(settings: Settings, monkeypatch: pytest.M
         ({"runs_search": "knock"}, ["two"]),
         ({"runs_search": "direction=0.5"}, ["wide"]),
         ({"runs_search": "scouter paper"}, ["net"]),
+        ({"runs_search": "seed=0 ridge"}, []),
+        ({"runs_search": "seed=0 knock"}, ["two"]),
         ({"runs_model": "Scouter"}, ["wide", "net"]),
         ({"runs_tag": "paper"}, ["net"]),
         ({"runs_state": "finished", "runs_search": "one"}, ["one"]),
@@ -268,16 +270,17 @@ def test_words_of_a_run_are_shown_as_they_are(settings: Settings) -> None:
     assert "**bold**" not in note and "[l](" not in note
 
 
-def test_the_reference_comes_first_on_compare_and_scores(settings: Settings) -> None:
-    pin("one", settings)
+@pytest.mark.parametrize(("run", "model"), [("two", "Knock-down mean"), ("net", "Scouter")])
+def test_the_reference_comes_first_on_compare_and_scores(run: str, model: str, settings: Settings) -> None:
     page = open_alone("compare")
-    assert page.multiselect(key="cmp_runs").value == ["one"]
+    assert page.multiselect(key="cmp_runs").value == ["wide"]  # the one that was begun last
+    pin(run, settings)
+    page = open_alone("compare")
+    assert page.multiselect(key="cmp_runs").value == [run]
     page = open_alone("scores")
     assert_well(page)
-    assert (
-        "Perturbation mean" in page.selectbox(key="scores_reference").options[0]
-        or page.selectbox(key="scores_reference").value
-    )
+    reference = page.selectbox(key="scores_reference")
+    assert model in reference.options[reference.index] and "direction" not in reference.options[reference.index]
 
 
 def test_the_link_of_compare_names_runs_by_their_ids(settings: Settings) -> None:

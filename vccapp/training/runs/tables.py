@@ -38,9 +38,11 @@ def baseline_of(run: RunRecord, metric: str) -> float | None:
 
 def matches(run_id: str, run: RunRecord | None, spec: RunSpec | None, words: str) -> bool:
     """Whether every word stands in what is known of a run: id, title, note, tags, model, split, parameters, state."""
+    if not words.strip():
+        return True
     known = [run_id]
     if spec is not None:
-        known += [spec.title, spec.model, label_model(spec.model), spec.split]
+        known += [spec.title, spec.model, label_model(spec.model), spec.split, f"seed={spec.seed}"]
         known += [f"{name}={format_value(value)}" for name, value in spec.params.items()]
     if run is not None:
         known += [run.title, run.notes.note, *run.notes.tags, run.split.name, run.state]

@@ -52,10 +52,11 @@ def read_entries(record: Record | None) -> Listing[Entry]:
     return list_entries(current_settings(), dataset="" if record is None else record.fingerprint)
 
 
-def show_runs(record: Record, *, everywhere: bool) -> None:
-    """Filters and the table, live while a run waits or is trained. A choice in it is the `run` of the address."""
-    of = None if everywhere else record
-    entries = read_entries(of)
+def show_runs(entries: Listing[Entry], of: Record | None) -> None:
+    """Filters and the table, live while a run waits or is trained. A choice in it is the `run` of the address.
+
+    entries : what `read_entries(of)` has just read
+    """
     kept = _choose_filter(entries)
     columns, metric = _choose_columns()
     titles = {one.fingerprint: one.title for one in load_datasets()}

@@ -19,7 +19,8 @@ from vccapp.wording import name_some, plain
 def show_runs_page(record: Record, *, clone_link: CloneLink) -> list[str]:
     """All of it; returns the ids of the runs that are open. clone_link : to the form of Train, filled with a run's."""
     everywhere = st.toggle("Runs on all datasets", key="runs_all", bind="query-params")
-    entries = read_entries(None if everywhere else record)
+    of = None if everywhere else record
+    entries = read_entries(of)
     show_unreadable(entries.unreadable)
     show_undo()
     if not entries:
@@ -28,7 +29,7 @@ def show_runs_page(record: Record, *, clone_link: CloneLink) -> list[str]:
         page_link("train", "Go to Train")
         show_bin()
         return []
-    show_runs(record, everywhere=everywhere)
+    show_runs(entries, of)
     chosen = _find_chosen(entries)
     if len(chosen) == 1:
         show_run(chosen[0], [entry.run for entry in entries if entry.run is not None], clone_link=clone_link)
