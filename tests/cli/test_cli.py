@@ -178,6 +178,30 @@ def test_a_job_in_the_background_is_printed_and_can_be_stopped(ask: Callable[...
     assert ask("jobs", "stop", job["id"])["state"] in {"stopping", "stopped"}
 
 
+def test_a_command_starts_after_a_job_that_must_have_succeeded(call: Call, ask: Callable[..., Any]) -> None:
+    before = ask("data", "demo", "--background")
+    job = ask("data", "demo", "--background", "--after", before["id"])
+    assert job["after"] == [before["id"]] and job["state"] == "queued"
+    ask("queue", "stop-all")
+    code, _, err = call("data", "demo", "--background", "--after", "20200101-000000-abcdef", "--json")
+    assert code == 2 and json.loads(err.strip().splitlines()[-1])["code"] == "unknown_job"
+
+
+def test_whatever_starts_in_the_background_can_come_after_a_job() -> None:
+    from typer.main import get_command
+
+    from vccapp.cli import app
+
+    def commands(group: Any) -> list[Any]:
+        below = getattr(group, "commands", None)
+        return [group] if below is None else [own for one in below.values() for own in commands(one)]
+
+    options = [{name for option in one.params for name in option.opts} for one in commands(get_command(app))]
+    assert sum("--background" in own for own in options) > 10
+    without = [own for own in options if "--background" in own and "--after" not in own]
+    assert len(without) == 1  # a sweep that goes on has begun already
+
+
 def test_simulate(tmp_path: Path, ask: Callable[..., Any]) -> None:
     out, counts, genes = tmp_path / "cells.h5ad", tmp_path / "counts.csv", tmp_path / "genes.csv"
     counts.write_text("target_gene,n_cells\nB,20\nnon-targeting,30\n")

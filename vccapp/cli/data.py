@@ -20,7 +20,7 @@ from vccapp.cli.columns import (
     RepeatedGenes,
     make_columns,
 )
-from vccapp.cli.following import Background, On, end_progress, run_job, show_progress
+from vccapp.cli.following import After, Background, On, end_progress, run_job, show_progress
 from vccapp.cli.names import find_dataset, ignored_context, open_index, open_settings, warn_ignored
 from vccapp.cli.output import Json, format_fields, format_lines, format_table, show, show_list
 from vccapp.commands import parse_assignments
@@ -111,6 +111,7 @@ def index(
     ray_address: Annotated[str | None, typer.Option(help="HOST:PORT of the cluster, or auto.")] = None,
     on: On = "here",
     background: Background = False,
+    after: After = None,
     as_json: Json = False,
 ) -> None:
     """Register a data file and compute its statistics."""
@@ -141,18 +142,18 @@ def index(
     )
     task = Index(paths=paths, columns=columns, executor=executor, ray_address=ray_address)
     task.check(settings)
-    result = run_job(settings, task, on=on, background=background, as_json=as_json)
+    result = run_job(settings, task, on=on, background=background, after=after, as_json=as_json)
     ignored_context(result.dataset, settings)
     names = ", ".join(path.name for path in task.paths)
     show(result.model_dump(), lambda: format_lines([f"{names}: indexed as dataset {result.dataset}."]), as_json=as_json)
 
 
 @app.command()
-def demo(on: On = "here", background: Background = False, as_json: Json = False) -> None:
+def demo(on: On = "here", background: Background = False, after: After = None, as_json: Json = False) -> None:
     """Make the built-in simulated demo and its index."""
     from vccapp.tasks.demo import Demo
 
-    result = run_job(open_settings(), Demo(), on=on, background=background, as_json=as_json)
+    result = run_job(open_settings(), Demo(), on=on, background=background, after=after, as_json=as_json)
     show(result.model_dump(), lambda: f"The demo is ready as dataset {result.dataset}.", as_json=as_json)
 
 

@@ -25,6 +25,10 @@ On = Annotated[
     Literal["here", "ray"],
     typer.Option(help="Where to work: here (this machine) or ray (the cluster of the settings)."),
 ]
+After = Annotated[
+    list[str] | None,
+    typer.Option(metavar="JOB", help="Start when this job has succeeded, and fail if it does not; repeatable."),
+]
 POLL_SECONDS = 0.2
 EXIT_FAILED, EXIT_STOPPED = 1, 130
 _last = [""]
@@ -38,11 +42,12 @@ def run_job(
     job: "Job | None" = None,
     on: "Place" = "here",
     background: bool,
+    after: After = None,
     as_json: bool,
 ) -> "R":
     """Start a job and return its result once it has succeeded. Otherwise the command ends here.
 
-    job : where it is started already; on : where it is to work otherwise.
+    job : where it is started already; on : where it is to work otherwise; after : jobs that must have succeeded before.
 
     In the background it ends well at once, having printed the job. What the work refuses is raised as JobError, with
     the code of the refusal.
@@ -54,7 +59,7 @@ def run_job(
 
     for note in _notes(settings, task):
         warn(note)
-    begun = start_job(settings, task.model_copy(update={"on": on})) if job is None else job
+    begun = start_job(settings, task.model_copy(update={"on": on}), after=after or ()) if job is None else job
     if background:
         show(
             begun.model_dump(mode="json"), lambda: f"Started job {begun.id} ({one_line(begun.title)}).", as_json=as_json

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from vccapp.cli.following import Background, On, run_job
+from vccapp.cli.following import After, Background, On, run_job
 from vccapp.cli.names import find_dataset, open_index, open_settings
 from vccapp.cli.output import Json, format_fields, format_table, show, tell
 from vccapp.commands import parse_assignments
@@ -82,6 +82,7 @@ def embed(
         typer.Option(help="Split whose training part and controls alone decide on the vectors. Default: all cells."),
     ] = "",
     background: Background = False,
+    after: After = None,
     as_json: Json = False,
 ) -> None:
     """Write a vector for every cell beside the index (X_pca, X_state), which `state` takes as inputs.
@@ -103,7 +104,7 @@ def embed(
 
         estimate = check_state_embedding(index, params, memory_bytes=settings.memory_bytes)
         tell(estimate.describe())
-    result = run_job(settings, task, on=on, background=background, as_json=as_json)
+    result = run_job(settings, task, on=on, background=background, after=after, as_json=as_json)
     next_ = f"vccapp train start state --split SPLIT --set inputs={result.name}".replace("SPLIT", split or "SPLIT")
     fields = result.model_dump(mode="json") | {"next": next_}
     show(fields, lambda: format_fields(fields), as_json=as_json)

@@ -64,14 +64,26 @@ def chain(
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Random seed; the same seed gives the same run.")] = 0,
     title: Annotated[str, typer.Option(help="A title, shown in lists.")] = "",
     score: Annotated[str, typer.Option(help="A scorer that scores the run at the end.")] = "",
+    build: Annotated[str, typer.Option(metavar="SEASON", help="Build a submission of this season at the end.")] = "",
+    practice: Annotated[bool, typer.Option(help="Mark the submission as practice.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Index a file, split it, train a model and score it: jobs that start one after another, in the background."""
+    """Index a file, split it, train a model, score it and build a submission: jobs that start one after another."""
     from vccapp.jobs.chain import start_chain
     from vccapp.tasks.index import Index
 
     index, params = Index(paths=tuple(paths)), parse_assignments(set_ or [])
-    jobs = start_chain(open_settings(), index, model, params, seed=seed, title=title, scorer=score)
+    jobs = start_chain(
+        open_settings(),
+        index,
+        model,
+        params,
+        seed=seed,
+        title=title,
+        scorer=score,
+        season=build,
+        practice=practice,
+    )
     _show_jobs(jobs, as_json=as_json)
 
 

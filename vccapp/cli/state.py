@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vccapp.cli.following import Background, run_job
+from vccapp.cli.following import After, Background, run_job
 from vccapp.cli.names import absolute_split, ignored_context, open_settings
 from vccapp.cli.output import Json, format_fields, format_lines, show, tell
 from vccapp.cli.runs.options import format_run
@@ -20,7 +20,7 @@ Title = Annotated[str, typer.Option(help="A title, shown in lists.")]
 
 
 @app.command()
-def install(background: Background = False, as_json: Json = False) -> None:
+def install(background: Background = False, after: After = None, as_json: Json = False) -> None:
     """Install the package arc-state in an environment of its own in the workspace."""
     from vccapp.neural.arc_state.install import TIME, needs_disk, packages
     from vccapp.tasks.install_state import InstallState
@@ -30,7 +30,7 @@ def install(background: Background = False, as_json: Json = False) -> None:
     task = InstallState()
     task.check(settings)
     tell(f"Installing {' and '.join(packages())}: {bytes_text(needs_disk())} of disk, {TIME}.")
-    result = run_job(settings, task, background=background, as_json=as_json)
+    result = run_job(settings, task, background=background, after=after, as_json=as_json)
     fields = {"folder": result.folder, **result.versions}
     show(result.model_dump(mode="json"), lambda: format_fields(fields), as_json=as_json)
 
@@ -54,10 +54,20 @@ def train(
     title: Title = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the commands that would run.")] = False,
     background: Background = False,
+    after: After = None,
     as_json: Json = False,
 ) -> None:
     """Train by `state tx train` and predict by `state tx infer`: the same as `vccapp train start state_official`."""
-    _start(split, parse_assignments(set_ or []), seed, title, dry_run=dry_run, background=background, as_json=as_json)
+    _start(
+        split,
+        parse_assignments(set_ or []),
+        seed,
+        title,
+        dry_run=dry_run,
+        background=background,
+        after=after,
+        as_json=as_json,
+    )
 
 
 @app.command("open")
@@ -72,6 +82,7 @@ def open_(
     title: Title = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the commands that would run.")] = False,
     background: Background = False,
+    after: After = None,
     as_json: Json = False,
 ) -> None:
     """Predict by a network that the official program has trained before; nothing is trained."""
@@ -84,11 +95,21 @@ def open_(
             fix="add --yes if you trust who made them",
         )
     params = parse_assignments(set_ or []) | {"folder": str(folder.absolute()), "trusted": True}
-    _start(split, params, seed, title or folder.name, dry_run=dry_run, background=background, as_json=as_json)
+    _start(
+        split, params, seed, title or folder.name, dry_run=dry_run, background=background, after=after, as_json=as_json
+    )
 
 
 def _start(
-    split: str, params: dict[str, Any], seed: int, title: str, *, dry_run: bool, background: bool, as_json: bool
+    split: str,
+    params: dict[str, Any],
+    seed: int,
+    title: str,
+    *,
+    dry_run: bool,
+    background: bool,
+    after: After,
+    as_json: bool,
 ) -> None:
     from vccapp.data.splits.split import load_split
     from vccapp.models.state_official import StateOfficial
@@ -115,6 +136,6 @@ def _start(
         show({"commands": commands, "run": task.command()}, lambda: format_lines(commands), as_json=as_json)
         return
     ignored_context(spec.dataset, settings)
-    result = run_job(settings, task, background=background, as_json=as_json)
+    result = run_job(settings, task, background=background, after=after, as_json=as_json)
     run = load_run(result.run, settings)
     show(run.model_dump(mode="json"), lambda: format_run(run), as_json=as_json)

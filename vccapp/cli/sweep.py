@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from vccapp.cli.following import Background, On, run_job
+from vccapp.cli.following import After, Background, On, run_job
 from vccapp.cli.names import absolute_split, ignored_context, open_index, open_settings
 from vccapp.cli.output import Json, format_fields, format_table, show, show_list, tell
 from vccapp.cli.runs.options import Devices, parse_devices
@@ -57,12 +57,15 @@ def start(
     devices: Devices = None,
     on: On = "here",
     background: Background = False,
+    after: After = None,
     as_json: Json = False,
 ) -> None:
     """Start a sweep: try values and ranges of a model's parameters."""
     chosen: dict[str, Any] = {"sampler": sampler, "sampler_seed": sampler_seed, "folds": folds, "metric": metric}
     chosen |= {"n_trials": trials, "pruning": pruning, "at_once": at_once, "ranges": parse_assignments(range_ or [])}
-    _start(model, split, set_, seeds, title, devices, on=on, background=background, as_json=as_json, **chosen)
+    _start(
+        model, split, set_, seeds, title, devices, on=on, background=background, after=after, as_json=as_json, **chosen
+    )
 
 
 @train_app.command()
@@ -145,6 +148,7 @@ def _start(
     *,
     on: "Place" = "here",
     background: bool,
+    after: After = None,
     as_json: bool,
     ranges: dict[str, Any] | None = None,
     at_once: int | None = None,
@@ -165,7 +169,7 @@ def _start(
     tell(estimate_sweep(spec, index, load_split(absolute_split(split) or split, settings), settings).describe())
     task.check(settings)
     ignored_context(run.dataset, settings)
-    result = run_job(settings, task, on=on, background=background, as_json=as_json)
+    result = run_job(settings, task, on=on, background=background, after=after, as_json=as_json)
     _show_sweep(find_sweep(result.sweep, settings), settings, as_json=as_json)
 
 

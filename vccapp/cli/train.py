@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vccapp.cli.following import Background, On, run_job
+from vccapp.cli.following import After, Background, On, run_job
 from vccapp.cli.names import absolute_split, ignored_context, open_index, open_settings
 from vccapp.cli.output import Json, format_lines, show, tell
 from vccapp.cli.runs import listing, steering
@@ -38,6 +38,7 @@ def start(
     devices: Devices = None,
     on: On = "here",
     background: Background = False,
+    after: After = None,
     as_json: Json = False,
 ) -> None:
     """Train a model on a split."""
@@ -55,7 +56,7 @@ def start(
     estimate = estimate_fit(unfitted, index, opened, shared, ranks=count_ranks(unfitted, shared))
     tell(estimate.describe())
     ignored_context(spec.dataset, settings)
-    result = run_job(settings, task, on=on, background=background, as_json=as_json)
+    result = run_job(settings, task, on=on, background=background, after=after, as_json=as_json)
     run = load_run(result.run, settings)
     show(run.model_dump(mode="json"), lambda: format_run(run), as_json=as_json)
 

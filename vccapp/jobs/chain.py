@@ -1,4 +1,4 @@
-"""From a data file to the scores of a model: jobs that start one after another."""
+"""From a data file to the scores of a model and a submission of it: jobs that start one after another."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -12,7 +12,9 @@ from vccapp.jobs.local import start_job
 from vccapp.settings import Settings
 from vccapp.stats.index import has_index
 from vccapp.tasks.base import Task
+from vccapp.tasks.build import Build
 from vccapp.tasks.index import Index
+from vccapp.tasks.plan import MakePlan
 from vccapp.tasks.score import ScoreRun
 from vccapp.tasks.split import StandardSplit
 from vccapp.tasks.train import Train
@@ -27,13 +29,19 @@ def start_chain(
     seed: int = 0,
     title: str = "",
     scorer: str = "",
+    season: str = "",
+    practice: bool = False,
 ) -> list[Job]:
     """Queue index, standard split, training and, with a scorer, scores; the index is left out where it is there.
+
+    season : plan, make, check and package a submission of it at the end; practice : mark that as practice
 
     Raises VccAppError for a file, a model or a parameter that is wrong, before anything is queued.
     """
     from vccapp.evaluation.scorers.base import find_scorer
     from vccapp.models.base import make_model
+    from vccapp.seasons.opened import find_season
+    from vccapp.submission.planning.choice import PlanChoice
 
     make_model(model, dict(params))
     dataset = open_dataset(index.paths, columns=index.columns, access=Access.of(settings)).fingerprint
@@ -45,6 +53,10 @@ def start_chain(
     if scorer:
         find_scorer(scorer)  # the rest of its check needs the run
         tasks.append(ScoreRun(dataset=dataset, run_id=train.run_id, scorer=scorer))
+    if season:
+        choice = PlanChoice(run=train.run_id, season=find_season(season, settings).name, practice=practice)
+        tasks.append(MakePlan(dataset=dataset, choice=choice.model_dump(mode="json") | {"name": train.run_id}))
+        tasks.append(Build(dataset=dataset, plan=train.run_id))
     jobs: list[Job] = []
     for task in tasks:
         jobs.append(start_job(settings, task, after=[job.id for job in jobs[-1:]]))

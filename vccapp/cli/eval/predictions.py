@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from vccapp.cli.following import Background, On, run_job
+from vccapp.cli.following import After, Background, On, run_job
 from vccapp.cli.names import (
     absolute_split,
     find_dataset,
@@ -42,6 +42,7 @@ def official(
     keep: Annotated[Path | None, typer.Option(help="Copy the official scorer's own tables and log here.")] = None,
     on: On = "here",
     background: Background = False,
+    after: After = None,
     as_json: Json = False,
 ) -> None:
     """Score the predicted cells of a run by an official scorer, run whole; the result is kept with the run."""
@@ -63,7 +64,7 @@ def official(
         keep=keep,
     )
     task.check(settings)
-    run_job(settings, task, on=on, background=background, as_json=as_json)
+    run_job(settings, task, on=on, background=background, after=after, as_json=as_json)
     score, _ = load_score(record, scorer, part)
     value = score.model_dump(mode="json") | mark_about(ignored_context(record.spec.dataset, settings))
     show(value, lambda: _format_score(score), as_json=as_json)
@@ -103,6 +104,7 @@ def import_(
     context: Annotated[str | None, typer.Option(help="Context of all cells, where obs does not say it.")] = None,
     on: On = "here",
     background: Background = False,
+    after: After = None,
     as_json: Json = False,
 ) -> None:
     """Import cells predicted by another tool as a run: compared, scored and submitted like one of ours."""
@@ -120,7 +122,7 @@ def import_(
         context=context,
     )
     task.check(settings)
-    result = run_job(settings, task, on=on, background=background, as_json=as_json)
+    result = run_job(settings, task, on=on, background=background, after=after, as_json=as_json)
     record = find_run(result.run, settings)
     value = {"run": record.model_dump(mode="json"), "notes": result.notes}
     lines = {"run": record.id, "split": record.split.name, "folder": record.folder}

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from vccapp.cli.following import Background, On, run_job
+from vccapp.cli.following import After, Background, On, run_job
 from vccapp.cli.names import ignored_context, open_settings
 from vccapp.cli.output import Json, show
 from vccapp.cli.runs.options import Devices, RunId, format_run, parse_devices
@@ -31,6 +31,7 @@ def resume(
     devices: Devices = None,
     on: On = "here",
     background: Background = False,
+    after: After = None,
     as_json: Json = False,
 ) -> None:
     """Resume a run that was stopped, killed or failed, from its last checkpoint; by as many processes as before."""
@@ -40,7 +41,7 @@ def resume(
     settings = open_settings()
     entry = find_entry(run, settings)
     task = plan_resume(entry, settings, devices=parse_devices(devices))
-    run_job(settings, task, on=on, background=background, as_json=as_json)
+    run_job(settings, task, on=on, background=background, after=after, as_json=as_json)
     ended = load_run(entry.id, settings)
     show(ended.model_dump(mode="json"), lambda: format_run(ended), as_json=as_json)
 
@@ -55,6 +56,7 @@ def clone(
     devices: Devices = None,
     on: On = "here",
     background: Background = False,
+    after: After = None,
     as_json: Json = False,
 ) -> None:
     """Train again what a run trained, with changes."""
@@ -68,6 +70,6 @@ def clone(
     task = Train.of(spec, devices=parse_devices(devices))
     check_run(spec, task.shared_by(settings))  # refuses here what the job would refuse
     ignored_context(spec.dataset, settings)
-    result = run_job(settings, task, on=on, background=background, as_json=as_json)
+    result = run_job(settings, task, on=on, background=background, after=after, as_json=as_json)
     made = load_run(result.run, settings)
     show(made.model_dump(mode="json"), lambda: format_run(made), as_json=as_json)

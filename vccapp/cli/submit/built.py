@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vccapp.cli.following import EXIT_FAILED, Background, On, end_progress, run_job, show_progress
+from vccapp.cli.following import EXIT_FAILED, After, Background, On, end_progress, run_job, show_progress
 from vccapp.cli.names import find_dataset, ignored_context, mark_about, open_settings
 from vccapp.cli.output import Json, format_fields, format_lines, show, tell
 from vccapp.cli.submit.options import Counts, Dataset, GeneList, MendTo, PhaseName, Practice, SeasonName
@@ -20,6 +20,7 @@ def build(
     plan: Annotated[str, typer.Argument(help="Id of the submission.", show_default=False)],
     on: On = "here",
     background: Background = False,
+    after: After = None,
     as_json: Json = False,
 ) -> None:
     """Generate, check and package a planned submission."""
@@ -31,7 +32,7 @@ def build(
     found = load_plan(plan, settings)
     ignored = name_ignored(ignored_context(dataset, settings) for dataset in found.datasets)
     task = Build(dataset=found.datasets[0], plan=found.id)
-    result = run_job(settings, task, on=on, background=background, as_json=as_json)
+    result = run_job(settings, task, on=on, background=background, after=after, as_json=as_json)
     folder = settings.submissions / found.id
     value = result.report | {"folder": str(folder)} | mark_about(ignored)
     show(value, lambda: _format_report(value, folder), as_json=as_json)
@@ -51,6 +52,7 @@ def package(
     mend: MendTo = None,
     on: On = "here",
     background: Background = False,
+    after: After = None,
     as_json: Json = False,
 ) -> None:
     """Check cells that exist already and package them; of a submission, as its plan says."""
@@ -78,7 +80,7 @@ def package(
         return
     found = load_plan(path.resolve().parent.name if inside else file, settings)
     job = Package(dataset=found.datasets[0], plan=found.id)
-    result = run_job(settings, job, on=on, background=background, as_json=as_json)
+    result = run_job(settings, job, on=on, background=background, after=after, as_json=as_json)
     folder = settings.submissions / found.id
     report = result.report | {"folder": str(folder)}
     show(report, lambda: _format_report(report, folder), as_json=as_json)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vccapp.cli.following import EXIT_FAILED, Background, On, run_job
+from vccapp.cli.following import EXIT_FAILED, After, Background, On, run_job
 from vccapp.cli.names import open_settings
 from vccapp.cli.output import Json, format_table, show, tell
 
@@ -17,6 +17,7 @@ def reproduce(
     output: Annotated[Path | None, typer.Option(help="Where to keep the package that is made; a new file.")] = None,
     on: On = "here",
     background: Background = False,
+    after: After = None,
     as_json: Json = False,
 ) -> None:
     """Make a submission again from its record and compare it byte for byte; exit code 1 where it is not the same.
@@ -37,7 +38,7 @@ def reproduce(
         raise typer.Exit(EXIT_FAILED)
     dataset = "" if one.plan is None else one.plan.datasets[0]
     task = Reproduce(dataset=dataset, submission=one.id, output=output)
-    made = run_job(settings, task, on=on, background=background, as_json=as_json)
+    made = run_job(settings, task, on=on, background=background, after=after, as_json=as_json)
     value |= {"same": made.same} | {name: made.found[name] for name in ("recorded", "package", "pieces", "output")}
     show(value, lambda: f"{made.told}\n\n{_format(value['pieces'])}", as_json=as_json)
     if not made.same:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from vccapp.cli.following import Background, On, run_job
+from vccapp.cli.following import After, Background, On, run_job
 from vccapp.cli.names import find_dataset, open_settings
 from vccapp.cli.output import Json, format_fields, format_lines, format_table, show
 from vccapp.cli.submit.options import SeasonName
@@ -27,6 +27,7 @@ def score(
     ] = "vccapp",
     on: On = "here",
     background: Background = False,
+    after: After = None,
     as_json: Json = False,
 ) -> None:
     """Score a submission's file against real cells, context by context; the result is kept in a folder of its own."""
@@ -44,7 +45,7 @@ def score(
         scorer=scorer,
     )
     task.check(settings)
-    done = run_job(settings, task, on=on, background=background, as_json=as_json)
+    done = run_job(settings, task, on=on, background=background, after=after, as_json=as_json)
     found = next(score for score in list_local_scores(settings) if score.id == done.id)
     fields = {
         "file": found.file,
