@@ -6,6 +6,7 @@ For every kind: by the command that reads it, with and without --json, and on it
 import contextlib
 import json
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,6 +47,8 @@ from vccapp.training.record import NOTES, PREDICTION, RUN
 from vccapp.training.results.entered import RESULT
 from vccapp.training.results.scores import SCORE
 from vccapp.training.runs.notes import set_note as set_run_note
+from vccapp.training.sweeps.record import SWEEP, SweepRecord, write_sweep
+from vccapp.training.sweeps.spec import make_sweep
 from vccapp.ui.kit.frame import PAGES
 
 RECORD_DAMAGES = {"cut": "record_damaged", "empty": "record_damaged", "other": "other_format", "newer": "newer_format"}
@@ -90,6 +93,7 @@ LISTED = {
     "run of Compare": Kind("{bilinear}/run.json", RUN, ("train", "list"), "runs", "compare"),
     "run of Submit": Kind("{bilinear}/run.json", RUN, ("train", "list"), "runs", "submit"),
     "run of Scores": Kind("{bilinear}/run.json", RUN, ("eval", "leaderboard"), "rows", "scores"),
+    "sweep": Kind("home/sweeps/tried/sweep.json", SWEEP, ("sweep", "list"), "sweeps", "sweeps"),
     "score": Kind("{bilinear}/scores/pseudobulks-test.json", SCORE, ("eval", "leaderboard"), "rows", "scores"),
     "table of a score": Kind(
         "{bilinear}/scores/pseudobulks-test.parquet", None, ("eval", "leaderboard"), "rows", "scores"
@@ -197,6 +201,11 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     made = Made(python="", platform="", versions={}, season="vcc2025", rules="", genes="", panel=None, sources={})
     write_made(made, settings.submissions / "mine")
     write_json(settings.state_environment / RECORD, ENVIRONMENT.stamp({"versions": {"arc-state": "0.11.1"}}))
+    [ridge] = [run.spec for run in list_runs(settings) if run.title == "ridge"]
+    spec = make_sweep(ridge.model_copy(update={"params": {}}), {"strength": [0.5, 1.0]}, {}, sampler="grid")
+    folder = settings.sweeps / "tried"
+    folder.mkdir(parents=True)
+    write_sweep(SweepRecord(id="tried", spec=spec, created=datetime.now(UTC), vccapp="0.2.0", folder=folder))
     [bilinear] = [run.id for run in list_runs(settings) if run.title == "bilinear"]
     set_run_note(bilinear, "which 0.1.0 did not have", settings)
     return settings

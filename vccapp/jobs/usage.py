@@ -3,8 +3,10 @@
 import contextlib
 import json
 import math
+import shutil
+import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,17 +18,21 @@ if TYPE_CHECKING:
     import pandas as pd
 
 USAGE = "usage.jsonl"
+GPU_SECONDS = 3.0
+"""For which the driver may take to tell of the GPUs: a sign of life waits for it."""
 COLUMNS = ("time", "cpu_percent", "memory_bytes", "gpu_percent", "gpu_bytes")
 
 
 class Usage:
-    """Samples this process and those below it.
+    """Samples this process and those below it, and the GPUs of the job.
 
+    gpus : as CUDA_VISIBLE_DEVICES names them
     elsewhere : on a machine that is not that of the job, whose count of processes killed means nothing there
     """
 
-    def __init__(self, folder: Path, *, elsewhere: bool = False) -> None:
+    def __init__(self, folder: Path, *, gpus: Sequence[str] = (), elsewhere: bool = False) -> None:
         self.path = folder / USAGE
+        self._gpus = gpus
         self._elsewhere = elsewhere
         self._process = psutil.Process()
         self._before = (time.monotonic(), self._cpu_seconds([self._process]))
@@ -36,6 +42,7 @@ class Usage:
         """Append one line, as far as the disk takes it.
 
         cpu_percent : of one processor, since the sample before; oom_kills : of the system, since the first
+        gpu_percent, gpu_bytes : see `sample_gpus`
         """
         with contextlib.suppress(psutil.Error, OSError):
             processes = [self._process, *self._process.children(recursive=True)]
@@ -46,6 +53,7 @@ class Usage:
                 "time": round(time.time(), 1),
                 "cpu_percent": round(100 * max(used - before, 0.0) / max(seconds, 1e-3), 1),
                 "memory_bytes": sum(_resident(process) for process in processes),
+                **sample_gpus(self._gpus),
             }
             if not self._elsewhere:
                 line |= {"oom_kills": oom_kills() - self._killed, "oom_kills_before": self._killed}
@@ -59,6 +67,25 @@ class Usage:
                 times = process.cpu_times()
                 total += times.user + times.system
         return total
+
+
+def sample_gpus(gpus: Sequence[str]) -> dict[str, float]:
+    """gpu_percent: how busy these GPUs are, on average; gpu_bytes: what all processes hold of their memory together.
+
+    Nothing where there are none, or the driver's `nvidia-smi` cannot tell.
+    """
+    program = shutil.which("nvidia-smi") if gpus else None
+    if program is None:
+        return {}
+    words = [program, "--query-gpu=utilization.gpu,memory.used", "--format=csv,noheader,nounits"]
+    with contextlib.suppress(OSError, ValueError, subprocess.SubprocessError):
+        told = subprocess.run(
+            [*words, f"--id={','.join(gpus)}"], capture_output=True, text=True, timeout=GPU_SECONDS, check=True
+        )
+        rows = [[float(value) for value in line.split(",")] for line in told.stdout.splitlines()]
+        busy, held = zip(*rows, strict=True)
+        return {"gpu_percent": sum(busy) / len(busy), "gpu_bytes": sum(held) * 2**20}
+    return {}
 
 
 def oom_kills() -> int:

@@ -104,7 +104,7 @@ def _do(job: Job, settings: Settings, progress: Reporter, *, tasks: Tasks) -> tu
     task, folder = read_task(job.task, job.params, tasks=tasks), settings.jobs / job.id
     if task.works_on == "ray":
         return follow_there(task, settings, folder=folder, progress=progress)
-    progress.usage = Usage(folder)
+    progress.usage = Usage(folder, gpus=job.gpus)
     return success(task.run(settings, progress).model_dump(mode="json"))
 
 

@@ -3,6 +3,8 @@
 import fcntl
 import json
 import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from vccapp.errors import DataError, SpecError
 from vccapp.settings import Settings
 from vccapp.submission.uses import list_uses
 from vccapp.training import RunSpec, list_runs, load_run, train
-from vccapp.training.record import write_run
+from vccapp.training.record import Notes, read_notes, write_run
 from vccapp.training.runs.bin import BIN, delete_run, deleted_ids, empty_bin, list_deleted, restore_run
 from vccapp.training.runs.curves import best_validation, read_curves, smooth
 from vccapp.training.runs.differences import compare_specs, find_before, tabulate_scores
@@ -57,6 +59,23 @@ def test_words_of_people_change_no_number(settings: Settings) -> None:
             change()
     with refusal(SpecError, "unknown_run"):
         set_note("none", "x", settings)
+
+
+def test_of_people_who_write_at_once_all_are_heard(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_slowly(folder: Path) -> Notes:
+        notes = read_notes(folder)
+        time.sleep(0.05)  # for the others to read the same
+        return notes
+
+    monkeypatch.setattr("vccapp.training.runs.notes.read_notes", read_slowly)
+    tags = [f"t{number}" for number in range(6)]
+    with ThreadPoolExecutor(8) as people:
+        work = [people.submit(set_tags, "one", settings, add=[tag]) for tag in tags]
+        work += [people.submit(rename, "one", "renamed", settings), people.submit(set_note, "one", "noted", settings)]
+        for one in work:
+            one.result()
+    notes = load_run("one", settings).notes
+    assert (sorted(notes.tags), notes.title, notes.note) == (tags, "renamed", "noted")
 
 
 def test_damaged_notes_are_listed_and_the_run_stays(settings: Settings) -> None:
