@@ -1,7 +1,9 @@
 """Runs of STATE's official program, with a stand-in for it: what it is given, what becomes of what it writes."""
 
 import json
+import os
 import pickle
+import re
 import shutil
 from pathlib import Path
 
@@ -38,6 +40,16 @@ from vccapp.training.metrics_log import read_metrics
 LABELS = [f"GENE{i}" for i in range(8)]
 TRAIN, VAL, TEST = LABELS[:5], LABELS[5:6], LABELS[6:]
 SMALL = {"steps": 10, "genes": 30, "cells": 12, "validate_every": 2, "embedding": "expression"}
+
+REAL = {"steps": 20, "validate_every": 4, "batch_size": 2, "set_size": 16} | {
+    "overrides": "model.kwargs.hidden_dim=64 model.kwargs.n_encoder_layers=2 model.kwargs.n_decoder_layers=2 "
+    "model.kwargs.transformer_backbone_kwargs.intermediate_size=128 "
+    "model.kwargs.transformer_backbone_kwargs.num_hidden_layers=2 "
+    "model.kwargs.transformer_backbone_kwargs.num_attention_heads=4 "
+    "model.kwargs.transformer_backbone_kwargs.num_key_value_heads=4 "
+    "model.kwargs.transformer_backbone_kwargs.head_dim=16"
+}
+"""A network that the real program trains in seconds."""
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +153,7 @@ def test_a_stopped_training_goes_on_from_its_last_checkpoint(
     resume("r", settings)
     run = load_run("r", settings)
     assert run.state == "finished"
-    assert "going on at 4" in (run.folder / "model/official/log.txt").read_text()
+    assert "going on at 6" in (run.folder / "model/official/log.txt").read_text()
     log = read_metrics(run.folder)
     assert log[log["name"] == "loss"]["step"].tolist() == list(range(1, 11))
     assert (run.folder / "model/official/checkpoints/final.ckpt").read_text() == "10"
@@ -326,6 +338,39 @@ def test_values_that_it_reads_are_those_of_the_index(settings: Settings, monkeyp
         assert np.allclose(values, found, atol=1e-6)
         codes, names = file["obs/target_gene/codes"][:], file["obs/target_gene/categories"].asstr()[:]
         assert (names[codes] == index.cells["perturbation"].astype(str).to_numpy()[rows]).all()
+
+
+@pytest.mark.slow
+def test_the_real_program_is_stopped_resumed_predicted_and_packaged(
+    workspace: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = os.environ.get("VCCAPP_STATE")
+    if not program:
+        pytest.skip("VCCAPP_STATE names no environment with arc-state (`vccapp state install` makes one)")
+    settings = workspace.model_copy(update={"checkpoints": tmp_path / "checkpoints", "state": program})
+
+    def stop(_: float, message: str = "") -> None:
+        if (found := re.search(r"step (\d+) of", message)) and int(found[1]) >= 6:
+            assert children()
+            raise Stopped
+
+    spec = spec_of(settings, **REAL)
+    with pytest.raises(Stopped):
+        train(spec, settings, run_id="r", progress=stop)
+    assert load_run("r", settings).state == "stopped" and not children()
+    resume("r", settings)
+    run = load_run("r", settings)
+    assert run.state == "finished"
+    log = read_metrics(run.folder)
+    assert log[log["name"] == "loss"]["step"].tolist() == list(range(1, 21))
+    found, deltas = run.prediction("test")
+    assert found == TEST and np.isfinite(deltas).all() and np.abs(deltas).max() > 0
+    index = load_index(settings.index_of(spec.dataset))
+    counts = pd.DataFrame({"target_gene": TEST, "n_cells": [12, 7]})
+    season = SEASONS["vcc2025"]
+    plan = make_plan(index, run.id, counts, season=season, settings=settings, practice=True, id="real")
+    write_plan(plan, settings)
+    assert build_submission(plan, settings)["package"]["path"] == "real.vcc"
 
 
 def children() -> list[psutil.Process]:

@@ -1,8 +1,8 @@
 """A stand-in for the official program `state`: it takes the same words, reads the same files and writes the same ones.
 
 Its network learns nothing: the cells that it predicts are the mean control and a shift that follows from the name.
-FAKE_STATE says how it fails, FAKE_STATE_SECONDS how long a step takes, and FAKE_STATE_WAITS after which step it waits
-to be ended. `write_environment` makes an environment of it.
+FAKE_STATE says how it fails, FAKE_STATE_WAITS after which step it waits to be ended; it then does one step more.
+`write_environment` makes an environment of it.
 """
 
 import csv
@@ -103,9 +103,7 @@ def train(choices: dict[str, str]) -> None:
         table = csv.DictWriter(file, ["epoch", "step", "train_loss", "val_loss"])
         table.writeheader()
         for step in range(done, steps):
-            time.sleep(float(os.environ.get("FAKE_STATE_SECONDS", "0")))
-            if asked[0]:
-                raise SystemExit(1)
+            ends = asked[0]  # with the step that it is asked in
             loss = "nan" if how == "nan" and step > 3 else 10 / (step + 1)
             table.writerow({"epoch": 0, "step": step, "train_loss": loss})
             if (step + 1) % every == 0:
@@ -115,6 +113,8 @@ def train(choices: dict[str, str]) -> None:
             while step + 1 == int(os.environ.get("FAKE_STATE_WAITS", "0")) and not asked[0]:
                 time.sleep(0.01)
             print(f"\rstep {step}", end="\n" if (step + 1) % every == 0 else "", flush=True)
+            if ends:
+                raise SystemExit(1)
     if how != "no_checkpoint" and not (run / "checkpoints" / "final.ckpt").exists():
         (run / "checkpoints" / "final.ckpt").write_text(str(steps))
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from vccapp.data.atomic import write_json
 from vccapp.data.schema import target_of
-from vccapp.errors import DataError, JobError, SpecError
+from vccapp.errors import DataError, JobError, SpecError, Stopped
 from vccapp.neural.arc_state import describe
 from vccapp.neural.arc_state.command import (
     HVG,
@@ -69,7 +69,7 @@ def train(
     (run / METRICS).unlink(missing_ok=True)
     metrics, at = MetricsReader(run / METRICS), [0]
 
-    def look() -> None:
+    def read() -> None:
         for row in metrics.new_rows():
             if name := find_nan(row):
                 raise JobError(
@@ -79,18 +79,25 @@ def train(
                 )
             log(row)
             at[0] = int(row[STEP])
+
+    def look() -> None:
+        read()
         what = f"step {at[0]:,} of {plan.steps:,}" if at[0] else "starting"
         progress(min(at[0] / plan.steps, 1.0), f"Training by arc-state {program.version}: {what}")
 
-    run_program(
-        [str(program.command)],
-        train_words(plan),
-        folder=folder,
-        log_file=folder / LOG,
-        what="state tx train",
-        device=device,
-        look=look,
-    )
+    try:
+        run_program(
+            [str(program.command)],
+            train_words(plan),
+            folder=folder,
+            log_file=folder / LOG,
+            what="state tx train",
+            device=device,
+            look=look,
+        )
+    except Stopped:
+        read()  # what it has done since it was asked to end
+        raise
     if not final.is_file():
         raise JobError(
             "state_no_checkpoint",
