@@ -32,7 +32,7 @@ def describe_measured(model: str, measured: pd.DataFrame) -> str:
     gain, error = own[f"{METRIC}_gain"], own[f"{METRIC}_gain_se"]
     above, below = int((gain > error).sum()), int((gain < -error).sum())
     return (
-        f"On {len(own)} small data sets (at most {own['train'].max()} training perturbations) its {METRIC_LABEL} was "
-        f"above the perturbation mean's on {above}, within a standard error of it on {len(own) - above - below}, "
+        f"On {len(own)} small data set{'s' * (len(own) > 1)} (at most {own['train'].max()} training perturbations) "
+        f"its {METRIC_LABEL} was above the perturbation mean's on {above}, within a standard error of it on {len(own) - above - below}, "
         f"below on {below}."
     )

@@ -161,10 +161,11 @@ def _widget(spec: type[BaseModel], name: str, key: str, offered: Offered | None)
         )
     if kind is bool:
         return st.toggle(label, value=default, **shared)
+    empty = "Automatic" if default is None else None
     if kind is int:
-        return st.number_input(label, value=default, step=1, format="%d", **shared)
+        return st.number_input(label, value=default, step=1, format="%d", placeholder=empty, **shared)
     if kind is float:
-        return st.number_input(label, value=default, step=_step(default), format="%.4g", **shared)
+        return st.number_input(label, value=default, step=_step(default), format="%.4g", placeholder=empty, **shared)
     if offered:
         return _choose_offered(label, default, offered, **shared)
     if known.examples:
