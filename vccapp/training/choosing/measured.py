@@ -33,6 +33,6 @@ def describe_measured(model: str, measured: pd.DataFrame) -> str:
     above, below = int((gain > error).sum()), int((gain < -error).sum())
     return (
         f"On {len(own)} small data set{'s' * (len(own) > 1)} (at most {own['train'].max()} training perturbations) "
-        f"its {METRIC_LABEL} was above the perturbation mean's on {above}, within a standard error of it on {len(own) - above - below}, "
-        f"below on {below}."
+        f"its {METRIC_LABEL} was above the perturbation mean's on {above}, within a standard error of it "
+        f"on {len(own) - above - below}, below on {below}."
     )
