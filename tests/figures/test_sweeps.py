@@ -5,6 +5,7 @@ import math
 import pandas as pd
 import pytest
 
+from vccapp.figures.style import UP
 from vccapp.figures.sweeps import Axis, importance_bars, parallel_coordinates
 
 TRIALS = pd.DataFrame(
@@ -35,14 +36,14 @@ EXPECTED = {
 @pytest.mark.parametrize("best", ["high", "low"])
 def test_every_value_stands_in_its_place(best: str) -> None:
     chart = parallel_coordinates(TRIALS, AXES, objective="Pearson", best=best).to_dict()
-    _, lines, names = chart["layer"]
+    _, lines, *names = chart["layer"]
     drawn = pd.DataFrame(chart["datasets"][lines["data"]["name"]])
     for label, places in EXPECTED.items():
         own = drawn[drawn["axis"] == label].sort_values("trial")
         assert own["place"].tolist() == pytest.approx(places)
     assert lines["encoding"]["x"]["sort"] == list(EXPECTED)
-    assert bool(lines["encoding"]["color"]["scale"]["reverse"]) == (best == "low")
-    ticks = pd.DataFrame(chart["datasets"][names["data"]["name"]])
+    assert (lines["encoding"]["color"]["scale"]["range"][-1] == UP) == (best == "high")
+    ticks = pd.concat(pd.DataFrame(chart["datasets"][layer["data"]["name"]]) for layer in names).sort_values("place")
     assert ticks[ticks["axis"] == "Loss"]["name"].tolist() == ["C1", "C2", "C3"]
     assert ticks[ticks["axis"] == "Pearson"]["name"].tolist() == ["0.2", "0.4"]
 

@@ -19,7 +19,7 @@ def task_of(words: list[str], monkeypatch: pytest.MonkeyPatch) -> Task:
     """The task that the real command line starts for these words; fails where it starts none."""
     tasks = []
 
-    def start_job(settings: object, task: Task) -> None:
+    def start_job(settings: object, task: Task, **_: object) -> None:
         tasks.append(task)
         raise Started
 

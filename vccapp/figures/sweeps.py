@@ -8,10 +8,14 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from vccapp.figures.style import ACCENT, QUIET, finish
+from vccapp.figures.style import ACCENT, NEUTRAL, QUIET, UP, finish
 
+SHADES = (NEUTRAL, ACCENT, UP)
+"""From bad to good; legible on white and on black."""
 MOST_TICKS = 6
 """Of an axis of values; of more, the first and the last are named."""
+BEYOND = 10
+"""Pixels from the end of an axis to its name."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ def parallel_coordinates(trials: pd.DataFrame, axes: Sequence[Axis], *, objectiv
         scale=alt.Scale(type="point", padding=0.3),
         axis=alt.Axis(orient="top", labelAngle=0, labelLimit=120, domain=False, ticks=False, labelOverlap=False),
     )
-    y = alt.Y("place:Q", axis=None, scale=alt.Scale(domain=[-0.04, 1.04]))
+    y = alt.Y("place:Q", axis=None, scale=alt.Scale(domain=[-0.1, 1.1]))
     near = alt.selection_point(on="pointerover", fields=["trial"], empty=False)
     lines = (
         alt.Chart(pd.DataFrame(rows))
@@ -77,7 +81,7 @@ def parallel_coordinates(trials: pd.DataFrame, axes: Sequence[Axis], *, objectiv
             color=alt.Color(
                 "objective:Q",
                 title=None,
-                scale=alt.Scale(scheme="viridis", reverse=best == "low"),
+                scale=alt.Scale(range=[*SHADES] if best == "high" else [*reversed(SHADES)]),
                 legend=alt.Legend(orient="bottom", gradientLength=160, format=".3g", tickCount=3, title=objective),
             ),
             strokeWidth=alt.condition(near, alt.value(4), alt.value(1.6)),
@@ -91,18 +95,22 @@ def parallel_coordinates(trials: pd.DataFrame, axes: Sequence[Axis], *, objectiv
         )
         .add_params(near)
     )
-    names = (
-        alt.Chart(pd.DataFrame(ticks))
-        .mark_text(align="left", dx=5, fontSize=10, color=QUIET)
-        .encode(x=x, y=y, text="name:N")
-    )
+    ends, between = ([tick for tick in ticks if (tick["place"] in (0, 1)) == outer] for outer in (True, False))
+    names = [
+        alt.Chart(pd.DataFrame(found)).mark_text(dy=dy, fontSize=11, color=QUIET).encode(x=x, y=y, text="name:N")
+        for end, dy in ((0, BEYOND), (1, -BEYOND))  # beyond the lines
+        if (found := [tick for tick in ends if tick["place"] == end])
+    ]
+    if between:
+        marks = alt.Chart(pd.DataFrame(between)).mark_text(align="left", dx=5, fontSize=11, color=QUIET)
+        names.append(marks.encode(x=x, y=y, text="name:N"))
     posts = (
         alt.Chart(pd.DataFrame({"axis": [axis.label for axis in every], "low": 0.0, "high": 1.0}))
         .mark_rule(color=QUIET, opacity=0.6)
         .encode(x=x, y=alt.Y("low:Q", axis=None), y2="high:Q")
     )
     title = f"{len(trials):,} finished trial{'s' * (len(trials) > 1)}"
-    chart = alt.LayerChart(layer=[posts, lines, names])
+    chart = alt.LayerChart(layer=[posts, lines, *names])
     return finish(chart, title, f"one line a trial; {objective}: {best} is better", height=340)
 
 

@@ -56,6 +56,26 @@ def test_the_parameter_that_matters_has_the_importance(matters: str) -> None:
     assert max(share for name, share in shares.items() if name != matters) < 0.1
 
 
+def test_the_numbers_are_those_of_a_study_that_optuna_holds_itself() -> None:
+    import optuna
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+    from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+
+    sweep = sweep_of(24)
+    spaces = {
+        "faithful": CategoricalDistribution([False, True]),
+        "learning_rate": FloatDistribution(1e-4, 1e-1, log=True),
+        "gamma": FloatDistribution(0, 2),
+        "width": IntDistribution(8, 512),
+    }
+    study = optuna.create_study(direction="minimize")
+    for trial in sweep.trials:
+        study.add_trial(optuna.create_trial(params=trial.params, distributions=spaces, value=trial.value))
+    shares = get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=0))
+    assert dict(importances(sweep).itertuples(index=False)) == pytest.approx(shares)
+    assert sweep.best is not None and sweep.best.number == study.best_trial.number
+
+
 def test_importances_are_not_told_where_they_would_be_chance() -> None:
     with refusal(SpecError, "too_few_trials"):
         importances(sweep_of(FEWEST - 1))

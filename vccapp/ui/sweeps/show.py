@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from vccapp.commands import format_value
 from vccapp.data.workspace import Record
 from vccapp.drivers.control import find_drivers, resume_sweep, stop_sweep, sweep_state
 from vccapp.errors import SpecError, VccAppError
@@ -107,7 +108,7 @@ def _draw_progress(sweep: SweepRecord, driver: Job | None) -> None:
 def _show_best(sweep: SweepRecord, best: Trial) -> None:
     """The best trial, and the links to its runs and to the form."""
     spec = best_spec(sweep, best)
-    told = ", ".join(f"{name} = {value}" for name, value in best.params.items())
+    told = ", ".join(f"{_label(sweep, name)} = {format_value(value)}" for name, value in best.params.items())
     n = f", mean of {len(best.runs)} runs" if len(best.runs) > 1 else ""
     st.markdown(f"**Best: trial {best.number + 1:,}**, {plain(_objective(sweep))} {best.value:.4g}{n}  \n{plain(told)}")
     with st.container(horizontal=True):
