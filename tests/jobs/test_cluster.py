@@ -9,13 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ray_cluster import Nodes, start_nodes
+from refusals import refusal
 from safetensors.numpy import load_file
 from toy import make_counts
 
 from vccapp.data.reading.opening import open_dataset
 from vccapp.data.splits.split import split_from_lists, write_split
 from vccapp.data.workspace import register
-from vccapp.jobs.cluster import remote
+from vccapp.errors import JobError
+from vccapp.jobs.cluster import follow, remote
 from vccapp.jobs.cluster.client import Share, mark_of
 from vccapp.jobs.cluster.exchange import Exchange, Report, leave
 from vccapp.jobs.host import find_processes, kill_processes
@@ -23,6 +25,7 @@ from vccapp.jobs.keeping.admission import Limits, choose
 from vccapp.jobs.local import FOLLOWING, reconcile, start_again, start_job, stop_job
 from vccapp.jobs.store import Job, JobStore
 from vccapp.jobs.usage import Usage, tell_end
+from vccapp.progress import silent
 from vccapp.settings import Settings
 from vccapp.stats.building.build import build_index
 from vccapp.tasks.base import Needs, Task
@@ -212,6 +215,7 @@ def test_a_trial_whose_node_is_lost_is_run_again(cluster: Nodes, workspace: Sett
         ended = wait_until(workspace, driver, lambda _: False)
         assert ended.state == "succeeded", log_of(workspace, ended)
         again, first = [job for job in trials() if job.params["run_id"] == hit.params["run_id"]]
+        again = wait_until(workspace, again, lambda _: False)  # the run has ended a moment before its job
     assert (first.state, again.state) == ("lost", "succeeded")
     found = load_sweep(driver.params["sweep_id"], workspace)
     assert [trial.state for trial in found.trials] == ["finished"] * 2
@@ -290,6 +294,24 @@ def test_what_another_system_killed_is_not_taken_for_ours(tmp_path: Path, monkey
         Usage(tmp_path, elsewhere=elsewhere).sample()
         monkeypatch.setattr("vccapp.jobs.usage.oom_kills", lambda: 4)
         assert bool(tell_end(tmp_path)) is not elsewhere
+
+
+def test_a_cluster_that_has_just_been_started_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follow, "LOOK_SECONDS", 0.01)
+    refusals = [JobError("no_ray_cluster", "No agent yet")] * 2
+
+    class Starting:
+        def submit(self, folder: Path, share: Share) -> None:
+            if refusals:
+                raise refusals.pop()
+
+    told: list[str] = []
+    follow._submit(Starting(), tmp_path, Share(1, 1), progress=lambda _, message="": told.append(message))
+    assert not refusals and len(told) == 2
+    monkeypatch.setattr(follow, "SILENT_SECONDS", 0.0)
+    refusals.extend([JobError("no_ray_cluster", "No agent yet")] * 9)
+    with refusal(JobError, "no_ray_cluster"):
+        follow._submit(Starting(), tmp_path, Share(1, 1), progress=silent)
 
 
 def test_a_share_is_told_in_words() -> None:

@@ -235,6 +235,6 @@ def test_the_ladder_of_losses_is_a_list(settings: Settings) -> None:
 def test_the_place_is_asked_for_where_there_is_a_cluster(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "train_on" not in [choice.key for choice in open_model("ridge").segmented_control]
     monkeypatch.setenv("VCCAPP_RAY_ADDRESS", "somewhere:6379")
-    here, there = open_model("ridge"), open_model("ridge", train_on="Cluster")
+    here, there = open_model("ridge"), open_model("ridge", train_on="Ray cluster")
     assert "--on" not in here.code[0].value and shlex.split(there.code[0].value)[-2:] == ["--on", "ray"]
     assert any("cluster" in caption for caption in captions(there))

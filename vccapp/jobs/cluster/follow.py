@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vccapp.errors import JobError, Stopped
-from vccapp.jobs.cluster.client import LOST, UNPLACED, Cluster, Look
+from vccapp.jobs.cluster.client import LOST, UNPLACED, Cluster, Look, Share
 from vccapp.jobs.cluster.exchange import Exchange, Report, leave
 from vccapp.jobs.job import State
 from vccapp.jobs.working.ends import EXIT_FAILED, Outcome
@@ -40,7 +40,7 @@ def follow_there(task: Task[Any], settings: Settings, *, folder: Path, progress:
     share = cluster.share_of(needs)
     exchange.sign()
     try:
-        cluster.submit(folder, share)
+        _submit(cluster, folder, share, progress=progress)
         log.info("sent to the Ray cluster at %s (%s)", settings.ray_address, share.describe())
         waits = f"Waits for a place on the cluster: {share.describe()}"
         report, look = _follow(cluster, exchange, name=folder.name, waits=waits, progress=progress)
@@ -57,6 +57,20 @@ def follow_there(task: Task[Any], settings: Settings, *, folder: Path, progress:
         return report.state, report.outcome
     print(cluster.read_log(folder.name), file=sys.stderr)
     return _unreported(look, settings)
+
+
+def _submit(cluster: Cluster, folder: Path, share: Share, *, progress: Progress) -> None:
+    """A cluster that has just been started does not take jobs for a while."""
+    began = time.monotonic()
+    while True:
+        try:
+            return cluster.submit(folder, share)
+        except JobError as error:
+            if time.monotonic() - began > SILENT_SECONDS:
+                raise
+            log.info("not yet: %s", error)
+        progress(0.0, "Waits for the cluster to take it")
+        time.sleep(LOOK_SECONDS)
 
 
 def _follow(cluster: Cluster, exchange: Exchange, *, name: str, waits: str, progress: Progress) -> tuple[Report, Look]:

@@ -71,7 +71,8 @@ def main(folder: Path, version: str) -> int:
 
 
 def _do(job: dict[str, Any], folder: Path, progress: Reporter) -> tuple[State, Outcome]:
-    progress.usage = Usage(folder, elsewhere=True)
+    gpus = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    progress.usage = Usage(folder, gpus=gpus, elsewhere=True)
     task = read_task(job["task"], json.loads(job["params"]))
     return success(task.run(open_settings(), progress).model_dump(mode="json"))
 

@@ -71,7 +71,7 @@ def choose_sweep(record: Record, index: Index) -> None:
     title = left.text_input("Title", key="sweep_title", placeholder="Optional beginning of each run's title")
     with right:
         devices = choose_devices(model, key="sweep_devices")
-        on = choose_place(key="sweep_on")
+    on = choose_place(key="sweep_on")
     with errors_shown():
         run = RunSpec(model=model, params=fixed, dataset=record.fingerprint, split=split.name, title=title)
         seeds = tuple(parse_seeds(chosen.pop("seeds")))

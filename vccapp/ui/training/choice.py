@@ -26,7 +26,7 @@ from vccapp.ui.training.program import OFFICIAL, show_program, show_program_comm
 from vccapp.ui.training.starting import show_estimate, show_start_button
 from vccapp.wording import plain
 
-PLACES: dict[Place, str] = {"here": "Here", "ray": "Cluster"}
+PLACES: dict[Place, str] = {"here": "This machine", "ray": "Ray cluster"}
 DEFAULTS, OWN = "defaults", "own"
 
 
@@ -77,12 +77,12 @@ def choose_training(record: Record, index: Index) -> TrainingChoice:
     title = left.text_input("Title", key="train_title", bind="query-params", placeholder="Optional, shown in lists")
     with last:
         devices = choose_devices(model, key="train_devices")
-        on = choose_place(key="train_on")
     seed = int(
         right.number_input(
             "Seed", 0, 2**31 - 1, 0, key="train_seed", bind="query-params", help="The same seed gives the same run"
         )
     )
+    on = choose_place(key="train_on")
     spec = RunSpec(model=model, params=changed, dataset=record.fingerprint, split=split.name, seed=seed, title=title)
     task = Train.of(spec, devices=None if devices == current_settings().devices else devices, on=on)
     st.code(shlex.join(task.command()), language="bash", wrap_lines=True)
