@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from fake_state import write_environment
 from refusals import refusal
 from toy import make_counts
 
@@ -26,13 +27,20 @@ LABELS = [f"GENE{i}" for i in range(8)]
 TINY = {
     "scouter": {"width": 8, "inner": 8, "code": 4, "genes": 20, "epochs": 1},
     "state": {"preset": "xs", "genes": 20, "steps": 2, "set_size": 8, "sets": 2},
+    "state_official": {"steps": 2, "genes": 20, "cells": 4},
 }
 
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     folder = tmp_path_factory.mktemp("presets")
-    settings = Settings(home=folder / "home", checkpoints=folder / "runs", data_roots=(folder,), device="cpu")
+    settings = Settings(
+        home=folder / "home",
+        checkpoints=folder / "runs",
+        data_roots=(folder,),
+        device="cpu",
+        state=str(folder / "program"),
+    )
     make_counts(n_cells=300, n_perturbations=8).write_h5ad(folder / "toy.h5ad")
     dataset = open_dataset(folder / "toy.h5ad")
     build_index(dataset, register(dataset, settings) / "index")
@@ -40,6 +48,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
         split_from_lists(name="s", dataset=dataset.fingerprint, train=LABELS[:5], val=LABELS[5:7], test=LABELS[7:]),
         settings,
     )
+    write_environment(folder / "program")
     np.savez(folder / "vectors.npz", genes=np.array(LABELS), embedding=np.eye(8, dtype=np.float32))
     return settings
 
