@@ -15,7 +15,7 @@ pearson_delta  correlation of predicted and real deltas over genes
 r_deviation    the same after the mean effect of the training perturbations is taken off both: what a model knows
                beyond the mean (0 for the mean itself)
 
-`ceiling` is one random half of the cells as a prediction of the other, a lower bound of what could be reached.
+`repeat` is what a second experiment would get, `perfect` what the true means would (`vccapp.evaluation.limits`).
 To add a model, add a line to CONTENDERS: a function (case, split, seed, peers) -> Predictor.
 """
 
@@ -43,10 +43,12 @@ from vccapp.data.simulation.experiment import SimulationSpec
 from vccapp.data.simulation.simulate import simulate
 from vccapp.data.splits.split import Split, make_split, split_from_lists
 from vccapp.errors import SpecError
-from vccapp.evaluation.profiles import half_profiles, predicted_profiles, real_profiles
+from vccapp.evaluation.limits import compute_limits
+from vccapp.evaluation.profiles import predicted_profiles, real_profiles
 from vccapp.evaluation.scoring.score import compute_metrics
 from vccapp.evaluation.scoring.score_files import score_files
 from vccapp.models.base import MODELS, make_model
+from vccapp.references import LIMITS
 from vccapp.stats.index import Index
 from vccapp.training.validation import make_validation
 
@@ -217,7 +219,7 @@ def score_cells(case: Case, model: Predictor, labels: Sequence[str], scratch: Pa
 
 
 def run_case(case: Case, *, seeds: int, models: Sequence[str], peers: Path | None, scratch: Path) -> list[dict]:
-    """A record a seed and model, the ceiling among them."""
+    """A record a seed and model, the limits among them."""
     records = []
     for seed in range(seeds):
         split = case.splitter(case, seed)
@@ -231,7 +233,8 @@ def run_case(case: Case, *, seeds: int, models: Sequence[str], peers: Path | Non
             }
 
         about = {"case": case.title, "seed": seed, "train": len(split.train), "test": len(split.test)}
-        records.append(about | {"model": "ceiling"} | scores(*half_profiles(case.index, labels)))
+        for limit, table in compute_limits(case.index, labels, METRICS).items():
+            records.append(about | {"model": limit} | table[list(METRICS)].mean().to_dict())
         for name in models:
             start = time.perf_counter()
             try:
@@ -261,7 +264,7 @@ def print_markdown(records: Sequence[dict]) -> None:
         print(f"\n**{case}**, {first['train']} training and {first['test']} test perturbations\n")
         print(f"| model | {' | '.join(shown)} |\n|---|{'---|' * len(shown)}")
         rows = found.loc[case].dropna(how="all")
-        for model, row in rows.loc[[name for name in (*CONTENDERS, "ceiling") if name in rows.index]].iterrows():
+        for model, row in rows.loc[[name for name in (*CONTENDERS, *LIMITS) if name in rows.index]].iterrows():
             cells = ["" if np.isnan(row[name]) else f"{row[name]:.3f} ± {row[name + '_se']:.3f}" for name in shown]
             print(f"| {model} | {' | '.join(cells)} |")
 

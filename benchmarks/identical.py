@@ -175,7 +175,7 @@ def read_log(path: Path) -> Arrays:
 def read_record(path: Path) -> Arrays:
     """Of a JSON record: the parts of a split or a prediction; each mean score of a run, its references and the judges.
 
-    A mean score of a run is an array over the run, the baselines and the ceiling, by name.
+    A mean score of a run is an array over the run, the baselines and the limits, by name.
     """
     record = json.loads(path.read_text())
     for part in ("train", "val", "test"):

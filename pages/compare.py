@@ -1,4 +1,4 @@
-"""Compare: predictions against real cells, with baselines and the ceiling.
+"""Compare: predictions against real cells, with baselines and limits.
 
 section: Models
 icon: :material/compare_arrows:

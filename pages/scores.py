@@ -1,4 +1,4 @@
-"""Scores: runs between baseline and ceiling, and which differences are significant.
+"""Scores: runs between baseline and limits, and which differences are significant.
 
 section: Models
 icon: :material/leaderboard:
@@ -19,8 +19,9 @@ def show_page() -> None:
     chosen = ui.choose_board(record)
     if chosen is not None:
         st.caption(
-            "Choose a row to open it in Compare. The ceiling compares two halves of the cells, so it is measured "
-            "at half depth."
+            "Choose a row to open it in Compare. Perfect: what the true means would get against these cells. Repeat: "
+            "what a second experiment of the same size would get. A limit that would lie below the baseline cannot be "
+            "told, as the halves of the cells agree too little, and is left out."
         )
         ui.show_leaderboard(chosen)
         with st.container(horizontal=True, vertical_alignment="center"):

@@ -45,7 +45,8 @@ def show_page() -> None:
 
 show_page()
 st.caption(
-    "Reliability: the cells of each perturbation and the controls were split at random into two halves. The "
-    "correlation r of the two deltas gives 2r / (1 + r) for all cells together (Spearman-Brown)."
+    "Reliability: the cells of each perturbation were split at random into two halves. The correlation r of their "
+    "deltas against all controls gives 2r / (1 + r), what a second experiment would reach (Spearman-Brown). Its square "
+    "root is what the true effects would reach: perfect."
 )
 ui.reproduce(shlex.join(["vccapp", "data", "export", record.fingerprint, "tables"]))

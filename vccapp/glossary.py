@@ -53,11 +53,13 @@ GLOSSARY = (
         "How close a prediction is to its own real effect compared with "
         "those of all other perturbations. 1 is best, 0.5 is chance.",
     ),
+    Term("Perfect", "", "The score that the true means would get against the measured cells."),
     Term("Perturbation", "", "The silencing of one gene or of a pair, and the cells it was done to."),
     Term("Perturbation mean", "", "The average effect of the training perturbations, predicted for every gene."),
     Term("Phase", "", "A part of a season with targets, contexts and dates of its own, such as validation and final."),
     Term("Pseudobulk", "", "Mean log1p expression of all cells of a perturbation, gene by gene."),
     Term("Reliability", "", "Correlation between the deltas of two random halves of the cells, extrapolated to all."),
+    Term("Repeat", "", "The score that a second experiment of as many cells would get as a prediction of the first."),
     Term("Run", "", "One model trained on one split, with its predictions and scores."),
     Term("Season", "", "One year of the Virtual Cell Challenge, or another contest, with its own rules and metrics."),
     Term(

@@ -12,6 +12,7 @@ from vccapp.cli import main
 from vccapp.data.simulation.demo import write_demo
 from vccapp.data.splits.split import make_split, write_split
 from vccapp.data.workspace import open_registered
+from vccapp.references import FLOORS, LIMITS
 from vccapp.settings import Settings
 from vccapp.stats.building.build import build_index
 from vccapp.stats.index import load_index
@@ -67,7 +68,8 @@ def test_two_hundred_steps(model: str, home: Path, call: Call) -> None:
     assert code == 0, err
     run = json.loads(out)
     assert run["state"] == "finished"
-    assert set(run["metrics"]["val"]) == {model, "control_mean", "perturbation_mean", "ceiling"}
+    assert set(run["metrics"]["val"]) == {model, "ridge", *FLOORS, *LIMITS}
+    assert run["made"]["baseline"] == "ridge" and 0 <= run["made"]["share"] <= 1 and run["made"]["steps"] == STEPS
     lines = [json.loads(line) for line in (home / "checkpoints" / run["id"] / "metrics.jsonl").read_text().splitlines()]
     losses = [line["loss"] for line in lines if "loss" in line]
     assert len(losses) == STEPS

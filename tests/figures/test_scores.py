@@ -30,7 +30,7 @@ def dots(n: int) -> alt.TopLevelMixin:
     runs = pd.DataFrame(
         {"label": [f"Model {i % n}" for i in range(3 * n)], "run": "r", "value": RNG.normal(size=3 * n)}
     )
-    marks = pd.DataFrame({"name": ["perturbation mean", "ceiling"], "value": [0.0, 1.0]})
+    marks = pd.DataFrame({"name": ["perturbation mean", "perfect"], "value": [0.0, 1.0]})
     return scores.leaderboard_dots(groups(n), runs, marks, label="MAE", note="less is better")
 
 
@@ -96,7 +96,7 @@ def test_a_report_opens_without_a_network_and_runs_nothing() -> None:
     chart = scores.leaderboard_dots(
         named,
         pd.DataFrame({"label": [EVIL], "run": "r", "value": 1.0}),
-        pd.DataFrame({"name": ["ceiling"], "value": [1.0]}),
+        pd.DataFrame({"name": ["perfect"], "value": [1.0]}),
         label="MAE",
         note="n = 3",
     )

@@ -20,14 +20,14 @@ def test_a_long_curve_is_thinned_to_means() -> None:
 
 
 def test_the_references_stand_beside_the_curve() -> None:
-    references = pd.DataFrame({"name": ["control mean", "ceiling"], "value": [2.0, 0.5]})
+    references = pd.DataFrame({"name": ["control mean", "perfect"], "value": [2.0, 0.5]})
     curve = make_curve(20).assign(run="a")
     chart = curves_of(curve, references, label="MAE", note="now 1", last=100).to_dict()
     line, rules, end = chart["layer"]
     data = chart["datasets"]
     assert len(data[line["data"]["name"]]) == 20
-    assert [row["name"] for row in data[rules["data"]["name"]]] == ["control mean", "ceiling"]
-    assert rules["encoding"]["strokeDash"]["scale"]["range"] == [DASHES["control mean"], DASHES["ceiling"]]
+    assert [row["name"] for row in data[rules["data"]["name"]]] == ["control mean", "perfect"]
+    assert rules["encoding"]["strokeDash"]["scale"]["range"] == [DASHES["control mean"], DASHES["perfect"]]
     assert line["encoding"]["x"]["scale"]["domain"] == [0, 100]
     assert [row["step"] for row in data[end["data"]["name"]]] == [20]
     assert len(curves_of(curve, references[:0], label="Loss", note="").to_dict()["layer"]) == 2

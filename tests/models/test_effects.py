@@ -246,10 +246,28 @@ def test_a_perturbation_without_a_vector_gets_the_mean_or_stops(name: str, embed
     np.testing.assert_allclose(predicted[0], model.mean_effect.rows[0], rtol=1e-5)
     assert np.abs(predicted[1] - model.mean_effect.rows[0]).max() > 0.01
     assert model.coverage(["UNKNOWN", "UNKNOWN+P15"])["n_known"].tolist() == [0, 1]
+    basis = model.describe_basis(["UNKNOWN", "UNKNOWN+P15", "P0"])
+    assert list(basis.values()) == ["guessed", "covered", "trained on"]
     strict = type(model)(model.spec.model_copy(update={"missing": "error"})).fit(make_index(), SPLIT)
     for labels in (["P15", "UNKNOWN"], ["UNKNOWN"]):
         with refusal(SpecError, "no_vector"):
             strict.predict(labels)
+
+
+@pytest.mark.parametrize("name", ["ridge", "knn", "bilinear"])
+def test_the_mean_effect_is_that_of_all_of_training(name: str, embedding: str) -> None:
+    """Those without a vector count in it too; what is learnt of the others does not change by them."""
+    labels = [*PERTURBATIONS[:N], "X", "Y", "Z"]
+    index = ToyIndex([*labels, *PERTURBATIONS[N:]], GENES, seed=4)
+    whole = make(name, embedding).fit(index, split_from_lists(name="s", dataset="0" * 16, train=labels))
+    known = make(name, embedding).fit(index, split_from_lists(name="s", dataset="0" * 16, train=labels[:N]))
+    masked = mask_targets(index.deltas(labels), labels, position=positions_of(GENES))
+    np.testing.assert_allclose(whole.mean_effect.rows[0], masked.mean(axis=0), atol=1e-6)
+    np.testing.assert_allclose(whole.predict(["UNKNOWN"])[0], masked.mean(axis=0), atol=1e-6)
+    if name != "bilinear":  # whose gene scores come from all training pseudobulks
+        free = ~np.isin(GENES, labels)
+        pair = [model.predict(PERTURBATIONS[N:]) - model.mean_effect.rows[0] for model in (whole, known)]
+        np.testing.assert_allclose(pair[0][:, free], pair[1][:, free], atol=1e-5)
 
 
 def test_too_few_known_targets_are_refused(embedding: str) -> None:
@@ -379,6 +397,7 @@ def test_transfer_takes_reliable_effects_of_the_other_screen(screens: tuple[Path
     unknown = model.predict(["NEW"])[0]
     np.testing.assert_allclose(unknown, model.mean_effect.rows[0], atol=1e-6)
     assert model.coverage([labels[0], "NEW", f"{labels[0]}+NEW"])["n_known"].tolist() == [1, 0, 1]
+    assert model.describe_basis([labels[8], "NEW"]) == {labels[8]: "measured elsewhere", "NEW": "guessed"}
 
 
 def test_transfer_from_what_it_is_judged_on_is_refused(screens: tuple[Path, Path]) -> None:

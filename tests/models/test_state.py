@@ -25,6 +25,7 @@ from vccapp.neural.state.task import SetBatch, SetTask
 from vccapp.stats.building.build import build_index
 from vccapp.stats.cells.embedding import write_pca
 from vccapp.stats.index import Index, load_index
+from vccapp.training.validation import make_validation
 
 TINY = {"set_size": 8, "sets": 4, "genes": 20, "embedding": "expression", "steps": 30, "validate_every": 10}
 SMALL = {"width": 32, "inner": 64, "n_layers": 1, "n_heads": 2, "head_width": 16, "depth": 2, "encoder_depth": 2}
@@ -274,3 +275,12 @@ def test_vectors_of_cells_that_saw_the_test_part_are_no_input(index: Index, spli
         make_model("state", TINY | {"inputs": "X_all"}).check(index, split, device="cpu")
     write_pca(index, n_components=4, n_genes=20, name="X_all", seen=split.train)
     make_model("state", TINY | {"inputs": "X_all"}).check(index, split, device="cpu")
+
+
+def test_a_training_that_does_not_help_says_that_it_is_its_baseline(index: Index, split: Split, tmp_path: Path) -> None:
+    options = {"validate": make_validation(index, split)}
+    worse = fit(index, split, options=options, learning_rate=1e-30, steps=2, validate_every=1)
+    assert worse.made.is_baseline and worse.made.baseline == "ridge" and list(worse.parts()) == ["ridge"]
+    np.testing.assert_allclose(worse.predict(TEST), worse.baseline.predict(TEST), atol=1e-5)
+    worse.save(tmp_path / "model")
+    assert load_model(tmp_path / "model").made == worse.made

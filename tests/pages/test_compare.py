@@ -93,14 +93,14 @@ def test_the_link_reopens_the_runs(here: list[str]) -> None:
     assert again.multiselect(key="cmp_runs").value == here[:2]
 
 
-def test_baselines_and_ceiling_stand_beside_every_score(here: list[str]) -> None:
+def test_baselines_and_limits_stand_beside_every_score(here: list[str]) -> None:
     page = open_view("Scores", here[:1], cmp_metric="MAE")
     means, every = (table.value for table in page.dataframe)
-    assert len(means) == 4
+    assert len(means) == 7
     assert means["source"].str.startswith("baseline: ").sum() == 2
-    assert means["source"].iloc[-1].startswith("ceiling: ")
+    assert [name.split(":")[0] for name in means["source"][3:]] == ["repeat", "repeat", "perfect", "perfect"]
     assert means["mae"].notna().all()
-    assert {"mae baseline", "mae ceiling"} <= set(every.columns)
+    assert {"mae baseline", "mae repeat", "mae perfect"} <= set(every.columns)
 
 
 def test_stored_means_are_those_of_the_perturbations(here: list[str]) -> None:
@@ -109,7 +109,8 @@ def test_stored_means_are_those_of_the_perturbations(here: list[str]) -> None:
     assert means["mae"].iloc[0] == pytest.approx(every["mae"].mean())
     floor = means.set_index("source")["mae"]["baseline: perturbation mean"]
     assert floor == pytest.approx(every["mae baseline"].mean())
-    assert means["mae"].iloc[-1] == pytest.approx(every["mae ceiling"].mean())
+    assert means["mae"].iloc[-2] == pytest.approx(every["mae perfect"].mean())
+    assert means["mae"].iloc[-1] == pytest.approx(every["mae perfect"].sem())
 
 
 def test_scores_are_the_same_where_none_were_stored(here: list[str], runs: tuple[Settings, list[str]]) -> None:

@@ -10,7 +10,7 @@ from vccapp.data.splits.split import split_from_lists, write_split
 from vccapp.data.workspace import register
 from vccapp.errors import SpecError
 from vccapp.jobs.keeping.launch import environment
-from vccapp.references import CEILING, FLOORS
+from vccapp.references import FLOORS, LIMITS, PERFECT
 from vccapp.settings import Settings
 from vccapp.stats.building.build import build_index
 from vccapp.training import RunSpec, load_run, train
@@ -52,7 +52,7 @@ def test_runs_are_compared_on_what_all_of_them_predict(settings: Settings) -> No
 
 def test_stored_scores_are_those_that_would_be_computed(settings: Settings) -> None:
     comparison = open_comparison(["a"], settings)
-    assert set(comparison.stored) == {"a", *FLOORS, CEILING}
+    assert set(comparison.stored) == {"a", *FLOORS, *LIMITS}
     for key, stored in comparison.stored.items():
         assert comparison.scores(key) is stored
         computed = comparison._compute_scores(key, tuple(stored.columns[2:]))
@@ -61,7 +61,7 @@ def test_stored_scores_are_those_that_would_be_computed(settings: Settings) -> N
 
 def test_what_is_computed_is_kept(settings: Settings) -> None:
     comparison = open_comparison(["a", "b"], settings)
-    assert comparison.scores(CEILING, "mae") is comparison.scores(CEILING, "mae")
+    assert comparison.scores(PERFECT, "mae") is comparison.scores(PERFECT, "mae")
 
 
 def test_runs_that_share_nothing_are_refused_with_a_sentence(settings: Settings) -> None:

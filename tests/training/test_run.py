@@ -18,8 +18,9 @@ from vccapp.data.reading.opening import open_dataset
 from vccapp.data.splits.split import Split, make_split, write_split
 from vccapp.data.workspace import register
 from vccapp.errors import DataError, SpecError, Stopped, VccAppError
-from vccapp.evaluation.profiles import half_profiles, predicted_profiles, real_profiles
-from vccapp.evaluation.scoring.score import compute_metrics
+from vccapp.evaluation.limits import compute_limits, drop_untold
+from vccapp.evaluation.profiles import predicted_profiles, real_profiles
+from vccapp.evaluation.scoring.score import compute_metrics, summarise
 from vccapp.models.base import load_model
 from vccapp.models.perturbation_mean import PerturbationMean
 from vccapp.settings import Settings
@@ -73,7 +74,7 @@ def test_a_finished_run_is_complete(spec: RunSpec, settings: Settings) -> None:
         expected = load_model(folder / "model", genes=index.genes["gene"].tolist()).predict(labels)
         np.testing.assert_array_equal(deltas, expected)
         scores = compute_metrics(real_profiles(index, labels), predicted_profiles(index, deltas, labels))
-        assert set(run.metrics[part]) == {"control_mean", "perturbation_mean", "ceiling"}
+        assert set(run.metrics[part]) == {"control_mean", "perturbation_mean", "repeat", "perfect"}
         own = run.metrics[part]["perturbation_mean"]
         assert set(own) == set(scores.columns[2:])
         for name in ("mae", "pearson_delta", "pds", "scouter_nmse"):
@@ -81,8 +82,10 @@ def test_a_finished_run_is_complete(spec: RunSpec, settings: Settings) -> None:
         nothing = run.metrics[part]["control_mean"]
         assert nothing["pearson_delta"] is None and nothing["nmse"] == 1
         assert nothing["mae"] == pytest.approx(np.abs(index.deltas(labels)).mean(), rel=1e-5)
-        halves = compute_metrics(*half_profiles(index, labels))
-        assert run.metrics[part]["ceiling"]["pearson_delta"] == pytest.approx(halves["pearson_delta"].mean())
+        limits = {name: summarise(table) for name, table in compute_limits(index, labels).items()}
+        told = drop_untold(limits | {"perturbation_mean": own})
+        for name in limits:
+            assert run.metrics[part][name] == pytest.approx(told[name])
     assert json.loads((folder / "run.json").read_text())["vccapp"]
 
 

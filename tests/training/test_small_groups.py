@@ -16,11 +16,11 @@ from vccapp.data.workspace import register
 from vccapp.errors import SpecError
 from vccapp.evaluation.comparison.agreement import compute_band, compute_correlations
 from vccapp.evaluation.comparison.gene_values import compute_gene_means
-from vccapp.evaluation.comparison.overlap import compute_overlap
 from vccapp.evaluation.comparison.scores import view_scores
-from vccapp.evaluation.profiles import half_profiles, predicted_profiles, real_profiles
+from vccapp.evaluation.limits import compute_limits
+from vccapp.evaluation.profiles import predicted_profiles, real_profiles
 from vccapp.evaluation.scoring.score import compute_metrics, summarise
-from vccapp.references import CEILING, FULL_NAMES
+from vccapp.references import LIMITS
 from vccapp.settings import Settings
 from vccapp.stats.building.build import build_index
 from vccapp.stats.export import write_exports
@@ -97,27 +97,24 @@ def test_reliability_is_empty_with_its_reason(index: Index, tmp_path: Path) -> N
     assert rest["reliability"].notna().all() and rest["reason"].isna().all()
 
 
-def test_the_ceiling_is_of_those_that_have_one(workspace: tuple[Settings, str], index: Index) -> None:
+def test_limits_are_of_those_that_have_halves(workspace: tuple[Settings, str], index: Index) -> None:
     settings, _ = workspace
     run = load_run("r", settings)
-    table = load_references(run, "test")[CEILING]
-    assert table["perturbation"].tolist() == TEST[1:]
-    expected = compute_metrics(*half_profiles(index, TEST[1:]))
-    assert run.metrics["test"][CEILING] == pytest.approx(summarise(expected), rel=1e-9)
+    for limit, expected in compute_limits(index, TEST[1:]).items():
+        table = load_references(run, "test")[limit]
+        assert table["perturbation"].tolist() == TEST[1:]
+        pd.testing.assert_frame_equal(table.reset_index(drop=True), expected)
     assert len(load_references(run, "test")["perturbation_mean"]) == len(TEST)
 
 
 def test_views_leave_it_empty(workspace: tuple[Settings, str]) -> None:
     settings, _ = workspace
     comparison = open_comparison(["r"], settings)
-    assert CEILING in comparison.stored
+    assert set(LIMITS) <= set(comparison.stored)
     view = view_scores(comparison, comparison.runs[0], metric="mae")
     own = view.by_perturbation.set_index("perturbation")
-    assert np.isnan(own.loc["GENE0", "mae ceiling"]) and own.loc[TEST[1:], "mae ceiling"].notna().all()
+    assert np.isnan(own.loc["GENE0", "mae perfect"]) and own.loc[TEST[1:], "mae perfect"].notna().all()
     assert own["mae"].notna().all()
-    overlap = compute_overlap(comparison.index, comparison.predictions, labels=TEST)
-    ceiling = overlap[overlap["source"] == FULL_NAMES[CEILING]].set_index("perturbation")
-    assert np.isnan(ceiling.loc["GENE0", "shared"])
     genes = comparison.index.genes["gene"].tolist()
     found = compute_correlations(comparison.index, comparison.runs, perturbations=TEST, genes=genes)
     without = compute_correlations(comparison.index, comparison.runs, perturbations=TEST[1:], genes=genes)
@@ -147,12 +144,12 @@ def test_one_perturbation_has_no_pds(workspace: tuple[Settings, str], index: Ind
     assert load_run("r", settings).metrics["val"]["perturbation_mean"]["pds"] is None
 
 
-def test_one_control_gives_no_ceiling_and_no_training(tmp_path: Path) -> None:
+def test_one_control_gives_no_limits_and_no_training(tmp_path: Path) -> None:
     settings, fingerprint = prepare(tmp_path, {CONTROL: 1})
     index = load_index(settings.index_of(fingerprint))
     assert np.isnan(half_deltas(index, TEST)).all()
-    assert half_profiles(index, TEST)[0].labels == ()
-    assert all(value is None for value in summarise(compute_metrics(*half_profiles(index, TEST))).values())
+    for table in compute_limits(index, TEST).values():
+        assert table.empty and all(value is None for value in summarise(table).values())
     with refusal(SpecError, "one_control"):
         train(RunSpec(model="perturbation_mean", dataset=fingerprint, split="s"), settings, run_id="r")
     assert not settings.checkpoints.exists() or not list(settings.checkpoints.iterdir())

@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 import pandas as pd
 
-from vccapp.data.schema import CONTROL, context_of, control_of, is_control, positions_of
+from vccapp.data.schema import CONTROL, context_of, is_control, positions_of
 from vccapp.data.significance import FDR
 from vccapp.errors import SpecError
-from vccapp.stats.halves import have_halves, read_halves
 from vccapp.stats.pseudobulks import Pseudobulks
 from vccapp.wording import name_some
 
@@ -181,24 +180,6 @@ def predicted_profiles(index: Pseudobulks, deltas: np.ndarray, labels: Sequence[
     control = np.asarray(index.control_means(names), dtype=np.float64)
     means = control + np.asarray(deltas)[[position[name] for name in names]]
     return Profiles(genes=index.genes["gene"].to_numpy(str), labels=names, means=means, control_mean=control)
-
-
-def half_profiles(index: Pseudobulks, labels: Sequence[str]) -> tuple[Profiles, Profiles]:
-    """Two random halves of the real cells, each with its own half of the controls, as real and predicted.
-
-    What one half says of the other is the noise ceiling at half of the depth: a lower bound of what could be reached.
-    Perturbations of one cell, which has no halves, are left out; with one control there are none.
-    """
-    names = _sorted(labels)
-    names = tuple(name for name, whole in zip(names, have_halves(index, names), strict=True) if whole)
-    genes, t_score = index.genes["gene"].to_numpy(str), _welch(index, index.rows(list(names)))
-    controls = read_halves(index, [control_of(name) for name in names]).astype(np.float64)
-    halves = zip(read_halves(index, names).astype(np.float64), controls, strict=True)
-    first, second = (
-        Profiles(genes=genes, labels=names, means=half, control_mean=control, t_score=t_score)
-        for half, control in halves
-    )
-    return first, second
 
 
 def _sorted(labels: Sequence[str]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Figures of the page Scores: rows of the leaderboard between floor and ceiling, and how surely they differ."""
+"""Figures of the page Scores: rows of the leaderboard between floor and limits, and how surely they differ."""
 
 import altair as alt
 import numpy as np
@@ -6,17 +6,18 @@ import pandas as pd
 
 from vccapp.figures.sources import colours, shapes
 from vccapp.figures.style import ACCENT, DOWN, NEUTRAL, QUIET, UP, finish, legend, thin
-from vccapp.references import CEILING, CONTROL_MEAN, NAMES, OFFICIAL_BASELINE, PERTURBATION_MEAN
+from vccapp.references import CONTROL_MEAN, NAMES, OFFICIAL_BASELINE, PERFECT, PERTURBATION_MEAN, REPEAT
 
 ROW, AROUND = 28, 135
 """Pixels of a row, and of title, axis and legend together."""
 DASHES = {
     NAMES[CONTROL_MEAN]: [2, 3],
     NAMES[PERTURBATION_MEAN]: [6, 4],
-    NAMES[CEILING]: [1, 0],
+    NAMES[REPEAT]: [14, 3],
+    NAMES[PERFECT]: [1, 0],
     OFFICIAL_BASELINE: [6, 4],
 }
-"""Of the lines of floors and ceiling."""
+"""Of the lines of floors and limits."""
 VERDICT_NAMES = ["better", "worse", "not distinguishable"]
 VERDICTS = alt.Scale(domain=VERDICT_NAMES, range=[ACCENT, UP, NEUTRAL])
 VERDICT_SHAPES = alt.Scale(domain=VERDICT_NAMES, range=["circle", "diamond", "square"])
@@ -26,7 +27,7 @@ LEVEL = 0.05
 def leaderboard_dots(
     groups: pd.DataFrame, runs: pd.DataFrame, marks: pd.DataFrame, *, label: str, note: str
 ) -> alt.LayerChart:
-    """One metric: the mean of each row, its spread over seeds, its single runs, and lines for floor and ceiling.
+    """One metric: the mean of each row, its spread over seeds, its single runs, and lines for floors and limits.
 
     groups : label, mean, sd, seeds, in the order to draw. runs : label, run, value. marks : name (of DASHES), value.
     """

@@ -3,7 +3,16 @@
 import altair as alt
 
 from vccapp.figures.style import NEUTRAL, QUIET, UP
-from vccapp.references import CEILING, CHANCE, CONTROL_CELLS, CONTROL_MEAN, FULL_NAMES, PERTURBATION_MEAN, REAL_CELLS
+from vccapp.references import (
+    CHANCE,
+    CONTROL_CELLS,
+    CONTROL_MEAN,
+    FULL_NAMES,
+    PERFECT,
+    PERTURBATION_MEAN,
+    REAL_CELLS,
+    REPEAT,
+)
 
 RUNS = ["#2A85BD", "#1FA37C", "#CC79A7", "#C79A1B", "#56B4E9", "#8F6BB8"]
 SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down"]
@@ -12,7 +21,8 @@ REFERENCES = {
     REAL_CELLS: UP,
     FULL_NAMES[CONTROL_MEAN]: NEUTRAL,
     FULL_NAMES[PERTURBATION_MEAN]: QUIET,
-    FULL_NAMES[CEILING]: UP,
+    FULL_NAMES[REPEAT]: UP,
+    FULL_NAMES[PERFECT]: UP,
     CHANCE: NEUTRAL,
 }
 """Colours of what is no run."""
@@ -21,7 +31,8 @@ MARKS = {
     REAL_CELLS: "diamond",
     FULL_NAMES[CONTROL_MEAN]: "wedge",
     FULL_NAMES[PERTURBATION_MEAN]: "triangle-left",
-    FULL_NAMES[CEILING]: "triangle-right",
+    FULL_NAMES[REPEAT]: "triangle-right",
+    FULL_NAMES[PERFECT]: "diamond",
     CHANCE: "circle",
 }
 

@@ -8,12 +8,12 @@ import pandas as pd
 
 from vccapp.figures.sources import colours
 from vccapp.figures.style import ACCENT, NEUTRAL, QUIET, finish, legend
-from vccapp.references import CEILING, CONTROL_MEAN, NAMES, PERTURBATION_MEAN
+from vccapp.references import CONTROL_MEAN, NAMES, PERFECT, PERTURBATION_MEAN, REPEAT
 
 POINTS = 300
 """Of a curve at most; each is then the mean of a few."""
 HEIGHT, LEGEND = 190, 40
-DASHES = {NAMES[CONTROL_MEAN]: [2, 3], NAMES[PERTURBATION_MEAN]: [6, 4], NAMES[CEILING]: [1, 0]}
+DASHES = {NAMES[CONTROL_MEAN]: [2, 3], NAMES[PERTURBATION_MEAN]: [6, 4], NAMES[REPEAT]: [14, 3], NAMES[PERFECT]: [1, 0]}
 OTHER_DASH = [10, 3, 2, 3]
 AXES = {"step": "step", "seconds": "seconds of training"}
 

@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Self, Unpack
 
 import numpy as np
 import pandas as pd
+from pydantic import BaseModel, ConfigDict
 from scipy.sparse import csr_matrix
 
 import vccapp
@@ -40,6 +41,33 @@ from vccapp.stats.knowledge import Knowledge, refuse_leaks
 from vccapp.stats.per_context import PerContext
 
 MODELS = Registry[type["Model"]]("model", package="vccapp.models")
+
+
+GUESSED, COVERED, ELSEWHERE, TRAINED = BASES = ("guessed", "covered", "measured elsewhere", "trained on")
+"""What a prediction rests on, from the least: the mean of others; what is known of a target, its vector say; its own
+effect in another screen; its own effect in these data.
+"""
+
+
+class Made(BaseModel):
+    """What made a network's prediction.
+
+    best_step : that of the weights that were kept by their validation; None: the last ones were kept
+    share : of what the network adds, how much was taken; baseline : name of the model that it adds to, "" without one
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    steps: int
+    best_step: int | None = None
+    share: float = 1.0
+    baseline: str = ""
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether the network adds nothing: its prediction is that of its baseline."""
+        return bool(self.baseline) and (self.best_step == 0 or self.share == 0)
+
 
 DEPTH = "The depth to which cells are brought, the median of all cells of a context, held-out ones too"
 """What every model takes from all cells of counts: a number a context."""
@@ -75,6 +103,8 @@ class Model(ABC):
     """Whether cells were made once and are kept with it, as many as there are."""
     is_network: ClassVar[bool] = False
     """Whether it is trained step by step, on cells."""
+    known_as: ClassVar[str] = COVERED
+    """What the prediction of a perturbation rests on where the model knows a target of it: one of BASES."""
     may_be_baseline: ClassVar[bool] = True
     """Whether a network may be trained on top of it."""
     takes_embedding: ClassVar[bool] = False
@@ -90,6 +120,7 @@ class Model(ABC):
         self.control_means: PerContext  # (n_contexts, n_genes) float32, mean log1p of the controls
         self.trained_on: tuple[str, ...]  # perturbations
         self.seen: tuple[Knowledge, ...]  # what it has seen itself, then what its sources have
+        self.made: Made | None = None  # of a network, once it is fitted
 
     def fit(
         self,
@@ -164,6 +195,12 @@ class Model(ABC):
             }
         )
 
+    def describe_basis(self, perturbations: Sequence[str]) -> dict[str, str]:
+        """By perturbation what its prediction rests on: one of BASES."""
+        frame = self.coverage(perturbations)
+        known = np.where(frame["n_known"] > 0, self.known_as, GUESSED)
+        return dict(zip(perturbations, np.where(frame["trained"], TRAINED, known).tolist(), strict=True))
+
     def cells(self, perturbation: str, controls: csr_matrix) -> csr_matrix:
         """Predicted cells (n, n_genes), log1p csr float32, one per control cell given (log1p csr).
 
@@ -180,6 +217,10 @@ class Model(ABC):
         """
         for block, scaling in controls:
             yield self.cells(perturbation, block), scaling
+
+    def parts(self) -> Mapping[str, "Model"]:
+        """Fitted models that its prediction starts from, by name: their scores stand beside its own."""
+        return {}
 
     @property
     def makes_cells(self) -> bool:

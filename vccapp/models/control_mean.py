@@ -3,7 +3,7 @@
 import numpy as np
 
 from vccapp.data.splits.split import Split
-from vccapp.models.base import MODELS, Fitting, Model
+from vccapp.models.base import GUESSED, MODELS, Fitting, Model
 from vccapp.models.saving import ModelState
 from vccapp.stats.pseudobulks import Pseudobulks
 
@@ -16,6 +16,7 @@ class ControlMean(Model):
     purpose = "The zero line: what the scores are when nothing is predicted."
     use = "Baseline"
     order = 12
+    known_as = GUESSED
 
     def learn(self, index: Pseudobulks, split: Split, fitting: Fitting) -> None:
         """Nothing but the control mean, which every model keeps."""

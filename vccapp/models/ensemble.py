@@ -19,7 +19,7 @@ from pydantic import Field
 from vccapp.data.schema import positions_of
 from vccapp.data.splits.split import Split
 from vccapp.errors import SpecError
-from vccapp.models.base import MODELS, Fitting, Model, ModelSpec, make_model
+from vccapp.models.base import BASES, MODELS, Fitting, Model, ModelSpec, make_model
 from vccapp.models.parts.features import EMBEDDING_PATHS, Features
 from vccapp.models.parts.knockdown import measure_residual, set_targets, target_positions
 from vccapp.models.saving import ModelState
@@ -117,6 +117,12 @@ class Ensemble(Model):
         used = [m for m, weight in zip(self.members, self.weights, strict=True) if weight > 0] or self.members
         known = np.max([member.coverage(perturbations)["n_known"] for member in used], axis=0)
         return super().coverage(perturbations).assign(n_known=known)
+
+    def describe_basis(self, perturbations: Sequence[str]) -> dict[str, str]:
+        """The best that any member with weight has."""
+        used = [m for m, weight in zip(self.members, self.weights, strict=True) if weight > 0] or self.members
+        every = [member.describe_basis(perturbations) for member in used]
+        return {label: max((own[label] for own in every), key=BASES.index) for label in perturbations}
 
     def state(self) -> ModelState:
         meta = {"members": [member.name for member in self.members], "residual": self.residual}

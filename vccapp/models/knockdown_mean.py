@@ -9,7 +9,7 @@ from pydantic import Field
 from vccapp.data.schema import positions_of
 from vccapp.data.splits.split import Split
 from vccapp.errors import SpecError
-from vccapp.models.base import MODELS, Fitting, ModelSpec
+from vccapp.models.base import GUESSED, MODELS, Fitting, ModelSpec
 from vccapp.models.parts.knockdown import MIN_CONTROL_MEAN, measure_residual, set_targets
 from vccapp.models.perturbation_mean import PerturbationMean
 from vccapp.models.saving import ModelState
@@ -26,6 +26,7 @@ class KnockdownMean(PerturbationMean):
     purpose = "The baseline for silenced or activated genes: the mean effect, with each target set to its usual level."
     use = "Baseline"
     order = 11
+    known_as = GUESSED
 
     class Spec(ModelSpec):
         min_control_mean: float = Field(

@@ -8,7 +8,7 @@ Source: the baseline of the Virtual Cell Challenges (2026: the zero of its scale
 import numpy as np
 
 from vccapp.data.splits.split import Split
-from vccapp.models.base import MODELS, Fitting, Model
+from vccapp.models.base import GUESSED, MODELS, Fitting, Model
 from vccapp.models.saving import ModelState
 from vccapp.stats.per_context import PerContext
 from vccapp.stats.pseudobulks import Pseudobulks
@@ -24,6 +24,7 @@ class PerturbationMean(Model):
     purpose = "The baseline that every other model has to beat; both challenges score against it."
     use = "Baseline"
     order = 10
+    known_as = GUESSED
 
     mean_delta: PerContext  # (n_contexts, n_genes) float32, log1p units
 

@@ -270,7 +270,7 @@ class Scouter(ResidualNetwork):
         )
         torch.manual_seed(fitting.seed)
         self.network = ScouterNet(self._shape(), residual=deltas is not None).to(device)
-        run_loop(
+        result = run_loop(
             self.network,
             next_batch=task.batch,
             step_loss=task.step_loss,
@@ -278,7 +278,7 @@ class Scouter(ResidualNetwork):
             spec=self._loop(sampler.steps_per_epoch, validated=bool(split.val), scored=fitting.validate is not None),
             fitting=dataclasses.replace(fitting, progress=part(fitting.progress, PREPARING, 1.0)),
         )
-        self.end_training(index, split, fitting)
+        self.end_training(index, split, fitting, result)
 
     def predict_deltas(self, perturbations: list[str]) -> np.ndarray:
         import torch

@@ -296,7 +296,7 @@ class State(SetTransformer):
             ranks=fitting.ranks,
         )
         validate = fitting.validate
-        run_loop(
+        result = run_loop(
             self.network,
             next_batch=task.batch,
             step_loss=task.step_loss,
@@ -308,7 +308,7 @@ class State(SetTransformer):
             fitting=dataclasses.replace(fitting, progress=part(fitting.progress, PREPARING, 1.0)),
         )
         merge_adapters(self.network)
-        self.end_training(index, split, fitting)
+        self.end_training(index, split, fitting, result)
 
     def count_work(self, index: Index, split: Split) -> Work:
         spec, n_genes = self.spec, min(self.spec.genes or len(index.genes), len(index.genes))

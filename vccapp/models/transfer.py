@@ -19,7 +19,7 @@ from vccapp.data.paths import user_path
 from vccapp.data.schema import positions_of, target_of
 from vccapp.data.splits.split import Split
 from vccapp.errors import SpecError
-from vccapp.models.base import MODELS, Fitting, ModelSpec, targets
+from vccapp.models.base import ELSEWHERE, MODELS, Fitting, ModelSpec, targets
 from vccapp.models.parts.effects import MIN_TRAINED, EffectModel, count_targets
 from vccapp.models.parts.knockdown import mask_targets
 from vccapp.models.saving import ModelState
@@ -42,6 +42,7 @@ class Transfer(EffectModel):
     purpose = "For perturbations that another indexed screen has measured."
     use = "Other screens"
     order = 31
+    known_as = ELSEWHERE
 
     class Spec(ModelSpec):
         offers = {"sources": "dataset"}

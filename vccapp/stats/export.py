@@ -64,7 +64,7 @@ def similarity(index: Index) -> pd.DataFrame:
 
 
 def reliability(index: Index) -> pd.DataFrame:
-    """perturbation, n_cells, effect, half_correlation, reliability, reason over the highly variable genes."""
+    """perturbation, n_cells, effect, half_correlation, reliability, perfect, reason over the highly variable genes."""
     return compute_similarity(index).reliability
 
 

@@ -1,14 +1,14 @@
 """How well an effect is measured: two random halves of the cells against each other.
 
 The cells of each perturbation, and the controls, were drawn into two halves when the index was built. What one half
-says of the other is the noise ceiling, and gives the reliability of the whole.
+of a perturbation says of the other, both against all controls, gives the reliability of the whole, and the limits of
+what a prediction can get (`vccapp.evaluation.limits`).
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from vccapp.data.schema import control_of
 from vccapp.stats.pseudobulks import Pseudobulks
 from vccapp.wording import name_some
 
@@ -16,13 +16,14 @@ from vccapp.wording import name_some
 def half_deltas(
     index: Pseudobulks, labels: Sequence[str], genes: np.ndarray | slice = slice(None)
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Deltas of two halves of the cells, each against its half of the controls: (labels, genes) float32, log1p units.
+    """Deltas of two halves of the cells, both against all controls: (labels, genes) float32, log1p units.
 
+    Predictions and real cells stand against the same controls, so their noise is no difference between the two.
     genes : positions, all without them. NaN where the label, or the control, has one cell, which has no halves.
     """
-    halves = read_halves(index, labels, genes)
-    controls = [control_of(label) for label in labels]
-    first, second = halves - read_halves(index, controls[:1] if len(set(controls)) == 1 else controls, genes)
+    first, second = read_halves(index, labels, genes) - index.control_means(labels)[:, genes]
+    alone = ~have_halves(index, labels)
+    first[alone] = second[alone] = np.nan
     return first, second
 
 
@@ -41,14 +42,14 @@ def have_halves(index: Pseudobulks, labels: Sequence[str]) -> np.ndarray:
 
 
 def explain_halves(index: Pseudobulks, labels: Sequence[str]) -> str:
-    """Why some of `labels` have no ceiling and no reliability; "" where all have."""
+    """Why some of `labels` have no limits and no reliability; "" where all have."""
     single = [label for label, whole in zip(labels, have_halves(index, labels), strict=True) if not whole]
     if not single:
         return ""
     n_cells = index.perturbations["n_cells"].to_numpy()
     if (n_cells[index.control_rows(labels)] < 2).all():
-        return "There is one control cell, so no perturbation has a ceiling or a reliability."
-    return f"{name_some(single)} have one cell, which has no halves: they count in no ceiling and no reliability."
+        return "There is one control cell, so no perturbation has limits or a reliability."
+    return f"{name_some(single)} have one cell, which has no halves: they count in no limit and no reliability."
 
 
 def correlate_halves(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -127,10 +127,11 @@ def project(deltas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def measure_reliability(index: Index, genes: np.ndarray) -> pd.DataFrame:
-    """Split-half reliability: perturbation, n_cells, effect, half_correlation, reliability, reason.
+    """Split-half reliability: perturbation, n_cells, effect, half_correlation, reliability, perfect, reason.
 
-    half_correlation r is that of the two halves' deltas over `genes`; reliability is 2r / (1 + r), what whole
-    pseudobulks would reach (Spearman-Brown), 0 where r is negative. Both are NaN for `reason`, where there is one.
+    half_correlation r is that of the two halves' deltas over `genes`; reliability is 2r / (1 + r), what a second
+    experiment would reach (Spearman-Brown), 0 where r is negative; perfect its square root, what the true effects
+    would. All are NaN for `reason`, where there is one.
     """
     r = correlate_halves(*half_deltas(index, index.perturbed, genes))
     frame = index.perturbations[["perturbation", "n_cells", "effect"]][len(index.controls) :].reset_index(drop=True)
@@ -138,7 +139,8 @@ def measure_reliability(index: Index, genes: np.ndarray) -> pd.DataFrame:
     alone = n_cells[index.control_rows(index.perturbed)] < 2
     why = np.where(alone, "one control cell", "one cell")
     reason = np.where(have_halves(index, index.perturbed), "", why)
-    return frame.assign(half_correlation=r, reliability=correct_spearman_brown(r), reason=reason)
+    reliability = correct_spearman_brown(r)
+    return frame.assign(half_correlation=r, reliability=reliability, perfect=np.sqrt(reliability), reason=reason)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from vccapp.errors import SpecError
 from vccapp.evaluation.comparison.comparison import Comparison
 from vccapp.evaluation.comparison.prediction import Prediction, fit_baseline
 from vccapp.models.base import MODELS, label_model, load_model
-from vccapp.references import CEILING, FLOORS
+from vccapp.references import FLOORS, LIMITS
 from vccapp.settings import Settings
 from vccapp.stats.halves import have_halves
 from vccapp.stats.index import Index, load_index
@@ -63,7 +63,7 @@ def compare_runs(
         predictions = tuple(prediction.only(own) for prediction in predictions)
     labels, first = predictions[0].labels, runs[0]
     references = [(run.id, run, run.spec.model) for run in runs]
-    references += [(name, first, name) for name in (*FLOORS, CEILING)]
+    references += [(name, first, name) for name in (*FLOORS, *LIMITS)]
     tables = {run.id: load_references(run, part) for run in runs}
     stored = {
         key: keep_context(tables[run.id][name], context) for key, run, name in references if name in tables[run.id]
@@ -78,7 +78,7 @@ def compare_runs(
         baselines=tuple(fit_baseline(index, first.split, model=name, labels=labels) for name in FLOORS)
         if labels
         else (),
-        stored={key: table for key, table in stored.items() if set(table["perturbation"]) == expected[key == CEILING]},
+        stored={key: table for key, table in stored.items() if set(table["perturbation"]) == expected[key in LIMITS]},
         stored_means={key: run.metrics.get(part, {}).get(name, {}) for key, run, name in references if whole[run.id]},
         read_cell_scores=partial(_read_cell_scores, {run.id: run for run in runs}, part, labels),
     )

@@ -35,6 +35,7 @@ from vccapp.data.lock import is_locked
 from vccapp.data.schema import MAX_SEED
 from vccapp.data.splits.split import Split
 from vccapp.errors import DataError, SpecError
+from vccapp.models.base import Made, label_model
 from vccapp.records import Format, Listing, Unreadable, list_records, read_record, undamaged
 from vccapp.settings import Settings
 from vccapp.stats.knowledge import Knowledge
@@ -45,14 +46,21 @@ RECORD = "run.json"
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 RUN = Format(
     "run",
-    3,
-    {1: lambda fields: fields | {"number": 0}, 2: lambda fields: fields | {"seen": []}},
+    4,
+    {
+        1: lambda fields: fields | {"number": 0},
+        2: lambda fields: fields | {"seen": []},
+        3: lambda fields: fields | {"made": None, "basis": {}},
+    },
     fix="delete the run's folder and train again",
 )
-"""Version 1 did not number the runs, 2 did not say what they have seen."""
+"""Version 1 did not number the runs, 2 did not say what they have seen, 3 what made a
+prediction and what it rests on.
+"""
 NOTES = Format("run notes", fix="delete it; the run itself is not touched")
 NOTES_FILE = "notes.json"
-PREDICTION = Format("prediction", fix="train again")
+PREDICTION = Format("prediction", 2, {1: lambda fields: fields | {"basis": {}}}, fix="train again")
+"""Version 1 did not say what the prediction of each perturbation rests on."""
 MAX_KEPT = 4000
 """Records of runs that a process keeps, parsed."""
 SETTLED_NS = 2_000_000_000
@@ -106,9 +114,12 @@ class RunRecord(BaseModel):
 
     number : 1, 2, ... in the order in which runs were begun, whatever the clock said; 0 of runs of earlier versions
     device : what a network trained on; empty where that is not known
+    made : of a network, what made its prediction
+    basis : of each held-out perturbation, what its prediction rests on (`vccapp.models.base.BASES`)
     seen : what its model has seen of these data, then what each of its sources has; nothing before the fit has ended
-    `metrics[part][name][metric]` are means over perturbations, None where no perturbation has the metric; names are
-    this run's model, the floors and the ceiling (`vccapp.references`).
+    `metrics[part][name][metric]` are means over perturbations, None where no perturbation has the metric or a limit
+    cannot be told; names are this run's model, the models that it starts from, the floors and the limits
+    (`vccapp.references`).
     """
 
     model_config = ConfigDict(frozen=True)
@@ -125,6 +136,8 @@ class RunRecord(BaseModel):
     device: str = ""
     number: int = 0
     seen: tuple[Knowledge, ...] = ()
+    made: Made | None = None
+    basis: dict[str, str] = {}
     metrics: dict[Part, dict[str, dict[str, float | None]]] = {}
     folder: Path = Field(Path(), exclude=True)
     notes: Notes = Field(Notes(run=""), exclude=True)
@@ -172,6 +185,21 @@ class RunRecord(BaseModel):
                 msg = f"it has predictions of {len(val) + len(test)} perturbations"
                 raise ValueError(msg)
         return (labels[0], val) if part == "val" else (labels[1], test)
+
+
+def explain_made(run: RunRecord) -> str:
+    """In a sentence, what made a network's prediction; "" of other models, and where nothing is known."""
+    made = run.made
+    if made is None:
+        return ""
+    if made.is_baseline:
+        why = "no step of its training was better than the start" if made.best_step == 0 else "nothing it adds helps"
+        return f"This run is its baseline, {label_model(made.baseline)}: {why} on the validation part."
+    kept = (
+        f"the last of {made.steps:,} steps" if made.best_step is None else f"step {made.best_step:,} of {made.steps:,}"
+    )
+    added = f", {made.share:.0%} of what it adds to {label_model(made.baseline)}" if made.baseline else ""
+    return f"Weights of {kept}{added}."
 
 
 def _parse_labels(saved: dict[str, Any]) -> tuple[list[str], list[str]]:

@@ -16,6 +16,7 @@ from vccapp.data.atomic import remove_folder, save_array, write_folder, write_js
 from vccapp.data.lock import hold_lock
 from vccapp.data.splits.split import Split, check_split, load_split
 from vccapp.errors import DataError, ResourceError, SpecError, Stopped
+from vccapp.evaluation.limits import drop_untold
 from vccapp.evaluation.scoring.score import summarise
 from vccapp.faults import describe
 from vccapp.models.base import Model, make_model
@@ -29,13 +30,13 @@ from vccapp.training.record import (
     Part,
     RunRecord,
     RunSpec,
+    explain_made,
     load_run,
     next_number,
     run_folder,
     write_run,
 )
 from vccapp.training.results.own_scores import (
-    compute_all_scores,
     compute_own_scores,
     compute_reference_scores,
     write_own_scores,
@@ -165,10 +166,12 @@ def _work(
         spec = record.spec
         fit = Fit(model=spec.model, params=spec.params, split=split, seed=spec.seed, folder=folder, settings=settings)
         model = fit_model(fit, model, index, ranks=record.devices, progress=part(progress, 0.0, 0.85))
-        keep(seen=model.seen)
+        keep(seen=model.seen, made=model.made)
         progress(0.85, "Predicting the held-out perturbations")
         judged = _judged(split, model)
-        deltas = _write_prediction(model, judged, folder / "prediction")
+        basis = model.describe_basis([*judged.val, *judged.test])
+        deltas = _write_prediction(model, judged, basis, folder / "prediction")
+        keep(basis=basis)
         progress(0.9, "Scoring")
         if judged.val != split.val:
             references = _val_references(index, judged, model)
@@ -180,7 +183,8 @@ def _work(
             scores |= {f"{name}/{metric}": value for metric, value in own[model.name].items() if value is not None}
         _write_scores(record.model_copy(update={"folder": folder}), index, tables, time.monotonic() - began)
         remove_folder(folder / "checkpoint")
-    progress(1.0, f"Run {record.id} is finished")
+    said = explain_made(record.model_copy(update={"made": model.made}))
+    progress(1.0, f"Run {record.id} is finished" + (f". {said}" if said else ""))
 
 
 def _config(record: RunRecord) -> dict[str, Any]:
@@ -263,15 +267,16 @@ def _judged(split: Split, model: Model) -> Split:
 
 
 def _val_references(index: Index, split: Split, model: Model) -> dict[str, pd.DataFrame]:
-    """Scores of the baselines and the ceiling on the val part, by name; none where it is empty."""
+    """Scores of the baselines and the limits on the val part, by name; none where it is empty."""
     return dict(compute_reference_scores(index, split, model.name, split.val)) if split.val else {}
 
 
 def _summarise_all(tables: dict[str, pd.DataFrame]) -> dict[str, dict[str, float | None]]:
-    return {name: summarise(table) for name, table in tables.items()}
+    """Means over the perturbations, without limits that cannot be told."""
+    return drop_untold({name: summarise(table) for name, table in tables.items()})
 
 
-def _write_prediction(model: Model, split: Split, folder: Path) -> np.ndarray:
+def _write_prediction(model: Model, split: Split, basis: dict[str, str], folder: Path) -> np.ndarray:
     """Deltas (val then test, n_genes) float32, also written to `folder`. Raises SpecError for what is no number."""
     labels = [*split.val, *split.test]
     deltas = model.predict(labels)
@@ -286,20 +291,33 @@ def _write_prediction(model: Model, split: Split, folder: Path) -> np.ndarray:
         )
     with write_folder(folder) as beside:
         save_array(beside / "deltas.npy", deltas)
-        write_json(beside / "perturbations.json", PREDICTION.stamp({"val": split.val, "test": split.test}))
+        fields = {"val": split.val, "test": split.test, "basis": basis}
+        write_json(beside / "perturbations.json", PREDICTION.stamp(fields))
     return deltas
 
 
 def _compute_tables(
     index: Index, split: Split, model: Model, deltas: np.ndarray, val_references: dict[str, pd.DataFrame]
 ) -> dict[Part, dict[str, pd.DataFrame]]:
-    """Scores of each perturbation, on each part that has some: of the model, the baselines and the ceiling, by name."""
+    """Scores of each perturbation, on each part that has some, by name.
+
+    Of the model, of those that it starts from, of the baselines and the limits.
+    """
     tables: dict[Part, dict[str, pd.DataFrame]] = {}
     if split.val:
-        tables["val"] = {model.name: compute_own_scores(index, split.val, deltas[: len(split.val)])} | val_references
+        own = {model.name: compute_own_scores(index, split.val, deltas[: len(split.val)])}
+        tables["val"] = own | _score_parts(index, model, split.val) | val_references
     if split.test:
-        tables["test"] = dict(compute_all_scores(index, split, model.name, split.test, deltas[len(split.val) :]))
+        own = {model.name: compute_own_scores(index, split.test, deltas[len(split.val) :])}
+        references = dict(compute_reference_scores(index, split, model.name, split.test))
+        tables["test"] = own | _score_parts(index, model, split.test) | references
     return tables
+
+
+def _score_parts(index: Index, model: Model, labels: tuple[str, ...]) -> dict[str, pd.DataFrame]:
+    """Scores of the models that this one starts from, its baseline say."""
+    parts = model.parts().items()
+    return {name: compute_own_scores(index, labels, part.predict(labels)) for name, part in parts}
 
 
 def _write_scores(run: RunRecord, index: Index, tables: dict[Part, dict[str, pd.DataFrame]], seconds: float) -> None:

@@ -180,13 +180,17 @@ def test_an_exact_name_wins_over_an_alias() -> None:
 def test_joined_embeddings_weigh_alike() -> None:
     rng = np.random.default_rng(1)
     first = Embedding(("A", "B", "C", "D"), 100 * rng.normal(size=(4, 2)) + 7, "first", "f.")
-    second = Embedding(("d", "B", "A"), rng.normal(size=(3, 5)), "second", "s.")
+    second = Embedding(("d", "B", "A", "E"), rng.normal(size=(4, 5)), "second", "s.")
     both = join([first, second])
-    assert both.genes == ("A", "B", "D") and both.matrix.shape == (3, 7)
+    assert both.genes == ("A", "B", "C", "D", "E") and both.matrix.shape == (5, 7)
     np.testing.assert_allclose(both.matrix.mean(axis=0), 0, atol=1e-6)
-    for part in (both.matrix[:, :2], both.matrix[:, 2:]):
-        assert (part**2).sum(axis=1).mean() == pytest.approx(1, rel=1e-5)
-    np.testing.assert_allclose(both.matrix[2, 2:] - both.matrix[0, 2:], _scaled_difference(second, 0, 2), rtol=1e-4)
+    for part, known in ((both.matrix[:, :2], 4), (both.matrix[:, 2:], 4)):
+        assert (part**2).sum(axis=1).sum() / known == pytest.approx(1, rel=1e-5)
+    np.testing.assert_allclose(both.matrix[3, 2:] - both.matrix[0, 2:], _scaled_difference(second, 0, 2), rtol=1e-4)
+    assert (both.matrix[4, :2] == 0).all() and (both.matrix[2, 2:] == 0).all()
+    assert both.absent == {"first": {"E"}, "second": {"C"}}
+    found = both.coverage(["A", "C+E", "NONE"])
+    assert found["n_known"].tolist() == [1, 2, 0] and found["partly"].tolist() == ["", "C, E", ""]
     with refusal(DataError, "no_common_gene"):
         join([first, Embedding(("X",), np.ones((1, 1)), "x", "")])
 

@@ -13,7 +13,7 @@ from vccapp.data.schema import CONTROL
 from vccapp.data.splits.split import make_split
 from vccapp.evaluation.comparison.agreement import SHARE, compare_predictions, compute_band, compute_correlations
 from vccapp.evaluation.comparison.prediction import Prediction, fit_baseline
-from vccapp.references import CEILING, FULL_NAMES
+from vccapp.references import FULL_NAMES, PERFECT, REPEAT
 from vccapp.stats.building.build import build_index
 from vccapp.stats.halves import half_deltas
 from vccapp.stats.index import Index, load_index
@@ -54,8 +54,9 @@ def test_a_baseline_predicts_what_its_model_does(index: Index, labels: list[str]
 def test_halves_are_those_of_the_index(index: Index, labels: list[str]) -> None:
     first, second = half_deltas(index, labels[::-1])
     halves = index.array("half_mean")
-    assert first[-1] == pytest.approx(halves[0, 1] - halves[0, 0])
-    assert second[0] == pytest.approx(halves[1, -1] - halves[1, 0])
+    control = index.control_mean
+    assert first[-1] == pytest.approx(halves[0, 1] - control)
+    assert second[0] == pytest.approx(halves[1, -1] - control)
 
 
 def test_frames_of_several_stand_below_each_other(index: Index, labels: list[str]) -> None:
@@ -66,17 +67,19 @@ def test_frames_of_several_stand_below_each_other(index: Index, labels: list[str
     assert frame["real_delta"][:4].tolist() == frame["real_delta"][4:].tolist()
 
 
-def test_correlations_are_means_over_perturbations_with_the_ceiling_last(index: Index, labels: list[str]) -> None:
+def test_correlations_are_means_over_perturbations_with_the_limits_last(index: Index, labels: list[str]) -> None:
     own, flat = make_prediction(index, labels), fit_baseline(index, _split(labels), model="control_mean", labels=labels)
     genes = index.genes["gene"].tolist()[:30]
     found = compute_correlations(index, [own, flat], perturbations=labels, genes=genes).set_index("source")
     real, halves = index.deltas(labels)[:, :30], half_deltas(index, labels)
     expected = np.mean([pearsonr(a, b).statistic for a, b in zip(real, own.deltas[:, :30], strict=True)])
-    ceiling = np.mean([pearsonr(a[:30], b[:30]).statistic for a, b in zip(*halves, strict=True)])
+    h = np.array([pearsonr(a[:30], b[:30]).statistic for a, b in zip(*halves, strict=True)])
     assert found.loc["mine", "pearson_delta"] == pytest.approx(expected, abs=1e-5)
     assert np.isnan(found.loc["baseline: control mean", "pearson_delta"])
-    assert found.index[-1] == FULL_NAMES[CEILING]
-    assert found["pearson_delta"].iloc[-1] == pytest.approx(ceiling, abs=1e-5)
+    assert found.index[-2:].tolist() == [FULL_NAMES[REPEAT], FULL_NAMES[PERFECT]]
+    repeat, perfect = found["pearson_delta"].iloc[-2:]
+    assert repeat == pytest.approx((2 * h / (1 + h)).mean(), abs=1e-5)
+    assert perfect == pytest.approx(np.sqrt(2 * h / (1 + h)).mean(), abs=1e-5)
 
 
 class Halves:

@@ -9,7 +9,7 @@ from vccapp.data.significance import FDR
 from vccapp.evaluation.comparison.difference import compare_genes, compare_scores
 from vccapp.evaluation.comparison.overlap import compute_overlap
 from vccapp.evaluation.comparison.prediction import Prediction
-from vccapp.references import CEILING, CHANCE, FULL_NAMES
+from vccapp.references import CHANCE
 
 GENES = [f"G{i}" for i in range(10)]
 LABELS = ["A", "B", "C"]
@@ -44,7 +44,7 @@ def test_overlap_counts_degs_among_the_strongest_predictions(index: ToyIndex) ->
 
 def test_references_stand_beside(index: ToyIndex) -> None:
     frame = compute_overlap(index, [of(index, index.deltas(LABELS))], labels=LABELS)
-    assert list(dict.fromkeys(frame["source"])) == ["mine", FULL_NAMES[CEILING], CHANCE]
+    assert list(dict.fromkeys(frame["source"])) == ["mine", CHANCE]
     chance = frame[frame["source"] == CHANCE].set_index("perturbation")
     assert chance.loc["A", "overlap"] == pytest.approx(3 / 10)
 

@@ -25,6 +25,7 @@ SAME = {
     "part": "test",
     "scorer": "vccapp",
     "version": "1",
+    "definition": "1",
     "settings": "{}",
     "panel": "p",
     "n_perturbations": 3,
@@ -133,7 +134,7 @@ def test_the_scale_has_its_ends_and_keeps_the_order(value: float, floor: float, 
 
 def test_seeds_are_grouped_and_the_same_seed_counts_once() -> None:
     grouped = group_seeds(
-        entries({"seed": 0}, {"seed": 1}, {"seed": 0}, {"params": '{"k": 2}'}, {"split_key": "t"}, {"version": "2"})
+        entries({"seed": 0}, {"seed": 1}, {"seed": 0}, {"params": '{"k": 2}'}, {"split_key": "t"}, {"definition": "2"})
     )
     assert grouped.set_index("run")["group"].to_dict() == {"r1": "r0", "r2": "r0", "r3": "r3", "r4": "r4", "r5": "r5"}
 

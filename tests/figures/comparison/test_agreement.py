@@ -10,7 +10,7 @@ from vccapp.figures.comparison import agreement as compare
 from vccapp.figures.comparison import genes as compare_genes
 from vccapp.figures.comparison import perturbations as compare_perturbations
 from vccapp.models.base import MODELS
-from vccapp.references import CEILING, CHANCE, FLOORS, FULL_NAMES
+from vccapp.references import CHANCE, FLOORS, FULL_NAMES, PERFECT, REPEAT
 
 RNG = np.random.default_rng(0)
 
@@ -61,13 +61,20 @@ def test_the_band_widens_with_the_value() -> None:
 
 def test_every_reference_has_a_colour_of_its_own_kind() -> None:
     names = [f"baseline: {MODELS[name].label.lower()}" for name in FLOORS] + [
-        FULL_NAMES[CEILING],
+        FULL_NAMES[REPEAT],
+        FULL_NAMES[PERFECT],
         CHANCE,
         "control",
         "real",
     ]
     assert set(names) == set(sources.REFERENCES) == set(sources.MARKS)
-    beside = ["baseline: control mean", "baseline: perturbation mean", "ceiling: half against half", "chance"]
+    beside = [
+        "baseline: control mean",
+        "baseline: perturbation mean",
+        FULL_NAMES[REPEAT],
+        FULL_NAMES[PERFECT],
+        "chance",
+    ]
     assert len({sources.MARKS[name] for name in beside}) == len(beside)
     scale = sources.colours(["mine", *names, "other"])
     assert scale.domain == ["mine", *names, "other"]

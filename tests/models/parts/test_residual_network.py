@@ -7,7 +7,7 @@ from toy import make_counts
 from vccapp.data.reading.opening import open_dataset
 from vccapp.data.splits.split import Split, split_from_lists
 from vccapp.errors import DataError, SpecError
-from vccapp.models.base import MODELS, make_model
+from vccapp.models.base import MODELS, Made, make_model
 from vccapp.models.parts.residual import make_baseline
 from vccapp.models.parts.residual_network import ResidualNetwork, draw_controls
 from vccapp.settings import Settings
@@ -75,3 +75,14 @@ def test_controls_are_drawn_once_each() -> None:
     with pytest.raises(DataError) as told:
         draw_controls(rows[:0], 8, seed=1)
     assert told.value.code == "no_controls"
+
+
+@pytest.mark.parametrize(
+    ("best_step", "share", "baseline", "expected"),
+    [(0, 1.0, "ridge", True), (8, 0.0, "ridge", True), (8, 0.3, "ridge", False), (None, 1.0, "ridge", False)]
+    + [(0, 1.0, "", False)],
+)
+def test_a_network_that_adds_nothing_is_its_baseline(
+    best_step: int | None, share: float, baseline: str, expected: bool
+) -> None:
+    assert Made(steps=10, best_step=best_step, share=share, baseline=baseline).is_baseline == expected

@@ -99,10 +99,18 @@ def test_every_training_leaves_the_scores_of_each_perturbation(settings: Setting
                 assert table[metric].mean() == pytest.approx(values[metric], nan_ok=True)
 
 
-def test_rows_are_models_over_seeds_beside_floor_and_ceiling(settings: Settings) -> None:
+def test_rows_are_models_over_seeds_beside_floors_and_limits(settings: Settings) -> None:
     board = grouped(load_board(settings).only(part="test", scorer="pseudobulks"))
     table = table_of(board, ("mae", "pds"))
-    assert table["kind"].tolist() == [RUN, RUN, MARK, MARK, MARK, "not comparable: other split, other perturbations"]
+    assert table["kind"].tolist() == [
+        RUN,
+        RUN,
+        MARK,
+        MARK,
+        MARK,
+        MARK,
+        "not comparable: other split, other perturbations",
+    ]
     runs = table[table["kind"] == RUN].set_index("group")
     assert runs.loc["a0", "seeds"] == 2 and runs.loc["b0", "seeds"] == 1
     assert runs["rank"].tolist() == [1, 2] and runs["mae"].is_monotonic_increasing
@@ -110,7 +118,7 @@ def test_rows_are_models_over_seeds_beside_floor_and_ceiling(settings: Settings)
     floors = table[table["kind"] == MARK].set_index("row")
     expected = load_run("a0", settings).metrics["test"]
     assert floors.loc["control mean", "mae"] == pytest.approx(expected["control_mean"]["mae"])
-    assert floors.loc["ceiling", "pds"] == pytest.approx(expected["ceiling"]["pds"])
+    assert floors.loc["perfect", "pds"] == pytest.approx(expected["perfect"]["pds"])
     assert table.iloc[-1]["run"] == "c0" and np.isnan(table.iloc[-1]["rank"])
 
 
@@ -119,13 +127,13 @@ def test_scaled_scores_are_zero_at_the_floor(settings: Settings) -> None:
     known = load_run("b0", settings).metrics["test"]
     table = table_of(board, ("mae",), scaled=True).set_index("row")
     assert table["rank"].tolist()[:2] == [1, 2]
-    floor, ceiling = (known[name]["mae"] for name in ("perturbation_mean", "ceiling"))
-    if ceiling < floor:
-        assert table.loc["perturbation mean", "mae"] == 0 and table.loc["ceiling", "mae"] == pytest.approx(1)
+    floor, top = (known[name]["mae"] for name in ("perturbation_mean", "perfect"))
+    if top is not None and top < floor:
+        assert table.loc["perturbation mean", "mae"] == 0 and table.loc["perfect", "mae"] == pytest.approx(1)
         own = table[table["run"] == "b0"]["mae"].item()
-        assert own == pytest.approx((known["knockdown_mean"]["mae"] - floor) / (ceiling - floor))
+        assert own == pytest.approx((known["knockdown_mean"]["mae"] - floor) / (top - floor))
     else:
-        assert table["mae"].iloc[:5].isna().all()
+        assert table["mae"].iloc[:6].isna().all()
 
 
 def test_one_metric_is_tested_among_the_rows_that_can_be_compared(settings: Settings) -> None:
@@ -137,7 +145,7 @@ def test_one_metric_is_tested_among_the_rows_that_can_be_compared(settings: Sett
     assert row["label"] == "<script>alert(1)</script>" and row["n"] == len(pairs)
     assert row["difference"] == pytest.approx(pairs.mean())
     assert view.pairs.set_index("perturbation")["difference"].to_dict() == pytest.approx(pairs.to_dict())
-    assert set(view.marks["name"]) == {"control mean", "perturbation mean", "ceiling"}
+    assert set(view.marks["name"]) == {"control mean", "perturbation mean", "repeat", "perfect"}
     assert set(view.splits["split"]) == {"s", "t"}
 
 

@@ -120,9 +120,11 @@ def test_every_term_and_every_score_has_its_curve(settings: Settings) -> None:
     assert titles[-4:] == ["Loss on held-out cells", "Loss", "Autofocus (squared error of cells)", "Direction"]
     mae = charts(page)[2]
     assert mae["layer"][1]["encoding"]["strokeDash"]["scale"]["domain"] == [
+        "ridge on gene vectors",
         "control mean",
         "perturbation mean",
-        "ceiling",
+        "perfect",
+        "repeat",
     ]
     assert mae["title"]["subtitle"].startswith("now ") and " at step " in mae["title"]["subtitle"]
     timed = open_alone("runs", run="net", runs_view="Curves", runs_curve_axis="Time", runs_curve_smooth="0.5")

@@ -50,11 +50,11 @@ def open_part(name: str) -> AppTest:
     return page
 
 
-def test_rows_stand_beside_floor_and_ceiling(here: Settings) -> None:
+def test_rows_stand_beside_floors_and_limits(here: Settings) -> None:
     page = open_alone("scores")
     assert_well(page)
     table = page.dataframe[0].value
-    assert table["kind"].tolist() == [RUN, RUN, MARK, MARK, MARK]
+    assert table["kind"].tolist() == [RUN, RUN, MARK, MARK, MARK, MARK]
     assert set(table["run"].dropna()) == {"a1", "b0"}
     assert {"pds", "pds n", "mae"} <= set(table.columns)
     assert len(page.get("vega_lite_chart")) == 2

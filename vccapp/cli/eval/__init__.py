@@ -2,7 +2,17 @@
 
 import typer
 
-from vccapp.cli.eval import closely, compare, diagnose, entered, files, perturbations, predictions, report
+from vccapp.cli.eval import (
+    closely,
+    compare,
+    cross_validate,
+    diagnose,
+    entered,
+    files,
+    perturbations,
+    predictions,
+    report,
+)
 
 app = typer.Typer(help="Evaluation: compare predicted with real.", no_args_is_help=True)
 for command in (
@@ -16,6 +26,7 @@ for command in (
     perturbations.difference,
     diagnose.diagnose,
     compare.compare,
+    cross_validate.cross_validate,
     report.leaderboard,
     report.metric,
     report.report,
@@ -23,5 +34,5 @@ for command in (
     predictions.import_,
     files.metrics,
 ):
-    app.command(command.__name__.rstrip("_"))(command)
+    app.command(command.__name__.rstrip("_").replace("_", "-"))(command)
 app.add_typer(entered.app, name="entered")

@@ -33,7 +33,7 @@ def scores(
     table: Table = None,
     as_json: Json = False,
 ) -> None:
-    """Show the mean scores of runs, floors and ceiling, one metric of each perturbation, and all metrics of one run."""
+    """Show the mean scores of runs, floors and limits, one metric of each perturbation, and all metrics of one run."""
     from vccapp.evaluation.comparison.scores import view_scores
     from vccapp.stats.halves import explain_halves
 

@@ -58,14 +58,14 @@ def leaderboard(
     reference: Reference = None,
     scale: Annotated[
         Literal["raw", "scaled", "clipped"],
-        typer.Option(help="scaled: 0 at the perturbation mean (official: its baseline), 1 at the ceiling (its best)."),
+        typer.Option(help="scaled: 0 at the perturbation mean (official: its baseline), 1 at perfect (its best)."),
     ] = "raw",
     scaled: Annotated[bool, typer.Option("--scaled", help="Same as --scale scaled.")] = False,
     csv: Csv = None,
     table: Table = None,
     as_json: Json = False,
 ) -> None:
-    """Show the scores of runs over their seeds, beside floor and ceiling, and test how they differ."""
+    """Show the scores of runs over their seeds, beside floors and limits, and test how they differ."""
     from vccapp.training.results.entered import list_results
 
     found = _open_rows(dataset, part, scorer, "scaled" if scaled else scale, rows, model, split, search, context)
@@ -102,7 +102,7 @@ def metric(
     table: Table = None,
     as_json: Json = False,
 ) -> None:
-    """Show one metric of the leaderboard: rows, runs, floors and ceiling, tested differences, splits."""
+    """Show one metric of the leaderboard: rows, runs, floors and limits, tested differences, splits."""
     from vccapp.training.results.leaderboard import check_metrics
 
     found = _open_rows(dataset, part, scorer, "raw", rows, model, split, search, context)

@@ -1,5 +1,6 @@
 """What the commands of runs share: names of runs, processes, and how a run is printed."""
 
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -45,6 +46,8 @@ def parse_devices(devices: str | None) -> "DeviceCount":
 
 
 def format_run(run: "RunRecord") -> str:
+    from vccapp.training.record import explain_made
+
     fields = {
         "run": run.id,
         "title": run.title or None,
@@ -52,6 +55,9 @@ def format_run(run: "RunRecord") -> str:
         "reason": run.reason or None,
         "split": run.split.name,
         "dataset": run.spec.dataset,
+        "made": explain_made(run) or None,
+        "rests_on": ", ".join(f"{n:,} {what}" for what, n in Counter(run.basis.values()).most_common()) or None,
+        "has_seen": ", ".join(known.source for known in run.seen[1:]) or None,
         "note": run.notes.note or None,
         "tags": ", ".join(run.notes.tags) or None,
         "pinned": "the reference of its dataset" if run.notes.pinned else None,
@@ -70,7 +76,7 @@ def format_run(run: "RunRecord") -> str:
 
 
 def _count_scored(run: "RunRecord", part: "Part", model: str) -> int:
-    """Perturbations of a mean: the ceiling has none of a single cell."""
+    """Perturbations of a mean: the limits have none of a single cell."""
     from vccapp.training.results.own_scores import load_references
 
     table = load_references(run, part).get(model)

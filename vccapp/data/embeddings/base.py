@@ -9,8 +9,8 @@ as they are, then without regard to case, dashes and Ensembl versions, then thro
 """
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Literal, Self
 
@@ -30,12 +30,14 @@ class Embedding:
     """Vectors of genes. Raises DataError where they are no matrix of finite numbers with one row a gene.
 
     genes : n names, each once; matrix : (n, d) float32; provenance : where it comes from, in a sentence
+    absent : of one that was joined, by the name of each part the genes that it lacks; their vectors are 0 there
     """
 
     genes: tuple[str, ...]
     matrix: np.ndarray
     name: str
     provenance: str
+    absent: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         shape = self.matrix.shape
@@ -106,7 +108,9 @@ class Embedding:
         return out
 
     def coverage(self, labels: Sequence[str]) -> pd.DataFrame:
-        """perturbation, n_targets, n_known, found_as (other names that were used), missing (genes without a vector)."""
+        """perturbation, n_targets, n_known, found_as (other names that were used), missing (genes without a vector),
+        partly (genes that some of the joined embeddings lack).
+        """
         table = []
         for label in labels:
             genes = targets_of(label)
@@ -114,8 +118,10 @@ class Embedding:
             pairs = [(gene, None if row is None else self.genes[row]) for gene, row in zip(genes, rows, strict=True)]
             lacking = [gene for gene, found in pairs if found is None]
             renamed = [f"{gene} = {found}" for gene, found in pairs if found not in (None, gene)]
-            table.append((label, len(genes), len(genes) - len(lacking), ", ".join(renamed), ", ".join(lacking)))
-        return pd.DataFrame(table, columns=["perturbation", "n_targets", "n_known", "found_as", "missing"])
+            partly = [gene for gene, found in pairs if any(found in genes for genes in self.absent.values())]
+            row = (label, len(genes), len(genes) - len(lacking), ", ".join(renamed), ", ".join(lacking))
+            table.append((*row, ", ".join(partly)))
+        return pd.DataFrame(table, columns=["perturbation", "n_targets", "n_known", "found_as", "missing", "partly"])
 
     def reduced(self, width: int) -> Self:
         """The first `width` principal components over its genes, if it is wider; the vectors are centred by that."""
@@ -125,37 +131,48 @@ class Embedding:
         _, vectors = np.linalg.eigh((centred.T @ centred).astype(np.float64))
         matrix = centred @ vectors[:, ::-1][:, :width].astype(np.float32)
         source = f"{self.provenance} First {width} principal components of {self.width}."
-        return type(self)(self.genes, matrix, self.name, source)
+        return type(self)(self.genes, matrix, self.name, source, self.absent)
 
 
 def join(parts: Sequence[Embedding]) -> Embedding:
-    """Several embeddings side by side, for the genes that all of them have, named as in the first.
+    """Several embeddings side by side, for the genes that any of them has, named as in the first that has them.
 
-    Each is centred over these genes and scaled to a mean squared length of 1, so that each weighs alike.
-    Raises DataError when no gene is in all of them.
+    Each is centred over its own genes and scaled to a mean squared length of 1, so that each weighs alike; a gene that
+    it lacks has its mean there, which is 0. Raises DataError when no gene is in all of them.
     """
     if len(parts) == 1:
         return parts[0]
-    rows = []
-    for i, gene in enumerate(parts[0].genes):
-        found = [row for part in parts[1:] if (row := part.find(gene)) is not None]
-        if len(found) == len(parts) - 1:
-            rows.append((i, *found))
+    genes: list[str] = []
+    rows: list[tuple[int | None, ...]] = []  # of each gene in each part
+    taken: list[set[int | None]] = [set() for _ in parts]
+    for first, part in enumerate(parts):
+        for i, gene in enumerate(part.genes):
+            if i in taken[first]:
+                continue
+            row = (*[None] * first, i, *(other.find(gene) for other in parts[first + 1 :]))
+            for k, place in enumerate(row):
+                taken[k].add(place)
+            genes.append(gene)
+            rows.append(row)
     name = " + ".join(part.name for part in parts)
-    if not rows:
+    whole = sum(None not in row for row in rows)
+    if not whole:
         raise DataError(
             "no_common_gene",
             f"{name}: these embeddings have no gene in common",
             fix="check that they name genes alike, or join others",
         )
-    blocks = []
-    for part, at in zip(parts, zip(*rows, strict=True), strict=True):
-        block = part.matrix[list(at)]
-        block = block - block.mean(axis=0)
-        blocks.append(block / max(float(np.sqrt((block**2).sum(axis=1).mean())), 1e-12))
-    genes = tuple(parts[0].genes[row[0]] for row in rows)
-    provenance = f"The {len(genes):,} genes that all have. " + " ".join(part.provenance for part in parts)
-    return Embedding(genes, np.hstack(blocks), name, provenance)
+    blocks, absent = [], {}
+    for part, places in zip(parts, zip(*rows, strict=True), strict=True):
+        here = [i for i, place in enumerate(places) if place is not None]
+        own = part.matrix[[place for place in places if place is not None]]
+        own = own - own.mean(axis=0)
+        block = np.zeros((len(genes), part.width), np.float32)
+        block[here] = own / max(float(np.sqrt((own**2).sum(axis=1).mean())), 1e-12)
+        blocks.append(block)
+        absent[part.name] = frozenset(gene for gene, place in zip(genes, places, strict=True) if place is None)
+    provenance = f"{len(genes):,} genes, of which {whole:,} are in all. " + " ".join(part.provenance for part in parts)
+    return Embedding(tuple(genes), np.hstack(blocks), name, provenance, absent)
 
 
 def targets_of(label: str) -> tuple[str, ...]:

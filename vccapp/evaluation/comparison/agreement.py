@@ -11,8 +11,8 @@ from vccapp.evaluation.comparison.compare import COLUMNS, compute_comparison
 from vccapp.evaluation.comparison.comparison import Comparison
 from vccapp.evaluation.comparison.prediction import Prediction
 from vccapp.evaluation.metrics.correlation import correlate
-from vccapp.references import CEILING, FULL_NAMES
-from vccapp.stats.halves import half_deltas, read_halves
+from vccapp.references import FULL_NAMES, PERFECT, REPEAT
+from vccapp.stats.halves import correct_spearman_brown, correlate_halves, half_deltas, read_halves
 from vccapp.stats.index import Index
 
 Quantity = Literal["delta", "pseudobulk"]
@@ -34,7 +34,7 @@ class Agreement:
 def view_agreement(
     comparison: Comparison, *, perturbations: Sequence[str], genes: Sequence[str], quantity: Quantity = "delta"
 ) -> Agreement:
-    """Of the runs and the floor, and of the ceiling where there is one."""
+    """Of the runs and the floor, and of the limits where there are some."""
     index, beside = comparison.index, [*comparison.runs, comparison.floor]
     return Agreement(
         values=compare_predictions(index, beside, perturbations=perturbations, genes=genes),
@@ -59,13 +59,13 @@ def compare_predictions(
 def compute_correlations(
     index: Index, predictions: Sequence[Prediction], *, perturbations: Sequence[str], genes: Sequence[str]
 ) -> pd.DataFrame:
-    """source, pearson_delta: over these genes, mean over the perturbations; last the ceiling, half against half."""
+    """source, pearson_delta: over these genes, mean over the perturbations; last repeat and perfect."""
     at = [index.gene_position[gene] for gene in genes]
     real = index.deltas(list(perturbations))[:, at]
     pairs = {own.name: (real, own.only(perturbations).deltas[:, at]) for own in predictions}
-    first, second = half_deltas(index, perturbations)
-    pairs[FULL_NAMES[CEILING]] = first[:, at], second[:, at]
     found = [(name, correlate(*(deltas.astype(float) for deltas in pair))) for name, pair in pairs.items()]
+    repeat = correct_spearman_brown(correlate_halves(*half_deltas(index, perturbations, np.array(at))))
+    found += [(FULL_NAMES[REPEAT], repeat), (FULL_NAMES[PERFECT], np.sqrt(repeat))]
     means = [(name, float(r[np.isfinite(r)].mean()) if np.isfinite(r).any() else np.nan) for name, r in found]
     return pd.DataFrame(means, columns=["source", "pearson_delta"])
 

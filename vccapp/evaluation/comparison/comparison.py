@@ -1,9 +1,9 @@
-"""What is compared: predictions of the same perturbations, beside the floors, the ceiling and the real cells.
+"""What is compared: predictions of the same perturbations, beside the floors, the limits and the real cells.
 
     comparison = open_comparison(["20261121-142233-state-a1b2"], settings, part="test")
     comparison.scores(comparison.runs[0].key)
 
-Scores of a run, of its floors and of the ceiling were stored when it was trained. Where others are compared, as when
+Scores of a run, of its floors and of the limits were stored when it was trained. Where others are compared, as when
 runs of different splits have some perturbations in common, they are computed when they are first asked for. What was
 computed is kept with the comparison.
 """
@@ -16,9 +16,10 @@ import pandas as pd
 
 from vccapp.errors import SpecError
 from vccapp.evaluation.comparison.prediction import Prediction
-from vccapp.evaluation.profiles import half_profiles, predicted_profiles, real_profiles
+from vccapp.evaluation.limits import compute_limits
+from vccapp.evaluation.profiles import predicted_profiles, real_profiles
 from vccapp.evaluation.scoring.score import compute_metrics, list_pseudobulk_metrics
-from vccapp.references import CEILING
+from vccapp.references import LIMITS
 from vccapp.stats.index import Index
 from vccapp.wording import name_some
 
@@ -32,7 +33,7 @@ Made = TypeVar("Made")
 class Comparison:
     """labels : the perturbations that all runs predict in a part of their splits; runs, baselines : their predictions.
 
-    stored : by key, and by CEILING, the scores of each of `labels` that are known; see `scores`
+    stored : by key, and by those of LIMITS, the scores of each of `labels` that are known; see `scores`
     stored_means : likewise their means over `labels`
     read_cell_scores : of the key of a run, its scores of predicted cells; None where they were not made
     """
@@ -83,7 +84,7 @@ class Comparison:
     def scores(self, key: str, *metrics: str) -> pd.DataFrame:
         """perturbation, n_degs and metrics, at least those named, else all that need no predicted cells.
 
-        key : of a prediction, or CEILING
+        key : of a prediction, or one of LIMITS
         """
         stored = self.stored.get(key)
         if stored is not None and set(metrics) <= set(stored):
@@ -98,7 +99,7 @@ class Comparison:
         return self._kept[what]
 
     def _compute_scores(self, key: str, names: tuple[str, ...]) -> pd.DataFrame:
-        if key == CEILING:
-            return compute_metrics(*half_profiles(self.index, self.labels), names)
+        if key in LIMITS:
+            return self.keep(("limits", names), lambda: compute_limits(self.index, self.labels, names))[key]
         predicted = predicted_profiles(self.index, self.find(key).deltas, self.labels)
         return compute_metrics(real_profiles(self.index, self.labels), predicted, names)

@@ -12,8 +12,7 @@ import pandas as pd
 from vccapp.data.significance import FDR
 from vccapp.evaluation.comparison.comparison import Comparison
 from vccapp.evaluation.comparison.prediction import Prediction
-from vccapp.references import CEILING, CHANCE, FULL_NAMES
-from vccapp.stats.halves import half_deltas
+from vccapp.references import CHANCE
 from vccapp.stats.pseudobulks import Pseudobulks
 
 
@@ -46,29 +45,31 @@ def compute_overlap(index: Pseudobulks, predictions: Sequence[Prediction], *, la
 
     n_degs k : real genes with FDR < 0.05. shared : how many of them are among the k genes of largest |predicted delta|.
     overlap : their share, NaN without DEGs. same_direction : of those shared, the share whose real delta has the sign.
-    The ceiling is the delta of one half of the real cells, held against the DEGs of all.
     Chance is k over the number of genes.
     """
     significant = np.asarray(index.array("de/fdr")[index.rows(list(labels))]) < np.float32(FDR)
     real = index.deltas(list(labels))
     n_degs = significant.sum(axis=1)
     n_genes = significant.shape[1]
-    given = {own.name: own.only(labels).deltas for own in predictions} | {
-        FULL_NAMES[CEILING]: half_deltas(index, labels)[0]
-    }
-    frames = []
-    for name, deltas in given.items():
-        shared = np.zeros(len(labels))
-        same = np.full(len(labels), np.nan)
-        for row, k in enumerate(n_degs):
-            top = np.argpartition(-np.abs(deltas[row]), k - 1)[:k] if k else np.zeros(0, int)
-            own = top[significant[row, top]]
-            # A constant prediction has no strongest genes: what is found among ties is chance. Nor has what is NaN.
-            shared[row] = len(own) if np.ptp(deltas[row]) > 0 else np.nan
-            same[row] = (np.sign(deltas[row, own]) == np.sign(real[row, own])).mean() if len(own) else np.nan
-        frames.append(_frame(labels, name, n_degs, shared, same))
+    frames = [
+        _frame(labels, own.name, n_degs, *_count_shared(significant, real, own.only(labels).deltas))
+        for own in predictions
+    ]
     frames.append(_frame(labels, CHANCE, n_degs, n_degs**2 / n_genes, np.full(len(labels), 0.5)))
     return pd.concat(frames, ignore_index=True)
+
+
+def _count_shared(significant: np.ndarray, real: np.ndarray, deltas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) how many of the k DEGs are among the k genes of largest |delta|, and the share of these of the same sign."""
+    shared = np.zeros(len(deltas))
+    same = np.full(len(deltas), np.nan)
+    for row, k in enumerate(significant.sum(axis=1)):
+        top = np.argpartition(-np.abs(deltas[row]), k - 1)[:k] if k else np.zeros(0, int)
+        own = top[significant[row, top]]
+        # A constant prediction has no strongest genes: what is found among ties is chance. Nor has what is NaN.
+        shared[row] = len(own) if np.ptp(deltas[row]) > 0 else np.nan
+        same[row] = (np.sign(deltas[row, own]) == np.sign(real[row, own])).mean() if len(own) else np.nan
+    return shared, same
 
 
 def _frame(labels: Sequence[str], name: str, n_degs: np.ndarray, shared: np.ndarray, same: np.ndarray) -> pd.DataFrame:

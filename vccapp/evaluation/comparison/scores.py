@@ -1,4 +1,4 @@
-"""Every metric of every perturbation, between floors and ceiling; the best and the worst predicted."""
+"""Every metric of every perturbation, between floors and limits; the best and the worst predicted."""
 
 from dataclasses import dataclass
 
@@ -9,9 +9,10 @@ from vccapp.evaluation.comparison.agreement import compare_predictions
 from vccapp.evaluation.comparison.compare import COLUMNS
 from vccapp.evaluation.comparison.comparison import Comparison
 from vccapp.evaluation.comparison.prediction import Prediction
+from vccapp.evaluation.limits import is_told, standard_error
 from vccapp.evaluation.metrics import METRICS
 from vccapp.evaluation.scoring.score import list_pseudobulk_metrics
-from vccapp.references import CEILING, FULL_NAMES
+from vccapp.references import FLOORS, FULL_NAMES, LIMITS, NAMES, PERFECT, REPEAT
 
 ENDS, PANEL_GENES = 4, 120
 """Perturbations at either end of the gallery, and genes of each: those of the largest real |delta|."""
@@ -21,13 +22,14 @@ ENDS, PANEL_GENES = 4, 120
 class ScoresView:
     """means : source and the mean of every metric. by_source : source, kind, perturbation, n_degs, one metric.
 
-    by_perturbation : all metrics of one prediction, the best perturbation first, with `<metric> baseline` and `<metric>
-    ceiling`
+    by_perturbation : all metrics of one prediction, the best perturbation first, with `<metric> baseline`, `<metric>
+    repeat` and `<metric> perfect`. notes : which limits cannot be told, and why
     """
 
     means: pd.DataFrame
     by_source: pd.DataFrame
     by_perturbation: pd.DataFrame
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,11 @@ def view_scores(comparison: Comparison, shown: Prediction, *, metric: str) -> Sc
     order = _rank(by_source, shown, metric)["perturbation"]
     table = comparison.scores(shown.key).set_index("perturbation").loc[order].reset_index()
     known = by_source.set_index("perturbation")
-    for place, (name, source) in enumerate(
-        {"baseline": comparison.floor.name, "ceiling": FULL_NAMES[CEILING]}.items(), start=2
-    ):
+    beside = {"baseline": comparison.floor.name} | {NAMES[limit]: FULL_NAMES[limit] for limit in (REPEAT, PERFECT)}
+    for place, (name, source) in enumerate(beside.items(), start=2):
         values = known.loc[known["source"] == source, metric].reindex(order).to_numpy()
         table.insert(place, f"{metric} {name}", values)
-    return ScoresView(compute_mean_scores(comparison), by_source, table)
+    return ScoresView(compute_mean_scores(comparison), by_source, table, explain_untold(comparison, metric))
 
 
 def view_gallery(comparison: Comparison, shown: Prediction, *, metric: str) -> Gallery:
@@ -68,22 +69,52 @@ def view_gallery(comparison: Comparison, shown: Prediction, *, metric: str) -> G
 
 
 def compute_metric_scores(comparison: Comparison, metric: str) -> pd.DataFrame:
-    """source, kind, perturbation, n_degs and one metric: of the runs, the baselines and the ceiling."""
+    """source, kind, perturbation, n_degs and one metric: of the runs, the baselines and the limits that are told."""
     sources = [(own.key, own.name, own.kind) for own in comparison.predictions]
+    limits = [(limit, FULL_NAMES[limit], limit) for limit in _told(comparison, metric)]
     frames = [
         comparison.scores(key, metric)[["perturbation", "n_degs", metric]].assign(source=name, kind=kind)
-        for key, name, kind in (*sources, (CEILING, FULL_NAMES[CEILING], CEILING))
+        for key, name, kind in (*sources, *limits)
     ]
     return pd.concat(frames, ignore_index=True)
+
+
+def explain_untold(comparison: Comparison, metric: str) -> tuple[str, ...]:
+    """Why a limit of a metric is not shown, in a sentence; none where both are."""
+    missing = [NAMES[limit] for limit in (REPEAT, PERFECT) if limit not in _told(comparison, metric)]
+    if not missing:
+        return ()
+    text = f"{' and '.join(missing).capitalize()} cannot be told for {METRICS[metric].label}"
+    return (f"{text}: the halves of the cells agree so little that it would lie below the baseline.",)
+
+
+def _told(comparison: Comparison, metric: str) -> list[str]:
+    """The limits that are not worse than the floor."""
+    keys = (comparison.floor.key, REPEAT, PERFECT)
+    means = {key: {metric: _mean(comparison.scores(key, metric)[metric])} for key in keys}
+    means[FLOORS[-1]] = means.pop(comparison.floor.key)
+    return [limit for limit in (REPEAT, PERFECT) if is_told(means, metric, limit)]
+
+
+def _mean(values: pd.Series) -> float | None:
+    return float(values.mean()) if values.notna().any() else None
 
 
 def compute_mean_scores(comparison: Comparison) -> pd.DataFrame:
     """source and the mean of every metric: as stored with the runs, where all perturbations of their part are compared.
 
-    None elsewhere: PDS and the like depend on how many are compared.
+    None elsewhere: PDS and the like depend on how many are compared. Below each limit stands its standard error.
     """
-    names = {own.key: own.name for own in comparison.predictions} | {CEILING: FULL_NAMES[CEILING]}
-    rows = [{"source": name} | dict(comparison.stored_means.get(key, {})) for key, name in names.items()]
+    names = {own.key: own.name for own in comparison.predictions} | {own: FULL_NAMES[own] for own in (REPEAT, PERFECT)}
+    rows = []
+    for key, name in names.items():
+        means = dict(comparison.stored_means.get(key, {}))
+        rows.append({"source": name} | means)
+        if key in LIMITS and means:
+            table = comparison.scores(key)
+            told = [metric for metric, value in means.items() if value is not None and metric in table]
+            errors: dict[str, str | float | None] = {metric: standard_error(table[metric]) for metric in told}
+            rows.append(errors | {"source": f"{NAMES[key]}: standard error"})
     return pd.DataFrame(rows, columns=["source", *list_pseudobulk_metrics()])
 
 

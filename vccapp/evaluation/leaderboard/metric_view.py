@@ -1,4 +1,4 @@
-"""One metric of the leaderboard as the figures draw it: rows, single runs, floors and ceiling, differences, splits.
+"""One metric of the leaderboard as the figures draw it: rows, single runs, floors and limits, differences, splits.
 
 view = view_metric(entries, values, marks, tables, metric="mae", reference=group)
 """

@@ -1,11 +1,11 @@
-"""The leaderboard: scores of runs over seeds, between floor and ceiling. Frames in, frames out.
+"""The leaderboard: scores of runs over seeds, between floor and limits. Frames in, frames out.
 
 entries : one row a run that was scored: run, title, model, label, params, seed, created and what `COMPARABLE` names
 values  : one row a run and metric: run, metric, value (the scorer's own mean)
-marks   : floors and ceiling beside each run: run, name, metric, value
+marks   : floors and limits beside each run: run, name, metric, value
 
-Rows are compared with a reference only where data, split, part, scorer, its version and settings, and the scored
-perturbations are the same.
+Rows are compared with a reference only where data, split, part, scorer and its settings, the version of an official
+scorer, and the scored perturbations are the same.
 """
 
 from collections.abc import Mapping
@@ -13,21 +13,23 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from vccapp import references
 from vccapp.evaluation.leaderboard.metric_names import AVERAGE, OVERALL, PANEL_RANKS
-from vccapp.references import NAMES, PERTURBATION_MEAN
+from vccapp.references import NAMES, PERFECT, PERTURBATION_MEAN
 
 COMPARABLE = {
     "dataset": "other data",
     "split_key": "other split",
     "part": "other part",
     "scorer": "other scorer",
-    "version": "other version of the scorer",
+    "definition": "other version of the scorer",
     "settings": "other settings of the scorer",
     "panel": "other perturbations",
 }
-"""What rows must share to be compared, and what is said where they do not. `panel` names the set of perturbations."""
-FLOOR, CEILING = NAMES[PERTURBATION_MEAN], NAMES[references.CEILING]
+"""What rows must share to be compared, and what is said where they do not.
+
+panel : the set of perturbations; definition : version of an official scorer, as our own metrics do not change with ours
+"""
+FLOOR, TOP = NAMES[PERTURBATION_MEAN], NAMES[PERFECT]
 """What is 0 and 1 when scores are scaled."""
 RUN, MARK, ENTERED = "run", "reference", "entered by hand"
 NOT_COMPARABLE = "not comparable: "
@@ -55,9 +57,9 @@ def summarise_groups(entries: pd.DataFrame, values: pd.DataFrame) -> pd.DataFram
     )
 
 
-def scale(value: pd.Series, floor: pd.Series, ceiling: pd.Series, *, best: str) -> pd.Series:
-    """0 at the floor, 1 at the ceiling; NaN where the ceiling is not the better of the two. best : "high" or "low"."""
-    span = ceiling - floor
+def scale(value: pd.Series, floor: pd.Series, top: pd.Series, *, best: str) -> pd.Series:
+    """0 at the floor, 1 at the top; NaN where the top is not the better of the two. best : "high" or "low"."""
+    span = top - floor
     return (value - floor) / span.where(span > 0 if best == "high" else span < 0)
 
 
@@ -112,9 +114,9 @@ def tabulate(
     reference: str,
     scaled: bool,
 ) -> pd.DataFrame:
-    """The leaderboard: one row a group, below them floor and ceiling of the reference, last what cannot be compared.
+    """The leaderboard: one row a group, below them floors and limits of the reference, last what cannot be compared.
 
-    metrics : name to "high" or "low"; the first ranks the rows. marks : run, name, metric, value; `FLOOR` and CEILING
+    metrics : name to "high" or "low"; the first ranks the rows. marks : run, name, metric, value; `FLOOR` and TOP
     make the scale. Columns: row, kind (RUN, MARK or NOT_COMPARABLE and why), rank, seeds, n_perturbations, of each
     metric its mean, `<metric> sd` where a row has several seeds and `<metric> n` beside one that ranks perturbations
     among each other (PDS), then model, params, split, version, group, run (the newest).
@@ -135,10 +137,10 @@ def tabulate(
         mean, spread = known["mean"].reindex(table.index), known["sd"].reindex(table.index)
         if scaled:
             ends = by_group[by_group["metric"] == metric].pivot_table("value", "group", "name").reindex(table.index)
-            floor, ceiling = (ends.get(name, pd.Series(np.nan, table.index)) for name in (FLOOR, CEILING))
-            mean = scale(mean, floor, ceiling, best=best)
-            spread = (spread / (ceiling - floor).abs()).where(mean.notna())
-            low, high = (below[metric].get(name, np.nan) for name in (FLOOR, CEILING))
+            floor, top = (ends.get(name, pd.Series(np.nan, table.index)) for name in (FLOOR, TOP))
+            mean = scale(mean, floor, top, best=best)
+            spread = (spread / (top - floor).abs()).where(mean.notna())
+            low, high = (below[metric].get(name, np.nan) for name in (FLOOR, TOP))
             below[metric] = scale(below[metric], below[metric] * 0 + low, below[metric] * 0 + high, best=best)
         table[metric] = mean
         if spread.notna().any():

@@ -2,8 +2,9 @@
 
     delta(p) = m_p * mean_effect(context of p) + deviation(p),    then its targets are set to their residual level
 
-m_p is the number of genes that p targets, so the effects of two genes add up. A model learns and predicts deviations
-alone. Its own targets are masked in each training perturbation (`vccapp.models.parts.knockdown`).
+m_p is the number of genes that p targets, so the effects of two genes add up. The mean effect is that of the whole
+training part, also of what the model knows nothing of; it learns and predicts deviations alone. Own targets are masked
+in each training perturbation (`vccapp.models.parts.knockdown`).
 """
 
 from abc import abstractmethod
@@ -36,14 +37,17 @@ class EffectModel(Model):
         used = self._find_usable(index, labels)
         position = positions_of(self.genes)
         self.residual = measure_residual(index, labels, position=position)
-        effects = mask_targets(index.deltas(used), used, position=position)
-        counts = count_targets(used)
+        effects = mask_targets(index.deltas(labels), labels, position=position)
+        counts = count_targets(labels)
 
-        def fit_mean(own: np.ndarray | slice) -> np.ndarray:
-            return (counts[own] @ effects[own] / (counts[own] @ counts[own])).astype(np.float32)
-
-        self.mean_effect = PerContext.summed_up(self.control_means.contexts, used, fit_mean)
-        self.learn_deviations(used, effects, index, fitting)
+        self.mean_effect = _fit_mean(self.control_means.contexts, labels, effects, counts)
+        row = positions_of(labels)
+        rows = [row[label] for label in used]
+        learnt, own = effects[rows], counts[rows]
+        if len(used) < len(labels):  # deviations sum to 0 over what is learnt from; the mean effect is that of all
+            known = _fit_mean(self.control_means.contexts, used, learnt, own)
+            learnt = learnt + self.mean_effects(used) - own[:, None] * known.of(used)
+        self.learn_deviations(used, learnt, index, fitting)
 
     def check_inputs(self, index: Index, split: Split, *, device: str) -> None:
         self._find_usable(index, list(split.train))
@@ -103,6 +107,15 @@ class EffectModel(Model):
     @abstractmethod
     def predict_deviations(self, perturbations: list[str]) -> np.ndarray:
         """(n, n_genes) to be added to the mean effect; zeros where no target is known."""
+
+
+def _fit_mean(contexts: Sequence[str], labels: Sequence[str], effects: np.ndarray, counts: np.ndarray) -> PerContext:
+    """The effect of one silenced gene in each context, by least squares; counts : (n,) genes that each label targets"""
+
+    def fit(own: np.ndarray | slice) -> np.ndarray:
+        return (counts[own] @ effects[own] / (counts[own] @ counts[own])).astype(np.float32)
+
+    return PerContext.summed_up(contexts, labels, fit)
 
 
 def count_targets(perturbations: Sequence[str]) -> np.ndarray:

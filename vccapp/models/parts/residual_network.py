@@ -17,7 +17,7 @@ import numpy as np
 
 from vccapp.data.splits.split import Split
 from vccapp.errors import DataError
-from vccapp.models.base import PROGRAM_BYTES, Estimate, Fitting, Model
+from vccapp.models.base import PROGRAM_BYTES, Estimate, Fitting, Made, Model
 from vccapp.models.parts.residual import cross_fit, fit_share
 from vccapp.models.saving import ModelState
 from vccapp.neural.fitting.estimate import BYTES_A_WEIGHT, TORCH_BYTES, Precision, training_speed
@@ -29,6 +29,7 @@ from vccapp.stats.index import Index
 from vccapp.stats.knowledge import Knowledge
 
 if TYPE_CHECKING:
+    from vccapp.neural.fitting.loop import LoopResult
     from vccapp.neural.scouter.net import ScouterNet
     from vccapp.neural.state.net import StateNet
 
@@ -121,13 +122,15 @@ class ResidualNetwork(Model):
         kept = {"controls": self.controls}
         if self.control_means.contexts:
             kept["control_contexts"] = self.control_contexts
-        return ModelState(kept) | ModelState.of(parts)
+        made = {} if self.made is None else {"made": self.made.model_dump(mode="json")}
+        return ModelState(kept, made) | ModelState.of(parts)
 
     def restore(self, state: ModelState) -> None:
         import torch
 
         self.controls = state.arrays["controls"]
         self.control_contexts = state.arrays.get("control_contexts", np.zeros(len(self.controls), np.int64))
+        self.made = Made.model_validate(state.meta["made"]) if "made" in state.meta else None
         self.other_genes = FullGenes.restore(state.part("rest").arrays)
         self.network = self.make_network(state).eval()
         weights = state.part("network").arrays
@@ -171,12 +174,19 @@ class ResidualNetwork(Model):
         """(n, n_genes) deltas that the network's come on top of; None: nothing."""
         return None if self.baseline is None else self.baseline.predict(perturbations)
 
-    def end_training(self, index: Index, split: Split, fitting: Fitting) -> None:
-        """Bring the network to the CPU, and keep as much of what it adds as held-out effects say is right."""
+    def parts(self) -> dict[str, Model]:
+        return {} if self.baseline is None else {self.baseline.name: self.baseline}
+
+    def end_training(self, index: Index, split: Split, fitting: Fitting, result: "LoopResult") -> None:
+        """Bring the network to the CPU, keep as much of what it adds as held-out effects say is right, and note it."""
         self.network.cpu()
+        share = 1.0
         if self.baseline is not None and fitting.validate is not None:
             base, predicted = self.baseline.predict(split.val), self.predict(split.val)
-            self.network.scale_output(fit_share(index, split.val, base, predicted))
+            share = fit_share(index, split.val, base, predicted)
+            self.network.scale_output(share)
+        baseline = "" if self.baseline is None else self.baseline.name
+        self.made = Made(steps=result.steps, best_step=result.kept_step, share=share, baseline=baseline)
 
 
 def draw_controls(rows: np.ndarray, n: int, *, seed: int) -> np.ndarray:

@@ -80,11 +80,15 @@ class LoopSpec:
 
 @dataclass(frozen=True)
 class LoopResult:
-    """How a training went: steps done, those of the best weights, and their metric."""
+    """How a training went: steps done, those of the best weights, and their metric.
+
+    kept_step : those of the weights that were kept because they were the best; None: the last ones were kept
+    """
 
     steps: int
     best_step: int
     best_metric: float | None
+    kept_step: int | None
 
 
 def run_loop(
@@ -190,7 +194,7 @@ def run_loop(
     checkpoints.write(_pack(step, validated, network, optimiser, averaged, terms, best))
     network.load_state_dict(best.weights or judged.state_dict())
     network.eval()
-    return LoopResult(step, best.step, best.metric)
+    return LoopResult(step, best.step, best.metric, best.step if best.weights else None)
 
 
 def _require_finite(weights: Iterable[nn.Parameter], step: int) -> None:

@@ -1,7 +1,7 @@
 """Sums over cells, gene by gene: the one streaming pass of the index, in a form that can be merged.
 
 A cell counts for its stratum (perturbation and guide) and its batch, and, when it was drawn for the first of two random
-halves, for that half of its perturbation (for the noise ceiling). Adding cells in any order, or merging the
+halves, for that half of its perturbation (for reliability and limits). Adding cells in any order, or merging the
 accumulators of any partition of them, gives the same sums to rounding.
 """
 

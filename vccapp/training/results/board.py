@@ -18,6 +18,7 @@ import pandas as pd
 from vccapp.data.reading.ignored import name_ignored
 from vccapp.data.workspace import find_ignored
 from vccapp.errors import DataError
+from vccapp.evaluation.limits import drop_untold
 from vccapp.evaluation.scorers.base import is_official
 from vccapp.evaluation.scorers.own import PSEUDOBULKS
 from vccapp.models.base import label_model
@@ -32,8 +33,8 @@ PARTS: tuple[Part, ...] = ("test", "val")
 """The part that models are judged by first."""
 WHERE = ["run", "part", "scorer"]
 ENTRY = [
-    *("title", "model", "label", "params", "seed", "created", "dataset", "split", "split_key", "version", "settings"),
-    *("panel", "n_perturbations"),
+    *("title", "model", "label", "params", "seed", "created", "dataset", "split", "split_key", "version", "definition"),
+    *("settings", "panel", "n_perturbations"),
 ]
 
 
@@ -104,7 +105,7 @@ def load_board(
             if table.empty:
                 continue
             score = score.model_copy(update={"means": _means(table), "scaled": {}, "n_perturbations": len(table)})
-            references = {name: _means(keep_context(own, context)) for name, own in references.items()}
+            references = drop_untold({name: _means(keep_context(own, context)) for name, own in references.items()})
         stored[where] = table
         entries.append([*where, *_entry(run, score, stored[where]["perturbation"])])
         values += [(*where, *value) for value in _values(score)]
@@ -130,10 +131,18 @@ def _entry(run: RunRecord, score: Score, perturbations: pd.Series) -> list[Any]:
     spec = run.spec
     split = {name: sorted(getattr(run.split, name)) for name in ("train", "val", "test")}
     return [
-        *(run.title, spec.model, label_model(spec.model), json.dumps(spec.params, sort_keys=True), spec.seed),
+        *(run.title, spec.model, _label(run), json.dumps(spec.params, sort_keys=True), spec.seed),
         *(run.created, spec.dataset, run.split.name, fingerprint_of(split), score.scorer_version),
+        score.scorer_version if is_official(score.scorer) else "",
         *(json.dumps(score.settings, sort_keys=True), fingerprint_of(sorted(perturbations)), score.n_perturbations),
     ]
+
+
+def _label(run: RunRecord) -> str:
+    """What the model is called; of a network that adds nothing, with the name of its baseline."""
+    label = label_model(run.spec.model)
+    is_baseline = run.made is not None and run.made.is_baseline
+    return f"{label} = {label_model(run.made.baseline)}" if run.made and is_baseline else label
 
 
 def _values(score: Score) -> Iterator[tuple[str, str, float | None]]:
@@ -154,7 +163,7 @@ def _means(table: pd.DataFrame) -> dict[str, float | None]:
 def _marks(
     references: Mapping[str, Mapping[str, float | None]], score: Score, *, official: bool
 ) -> Iterator[tuple[str, str, float | None]]:
-    """Name, metric and value of floors and ceiling. official : whether the scorer's own baseline is of these."""
+    """Name, metric and value of floors and limits. official : whether the scorer's own baseline is of these."""
     if official and is_official(score.scorer):
         for metric, value in score.baseline.items():
             yield OFFICIAL_BASELINE, metric, value

@@ -15,9 +15,9 @@ from vccapp.errors import SpecError
 from vccapp.evaluation.leaderboard.metric_names import best_of, find_metric, official_name
 from vccapp.evaluation.leaderboard.metric_view import MetricView, view_metric
 from vccapp.evaluation.leaderboard.ranking import (
-    CEILING,
     FLOOR,
     MARK,
+    TOP,
     add_entered,
     explain_differences,
     group_seeds,
@@ -34,7 +34,7 @@ from vccapp.training.results.entered import EnteredResult, tabulate_results
 
 FIRST_METRICS = ("pearson_delta", "pds", "mae", "nmse", "scouter_pcc_error")
 """Metrics in the table at first, where the scorer gives them; else those of a challenge."""
-OWN_SCALES = {"raw": "as computed", "scaled": f"0 at the {FLOOR}, 1 at the {CEILING}, empty where that is not better"}
+OWN_SCALES = {"raw": "as computed", "scaled": f"0 at the {FLOOR}, 1 at {TOP}, empty where that is not better"}
 OFFICIAL_SCALES = {
     "raw": "as the scorer gives them",
     "scaled": "between its baseline (0) and its best value (1)",

@@ -11,12 +11,13 @@ import vccapp
 from vccapp.data.atomic import write_file
 from vccapp.data.schema import control_of
 from vccapp.data.splits.split import Split
-from vccapp.evaluation.profiles import half_profiles, predicted_profiles, real_profiles
+from vccapp.evaluation.limits import compute_limits
+from vccapp.evaluation.profiles import predicted_profiles, real_profiles
 from vccapp.evaluation.scorers.own import PSEUDOBULKS
 from vccapp.evaluation.scoring.score import compute_metrics, summarise
 from vccapp.models.base import make_model
 from vccapp.records import Format, undamaged
-from vccapp.references import CEILING, FLOORS
+from vccapp.references import FLOORS
 from vccapp.stats.index import Index
 from vccapp.training.record import Part, RunRecord
 from vccapp.training.results.scores import Score, write_score
@@ -26,7 +27,7 @@ REFERENCED = Format("references", fix="train the run again")
 
 
 def write_references(run: RunRecord, part: Part, tables: Mapping[str, pd.DataFrame]) -> Path:
-    """Store what stands beside a run: the tables of `compute_metrics` of the baselines and the ceiling, by name."""
+    """Store what stands beside a run: the tables of `compute_metrics` of the baselines and the limits, by name."""
     path = run.folder / "scores" / REFERENCES.format(part=part)
     every = pd.concat([table.assign(source=name) for name, table in tables.items()], ignore_index=True)
     every.attrs = REFERENCED.stamp({})
@@ -36,7 +37,7 @@ def write_references(run: RunRecord, part: Part, tables: Mapping[str, pd.DataFra
 
 
 def load_references(run: RunRecord, part: Part) -> dict[str, pd.DataFrame]:
-    """The stored tables of the run's model, of the baselines and of the ceiling; empty where there are none."""
+    """The stored tables of the run's model, of the baselines and of the limits; empty where there are none."""
     path = run.folder / "scores" / REFERENCES.format(part=part)
     if not path.exists():
         return {}
@@ -68,14 +69,6 @@ def write_own_scores(
     return write_score(run, score, table)
 
 
-def compute_all_scores(
-    index: Index, split: Split, model: str, labels: Sequence[str], deltas: np.ndarray
-) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Name and scores of each perturbation (`compute_metrics`): of the model's deltas, of the baselines, of CEILING."""
-    yield model, compute_own_scores(index, labels, deltas)
-    yield from compute_reference_scores(index, split, model, labels)
-
-
 def compute_own_scores(index: Index, labels: Sequence[str], deltas: np.ndarray) -> pd.DataFrame:
     """Scores of predicted deltas (n, n_genes), a row a perturbation."""
     return compute_metrics(real_profiles(index, labels), predicted_profiles(index, deltas, labels))
@@ -84,10 +77,10 @@ def compute_own_scores(index: Index, labels: Sequence[str], deltas: np.ndarray) 
 def compute_reference_scores(
     index: Index, split: Split, model: str, labels: Sequence[str]
 ) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Name and scores of the baselines other than `model`, and of CEILING."""
+    """Name and scores of the baselines other than `model`, and of LIMITS."""
     real = real_profiles(index, labels)
     for name in FLOORS:
         if name != model:
             predicted = make_model(name).fit(index, split).predict(labels)
             yield name, compute_metrics(real, predicted_profiles(index, predicted, labels))
-    yield CEILING, compute_metrics(*half_profiles(index, labels))
+    yield from compute_limits(index, labels).items()

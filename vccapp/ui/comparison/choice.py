@@ -74,7 +74,7 @@ def choose_comparison(record: Record, index: Index) -> Choice:
         load_runs(record),
         key="cmp_runs",
         max_selections=MAX_RUNS,
-        help="Imported predictions are runs too. Baselines and the ceiling are always shown.",
+        help="Imported predictions are runs too. Baselines and limits are always shown.",
     )
     left, right = st.columns([1, 2])
     part = choose_one("Part", list(PARTS), key="cmp_part", default="test", place=left)

@@ -26,7 +26,7 @@ def show_agreement(chosen: Choice) -> list[str]:
     x, y, unit = AXES[quantity]
     runs, floor = chosen.comparison.runs, chosen.comparison.floor.name
     baseline = view.values[view.values["source"] == floor]
-    between = f"baseline {_number(r[floor])}, ceiling {_number(r.iloc[-1])}"
+    between = f"baseline {_number(r[floor])}, repeat {_number(r.iloc[-2])}, perfect {_number(r.iloc[-1])}"
     for start in range(0, len(runs), PER_ROW):
         row = runs[start : start + PER_ROW]
         for place, own in zip(st.columns(max(len(row), 2)), row, strict=False):
@@ -52,9 +52,9 @@ def show_agreement(chosen: Choice) -> list[str]:
                 )
     st.caption(
         "r: Pearson correlation of predicted and real deltas over these genes, mean over these perturbations. "
-        "A constant prediction has none. Ceiling: one half of the cells against the other. Grey strokes: baseline, the "
-        "mean of the training perturbations. Dashed: predicted = real. Band: where 95 % of the genes of a repeated "
-        "measurement of as many cells would lie."
+        "A constant prediction has none. Perfect: the true means; repeat: a second experiment. Grey strokes: the "
+        "baseline, the mean of the training perturbations. Dashed: predicted = real. Band: where 95 % of the genes of "
+        "a repeated measurement of as many cells would lie."
     )
     show_table(view.values, key="cmp_table", text="Real and predicted values by gene", name="compare", height=260)
     return [chosen.command("agreement", "--values", quantity, closely=True)]

@@ -28,7 +28,7 @@ UNITS = {
 
 
 def show_scores(chosen: Choice) -> list[str]:
-    """Every metric of every perturbation, between floor and ceiling; the best and the worst."""
+    """Every metric of every perturbation, between floors and limits; the best and the worst."""
     means, name = st.container(), chosen.shown.name
     metric = _choose_metric()
     found = METRICS[metric]
@@ -37,15 +37,17 @@ def show_scores(chosen: Choice) -> list[str]:
     labels = chosen.comparison.labels
     with means:
         show_table(
-            view.means, key="cmp_means", text="Mean scores of runs, baselines and ceiling", name="scores", height=300
+            view.means, key="cmp_means", text="Mean scores of runs, baselines and limits", name="scores", height=300
         )
         st.caption(
             f"Means over {len(labels)} perturbation{'s' * (len(labels) > 1)}; our own computation, not an "
-            "official score. PDS depends on the number of perturbations compared. The ceiling compares one "
-            "half of the cells with the other, so it is measured at half depth."
+            "official score. PDS depends on the number of perturbations compared. Perfect: what the true means would "
+            "get against these cells. Repeat: what a second experiment of as many cells would get."
         )
         if len(labels) == 1:
             st.caption("PDS is empty: one perturbation alone has no others to be told from.")
+        for note in view.notes:
+            st.caption(f":orange[{plain(note)}]")
         if missing := explain_halves(chosen.comparison.index, labels):
             st.caption(plain(missing))
         if view.means.drop(columns="source").isna().all(axis=None):
@@ -60,7 +62,7 @@ def show_scores(chosen: Choice) -> list[str]:
             order=view.by_perturbation["perturbation"].tolist(),
         ),
         key="cmp_strip",
-        text=f"{found.label} of each perturbation for runs, baselines and ceiling.",
+        text=f"{found.label} of each perturbation for runs, baselines and limits.",
         data=view.by_source[["perturbation", "source", metric]],
         name=f"compare_{metric}",
     )

@@ -8,7 +8,7 @@ import streamlit as st
 from vccapp.data.significance import FDR
 from vccapp.evaluation.leaderboard.metric_names import AVERAGE, find_metric, label_metric
 
-BESIDE = ("baseline", "ceiling")
+BESIDE = ("baseline", "repeat", "perfect")
 _NUMBERS = {
     "cells": ("Cells", "localized", "Number of cells"),
     "genes": ("Genes", "localized", "Number of genes"),
@@ -52,6 +52,7 @@ _NUMBERS = {
     "dispersions": ("Dispersion", "%.3f", "Logarithm of variance over mean of depth-normalised values"),
     "dispersions_norm": ("Normalised dispersion", "%.3f", "Standardised among genes of similar mean"),
     "half_correlation": ("Halves' correlation", "%.3f", "Correlation of the deltas of two random halves of the cells"),
+    "perfect": ("Perfect", "%.3f", "Correlation that the true effect would have with the measured one"),
     "reliability": ("Reliability", "%.3f", "Spearman-Brown of the halves' correlation"),
     "seeds": ("Seeds", "localized", "Number of runs that differ only in the seed"),
     "shared": (
@@ -95,7 +96,7 @@ def column_format(names: list[str]) -> dict[str, Any]:
 
 def _metric_column(name: str) -> Mapping[str, object] | None:
     """The column of a metric, of its spread over seeds (`<metric> sd`), of the size of its panel (`<metric> n`), or
-    of what stands beside it (`<metric> baseline`, `<metric> ceiling`).
+    of what stands beside it (`<metric> baseline`, `<metric> perfect`).
     """
     column, _, kind = name.partition(" ")
     metric = find_metric(column)

@@ -10,7 +10,7 @@ from vccapp.data.workspace import Record
 from vccapp.evaluation.scoring.score import list_pseudobulk_metrics
 from vccapp.models.base import label_model
 from vccapp.records import Listing
-from vccapp.references import CEILING, FULL_NAMES
+from vccapp.references import FULL_NAMES, LIMITS
 from vccapp.training import RunRecord, list_runs
 from vccapp.training.record import Part
 from vccapp.training.runs.naming import describe_run, label_runs
@@ -107,7 +107,7 @@ def choose_run(record: Record, *, key: str) -> RunRecord:
 
 
 def score_table(run: RunRecord, *, part: Part) -> pd.DataFrame:
-    """Mean scores of a run on a part, below those of the baselines and the ceiling: columns model, then the scores."""
+    """Mean scores of a run on a part, below those of the baselines and the limits: columns model, then the scores."""
     rows = [
         {"model": f"{OWN}: {_label(name)}" if name == run.spec.model else _label(name)} | scores
         for name, scores in run.metrics.get(part, {}).items()
@@ -116,4 +116,4 @@ def score_table(run: RunRecord, *, part: Part) -> pd.DataFrame:
 
 
 def _label(name: str) -> str:
-    return FULL_NAMES[CEILING].capitalize() if name == CEILING else label_model(name)
+    return FULL_NAMES[name].capitalize() if name in LIMITS else label_model(name)

@@ -132,7 +132,7 @@ def _describe_end(own: pd.DataFrame, metric: str | None, *, held_out: bool) -> s
 
 
 def _references(run: RunRecord, metric: str) -> pd.DataFrame:
-    """name, value of the baselines and the ceiling on the validation part, where they have the metric."""
+    """name, value of the baselines and the limits on the validation part, where they have the metric."""
     scores = {who: found.get(metric) for who, found in run.metrics.get("val", {}).items() if who != run.spec.model}
     rows = [(NAMES.get(who) or label_model(who).lower(), v) for who, v in scores.items() if v is not None]
     return pd.DataFrame(rows, columns=["name", "value"]).astype({"value": float}) if rows else NO_REFERENCES

@@ -8,7 +8,7 @@ from vccapp.data.workspace import explain_missing
 from vccapp.jobs.runs import Entry, find_entry
 from vccapp.models.base import label_model
 from vccapp.training import RunRecord
-from vccapp.training.record import Part
+from vccapp.training.record import Part, explain_made
 from vccapp.training.results.board import PARTS
 from vccapp.training.runs.differences import compare_specs, find_before, tabulate_scores
 from vccapp.training.runs.naming import label_runs, short_id
@@ -71,6 +71,8 @@ def draw_head(entry: Entry) -> None:
     job = entry.job
     if job is not None and job.active:
         st.progress(job.fraction, text=plain(progress_text(job)))
+    if entry.run is not None and (made := explain_made(entry.run)):
+        st.caption(plain(made))
     if entry.reason:
         st.caption(plain(entry.reason))
     if entry.run is not None and entry.run.notes.note:

@@ -152,7 +152,7 @@ def show_leaderboard(chosen: Chosen) -> pd.DataFrame:
     show_table(
         table.drop(columns="group"),
         key="scores_table",
-        text="Leaderboard: runs, baselines, ceiling and entered results by metric",
+        text="Leaderboard: runs, baselines, limits and entered results by metric",
         name="leaderboard",
         choose=("run", "scores_open"),
     )
@@ -160,7 +160,7 @@ def show_leaderboard(chosen: Chosen) -> pd.DataFrame:
 
 
 def show_metric(chosen: Chosen) -> None:
-    """One metric, raw: rows between floor and ceiling, differences, splits."""
+    """One metric, raw: rows between floors and limits, differences, splits."""
     metric = chosen.drawn
     label, best = label_metric(metric), best_of(metric)
     view = load_metric_view(chosen.runs, chosen.rows.choice, metric, chosen.reference, current_context())
@@ -171,7 +171,7 @@ def show_metric(chosen: Chosen) -> None:
         show_chart(
             figures.leaderboard_dots(view.groups, view.runs, view.marks, label=label, note=note),
             key="scores_dots",
-            text=f"{label} of {len(view.groups)} rows, with spread over seeds, baselines and ceiling.",
+            text=f"{label} of {len(view.groups)} rows, with spread over seeds, baselines and limits.",
             data=view.groups,
             name=f"scores_{metric}",
         )
