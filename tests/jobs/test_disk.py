@@ -112,6 +112,8 @@ class Case:
                 if path.suffix == ".json":
                     text = IMPORTED.sub("imported", content.decode()).replace(str(self.folder), "")
                     content = timeless(json.loads(text))
+                if path.suffix == ".jsonl":  # as text, in which NaN equals NaN
+                    content = [json.dumps(timeless(json.loads(line))) for line in content.splitlines()]
                 if path.suffix == ".html":
                     content = re.sub(rb"\d{4}-\d\d-\d\d \d\d:\d\d", b"", content.replace(bytes(self.folder), b""))
                 found[name] = content
