@@ -1,5 +1,6 @@
 """Local jobs with real processes: from start to every way of ending."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -16,7 +17,7 @@ from refusals import refusal
 from toy_tasks import TOYS, Crash, Echo, Full, Kill, Odd, Pool, Refuse, Stubborn, Unknown, Wait
 
 from vccapp.data.lock import process_birth
-from vccapp.errors import JobError
+from vccapp.errors import JobError, VccAppError
 from vccapp.jobs.ending import ENDING, write_ending
 from vccapp.jobs.host import MARK, find_processes, host_id, kill_processes
 from vccapp.jobs.job import CLAIMED, Job, silent_seconds
@@ -36,7 +37,7 @@ WORKER = (sys.executable, toy_tasks.__file__)
 
 @pytest.fixture
 def start(settings):
-    """Start a toy task; whatever still runs at the end of the test is killed."""
+    """Start a toy task; whatever waits or runs at the end of the test is stopped."""
     started = []
 
     def begin(task: Task, settings: Settings = settings) -> Job:
@@ -45,7 +46,9 @@ def start(settings):
         return job
 
     yield begin
-    for job, _ in started:
+    for job, place in started:
+        with contextlib.suppress(VccAppError):  # of a test that damages the store
+            stop_all(place)
         kill_processes(job.id)
 
 
