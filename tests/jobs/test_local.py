@@ -24,7 +24,7 @@ from vccapp.jobs.job import CLAIMED, Job, silent_seconds
 from vccapp.jobs.keeping import launch
 from vccapp.jobs.keeping.fate import is_alive, record_ends
 from vccapp.jobs.keeping.launch import environment
-from vccapp.jobs.keeping.place import keeper_lock
+from vccapp.jobs.keeping.place import is_kept, keeper_lock
 from vccapp.jobs.local import list_queue, move_in_queue, reconcile, start_again, start_job, stop_all, stop_job
 from vccapp.jobs.restore import describe_process
 from vccapp.jobs.store import JobStore
@@ -467,6 +467,7 @@ def test_a_job_outlives_the_process_that_started_it(settings):
     assert parent.stderr == ""
     with JobStore(settings) as store:
         job = store.get(parent.stdout.strip())
+    wait_until(lambda: is_kept(keeper_lock(settings, host_id())))  # else a look starts one with the usual command
     job = wait_for_message(settings, job)
     assert is_alive(job) and os.getsid(job.pid) == job.pid
     stop_job(settings, job.id)
