@@ -5,6 +5,7 @@ import os
 import pickle
 import re
 import shutil
+import zipfile
 from pathlib import Path
 
 import anndata
@@ -157,6 +158,25 @@ def test_a_stopped_training_goes_on_from_its_last_checkpoint(
     log = read_metrics(run.folder)
     assert log[log["name"] == "loss"]["step"].tolist() == list(range(1, 11))
     assert (run.folder / "model/official/checkpoints/final.ckpt").read_text() == "10"
+
+
+@pytest.mark.parametrize(("before", "from_step"), [("best.ckpt", 4), (None, 0)])
+def test_a_checkpoint_that_was_cut_short_is_not_gone_on_from(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, before: str | None, from_step: int
+) -> None:
+    monkeypatch.setenv("FAKE_STATE_WAITS", "5")
+    with pytest.raises(Stopped):
+        train(spec_of(settings), settings, run_id="r", progress=stop_at(5))
+    last = settings.checkpoints / "r/checkpoint/official/run/checkpoints/last.ckpt"
+    if before is not None:
+        with zipfile.ZipFile(last.with_name(before), "w") as archive:
+            archive.writestr("step", str(from_step))
+    last.write_bytes(last.read_bytes()[:20])
+    monkeypatch.delenv("FAKE_STATE_WAITS")
+    resume("r", settings)
+    run = load_run("r", settings)
+    assert run.state == "finished"
+    assert f"going on at {from_step}" in (run.folder / "model/official/log.txt").read_text()
 
 
 def test_what_a_stopped_program_left_as_its_end_is_not_taken_for_one(

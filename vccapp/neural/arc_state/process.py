@@ -19,8 +19,8 @@ from vccapp.errors import JobError, ResourceError, VccAppError
 from vccapp.neural.arc_state.follow import LogReader
 
 POLL_SECONDS = 0.5
-GRACE_SECONDS = 12.0
-"""That the program has to end in once it is asked to; a job that is stopped has 20."""
+GRACE_SECONDS = 3.0
+"""That the program has to end in once it is asked to: it saves nothing then, and a stop is to take five at most."""
 TAIL_BYTES = 20_000
 MEMORY = re.compile(r"OutOfMemoryError|out of memory|MemoryError|can't allocate memory|Cannot allocate memory", re.I)
 DISK = re.compile(r"No space left on device|Disk quota exceeded")

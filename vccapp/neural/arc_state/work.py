@@ -6,7 +6,9 @@ for label, block in predict(program, network, ...): ...
 
 import itertools
 import json
+import shutil
 import subprocess
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vccapp.data.atomic import write_json
+from vccapp.data.atomic import write_file, write_json
 from vccapp.data.schema import target_of
 from vccapp.errors import DataError, JobError, SpecError, Stopped
 from vccapp.neural.arc_state import describe
@@ -67,6 +69,7 @@ def train(
         return run
     final.unlink(missing_ok=True)  # of a training that did not end: the program would leave it there for good
     (run / METRICS).unlink(missing_ok=True)
+    _mend_last(run / CHECKPOINTS)
     metrics, at = MetricsReader(run / METRICS), [0]
 
     def read() -> None:
@@ -106,6 +109,17 @@ def train(
         )
     write_json(folder / DONE, {"versions": dict(program.versions), "words": train_words(plan)})
     return run
+
+
+def _mend_last(folder: Path) -> None:
+    """Put the newest whole checkpoint, if any, in place of one that was cut short as the program was killed."""
+    last = folder / "last.ckpt"
+    if not last.is_file() or zipfile.is_zipfile(last):
+        return
+    last.unlink()
+    if whole := [path for path in folder.glob("*.ckpt") if zipfile.is_zipfile(path)]:
+        with write_file(last) as beside:
+            shutil.copyfile(max(whole, key=lambda path: path.stat().st_mtime), beside)
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ def show_program() -> None:
             icon=":material/download:",
             key="train_install_program",
             disabled=waiting,
-            help=f"By command: {shlex.join(task.command())}",
+            help=plain(f"By command: {shlex.join(task.command())}"),
             width="stretch",
         ):
             with errors_shown():
