@@ -70,7 +70,7 @@ def show_runs(entries: Listing[Entry], of: Record | None) -> None:
             st.rerun()
         shown = [entry for entry in found if kept.keeps(entry)]
         _draw_table(shown[:MOST], titles, columns, metric)
-        told = f"{len(shown):,} of {len(found):,} runs" if len(shown) < len(found) else f"{len(found):,} runs"
+        told = f"Runs: {len(shown):,} of {len(found):,}" if len(shown) < len(found) else f"Runs: {len(found):,}"
         more = f"; the newest {MOST:,} are listed, search for others" if len(shown) > MOST else ""
         st.caption(f"{told}{more}. Choose one to open it, or several to compare or change them.")
 
