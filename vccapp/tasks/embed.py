@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from vccapp.commands import assignments
-from vccapp.data.splits.split import load_split
 from vccapp.errors import JobError, SpecError, VccAppError
 from vccapp.progress import Progress
 from vccapp.records import Format
@@ -101,6 +100,8 @@ class Embed(Task[Embedded]):
 
     def _seen(self, settings: Settings) -> tuple[str, ...] | None:
         """The training part of the split; None without one. Raises SpecError for a split of other data, or for obsm."""
+        from vccapp.data.splits.split import load_split
+
         if not self.split:
             return None
         split = load_split(self.split, settings)
