@@ -125,7 +125,7 @@ def test_the_embedding_of_cells_is_told_and_started(workspace: Settings, monkeyp
     page.run()
     assert any("cells embedded" in caption.value for caption in page.caption)
     page.number_input(key="embed_steps").set_value(7).run()
-    assert any(code.value.endswith("--method state --set steps=7") for code in page.code)
+    assert any(code.value.endswith("--method state --split s --set steps=7") for code in page.code)
     page.number_input(key="embed_batch_size").set_value(10_000_000).run()
     assert "are allowed" in page.error[0].value and not [b for b in page.button if b.key == "embed_start"]
     page.number_input(key="embed_batch_size").set_value(64).run()
