@@ -97,22 +97,27 @@ class Halves:
     def rows(self, labels: list[str]) -> list[int]:
         return [int(label != CONTROL) for label in labels]
 
+    def control_rows(self, labels: list[str]) -> list[int]:
+        return [0] * len(labels)
+
+    def control_means(self, labels: list[str]) -> np.ndarray:
+        return self.half[:, self.control_rows(labels)].mean(axis=0)
+
 
 def test_the_band_is_that_of_a_repeated_experiment() -> None:
-    sigma = 0.1  # of a pseudobulk of all cells; a repeated delta differs by sqrt(2 perturbed + control) of it
+    sigma = 0.1  # of a pseudobulk of all cells; two experiments differ by sqrt(2) of it, against the same controls
     band = compute_band(Halves(sigma=sigma), ["A"])
-    expected = 1.96 * sigma * np.sqrt(2 * 2)
+    expected = 1.96 * sigma * np.sqrt(2)
     middle = band[band["value"].abs() < 0.5]
     assert middle["spread"].to_numpy() == pytest.approx(expected, rel=0.15)
     assert band["value"].is_monotonic_increasing
 
 
-def test_the_band_of_pseudobulks_knows_the_controls() -> None:
+def test_the_band_of_pseudobulks_lies_at_their_values() -> None:
     halves = Halves(sigma=0.1)
     halves.half += 3
     band = compute_band(halves, ["A"], quantity="pseudobulk")
     assert band["value"].between(0, 6).all() and abs(band["value"].median() - 3) < 0.5
-    # One measurement, not the difference of two: half the variance.
     middle = band[(band["value"] - 3).abs() < 0.5]
     assert middle["spread"].to_numpy() == pytest.approx(1.96 * 0.1 * np.sqrt(2), rel=0.15)
 
