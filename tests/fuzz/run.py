@@ -111,7 +111,7 @@ def _run_jobs_here() -> None:
     from vccapp.cli import data, train
     from vccapp.cli.submit import built
 
-    def run_job(settings, task, *, background, as_json):
+    def run_job(settings, task, **chosen):
         task.check(settings)
         try:
             return task.named(datetime.now(UTC)).run(settings, lambda fraction, message: None)
