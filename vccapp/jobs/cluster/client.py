@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import shlex
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,11 +106,13 @@ class Cluster:
     def submit(self, job: Path, share: Share) -> None:
         """Have the work of the job in this folder done; its name on the cluster is that of the folder."""
         mark = f"{MARK}={mark_of(job.name)}"
-        words = ["exec", "env", mark, "python", "-m", "vccapp.jobs.cluster.remote", str(job), vccapp.__version__]
+        words = ["-m", "vccapp.jobs.cluster.remote", str(job), vccapp.__version__]
+        python = shlex.quote(sys.executable)  # if the machine has it, as with an environment that all share
         variables = dict.fromkeys(THREADS, str(share.cpus)) | {"RAY_JOB_STOP_WAIT_TIME_S": str(STOP_SECONDS)}
         with self._explained():
             self._client.submit_job(
-                entrypoint=shlex.join(words),
+                entrypoint=f"[ -x {python} ] && python={python} || python=python; "
+                f'exec env {shlex.quote(mark)} "$python" {shlex.join(words)}',
                 submission_id=job.name,
                 runtime_env={"env_vars": variables},
                 entrypoint_num_cpus=share.cpus,

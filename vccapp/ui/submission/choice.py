@@ -66,21 +66,16 @@ def choose_submission(record: Record, index: Index, season: Season, phase: Phase
     first: str = default_targets(season, phase.name, set(index.genes["gene"]))
     other_genes = len(index.genes) != season.n_genes
     _follow((record.fingerprint, season.name, phase.name), source=first, practice=other_genes)
+    run = choose_run(record, key="sub_run")
     left, right = st.columns([3, 2])
-    with left:
-        run = choose_run(record, key="sub_run")
     space = None
     if len(season.spaces) > 1:
         keep_among("sub_space", season.spaces)
         with right:
             space = choose_one("Values", {space: SPACES[space] for space in season.spaces}, key="sub_space")
     sources = _choose_sources(season, phase, index, run) if phase.contexts else {}
-    source = choose_one(
-        "Targets and cell numbers",
-        SOURCES,
-        key="sub_source",
-        default=first,
-    )
+    with left:
+        source = choose_one("Targets and cell numbers", SOURCES, key="sub_source", default=first)
     table, path, ready = _choose_table(source)
     sharing, controls = _choose_numbers(season, index)
     left, right = st.columns([3, 2], vertical_alignment="bottom")
