@@ -3,6 +3,7 @@
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,8 @@ def test_a_tracker_of_a_run_whose_folder_is_deleted_brings_nothing_back(run: Tra
     folder.mkdir()
     gone = Tracked(run.id, run.title, folder, run.home, run.config)
     with follow_run(gone, ("seen",), look_seconds=0.01):
+        while not (any(folder.glob("events.*")) and (folder / "trackers" / "seen.json").exists()):  # both have begun
+            time.sleep(0.01)
         folder.rename(run.folder / "moved")
     assert not folder.exists()
 
