@@ -133,3 +133,22 @@ def test_a_new_file_is_not_written_over_one_that_came_in_between(tmp_path: Path)
         (tmp_path / "x").write_text("another's")
     assert refused.value.code == "output_exists" and (tmp_path / "x").read_text() == "another's"
     assert leftovers(tmp_path) == []
+
+
+def test_of_writers_of_a_new_folder_the_first_one_stays_and_the_others_are_told(tmp_path: Path) -> None:
+    target, together = tmp_path / "folder", threading.Barrier(4)
+
+    def write(number: int) -> bool:
+        try:
+            with write_folder(target, new=True) as beside:
+                (beside / "number").write_text(str(number))
+                together.wait()
+        except FileExistsError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(4) as pool:
+        ended = list(pool.map(write, range(4)))
+    assert ended.count(True) == 1
+    assert (target / "number").read_text() == str(ended.index(True))
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]

@@ -162,14 +162,19 @@ def write_file(target: Path, *, new: bool = False) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def write_folder(target: Path) -> Iterator[Path]:
-    """A folder to fill; it replaces `target` when the block ends well. Of two writers the last one's stays."""
+def write_folder(target: Path, *, new: bool = False) -> Iterator[Path]:
+    """A folder to fill; it replaces `target` when the block ends well. Of two writers the last one's stays.
+
+    new : raise FileExistsError, and leave `target` as it is, where there is one by then
+    """
     _make_room(target)
     beside, old = _beside(target), _beside(target, old=True)
     beside.mkdir()
     try:
         yield beside
         sync_folder(beside)
+        if new:
+            _rename_new(beside, target)
         while beside.exists():
             with contextlib.suppress(FileNotFoundError):
                 os.replace(target, old)
@@ -184,6 +189,16 @@ def write_folder(target: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(beside, ignore_errors=True)
         _put_back(old, target, was=True)
+
+
+def _rename_new(folder: Path, target: Path) -> None:
+    if not target.exists():  # a rename replaces an empty folder
+        try:
+            return os.replace(folder, target)
+        except OSError as error:
+            if error.errno not in TAKEN:
+                raise
+    raise FileExistsError(target)
 
 
 def scratch_folder(parent: Path | None = None) -> "tempfile.TemporaryDirectory[str]":

@@ -97,12 +97,6 @@ def train(spec: RunSpec, settings: Settings, *, run_id: str, progress: Progress 
     """
     index, split, model = check_run(spec, settings)
     folder = run_folder(run_id, settings)
-    if folder.exists():
-        raise SpecError(
-            "run_exists",
-            f"There is already a run '{run_id}' in {settings.checkpoints}",
-            fix="choose another id",
-        )
     record = RunRecord(
         id=run_id,
         spec=spec,
@@ -114,8 +108,13 @@ def train(spec: RunSpec, settings: Settings, *, run_id: str, progress: Progress 
         device=_name_device(model, settings),
         number=next_number(settings),
     )
-    with write_folder(folder) as beside:  # with its record at once: what has none is no run
-        write_run(record, beside)
+    try:
+        with write_folder(folder, new=True) as beside:  # with its record at once: what has none is no run
+            write_run(record, beside)
+    except FileExistsError:
+        raise SpecError(
+            "run_exists", f"There is already a run '{run_id}' in {settings.checkpoints}", fix="choose another id"
+        ) from None
     with _locked(folder) as is_there:
         _work(record, folder, is_there, index, model, settings, progress)
     return folder

@@ -170,7 +170,7 @@ def _choose_rest(kind: type[Model], sampler: str, *, n_trials: int) -> dict[str,
         text = "Runs that are queued or running at the same time"
         n = settings.max_jobs
         chosen["at_once"] = int(st.number_input("Runs at once", 1, 100, n, key="sweep_at_once", help=text))
-    places = st.columns([2, 2, 1])
+    places = st.columns([3, 2, 1])
     with places[0]:
         metrics = list_pseudobulk_metrics()
         chosen["metric"] = st.selectbox(
