@@ -8,6 +8,8 @@ from vccapp.errors import ResourceError
 from vccapp.machine import machine_memory as machine_memory
 from vccapp.wording import bytes_text
 
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+"""From which the libraries of a new process read how many threads they may have."""
 PROGRAM_BYTES = 300_000_000
 """Resident memory of Python and its libraries without torch; measured after the index of a few cells."""
 VALUE_BYTES = 8

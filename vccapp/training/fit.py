@@ -26,6 +26,7 @@ from pydantic import BaseModel
 
 from vccapp.data.atomic import scratch_folder
 from vccapp.data.places import IMPORT_ROOT
+from vccapp.data.resources import THREAD_VARIABLES
 from vccapp.data.splits.split import Split
 from vccapp.data.stores.access import Access
 from vccapp.errors import JobError, ResourceError, Stopped, VccAppError
@@ -39,7 +40,6 @@ from vccapp.training.validation import make_validation
 
 COMMAND = (sys.executable, "-m", "vccapp.training.rank")
 POLL_SECONDS = 0.2
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 RESUME = "resume the run, which continues from its last checkpoint"
 
 
@@ -151,7 +151,7 @@ def _start(fit: Fit, ranks: int) -> Iterator[tuple[list[subprocess.Popen[bytes]]
     """
     share = max(1, (os.cpu_count() or 1) // ranks)
     path = os.pathsep.join([str(IMPORT_ROOT), os.environ.get("PYTHONPATH", "")])
-    env = dict.fromkeys(THREADS, str(share)) | os.environ | {"PYTHONPATH": path}
+    env = dict.fromkeys(THREAD_VARIABLES, str(share)) | os.environ | {"PYTHONPATH": path}
     reports, sender = Pipe(duplex=False)
     processes: list[subprocess.Popen[bytes]] = []
     with scratch_folder() as folder, reports:

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Literal, cast
 
 import vccapp
+from vccapp.data.resources import THREAD_VARIABLES
 from vccapp.errors import JobError, SpecError
 from vccapp.jobs.host import MARK
 from vccapp.tasks.base import Needs
 from vccapp.wording import bytes_text, reason_text
 
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "VCCAPP_THREADS")
+THREADS = (*THREAD_VARIABLES, "VCCAPP_THREADS")
 STOP_SECONDS = 15
 """After so long without an end Ray kills a job that is to stop; the worker that follows it waits for longer."""
 LOST = ("JOB_SUPERVISOR_ACTOR_DIED", "JOB_SUPERVISOR_ACTOR_UNKNOWN_FAILURE")

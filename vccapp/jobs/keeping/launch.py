@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 
 from vccapp.data.places import IMPORT_ROOT
-from vccapp.data.resources import count_processors, machine_memory
+from vccapp.data.resources import THREAD_VARIABLES, count_processors, machine_memory
 from vccapp.errors import JobError
 from vccapp.faults import FULL, name_problem
 from vccapp.jobs.host import MARK, host_id, host_name
@@ -30,8 +30,7 @@ COMMAND = (sys.executable, "-m", "vccapp.jobs.worker")
 KEEPER = "vccapp.jobs.keeping.keeper"
 # What a task prints is in the log at once, and so is the place of a crash below Python.
 LIVE_LOG = {"PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"}
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-KEPT = (*THREADS, "CUDA_VISIBLE_DEVICES", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH")
+KEPT = (*THREAD_VARIABLES, "CUDA_VISIBLE_DEVICES", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH")
 """Variables that a worker gets as they were where its job was started, beside those of the app."""
 PREFIX = Settings.model_config["env_prefix"]
 SECRET = f"{PREFIX}TOKEN"
@@ -56,7 +55,7 @@ def environment_of_job(settings: Settings) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name.startswith(PREFIX) or name in KEPT}
     kept.pop(SECRET, None)
     kept.pop(MARK, None)
-    threads = dict.fromkeys(THREADS, str(settings.threads)) if settings.threads else {}
+    threads = dict.fromkeys(THREAD_VARIABLES, str(settings.threads)) if settings.threads else {}
     return kept | threads | environment(settings)
 
 
