@@ -64,9 +64,9 @@ def test_two_with_official_scores_are_compared(server: Server, settings: Setting
         pair = page.locator("[class*=st-key-ledger_pair]").first
         pair.scroll_into_view_if_needed()
         settle(page)
-        texts = pair.locator("svg text").all_text_contents()
-        assert "Overall" in texts and "first and second" in texts
+        for text in ("Overall", "first and second"):
+            expect(pair.locator("svg text").get_by_text(text, exact=True).first).to_be_visible(timeout=30 * SECOND)
         curve = page.locator(".st-key-ledger_best_card")
         curve.scroll_into_view_if_needed()
         settle(page)
-        assert "Overall over time" in curve.locator("svg text").all_text_contents()
+        expect(curve.locator("svg text").get_by_text("Overall over time").first).to_be_visible(timeout=30 * SECOND)

@@ -246,7 +246,7 @@ def test_wrong_words_are_one_sentence_and_exit_code_2(
     assert len(err.splitlines()) == 1
     code, out, err = call(*words, "--json")
     assert (code, out) == (2, "") and message in json.loads(err)["error"] and json.loads(err)["code"]
-    assert {path.name for path in tmp_path.rglob("*")} <= {"workspace", "jobs.db", "jobs.db-wal", "jobs.db-shm"}
+    assert {path.name for path in tmp_path.rglob("*")} <= {"workspace", "jobs.db", "jobs.db-journal"}
 
 
 @pytest.mark.parametrize("name", BAD_INPUTS)

@@ -20,6 +20,7 @@ from vccapp.settings import Settings
 from vccapp.tasks.index import Index
 
 KILLS = 20
+BEGINNING = ("queued", "starting")
 
 
 @pytest.fixture(scope="module")
@@ -38,10 +39,10 @@ def start(settings: Settings, cells: Path) -> Job:
 
 
 def wait(settings: Settings, job: Job, *, seconds: float = float("inf")) -> Job:
-    """The job when it has ended, or after `seconds`."""
+    """The job when it has ended, or after `seconds`, but not before its worker has begun."""
     began = time.monotonic()
     with JobStore(settings) as store:
-        while (found := store.get(job.id)).active and time.monotonic() - began < seconds:
+        while (found := store.get(job.id)).active and (found.state in BEGINNING or time.monotonic() - began < seconds):
             time.sleep(0.02)
             reconcile(settings)
     return found

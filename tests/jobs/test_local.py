@@ -437,6 +437,27 @@ def test_a_deleted_store_comes_back_with_its_jobs(settings, start):
     wait_for(settings, waiting, "succeeded")
 
 
+def test_a_store_that_is_deleted_while_it_is_open_is_seen_to_be(settings):
+    with JobStore(settings) as store:
+        job = store.create(Echo())
+        assert not store.is_replaced() and [path.name for path in settings.home.glob("jobs.db-[!j]*")] == []
+        settings.jobs_db.unlink()
+        assert store.is_replaced()
+        with JobStore(settings) as other:
+            other.move(job.id, "stopped")
+        assert store.is_replaced()
+        store.reopen()
+        assert store.get(job.id).state == "stopped" and not store.is_replaced()
+
+
+def test_a_worker_that_begins_while_the_store_is_deleted_can_end(settings):
+    """What it wrote when it began went to the file that is gone."""
+    with JobStore(settings) as store:
+        job = store.create(Echo())
+        store.move(job.id, "starting")
+        assert store.move(job.id, "succeeded") and store.get(job.id).state == "succeeded"
+
+
 def test_fifty_jobs_that_wait_cost_little(settings, start):
     one = settings.model_copy(update={"max_jobs": 1})
     wait_for_message(one, start(Wait(), one))

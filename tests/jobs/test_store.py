@@ -171,7 +171,6 @@ def test_nothing_follows_an_end():
 
 def _write(home: Path, barrier, results) -> None:
     try:
-        # SQLite refuses to wait while several first openers change one file to WAL: seen in 1 of 20 new files.
         for attempt in range(40):
             barrier.wait(30)
             JobStore(Settings(home=home / str(attempt))).close()

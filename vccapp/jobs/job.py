@@ -22,7 +22,7 @@ FROM: dict[State, tuple[State, ...]] = {
     "starting": ("queued",),
     "running": ("starting",),
     "stopping": ("starting", "running"),
-    "succeeded": ("running", "stopping"),
+    "succeeded": ("starting", "running", "stopping"),
     "failed": ACTIVE,
     "stopped": ACTIVE,
     "lost": ACTIVE,

@@ -1,9 +1,10 @@
 """The job store: one SQLite file per workspace, shared by the app, the command line and every worker.
 
 A change of state is one UPDATE that names the states it may come from, so whoever comes late changes nothing and is
-told so; each is kept with its time and reason. The file is in WAL mode and belongs on a local disk. A newer version of
-the app migrates an older file forward; an older version refuses a newer file. A file that was deleted is made anew from
-what stands beside the logs of the jobs (`vccapp.jobs.restore`).
+told so; each is kept with its time and reason. The file belongs on a local disk. It has no write-ahead log: of a store
+whose second file was deleted, two processes see two versions, and the last to close wins. A newer version of the app
+migrates an older file forward; an older version refuses a newer file. A file that was deleted is made anew from what
+stands beside the logs of the jobs (`vccapp.jobs.restore`).
 """
 
 import codecs
@@ -35,8 +36,6 @@ from vccapp.tasks.base import Needs, Task
 from vccapp.wording import reason_text
 
 BUSY_SECONDS = 30.0
-LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-"""Primary codes of SQLite, the last byte of those that it gives."""
 BROKEN = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_SCHEMA)
 """Codes of a file that is no store of ours: no database, or one without its table."""
 NAMES = COLUMNS.split(", ")
@@ -70,6 +69,8 @@ class JobStore:
                 isolation_level=None,
                 check_same_thread=False,
             )
+            # At once, since whoever deletes the file now takes it from this store too.
+            self._inode = None if self.read_only else self._inode_there()
             self._db.row_factory = sqlite3.Row
             self._db.text_factory = lambda text: text.decode(errors="replace")
         try:
@@ -77,9 +78,9 @@ class JobStore:
                 if self.read_only:
                     copy_store(settings.jobs_db, self._db)
                 else:
-                    self._use_wal()
+                    self._db.execute("PRAGMA journal_mode = TRUNCATE")
+                    self._db.execute("PRAGMA synchronous = NORMAL")
                 self._migrate()
-                self._inode = 0 if self.read_only else settings.jobs_db.stat().st_ino
         except BaseException:
             self._db.close()
             raise
@@ -230,10 +231,14 @@ class JobStore:
 
     def is_replaced(self) -> bool:
         """Whether the file that this store has open is no longer the one of the workspace."""
+        return self._inode is not None and self._inode != self._inode_there()
+
+    def _inode_there(self) -> int:
+        """Of the file of the workspace; 0 where there is none."""
         try:
-            return self.settings.jobs_db.stat().st_ino != self._inode
+            return self.settings.jobs_db.stat().st_ino
         except OSError:
-            return True
+            return 0
 
     def reopen(self) -> None:
         """Open the file of the workspace anew, after somebody deleted or replaced the one that was open."""
@@ -263,19 +268,6 @@ class JobStore:
         if start:
             data = re.sub(rb"\A[\x80-\xbf]{1,3}", b"", data)
         return codecs.getincrementaldecoder("utf-8")("replace").decode(data)
-
-    def _use_wal(self) -> None:
-        """SQLite does not wait for its own lock while it changes to WAL, so several first openers wait here."""
-        give_up = time.monotonic() + BUSY_SECONDS
-        while True:
-            try:
-                self._db.execute("PRAGMA journal_mode = WAL")
-                self._db.execute("PRAGMA synchronous = NORMAL")
-                return
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF not in LOCKED or time.monotonic() > give_up:
-                    raise
-                time.sleep(0.02)
 
     def _migrate(self) -> None:
         if self._version() == len(MIGRATIONS):
