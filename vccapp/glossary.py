@@ -62,6 +62,8 @@ GLOSSARY = (
     Term("Repeat", "", "The score that a second experiment of as many cells would get as a prediction of the first."),
     Term("Run", "", "One model trained on one split, with its predictions and scores."),
     Term("Season", "", "One year of the Virtual Cell Challenge, or another contest, with its own rules and metrics."),
+    Term("Signature", "", "Which genes go up and down, by how much, as in a disease or between two groups of cells."),
+    Term("Specific effect", "", "What is left of a delta without what lies along the mean effect of its library."),
     Term(
         "Split",
         "",

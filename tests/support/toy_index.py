@@ -27,9 +27,12 @@ class ToyIndex(ByLabel):
         shape = (len(self.labels), len(self.genes))
         self._means = (rng.gamma(1.0, 0.5, shape) if means is None else np.asarray(means)).astype(np.float32)
         n_cells = np.full(len(self.labels), 100)
+        self.genes["highly_variable"] = False
         self.perturbations = pd.DataFrame(
             {"perturbation": self.labels, "degs": range(len(self.labels)), "n_cells": n_cells}
         )
+        self.perturbations["effect"] = np.linalg.norm(self._means, axis=1)
+        self.perturbations["knockdown"] = 0.1
         noise = rng.normal(0, 0.01, (2, *shape)).astype(np.float32)
         p_value = rng.uniform(0, 1, shape)
         self._arrays = {

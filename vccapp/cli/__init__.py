@@ -29,6 +29,7 @@ from vccapp.cli import (
     state,
     submit,
     sweep,
+    targets,
     train,
 )
 from vccapp.cli.following import EXIT_FAILED
@@ -48,7 +49,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for noun in (data, split, model, train, sweep, runs, state, eval, season, submit, jobs, queue, plugins):
+for noun in (data, split, model, train, sweep, runs, state, eval, targets, season, submit, jobs, queue, plugins):
     app.add_typer(noun.app, name=noun.__name__.rpartition(".")[2])
 app.command()(glossary.glossary)
 app.command("app")(serve)

@@ -12,7 +12,10 @@ import pandas as pd
 from vccapp.data.schema import control_of, genes_of, is_control, positions_of
 from vccapp.stats.halves import correct_spearman_brown, correlate_halves, half_deltas, have_halves
 from vccapp.stats.index import Index
+from vccapp.stats.pseudobulks import Pseudobulks
 
+BLOCK = 256
+"""Perturbations whose halves are in memory at once."""
 LOW, HIGH = 0.1, 0.9
 """Quantiles that bound the middle of a group's cells."""
 QUADRANTS = ("informative", "housekeeping", "rare signal or noise", "uninformative")
@@ -126,19 +129,27 @@ def project(deltas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.pad(scores, ((0, 0), (0, room))), np.pad(values / total if total else values, (0, room))
 
 
-def measure_reliability(index: Index, genes: np.ndarray) -> pd.DataFrame:
+def variable_genes(index: Pseudobulks) -> np.ndarray:
+    """Positions of the highly variable genes; of all where none is known to be."""
+    flags = index.genes["highly_variable"].to_numpy(bool)
+    return np.flatnonzero(flags) if flags.any() else np.arange(len(flags))
+
+
+def measure_reliability(index: Pseudobulks, genes: np.ndarray, labels: Sequence[str] | None = None) -> pd.DataFrame:
     """Split-half reliability: perturbation, n_cells, effect, half_correlation, reliability, perfect, reason.
 
     half_correlation r is that of the two halves' deltas over `genes`; reliability is 2r / (1 + r), what a second
     experiment would reach (Spearman-Brown), 0 where r is negative; perfect its square root, what the true effects
-    would. All are NaN for `reason`, where there is one.
+    would. All are NaN for `reason`, where there is one. labels : all perturbations, where none are given
     """
-    r = correlate_halves(*half_deltas(index, index.perturbed, genes))
-    frame = index.perturbations[["perturbation", "n_cells", "effect"]][len(index.controls) :].reset_index(drop=True)
+    labels = index.perturbed if labels is None else list(labels)
+    blocks = [labels[start : start + BLOCK] for start in range(0, len(labels), BLOCK)]
+    r = np.concatenate([np.zeros(0), *(correlate_halves(*half_deltas(index, block, genes)) for block in blocks)])
+    frame = index.perturbations[["perturbation", "n_cells", "effect"]].iloc[index.rows(labels)].reset_index(drop=True)
     n_cells = index.perturbations["n_cells"].to_numpy()
-    alone = n_cells[index.control_rows(index.perturbed)] < 2
+    alone = n_cells[index.control_rows(labels)] < 2
     why = np.where(alone, "one control cell", "one cell")
-    reason = np.where(have_halves(index, index.perturbed), "", why)
+    reason = np.where(have_halves(index, labels), "", why)
     reliability = correct_spearman_brown(r)
     return frame.assign(half_correlation=r, reliability=reliability, perfect=np.sqrt(reliability), reason=reason)
 
@@ -173,9 +184,7 @@ class Similarity:
 
 def compute_similarity(index: Index, *, variable_only: bool = True) -> Similarity:
     """Over the highly variable genes, or over all."""
-    genes = np.arange(len(index.genes))
-    if variable_only and index.genes["highly_variable"].any():
-        genes = np.flatnonzero(index.genes["highly_variable"])
+    genes = variable_genes(index) if variable_only else np.arange(len(index.genes))
     means = index.array("mean")[:, genes]
     deltas = means - means[index.control_rows(index.labels)]
     correlation = correlate(deltas[len(index.controls) :])

@@ -156,6 +156,15 @@ from .sweeps.show import (
     show_sweep as show_sweep,
     show_unrecorded as show_unrecorded,
 )
+from .targets.choice import (
+    choose_targets as choose_targets,
+)
+from .targets.views import (
+    show_gene_by_gene as show_gene_by_gene,
+    show_next as show_next,
+    show_ranking_of_targets as show_ranking_of_targets,
+    show_validation as show_validation,
+)
 from .training.choice import (
     choose_training as choose_training,
     training_query as training_query,
