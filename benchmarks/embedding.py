@@ -1,9 +1,16 @@
 """How much a gene embedding says about perturbation effects, on real data.
 
-    python benchmarks/embedding.py --data FOLDER default other.npz ...          # writes results/embedding.json
+    python benchmarks/embedding.py --data FOLDER --wheels WHEELS text default other.npz  # writes results/embedding.json
 
-FOLDER holds papalexi2021_thp1, perturbench_devel and vcc2025_h1_subset (and vcc2025_h1_training_stats, if there).
-All embeddings are judged on the genes and perturbations that every one of them knows. Three measures:
+The first embedding is the one that the others are compared with, perturbation by perturbation (paired t-test).
+
+L1000 decides: the effects of some 900 over-expressed genes (FOLDER/l1000_overexpression), each predicted once in five
+folds, by models as they come but for a strength of 1; a target without a vector counts, as the mean effect
+(`benchmarks/kit/signatures.py` has cosine and pds). WHEELS holds the wheel of goatools (tools/requirements.txt).
+
+The small sets (papalexi2021_thp1, perturbench_devel, vcc2025_h1_subset and, if there, vcc2025_h1_training_stats) only
+tell whether something is worse: 5 to 33 perturbations rank no embeddings. Here all embeddings are judged on the genes
+and perturbations that every one of them knows. Three measures:
 
 de_lift        Of the K nearest genes of a DE gene, the share that is DE for the same perturbation, over the share
                among all genes: 1 says nothing. Mean over perturbations with MIN_DEGS or more DE genes, and its
@@ -13,7 +20,7 @@ co_response    Correlation, over all pairs of genes, of the cosine of their vect
 leave one out  Each perturbation predicted by ridge and by nearest neighbours trained on all others of its data set:
                r_deviation, the correlation of predicted and real deviation from the mean effect; pds, the share of
                other perturbations that are further (L1) from the prediction than the real one. Means over
-               perturbations; pds is 0.5 and r_deviation 0 for a model that knows nothing.
+               perturbations; pds is 0.5 and r_deviation 0 for a model that knows nothing. `all sets` pools them.
 """
 
 import argparse
@@ -24,6 +31,7 @@ import numpy as np
 import pandas as pd
 from kit.measure import describe_machine, write_results
 from kit.real_sets import open_sets
+from kit.signatures import cross_validate, open_signatures
 
 from vccapp.data.embeddings import Embedding, open_embedding
 from vccapp.data.embeddings.base import targets_of
@@ -34,7 +42,7 @@ from vccapp.stats.index import Index
 K = 20
 MIN_DEGS = 10
 MIN_PERTURBATIONS = 5
-MODELS = {"ridge": {"kernel": "linear", "strength": 1}, "knn": {}}
+MODELS = {"ridge": {"strength": 1}, "knn": {}}
 
 
 def restrict(embedding: Embedding, genes: list[str]) -> Embedding:
@@ -64,7 +72,7 @@ def lift(embedding: Embedding, significant: np.ndarray) -> np.ndarray:
 def co_response(embedding: Embedding, deltas: np.ndarray) -> float:
     """Of deltas (perturbations, genes of the embedding)."""
     vectors = embedding.matrix - embedding.mean
-    varies = deltas.std(axis=0) > 0
+    varies = deltas.std(axis=0) > 1e-6
     cosine, effects = np.corrcoef(vectors[varies]), np.corrcoef(deltas[:, varies].T)
     pairs = np.triu_indices(int(varies.sum()), 1)
     return float(np.corrcoef(cosine[pairs], effects[pairs])[0, 1])
@@ -79,7 +87,7 @@ def leave_one_out(index: Index, path: Path, labels: list[str], *, model: str) ->
         split = split_from_lists(name="loo", dataset="0", train=train, test=[label])
         fitted = make_model(model, {"embedding": str(path)} | MODELS[model]).fit(index, split)
         predicted = fitted.predict([label])[0].astype(float)
-        mean = fitted.mean_effect * len(targets_of(label))
+        mean = fitted.mean_effects([label])[0].astype(float)
         keep = ~np.isin(fitted.genes, targets_of(label))
         deviation, own = (predicted - mean)[keep], (real[i] - mean)[keep]
         r = np.corrcoef(deviation, own)[0, 1] if deviation.std() > 0 else 0.0
@@ -96,33 +104,78 @@ def mean_and_error(values: pd.Series | np.ndarray) -> dict[str, float]:
     return {"mean": round(float(values.mean()), 4), "se": round(float(spread), 4), "n": len(values)}
 
 
+def compare(frame: pd.DataFrame, base: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """Mean, standard error and n of each measure, and of its gain over `base` with the p of a paired t-test."""
+    from scipy.stats import ttest_rel
+
+    assert frame["perturbation"].tolist() == base["perturbation"].tolist()
+    out = {}
+    for name in frame.columns.drop("perturbation"):
+        out[name] = mean_and_error(frame[name])
+        if frame is not base:
+            p = float(ttest_rel(frame[name], base[name]).pvalue)
+            out[f"{name}_gain"] = mean_and_error(frame[name] - base[name]) | {"p": float(f"{p:.2g}")}
+    return out
+
+
+def judge_signatures(names: list[str], data: Path, wheels: Path) -> list[dict[str, object]]:
+    signatures = open_signatures(data, wheels)
+    records = []
+    for model, params in MODELS.items():
+        frames = {name: cross_validate(signatures, name, model=model, params=params) for name in names}
+        for name, frame in frames.items():
+            row = {"embedding": Path(name).stem, "set": "L1000", "model": model}
+            records.append(row | compare(frame, frames[names[0]]))
+            print(records[-1], flush=True)
+    return records
+
+
+def judge_small_sets(names: list[str], data: Path, scratch: Path) -> list[dict[str, object]]:
+    embeddings = {Path(name).stem: open_embedding(name) for name in names}
+    records = []
+    pooled: dict[tuple[str, str], list[pd.DataFrame]] = {}
+    for real in open_sets(data, scratch):
+        genes = [gene for gene in real.genes if knows_all(embeddings, gene)]
+        at = [real.genes.index(gene) for gene in genes]
+        labels = [label for label in real.labels if knows_all(embeddings, label)]
+        for name, embedding in embeddings.items():
+            row = {"embedding": name, "set": real.title, "genes": len(genes), "perturbations": len(labels)}
+            lifts = lift(restrict(embedding, genes), real.significant[:, at])
+            row |= {"de_lift": mean_and_error(lifts)} if np.isfinite(lifts).any() else {}
+            if len(real.labels) >= MIN_PERTURBATIONS:
+                deltas = real.index.deltas(real.labels)[:, at]
+                row["co_response"] = round(co_response(restrict(embedding, genes), deltas), 4)
+            path = scratch / "restricted.npz"
+            known = sorted({*genes, *(gene for label in labels for gene in targets_of(label))})
+            np.savez(path, genes=np.array(known), embedding=embedding.rows(known))
+            for model in MODELS if len(labels) >= MIN_PERTURBATIONS else ():
+                frame = leave_one_out(real.index, path, labels, model=model)
+                row |= {f"{model}_{key}": mean_and_error(frame[key]) for key in ("r_deviation", "pds")}
+                pooled.setdefault((model, name), []).append(frame)
+            records.append(row)
+            print(row, flush=True)
+    for model in MODELS:
+        frames = {name: pd.concat(pooled[model, name], ignore_index=True) for name in embeddings}
+        base = frames[next(iter(frames))]
+        records += [
+            {"embedding": name, "set": "all sets", "model": model} | compare(frame, base)
+            for name, frame in frames.items()
+        ]
+    return records
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("embeddings", nargs="+", help="default, or paths")
+    parser.add_argument("embeddings", nargs="+", help="names or paths; the first is what others are compared with")
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--wheels", type=Path, required=True)
     args = parser.parse_args()
-    embeddings = {Path(name).stem: open_embedding(name) for name in args.embeddings}
-    results = []
+    records = judge_signatures(args.embeddings, args.data, args.wheels)
     with tempfile.TemporaryDirectory() as scratch:
-        for real in open_sets(args.data, Path(scratch)):
-            genes = [gene for gene in real.genes if knows_all(embeddings, gene)]
-            at = [real.genes.index(gene) for gene in genes]
-            labels = [label for label in real.labels if knows_all(embeddings, label)]
-            for name, embedding in embeddings.items():
-                row = {"embedding": name, "set": real.title, "genes": len(genes), "perturbations": len(labels)}
-                row["de_lift"] = mean_and_error(lift(restrict(embedding, genes), real.significant[:, at]))
-                if len(real.labels) >= MIN_PERTURBATIONS:
-                    deltas = real.index.deltas(real.labels)[:, at]
-                    row["co_response"] = round(co_response(restrict(embedding, genes), deltas), 4)
-                path = Path(scratch) / "restricted.npz"
-                names = sorted({*genes, *(gene for label in labels for gene in targets_of(label))})
-                np.savez(path, genes=np.array(names), embedding=embedding.rows(names))
-                for model in MODELS if len(labels) >= MIN_PERTURBATIONS else ():
-                    frame = leave_one_out(real.index, path, labels, model=model)
-                    row |= {f"{model}_{key}": mean_and_error(frame[key]) for key in ("r_deviation", "pds")}
-                results.append(row)
-                print(row, flush=True)
-    write_results("embedding", {"machine": describe_machine(), "records": results})
+        records += judge_small_sets(args.embeddings, args.data, Path(scratch))
+    for record in records[-2 * len(args.embeddings) :]:
+        print(record)
+    write_results("embedding", {"machine": describe_machine(), "records": records})
 
 
 if __name__ == "__main__":

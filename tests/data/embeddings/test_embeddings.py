@@ -13,9 +13,11 @@ from refusals import refusal
 from toy import make_counts
 
 from vccapp.data.embeddings import Embedding, join, open_embedding, read_embedding
-from vccapp.data.embeddings.aliases import load_aliases
+from vccapp.data.embeddings.aliases import ALIASES, load_aliases
 from vccapp.data.embeddings.base import loosen
 from vccapp.data.embeddings.readers.gmt import embed_sets
+from vccapp.data.embeddings.shipped import VIEWS
+from vccapp.data.places import ASSETS
 from vccapp.data.reading.opening import open_dataset
 from vccapp.data.schema import CONTROL
 from vccapp.errors import DataError, SpecError
@@ -268,12 +270,20 @@ def test_sources_are_joined_and_wrong_ones_are_one_sentence(index, tmp_path: Pat
         open_embedding("nowhere")
 
 
-def test_the_default_ships() -> None:
+def test_the_views_and_the_default_of_both_ship() -> None:
+    views = [open_embedding(name) for name in ("text", "network")]
+    assert [view.width for view in views] == [128, 128]
+    np.testing.assert_allclose(np.linalg.norm(views[0].matrix, axis=1), 1, atol=0.05)
     embedding = open_embedding("default")
-    assert len(embedding.genes) > 20_000 and embedding.width == 128
-    np.testing.assert_allclose(np.linalg.norm(embedding.matrix, axis=1), 1, atol=0.05)
-    stat, jak, opsin = embedding.rows(["STAT1", "JAK1", "OR1A1"])
-    assert stat @ jak > 0.5 > stat @ opsin
+    assert embedding.name == "default" and len(embedding.genes) > 20_000 and embedding.width == 256
+    for part in (embedding.matrix[:, :128], embedding.matrix[:, 128:]):
+        assert (part**2).sum(axis=1)[part.any(axis=1)].mean() == pytest.approx(1, rel=1e-4)
+    for known in (*views, embedding):
+        vectors = known.rows(["STAT1", "JAK1", "OR1A1"], "mean") - known.mean
+        vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        assert vectors[0] @ vectors[1] > 0.3 > vectors[0] @ vectors[2]
+    shipped = sum((ASSETS / file).stat().st_size for file, _ in VIEWS.values()) + ALIASES.stat().st_size
+    assert shipped <= 10 * 10**6
 
 
 def test_the_default_knows_the_genes_of_the_challenge(shared: Path) -> None:
@@ -282,7 +292,7 @@ def test_the_default_knows_the_genes_of_the_challenge(shared: Path) -> None:
     for name in ("Training", "Validation", "Test"):
         targets = pd.read_csv(shared / "vcc2025_official" / f"pert_counts_{name}.csv")["target_gene"]
         frame = open_embedding("default").coverage(targets.tolist())
-        assert (frame["n_known"] == frame["n_targets"]).all()
+        assert (frame["n_known"] == frame["n_targets"]).all() and (frame["partly"] == "").all()
 
 
 def test_the_alias_table_is_clean() -> None:

@@ -11,6 +11,7 @@ from vccapp.data.embeddings import open_embedding
 from vccapp.data.splits.split import Split, split_from_lists
 from vccapp.settings import Settings
 from vccapp.training.choosing.coverage import (
+    ALWAYS,
     compare_embeddings,
     describe_coverage,
     list_embeddings,
@@ -76,7 +77,7 @@ def test_one_that_cannot_be_read_is_told_beside_the_others(index: ToyIndex, spli
 def test_files_of_vectors_are_found(tmp_path: Path) -> None:
     root, home = tmp_path / "data", tmp_path / "home"
     settings = Settings(home=home, checkpoints=root / "runs", data_roots=(root,))
-    assert list_embeddings(settings) == ["default", "expression", "default + expression"]
+    assert list_embeddings(settings) == list(ALWAYS)
     own = write_vectors(home / "embeddings" / "mine.npz", ["MYC"])
     sets = root / "sets" / "pathways.gmt"
     sets.parent.mkdir(parents=True)
@@ -85,4 +86,4 @@ def test_files_of_vectors_are_found(tmp_path: Path) -> None:
     (root / "runs" / "state.pt").write_bytes(b"x")
     write_vectors(root / "counts.npz", ["MYC"])  # may be anything
     make_counts(n_cells=10, n_perturbations=2).write_h5ad(root / "cells.h5ad")
-    assert list_embeddings(settings)[3:] == sorted([str(own), str(sets)])
+    assert list_embeddings(settings)[len(ALWAYS) :] == sorted([str(own), str(sets)])

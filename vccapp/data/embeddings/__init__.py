@@ -1,6 +1,6 @@
 """Gene embeddings: one interface, one reader a file.
 
-    open_embedding("default")                            # ships with the app
+    open_embedding("default")                            # ships with the app: the views "text" and "network"
     open_embedding("GenePT_ada.pickle"), open_embedding("ESM2_pert_features.pt"), open_embedding("pathways.gmt")
     open_embedding("expression", index)                  # from the control cells of the data
     open_embedding("default + expression", index)        # several, side by side
@@ -13,7 +13,7 @@ from pathlib import Path
 from vccapp.data.embeddings.base import Embedding, Missing, join
 from vccapp.data.embeddings.expression import Cells, embed_expression
 from vccapp.data.embeddings.readers.base import list_readers
-from vccapp.data.embeddings.shipped import load_shipped
+from vccapp.data.embeddings.shipped import DEFAULT, VIEWS, load_shipped
 from vccapp.data.paths import is_there, user_path
 from vccapp.errors import DataError, SpecError
 
@@ -21,7 +21,7 @@ __all__ = ["Embedding", "Missing", "join", "open_embedding", "read_embedding"]
 
 
 def open_embedding(source: str | Path, index: Cells | None = None) -> Embedding:
-    """The embedding that a text names: 'default', 'expression', a path, or several of them joined by '+'.
+    """The embedding that a text names: 'default', one of its views, 'expression', a path, or several joined by '+'.
 
     'expression' needs an index. Raises SpecError for an empty choice or a lacking index, DataError for a file that
     cannot be read.
@@ -61,8 +61,8 @@ def read_embedding(path: Path) -> Embedding:
 
 
 def _open_one(name: str, index: Cells | None) -> Embedding:
-    if name == "default":
-        return load_shipped()
+    if name == DEFAULT or name in VIEWS:
+        return load_shipped(name)
     if name == "expression":
         if index is None:
             raise SpecError(

@@ -23,8 +23,8 @@ from vccapp.wording import name_some
 
 EMBEDDING_PATHS = {"embedding": "+"}
 MISSING_LABELS = {"mean": "Use the mean effect", "error": "Stop"}
-HONEST = ("default", "expression", "self", "one-hot")
-"""Embeddings made of texts and gene sets, of the controls, of the training part, or of names."""
+HONEST = ("default", "text", "network", "expression", "self", "one-hot")
+"""Embeddings made of texts, gene sets and interactions, of the controls, of the training part, or of names."""
 WIDTH = 256
 """Wider embeddings are reduced to so many principal components; the rows kept take 10 MB at 20,000 genes."""
 
@@ -44,8 +44,8 @@ class EmbeddingSpec(ModelSpec):
     embedding: str = Field(
         "default",
         title="Gene embedding",
-        description="default (ships with the app), expression (from the controls), the path of a file (GenePT pickle, "
-        ".pt, npz, parquet, csv, .gmt), or several joined by +.",
+        description="default (ships with the app: text and network), text, network, expression (from the controls), "
+        "the path of a file (GenePT pickle, .pt, npz, parquet, csv, .gmt), or several joined by +.",
     )
     missing: Literal["mean", "error"] = Field(
         "mean",

@@ -1,6 +1,6 @@
 """How much of the data a gene embedding covers, and which embeddings there are.
 
-list_embeddings(settings)                         # ["default", "expression", "default + expression", paths ...]
+list_embeddings(settings)                         # ["default", "text", "network", ..., paths ...]
 covered = measure_coverage("default", index, split)
 describe_coverage(covered)                        # "148 of 150 targets have a vector; of the test part 12 of 15."
 """
@@ -21,7 +21,7 @@ from vccapp.models.parts.features import Features
 from vccapp.settings import Settings
 from vccapp.stats.index import Index
 
-ALWAYS = ("default", "expression", "default + expression")
+ALWAYS = ("default", "text", "network", "expression", "default + expression")
 MAX_FILES = 50
 DATA = "data"
 """The row of all perturbations of the data, whatever part they are in."""

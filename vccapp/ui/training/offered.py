@@ -24,7 +24,9 @@ from vccapp.ui.kit.runs import run_label
 from vccapp.ui.kit.show import show_table
 
 NOTES = {
-    "default": "Ships with the app.",
+    "default": "Ships with the app: text and network.",
+    "text": "Names and pathways of genes; ships with the app.",
+    "network": "Protein interactions; ships with the app.",
     "expression": "From the control cells of these data.",
     "default + expression": "Both, for the genes that both have.",
     "self": "From the training pseudobulks, as in the paper.",
