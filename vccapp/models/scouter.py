@@ -219,7 +219,7 @@ class Scouter(ResidualNetwork):
         "strong": Preset(
             "Strong",
             "What did best in our measurements: the defaults, which start from ridge.",
-            "docs/models.md, Figures",
+            "docs/results.md",
             {},
         ),
     }

@@ -220,7 +220,7 @@ class State(SetTransformer):
         "strong": Preset(
             "Strong",
             "What our measurements were made with: 600 steps of 8 sets of 32 cells, on top of ridge.",
-            "docs/models.md, Figures",
+            "docs/results.md",
             {"set_size": 32, "sets": 8, "steps": 600},
         ),
     }

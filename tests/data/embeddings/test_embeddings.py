@@ -12,7 +12,7 @@ from places import ROOT
 from refusals import refusal
 from toy import make_counts
 
-from vccapp.data.embeddings import Embedding, join, open_embedding, read_embedding
+from vccapp.data.embeddings import Embedding, expression, join, open_embedding, read_embedding
 from vccapp.data.embeddings.aliases import ALIASES, load_aliases
 from vccapp.data.embeddings.base import loosen
 from vccapp.data.embeddings.readers.gmt import embed_sets
@@ -245,9 +245,14 @@ def test_cell_values_are_those_of_each_gene(index) -> None:
     np.testing.assert_allclose(index.cell_values(cells), expected, rtol=1e-6)
 
 
-def test_expression_equals_a_decomposition_of_the_controls(index) -> None:
+@pytest.mark.parametrize("n_cells", [3000, 30])  # more of them than genes, and fewer
+def test_expression_equals_a_decomposition_of_the_controls(index, n_cells: int, monkeypatch) -> None:
+    monkeypatch.setattr(expression, "MAX_CELLS", n_cells)
+    (index.folder / expression.KEPT).unlink(missing_ok=True)
     embedding = open_embedding("expression", index)
     controls = np.flatnonzero((index.cells["perturbation"] == CONTROL).to_numpy())
+    if len(controls) > n_cells:
+        controls = np.sort(np.random.default_rng(0).choice(controls, n_cells, replace=False))
     values = np.stack([index.gene_values(gene)[controls] for gene in index.genes["gene"]]).astype(float)
     values = values[values.std(axis=1) > 0]
     values -= values.mean(axis=1, keepdims=True)
@@ -255,6 +260,18 @@ def test_expression_equals_a_decomposition_of_the_controls(index) -> None:
     values /= np.maximum(sd, np.quantile(sd, 0.25))[:, None]
     assert len(embedding.genes) == len(values) < len(index.genes)
     np.testing.assert_allclose(embedding.matrix @ embedding.matrix.T, values @ values.T / len(controls), atol=1e-3)
+    (index.folder / expression.KEPT).unlink()
+
+
+def test_expression_is_made_once_and_again_where_its_file_is_damaged(index, monkeypatch) -> None:
+    made, embed = [], expression.embed_expression
+    monkeypatch.setattr(expression, "embed_expression", lambda index: made.append(1) or embed(index))
+    first, second = (open_embedding("expression", index) for _ in range(2))
+    (index.folder / expression.KEPT).write_bytes(b"PK\x03\x04 no archive")
+    third = open_embedding("expression", index)
+    assert len(made) == 2 and first.genes == second.genes == third.genes
+    np.testing.assert_array_equal(first.matrix, second.matrix)
+    np.testing.assert_array_equal(first.matrix, third.matrix)
 
 
 def test_sources_are_joined_and_wrong_ones_are_one_sentence(index, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ A file is told by what it is; see `vccapp.data.embeddings.readers.base`.
 from pathlib import Path
 
 from vccapp.data.embeddings.base import Embedding, Missing, join
-from vccapp.data.embeddings.expression import Cells, embed_expression
+from vccapp.data.embeddings.expression import Cells, open_expression
 from vccapp.data.embeddings.readers.base import list_readers
 from vccapp.data.embeddings.shipped import DEFAULT, VIEWS, load_shipped
 from vccapp.data.paths import is_there, user_path
@@ -70,5 +70,5 @@ def _open_one(name: str, index: Cells | None) -> Embedding:
                 "The embedding 'expression' is computed from a dataset, and none was given",
                 fix="use default or a file",
             )
-        return embed_expression(index)
+        return open_expression(index)
     return read_embedding(user_path(name))

@@ -13,26 +13,34 @@ from vccapp.data.places import ASSETS
 METRIC = "pearson_delta"
 METRIC_LABEL = "Pearson of deltas"
 TABLE = ASSETS / "measured.csv"
+LEVEL = 0.05
 
 
 @lru_cache(maxsize=1)
 def load_measured() -> pd.DataFrame:
-    """data, simulated, model, splits, train, test; of each score its mean over splits, `_se`, `_gain`, `_gain_se`.
+    """data, simulated, model, train, tested; of each score its mean over what was tested, `_se`, `_gain` and `_p`.
 
-    gain : the difference from the perturbation mean on the same splits; se : standard errors over splits
+    gain : the mean difference from the perturbation mean with knock-down, the floor, on the same perturbations
+    p : of that difference, paired, corrected for the number of models
     """
     return pd.read_csv(TABLE)
 
 
+def count_gains(measured: pd.DataFrame) -> tuple[int, int, int]:
+    """On how many data sets a model was measured against the floor, lay above it, and below it, by more than chance."""
+    known = measured.dropna(subset=[f"{METRIC}_gain"])
+    sure = known[known[f"{METRIC}_p"] < LEVEL][f"{METRIC}_gain"]
+    return len(known), int((sure > 0).sum()), int((sure < 0).sum())
+
+
 def describe_measured(model: str, measured: pd.DataFrame) -> str:
-    """On how many data sets a model was above, within one standard error of, and below the perturbation mean."""
-    own = measured[measured["model"] == model].dropna(subset=[f"{METRIC}_gain"])
-    if own.empty or not own[f"{METRIC}_gain_se"].any():
+    """On how many data sets a model was above and below the floor; empty where it was not compared with it."""
+    own = measured[measured["model"] == model]
+    n, above, below = count_gains(own)
+    if not n:
         return ""
-    gain, error = own[f"{METRIC}_gain"], own[f"{METRIC}_gain_se"]
-    above, below = int((gain > error).sum()), int((gain < -error).sum())
     return (
-        f"On {len(own)} small data set{'s' * (len(own) > 1)} (at most {own['train'].max()} training perturbations) "
-        f"its {METRIC_LABEL} was above the perturbation mean's on {above}, within a standard error of it "
-        f"on {len(own) - above - below}, below on {below}."
+        f"On {n} small data set{'s' * (n > 1)} (at most {own['train'].max()} training perturbations) its "
+        f"{METRIC_LABEL} was above that of the mean with knock-down, which knows nothing of the target, on {above}, "
+        f"below on {below}, and not to be told apart on {n - above - below}."
     )

@@ -13,7 +13,7 @@ from vccapp.training import RunRecord
 from vccapp.training.choosing.advice import RULE, Advice, advise
 from vccapp.training.choosing.coverage import measure_coverage
 from vccapp.training.choosing.here import describe_best, find_best
-from vccapp.training.choosing.measured import METRIC, METRIC_LABEL, describe_measured, load_measured
+from vccapp.training.choosing.measured import METRIC, METRIC_LABEL, count_gains, describe_measured, load_measured
 from vccapp.ui.kit.show import show_table
 from vccapp.wording import plain
 
@@ -56,14 +56,14 @@ def show_models(split: Split, runs: Sequence[RunRecord]) -> None:
     )
     measured = load_measured()
     show_table(
-        measured[["data", "model", "splits", "train", "test", "des", "pds", "mae", METRIC, f"{METRIC}_gain"]],
+        measured[["data", "model", "train", "tested", "des", "pds", "mae", METRIC, f"{METRIC}_gain"]],
         key="train_measured",
         text="Table of what each model did in our measurements, by data set",
         name="measured",
     )
     st.caption(
-        "Means over splits, each with its own held-out perturbations; gain: minus the perturbation mean on the same "
-        "splits. docs/models.md says how it was measured."
+        "Means over all perturbations, each predicted once by a model that had not seen it; gain: minus the mean with "
+        "knock-down. docs/results.md says how it was measured."
     )
 
 
@@ -72,7 +72,7 @@ def model_table(split: Split, runs: Sequence[RunRecord]) -> pd.DataFrame:
     measured, rows = load_measured(), []
     for name in list_trainable():
         kind, best = MODELS[name], find_best(name, runs, split)
-        own = measured[measured["model"] == name].dropna(subset=[f"{METRIC}_gain"])
+        n, above, _ = count_gains(measured[measured["model"] == name])
         rows.append(
             {
                 "model": name,
@@ -81,8 +81,8 @@ def model_table(split: Split, runs: Sequence[RunRecord]) -> pd.DataFrame:
                 "purpose": kind.purpose or kind.description,
                 "here": best.score("val") if best else None,
                 "here_mean": best.score("val", PERTURBATION_MEAN) if best else None,
-                "measured": len(own),
-                "above_mean": int((own[f"{METRIC}_gain"] > own[f"{METRIC}_gain_se"]).sum()),
+                "measured": n,
+                "above_floor": above,
             }
         )
     return pd.DataFrame(rows)
