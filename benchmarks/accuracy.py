@@ -1,19 +1,19 @@
-"""How well every model predicts held-out perturbations: simulated data with predictable effects, and real sets.
+"""How well every model predicts perturbations that it has not seen: simulated data with predictable effects, real sets.
 
-    python benchmarks/accuracy.py --data FOLDER [--peers PYTHON] [--seeds 5] [--cases NAME ...] [--models NAME ...]
-    python benchmarks/accuracy.py --tables         # results/accuracy.json as Markdown, for docs/models.md
+    python benchmarks/accuracy.py --data FOLDER [--peers PYTHON] [--folds 5] [--cases NAME ...] [--models NAME ...]
+    python benchmarks/accuracy.py --report         # results/accuracy.json -> docs/results.md
 
 FOLDER holds papalexi2021_thp1 and perturbench_devel; PYTHON is the interpreter of an environment with scouter-learn
-0.1.10 and arc-state 0.11.1, whose models are trained as peer_models.py says. Each seed is another split of the
-perturbations (64 % training, 16 % validation, 20 % test); all models of a case see the same splits. Rows of the table
-are models, columns the means over test perturbations, then over seeds:
+0.1.10 and arc-state 0.11.1, whose models are trained as peer_models.py says. Each perturbation is predicted once, by
+the fit of the fold that tests it (3 folds train, 1 validates, 1 is tested); all models of a case see the same folds.
+Scores are of all perturbations together:
 
-des            official definition of 2025, from cells: the model's cells of each test perturbation (as many as there
-               are real ones) with the real controls, against the real cells; own computation
-pds, mae       of 2025, from pseudobulks
+des            official definition of 2025, from cells: the model's cells of each perturbation (as many as there are
+               real ones) with the real controls, against the real cells; own computation
+pds, mae       of 2025, from pseudobulks; PDS ranks among all perturbations of the case
 pearson_delta  correlation of predicted and real deltas over genes
-r_deviation    the same after the mean effect of the training perturbations is taken off both: what a model knows
-               beyond the mean (0 for the mean itself)
+r_deviation    the same after the mean effect of the fold's training perturbations is taken off both: what a model
+               knows beyond the mean (0 for the mean itself)
 
 `repeat` is what a second experiment would get, `perfect` what the true means would (`vccapp.evaluation.limits`).
 To add a model, add a line to CONTENDERS: a function (case, split, seed, peers) -> Predictor.
@@ -34,6 +34,7 @@ import pandas as pd
 from kit.measure import RESULTS, describe_machine, write_results
 from kit.peer_models import LEARNING_RATE, SET_SIZE, SETS, STATE_STEPS, predict_with
 from kit.real_sets import index_file, index_part
+from kit.report import write_report
 from scipy.sparse import csr_matrix, vstack
 
 from vccapp.data.reading.dataset import Dataset
@@ -41,19 +42,19 @@ from vccapp.data.reading.opening import open_dataset
 from vccapp.data.schema import CONTROL, Columns
 from vccapp.data.simulation.experiment import SimulationSpec
 from vccapp.data.simulation.simulate import simulate
-from vccapp.data.splits.split import Split, make_split, split_from_lists
+from vccapp.data.splits.split import Split, make_folds, split_from_lists
 from vccapp.errors import SpecError
 from vccapp.evaluation.limits import compute_limits
 from vccapp.evaluation.profiles import predicted_profiles, real_profiles
 from vccapp.evaluation.scoring.score import compute_metrics
 from vccapp.evaluation.scoring.score_files import score_files
 from vccapp.models.base import MODELS, make_model
-from vccapp.references import LIMITS
 from vccapp.stats.index import Index
 from vccapp.training.validation import make_validation
 
 METRICS = ("pds", "mae", "pearson_delta")
-COLUMNS = ("des", "pds", "mae", "pearson_delta", "r_deviation", "seconds")
+COLUMNS = ("des", "pds", "mae", "pearson_delta", "r_deviation")
+SEED = 0
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Case:
     columns: Columns | None = None
     embedding: str = "default"
     sources: tuple[Path, ...] = ()
-    splitter: Callable[["Case", int], Split] = field(default=lambda case, seed: split_by_chance(case, seed))
+    splitter: Callable[["Case", int], list[Split]] = field(default=lambda case, k: fold_by_chance(case, k))
 
     @property
     def labels(self) -> list[str]:
@@ -133,17 +134,21 @@ CONTENDERS: dict[str, Callable[[Case, Split, int, Path | None], Predictor]] = {
 }
 
 
-def split_by_chance(case: Case, seed: int) -> Split:
-    return make_split(case.labels, name=f"seed{seed}", dataset="0" * 16, seed=seed)
+def fold_by_chance(case: Case, k: int) -> list[Split]:
+    return make_folds(case.labels, name="fold", dataset="0" * 16, k=k, seed=SEED)
 
 
-def split_pairs(case: Case, seed: int) -> Split:
-    """Singles train; of the pairs whose two genes are among them, one validates and the rest is tested."""
+def fold_pairs(case: Case, k: int) -> list[Split]:
+    """Singles train in every fold; of the pairs whose genes are among them one part is tested, the next validates."""
     singles = [label for label in case.labels if "+" not in label]
     pairs = [label for label in case.labels if "+" in label and set(label.split("+")) <= set(singles)]
-    order = np.random.default_rng(seed).permutation(len(pairs))
-    val, *test = [pairs[i] for i in order]
-    return split_from_lists(name=f"pairs{seed}", dataset="0" * 16, train=singles, val=[val], test=test)
+    parts = np.array_split(np.random.default_rng(SEED).permutation(pairs), k)
+    return [
+        split_from_lists(
+            name=f"pairs{i + 1}", dataset="0" * 16, train=singles, val=list(parts[(i + 1) % k]), test=list(parts[i])
+        )
+        for i in range(k)
+    ]
 
 
 def open_cases(data: Path | None, scratch: Path) -> dict[str, Callable[[], Case]]:
@@ -157,7 +162,7 @@ def open_cases(data: Path | None, scratch: Path) -> dict[str, Callable[[], Case]
             spec = SimulationSpec(seed=1, n_cells=9000, n_genes=1500, n_perturbations=80 - n_pairs, n_pairs=n_pairs)
             simulate(spec, path)
         own = str(scratch / f"{path.stem}.truth" / "gene_embedding.npz")
-        splitter = split_pairs if n_pairs else split_by_chance
+        splitter = fold_pairs if n_pairs else fold_by_chance
         title = "Simulated, pairs" if n_pairs else "Simulated"
         return Case(title, index_file(path, scratch), path, embedding=own, splitter=splitter)
 
@@ -165,7 +170,7 @@ def open_cases(data: Path | None, scratch: Path) -> dict[str, Callable[[], Case]
         path = data / "papalexi2021_thp1" / "papalexi2021_thp1_20729x299_counts.h5ad"
         return Case("Papalexi THP-1", index_file(path, scratch), path)
 
-    def norman(splitter: Callable[[Case, int], Split], title: str) -> Case:
+    def norman(splitter: Callable[[Case, int], list[Split]], title: str) -> Case:
         index = index_part(devel, scratch, name="norman", columns=columns, dataset="norman19")
         return Case(title, index, scratch / "norman.h5ad", columns, splitter=splitter)
 
@@ -179,21 +184,21 @@ def open_cases(data: Path | None, scratch: Path) -> dict[str, Callable[[], Case]
     if data is not None:
         cases |= {
             "papalexi": papalexi,
-            "norman": lambda: norman(split_by_chance, "Norman K562"),
-            "norman-pairs": lambda: norman(split_pairs, "Norman K562, pairs"),
+            "norman": lambda: norman(fold_by_chance, "Norman K562"),
+            "norman-pairs": lambda: norman(fold_pairs, "Norman K562, pairs"),
             "mcfaline": mcfaline,
         }
     return cases
 
 
-def deviation_correlation(real: np.ndarray, predicted: np.ndarray, mean: np.ndarray) -> float:
-    """Mean over rows of the correlation of what is left of real and predicted deltas; 0 where nothing is left."""
+def correlate_deviations(real: np.ndarray, predicted: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Of each row, the correlation of what is left of real and predicted deltas; 0 where nothing is left."""
     pairs = zip(real - mean, predicted - mean, strict=True)
-    return float(np.mean([np.corrcoef(a, b)[0, 1] if a.std() > 1e-9 and b.std() > 1e-6 else 0.0 for a, b in pairs]))
+    return np.array([np.corrcoef(a, b)[0, 1] if a.std() > 1e-9 and b.std() > 1e-6 else 0.0 for a, b in pairs])
 
 
-def score_cells(case: Case, model: Predictor, labels: Sequence[str], scratch: Path) -> float:
-    """DES of the model's cells of each label, as many as there are real ones, with the real controls."""
+def score_cells(case: Case, model: Predictor, labels: Sequence[str], scratch: Path) -> pd.Series:
+    """DES by label, of the model's cells of each label, as many as there are real ones, with the real controls."""
     import anndata as ad
 
     dataset = case.open()
@@ -215,110 +220,88 @@ def score_cells(case: Case, model: Predictor, labels: Sequence[str], scratch: Pa
         files[side] = scratch / f"{side}.h5ad"
         ad.AnnData(vstack(blocks).tocsr().astype(np.float32), obs=obs, var=var).write_h5ad(files[side])
     frame = score_files(open_dataset(files["real"]), open_dataset(files["predicted"]), season="2025")
-    return float(frame["des"].mean())
+    return frame.set_index("perturbation")["des"]
 
 
-def run_case(case: Case, *, seeds: int, models: Sequence[str], peers: Path | None, scratch: Path) -> list[dict]:
-    """A record a seed and model, the limits among them."""
-    records = []
-    for seed in range(seeds):
-        split = case.splitter(case, seed)
-        labels = sorted(split.test)
-        real, mean = real_profiles(case.index, labels), case.index.deltas(list(split.train)).mean(axis=0)
-
-        def scores(truth, guess, mean=mean) -> dict[str, float]:
-            frame = compute_metrics(truth, guess, METRICS)
-            return frame[list(METRICS)].mean().to_dict() | {
-                "r_deviation": deviation_correlation(truth.deltas, guess.deltas, mean)
-            }
-
-        about = {"case": case.title, "seed": seed, "train": len(split.train), "test": len(split.test)}
-        for limit, table in compute_limits(case.index, labels, METRICS).items():
-            records.append(about | {"model": limit} | table[list(METRICS)].mean().to_dict())
-        for name in models:
-            start = time.perf_counter()
-            try:
-                model = CONTENDERS[name](case, split, seed, peers)
-            except SpecError as error:
-                records.append(about | {"model": name, "skipped": str(error)})
-                continue
-            seconds = time.perf_counter() - start
-            record = scores(real, predicted_profiles(case.index, model.predict(labels), labels))
-            record |= {"des": score_cells(case, model, labels, scratch), "seconds": seconds}
-            records.append(about | {"model": name} | record)
-    return records
+def run_case(case: Case, *, k: int, models: Sequence[str], peers: Path | None, scratch: Path) -> dict:
+    """case, train, labels, and by model its seconds, its scores in the order of the labels, or why it was skipped."""
+    folds = case.splitter(case, k)
+    labels = sorted(label for fold in folds for label in fold.test)
+    real = real_profiles(case.index, labels)
+    record = {"case": case.title, "folds": k, "train": len(folds[0].train), "labels": labels}
+    scores: dict[str, dict[str, list]] = {}
+    for limit, table in compute_limits(case.index, labels, METRICS).items():
+        own = table.set_index("perturbation").reindex(labels)
+        scores[limit] = {name: round_all(own[name]) for name in METRICS}
+    seconds, skipped = {}, {}
+    for name in models:
+        try:
+            deltas, by_cells, beyond, seconds[name] = predict_folds(case, folds, labels, name, peers, scratch)
+        except SpecError as error:
+            skipped[name] = str(error)
+            continue
+        table = compute_metrics(real, predicted_profiles(case.index, deltas, labels), METRICS)
+        table = table.set_index("perturbation").loc[labels].assign(des=by_cells, r_deviation=beyond)
+        scores[name] = {column: round_all(table[column]) for column in COLUMNS}
+        print(f"{case.title}: {name}, {table[list(COLUMNS)].mean().round(3).to_dict()}", flush=True)
+    return record | {"seconds": seconds, "skipped": skipped, "scores": scores}
 
 
-def summarise(records: Sequence[dict]) -> pd.DataFrame:
-    """Mean over seeds, and its standard error, of every case and model."""
-    frame = pd.DataFrame(records).reindex(columns=["case", "model", *COLUMNS])
-    groups = frame.groupby(["case", "model"], sort=False)[list(COLUMNS)]
-    return groups.mean().join(groups.sem(), rsuffix="_se")
+def predict_folds(
+    case: Case, folds: Sequence[Split], labels: Sequence[str], name: str, peers: Path | None, scratch: Path
+) -> tuple[np.ndarray, pd.Series, pd.Series, float]:
+    """Deltas, DES and r_deviation of each label, from the fit of the fold that tests it; seconds of all fits."""
+    row = {label: i for i, label in enumerate(labels)}
+    deltas, seconds = np.empty((len(labels), len(case.index.genes)), np.float32), 0.0
+    by_cells, beyond = [], pd.Series(0.0, index=list(labels))
+    for fold in folds:
+        start = time.perf_counter()
+        model = CONTENDERS[name](case, fold, SEED, peers)
+        tested = sorted(fold.test)
+        found = model.predict(tested)
+        seconds += time.perf_counter() - start
+        mean = case.index.deltas(list(fold.train)).mean(axis=0)
+        deltas[[row[label] for label in tested]] = found
+        beyond[tested] = correlate_deviations(case.index.deltas(tested), found, mean)
+        by_cells.append(score_cells(case, model, tested, scratch))
+    return deltas, pd.concat(by_cells), beyond, seconds
 
 
-def print_markdown(records: Sequence[dict]) -> None:
-    """A table a case: mean and standard error over seeds. A model that could not learn in any seed is left out."""
-    found, shown = summarise(records), COLUMNS[:-1]
-    for case in found.index.unique("case"):
-        first = next(record for record in records if record["case"] == case)
-        print(f"\n**{case}**, {first['train']} training and {first['test']} test perturbations\n")
-        print(f"| model | {' | '.join(shown)} |\n|---|{'---|' * len(shown)}")
-        rows = found.loc[case].dropna(how="all")
-        for model, row in rows.loc[[name for name in (*CONTENDERS, *LIMITS) if name in rows.index]].iterrows():
-            cells = ["" if np.isnan(row[name]) else f"{row[name]:.3f} ± {row[name + '_se']:.3f}" for name in shown]
-            print(f"| {model} | {' | '.join(cells)} |")
-
-
-def print_differences(records: Sequence[dict]) -> None:
-    """Ours less the original on the same splits: mean over seeds, standard error. Of mae alone less is better."""
-    frame, shown = pd.DataFrame(records).set_index(["case", "model", "seed"]).sort_index(), COLUMNS[:-1]
-    print(f"\n| case | model less its original | {' | '.join(shown)} |\n|---|---|{'---|' * len(shown)}")
-    for case in dict.fromkeys(record["case"] for record in records):
-        for model in ("Scouter", "STATE"):
-            differences = frame.loc[case, model][list(shown)] - frame.loc[case, f"{model}, original"][list(shown)]
-            mean, error = differences.mean(), differences.sem()
-            cells = [f"{mean[name]:+.3f} ± {error[name]:.3f}" for name in shown]
-            print(f"| {case} | {model} | {' | '.join(cells)} |")
+def round_all(values: pd.Series) -> list[float | None]:
+    return [None if np.isnan(value) else round(float(value), 5) for value in values]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path)
     parser.add_argument("--peers", type=Path, help="python of the environment of the originals")
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--cases", nargs="*")
     parser.add_argument("--models", nargs="*", choices=CONTENDERS, default=list(CONTENDERS))
-    parser.add_argument("--tables", action="store_true", help="only print results/accuracy.json as Markdown")
+    parser.add_argument("--report", action="store_true", help="only write docs/results.md")
     choice = parser.parse_args()
-    if choice.tables:
-        records = json.loads((RESULTS / "accuracy.json").read_text())["records"]
-        print_markdown(records)
-        print_differences(records)
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        scratch = Path(folder)
-        cases = open_cases(choice.data, scratch)
-        records = []
-        for name in choice.cases or cases:
-            case = cases[name]()
-            options = {"seeds": choice.seeds, "models": choice.models, "peers": choice.peers, "scratch": scratch}
-            records += run_case(case, **options)
-            found = summarise([record for record in records if record["case"] == records[-1]["case"]])
-            print(found[list(COLUMNS)].round(3).to_string(), flush=True)
-    skipped = {(r["case"], r["model"]): r["skipped"] for r in records if "skipped" in r}
-    for (case, model), reason in skipped.items():
-        print(f"{case}: {model} is left out. {reason}")
-    merge_results(records, seeds=choice.seeds)
+    if not choice.report:
+        with tempfile.TemporaryDirectory() as folder:
+            scratch = Path(folder)
+            cases = open_cases(choice.data, scratch)
+            for name in choice.cases or cases:
+                options = {"k": choice.folds, "models": choice.models, "peers": choice.peers, "scratch": scratch}
+                merge_results(run_case(cases[name](), **options))
+    write_report(json.loads((RESULTS / "accuracy.json").read_text()))
 
 
-def merge_results(records: Sequence[dict], *, seeds: int) -> None:
-    """Write what was run into results/accuracy.json, in place of earlier records of the same case and model."""
+def merge_results(record: dict) -> None:
+    """Write a case into results/accuracy.json, in place of what earlier runs of the same models and folds gave."""
     path = RESULTS / "accuracy.json"
-    earlier = json.loads(path.read_text())["records"] if path.exists() else []
-    again = {(record["case"], record["model"]) for record in records}
-    kept = [record for record in earlier if (record["case"], record["model"]) not in again]
-    rounded = [{k: round(v, 5) if isinstance(v, float) else v for k, v in record.items()} for record in records]
-    write_results("accuracy", {"machine": describe_machine(), "seeds": seeds, "records": kept + rounded})
+    cases = json.loads(path.read_text())["cases"] if path.exists() else []
+    for earlier in cases:
+        if all(earlier[key] == record[key] for key in ("case", "folds", "labels")):
+            for part in ("seconds", "skipped", "scores"):
+                record[part] = earlier[part] | record[part]
+            for name in record["scores"]:
+                record["skipped"].pop(name, None)
+    others = [earlier for earlier in cases if earlier["case"] != record["case"]]
+    write_results("accuracy", {"machine": describe_machine(), "cases": [*others, record]})
 
 
 if __name__ == "__main__":

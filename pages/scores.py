@@ -25,7 +25,8 @@ def show_page() -> None:
         )
         ui.show_leaderboard(chosen)
         with st.container(horizontal=True, vertical_alignment="center"):
-            ui.show_report_button(chosen)
+            if chosen.rows.choice.per != "folds":
+                ui.show_report_button(chosen)
             if run := st.session_state.get("scores_open"):
                 ui.page_link("compare", f"Open {run}", cmp_runs=run, cmp_part=chosen.part)
         ui.show_metric(chosen)

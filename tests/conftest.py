@@ -11,6 +11,12 @@ from places import SHARED
 from vccapp.settings import Settings
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests first: they would else be left to one process at the end, while the others wait."""
+    slow = {item.path for item in items if item.get_closest_marker("slow") or item.get_closest_marker("browser")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 def pytest_collection_finish() -> None:
     """Every AppTest searches all installed packages for Streamlit components, a tenth of a second: once is enough."""
     if "streamlit" in sys.modules:

@@ -2,20 +2,24 @@
 
     python tools/build_measured.py        # benchmarks/results/accuracy.json -> assets/measured.csv
 
-A row is a model on a data set: over splits (seeds), the mean and standard error of each score, and of its difference
-from the perturbation mean on the same splits. Run it after benchmarks/accuracy.py.
+A row is a model on a data set: over all its perturbations, each predicted once, the mean and standard error of each
+score, its mean difference from the floor (the mean with knock-down), and the p of that difference, corrected for the
+models of the data set. Run it after benchmarks/accuracy.py.
 """
 
-import csv
-import itertools
 import json
-import math
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
+import pandas as pd
+
 ROOT = Path(__file__).parents[1]
+sys.path.append(str(ROOT / "benchmarks"))
+
+from kit.report import COLUMNS, FLOOR, compare, scores_of  # noqa: E402
+
 RESULTS = ROOT / "benchmarks" / "results" / "accuracy.json"
 TABLE = ROOT / "assets" / "measured.csv"
 MODELS = {
@@ -32,53 +36,31 @@ MODELS = {
     "STATE": "state",
 }
 """Contenders of benchmarks/accuracy.py that are a model with its defaults (STATE: fewer and smaller steps)."""
-BASELINE = "perturbation mean"
-METRICS = ("des", "pds", "mae", "pearson_delta", "r_deviation")
 SIMULATED = "Simulated"
 
 
-def build_table(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows, by data set and then as in MODELS; a score is empty where a split has none.
-
-    Splits from which a model could not learn have no scores; splits tells how many have.
-    """
-    learnt = [r for r in records if "mae" in r]
-    by_place = {(r["case"], r["model"], r["seed"]): r for r in learnt}
+def build_table(cases: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """The rows, by data set and then as in MODELS; a score is empty where it is not defined."""
     rows = []
-    for case, contender in itertools.product(dict.fromkeys(r["case"] for r in learnt), MODELS):
-        own = [r for r in learnt if (r["case"], r["model"]) == (case, contender)]
-        if not own:
-            continue
-        row = {
-            "data": case,
-            "simulated": int(case.startswith(SIMULATED)),
-            "model": MODELS[contender],
-            "splits": len(own),
-            "train": own[0]["train"],
-            "test": own[0]["test"],
-        }
-        for metric in METRICS:
-            row[metric], row[f"{metric}_se"] = _summarise(r[metric] for r in own)
-            gains = (r[metric] - by_place[case, BASELINE, r["seed"]][metric] for r in own)
-            row[f"{metric}_gain"], row[f"{metric}_gain_se"] = _summarise(gains)
-        rows.append(row)
-    return rows
-
-
-def _summarise(values: Iterable[float]) -> tuple[float | str, float | str]:
-    """Mean and standard error; empty where one is not known."""
-    known = list(values)
-    if any(math.isnan(value) for value in known):
-        return "", ""
-    return round(mean(known), 5), round(stdev(known) / math.sqrt(len(known)), 5)
+    for case in cases:
+        scores = {metric: scores_of(case, metric) for metric in COLUMNS}
+        differences = {metric: compare(case, metric, FLOOR) for metric in COLUMNS}
+        for contender, model in MODELS.items():
+            if contender not in case["scores"]:
+                continue
+            row = {"data": case["case"], "simulated": int(case["case"].startswith(SIMULATED)), "model": model}
+            row |= {"train": case["train"], "tested": len(case["labels"])}
+            for metric in COLUMNS:
+                own, found = scores[metric][contender], differences[metric]
+                row |= {metric: own.mean(), f"{metric}_se": own.sem()}
+                for name, column in (("gain", "difference"), ("p", "p_holm")):
+                    row[f"{metric}_{name}"] = found[column].get(contender)
+            rows.append(row)
+    return pd.DataFrame(rows).round(5)
 
 
 def main() -> None:
-    rows = build_table(json.loads(RESULTS.read_text())["records"])
-    with TABLE.open("w", encoding="utf-8", newline="") as out:
-        writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    build_table(json.loads(RESULTS.read_text())["cases"]).to_csv(TABLE, index=False)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def prepare_state(folder: Path) -> None:
     import anndata as ad
     import numpy as np
 
-    from vccapp.stats.cells.matrix import choose_genes
+    from vccapp.stats.cells.variable import choose_genes
     from vccapp.stats.index import load_index
 
     (folder / "state").mkdir()

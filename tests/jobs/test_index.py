@@ -1,4 +1,7 @@
-"""The index job, killed again and again: what it leaves behind makes the same index as a run that was left alone."""
+"""The index job, killed again and again: what it leaves behind makes the same index as a run that was left alone.
+
+KILLS=20 python -m pytest tests/jobs/test_index.py        so many times; 8 by default
+"""
 
 import json
 import os
@@ -19,7 +22,7 @@ from vccapp.jobs.store import JobStore
 from vccapp.settings import Settings
 from vccapp.tasks.index import Index
 
-KILLS = 20
+KILLS = int(os.environ.get("KILLS", "8"))
 BEGINNING = ("queued", "starting")
 
 

@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+import anndata
 import numpy as np
+import pandas as pd
 import pytest
 from refusals import refusal
 from scipy.optimize import minimize
+from scipy.sparse import csr_matrix
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import Ridge as SklearnRidge
 from sklearn.neighbors import NearestNeighbors
@@ -398,6 +401,34 @@ def test_transfer_takes_reliable_effects_of_the_other_screen(screens: tuple[Path
     np.testing.assert_allclose(unknown, model.mean_effect.rows[0], atol=1e-6)
     assert model.coverage([labels[0], "NEW", f"{labels[0]}+NEW"])["n_known"].tolist() == [1, 0, 1]
     assert model.describe_basis([labels[8], "NEW"]) == {labels[8]: "measured elsewhere", "NEW": "guessed"}
+
+
+def test_a_screen_of_pseudobulks_is_told_as_such_and_taken_as_assumed(
+    screens: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """One row a perturbation, the sum of its cells: the effects are those of the cells, the reliability is unknown."""
+    cells = anndata.read_h5ad(screens[1].with_suffix(".h5ad"))
+    labels = cells.obs["target_gene"].astype(str).to_numpy()
+    names = sorted(set(labels))
+    sums = np.stack([np.asarray(cells.X[labels == name].sum(axis=0)).ravel() for name in names])
+    obs = pd.DataFrame({"target_gene": names}, index=names)
+    anndata.AnnData(csr_matrix(sums), obs, cells.var).write_h5ad(tmp_path / "bulk.h5ad")
+    dataset = open_dataset(tmp_path / "bulk.h5ad")
+    assert any("pseudobulks" in note for note in dataset.schema.notes)
+    assert not any("pseudobulks" in note for note in open_dataset(screens[1].with_suffix(".h5ad")).schema.notes)
+    build_index(dataset, tmp_path / "bulk")
+    here = load_index(screens[0])
+    split = split_from_lists(name="s", dataset="0" * 16, train=here.perturbed[:8], test=here.perturbed[8:])
+    whole, half, none = (
+        Transfer(Transfer.Spec(sources=str(tmp_path / "bulk"), assumed=assumed, amplitude=1.0)).fit(here, split)
+        for assumed in (0.9, 0.45, 0.0)
+    )
+    np.testing.assert_allclose(whole.deviations, 2 * half.deviations.astype(np.float32), atol=2e-3)
+    assert whole.deviations.any() and not none.deviations.any()
+    fitted = Transfer(Transfer.Spec(sources=str(tmp_path / "bulk"))).fit(here, split)
+    assert 0.3 < fitted.amplitude < 3
+    real, guess = here.deltas(split.test), fitted.predict(split.test)
+    assert np.corrcoef(real.ravel(), guess.ravel())[0, 1] > 0.5
 
 
 def test_transfer_from_what_it_is_judged_on_is_refused(screens: tuple[Path, Path]) -> None:

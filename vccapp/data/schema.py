@@ -3,7 +3,7 @@
 `Columns` are the choices a user may make, `Schema` what was found. Nothing is guessed without a line in `notes`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -54,6 +54,11 @@ def control_of(label: str) -> str:
 
 def is_control(label: str) -> bool:
     return target_of(label) == CONTROL
+
+
+def are_pseudobulks(n_rows: Collection[int]) -> bool:
+    """Whether data with so many rows of each perturbation (three or more of them) are no cells: most have one."""
+    return len(n_rows) >= 3 and 2 * sum(n == 1 for n in n_rows) > len(n_rows)
 
 
 def sort_labels(labels: Iterable[str]) -> list[str]:

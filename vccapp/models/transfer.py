@@ -3,9 +3,10 @@
     effect(p) = m_p b + s * sum_c w_cp (d_cp - m_p b_c) / (1 + sum_c w_cp),   w_cp = rel_cp / (1 - rel_cp)
 
 d_cp and b_c are the effect of p and the mean effect in screen c, rel_cp its split-half reliability (Spearman-Brown);
-one screen is thus shrunk by rel. The amplitude s is the least-squares fit on the training perturbations that the
-screens share, between 0 and MAX_AMPLITUDE. Genes that a screen lacks deviate by nothing in it; a perturbation that no
-screen has gets the mean effect. 'A+B' is taken as such, or else as A and B added.
+one screen is thus shrunk by rel. Of a screen of pseudobulks (one row a perturbation) no reliability can be measured: it
+is what the spec assumes. The amplitude s is the least-squares fit on the training perturbations that the screens share,
+between 0 and MAX_AMPLITUDE. Genes that a screen lacks deviate by nothing in it; a perturbation that no screen has gets
+the mean effect. 'A+B' is taken as such, or else as A and B added.
 Source: the recipe of cross-context transfer of the 2026 challenge's public notes; STATE's `perturb_mean` is its core.
 """
 
@@ -16,7 +17,7 @@ import numpy as np
 from pydantic import Field
 
 from vccapp.data.paths import user_path
-from vccapp.data.schema import positions_of, target_of
+from vccapp.data.schema import are_pseudobulks, positions_of, target_of
 from vccapp.data.splits.split import Split
 from vccapp.errors import SpecError
 from vccapp.models.base import ELSEWHERE, MODELS, Fitting, ModelSpec, targets
@@ -59,6 +60,14 @@ class Transfer(EffectModel):
             description="Factor on the effects from other screens; fitted on shared perturbations if empty.",
         )
 
+        assumed: float = Field(
+            0.5,
+            ge=0,
+            le=MAX_RELIABILITY,
+            title="Reliability of pseudobulks",
+            description="Taken for a screen that has one row a perturbation, of which none can be measured.",
+        )
+
     spec: Spec
     paths = {"sources": ","}
     known: list[str]  # perturbations of the other screens
@@ -90,7 +99,7 @@ class Transfer(EffectModel):
     def prepare(self, index: Index) -> None:
         sources = self._open_sources(index)
         self.known = sorted({target_of(label) for source in sources for label in source.perturbed})
-        self.deviations = _combine(sources, self.known, self.genes)
+        self.deviations = _combine(sources, self.known, self.genes, assumed=self.spec.assumed)
 
     def count_known(self, perturbations: Sequence[str]) -> list[int]:
         known = set(self.known)
@@ -154,7 +163,7 @@ def open_source(text: str, datasets: Path) -> Index:
     )
 
 
-def _combine(sources: Sequence[Index], known: Sequence[str], genes: np.ndarray) -> np.ndarray:
+def _combine(sources: Sequence[Index], known: Sequence[str], genes: np.ndarray, *, assumed: float) -> np.ndarray:
     """(known, genes) float16 deviations from each screen's mean effect, weighted over the screens."""
     row = positions_of(known)
     total = np.zeros((len(known), len(genes)), np.float32)
@@ -173,8 +182,9 @@ def _combine(sources: Sequence[Index], known: Sequence[str], genes: np.ndarray) 
         effects = mask_targets(source.deltas(labels), labels, position=own)[:, there]
         counts = count_targets(labels)
         effects -= counts[:, None] * (counts @ effects / (counts @ counts))
-        reliability = measure_reliability(source, there).set_index("perturbation")["reliability"].reindex(labels)
-        share = np.minimum(reliability.fillna(0).to_numpy(np.float32), MAX_RELIABILITY)
+        found = measure_reliability(source, there).set_index("perturbation").loc[labels]
+        unknown = assumed if are_pseudobulks(found["n_cells"].tolist()) else 0.0
+        share = np.minimum(found["reliability"].fillna(unknown).to_numpy(np.float32), MAX_RELIABILITY)
         weight = share / (1 - share)
         rows = np.array([row[target_of(label)] for label in labels])
         total[np.ix_(rows, here)] += weight[:, None] * effects

@@ -13,9 +13,11 @@ from vccapp.data.reading.opening import open_dataset
 from vccapp.data.splits.split import split_from_lists, write_split
 from vccapp.data.workspace import register
 from vccapp.jobs.keeping.launch import environment
+from vccapp.jobs.store import JobStore
 from vccapp.models.base import MODELS
 from vccapp.settings import Settings
 from vccapp.stats.building.build import build_index
+from vccapp.tasks.demo import Demo
 from vccapp.training import RunSpec, train
 from vccapp.ui.kit.frame import PAGES
 
@@ -73,6 +75,25 @@ def test_a_form_that_nobody_touched_is_the_defaults(
     assert page.code[0].value == f"vccapp train start {name} --split s"
     if name not in NEED_MORE:
         assert any(caption.value.startswith("About ") for caption in page.caption)
+
+
+def test_a_training_may_come_after_a_job(workspace: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The job that it comes after is asked for while there is one; it stands in the command and in the queue."""
+    with JobStore(workspace) as store:
+        job = store.create(Demo())
+        try:
+            monkeypatch.setattr("vccapp.jobs.local.ensure_keeper", lambda *_: None)
+            page = open_page(workspace, monkeypatch, train_model="Additive")
+            page.multiselect(key="train_after").set_value([job.id]).run()
+            assert page.code[0].value == f"vccapp train start additive --split s --after {job.id}"
+            assert any("Waits until" in caption.value for caption in page.caption)
+            page.button(key="train_start").click().run()
+            [started] = [other for other in store.find(state="queued") if other.id != job.id]
+            assert started.after == (job.id,) and not page.exception
+        finally:
+            for left in store.find(state="queued"):
+                store.move(left.id, "stopped")
+    assert "train_after" not in {widget.key for widget in open_page(workspace, monkeypatch).multiselect}
 
 
 @pytest.mark.parametrize(("loss", "refused"), [("C4", False), ("C1 + 0.2*mmd", False), ("energy + hinge", True)])

@@ -29,7 +29,11 @@ Reference = Annotated[
     typer.Option(help="Id of the run to compare with. Default: the perturbation mean on the newest run's split."),
 ]
 RowsOf = Annotated[
-    Literal["models", "runs"], typer.Option("--rows", help="One row per model (over its seeds) or per run.")
+    Literal["models", "folds", "runs"],
+    typer.Option(
+        "--rows",
+        help="One row per model, over its seeds; the same with the folds of a split scored as one; or per run.",
+    ),
 ]
 Models = Annotated[list[str] | None, typer.Option(help="Only runs of this model; repeatable.")]
 Splits = Annotated[list[str] | None, typer.Option(help="Only runs on this split; repeatable.")]
@@ -134,10 +138,13 @@ def _open_rows(
     """Raises SpecError where none is left."""
     from vccapp.training.results.board import load_board
     from vccapp.training.results.leaderboard import RowChoice, choose_rows
+    from vccapp.training.results.pooled import pool_folds
 
     settings = open_settings()
     fingerprint = None if dataset is None else find_dataset(dataset, settings).fingerprint
     board = load_board(settings, dataset=fingerprint, context=context)
+    if per == "folds":
+        board = pool_folds(board, settings, context=context)
     choice = RowChoice(part, scorer, scale, per, tuple(models or ()), tuple(splits or ()), text)
     found = choose_rows(board, choice)
     if found.entries.empty:

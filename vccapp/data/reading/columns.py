@@ -17,7 +17,18 @@ from vccapp.data.names.features import Features, no_features
 from vccapp.data.names.labels import read_labels, split_names
 from vccapp.data.names.roles import BATCH_NAMES, CONTEXT_NAMES, GUIDE_NAMES, NO_CONTEXT_NAMES, PERTURBATION_NAMES
 from vccapp.data.reading.contexts import MAX_CONTEXTS, fits, split_contexts
-from vccapp.data.schema import ALL, AT, CONTROL, IGNORED, INDEX, Candidate, Columns, Context, is_control
+from vccapp.data.schema import (
+    ALL,
+    AT,
+    CONTROL,
+    IGNORED,
+    INDEX,
+    Candidate,
+    Columns,
+    Context,
+    are_pseudobulks,
+    is_control,
+)
 from vccapp.errors import DataError
 from vccapp.wording import name_some
 
@@ -116,7 +127,7 @@ def find_cells(obs: pd.DataFrame, columns: Columns, features: Features | None = 
             table = table[inside].reset_index(drop=True).apply(lambda column: column.cat.remove_unused_categories())
         table, contexts, more = split_contexts(table, values[inside])
         notes += more
-    notes += _note_confounded(table, batch)
+    notes += [*_note_confounded(table, batch), *_note_pseudobulks(table)]
     return Cells(
         table=table,
         kept=None if kept.all() else np.flatnonzero(kept),
@@ -199,6 +210,18 @@ def _note_other_contexts(obs: pd.DataFrame, table: pd.DataFrame, names: Sequence
             "those of it."
         )
     return notes
+
+
+def _note_pseudobulks(table: pd.DataFrame) -> list[str]:
+    """That the rows are not cells, where they are not."""
+    counts = table["perturbation"].value_counts()
+    n_rows = [n for label, n in counts.items() if n and not is_control(label)]
+    if not are_pseudobulks(n_rows):
+        return []
+    return [
+        f"These are pseudobulks: {n_rows.count(1):,} of {len(n_rows):,} perturbations have one row. They have no DEGs, "
+        "halves or limits, and no cells to learn from; use them as a source of the model `transfer`."
+    ]
 
 
 def _note_confounded(table: pd.DataFrame, batch: str | None) -> list[str]:

@@ -31,6 +31,7 @@ from vccapp.references import PERTURBATION_MEAN
 from vccapp.training.record import Part
 from vccapp.training.results.board import Board
 from vccapp.training.results.entered import EnteredResult, tabulate_results
+from vccapp.training.results.pooled import POOLED_PART
 
 FIRST_METRICS = ("pearson_delta", "pds", "mae", "nmse", "scouter_pcc_error")
 """Metrics in the table at first, where the scorer gives them; else those of a challenge."""
@@ -51,7 +52,10 @@ def scales_of(scorer: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class RowChoice:
-    """per : "models", over their seeds, or single "runs". models, splits, text : filters; empty leaves all."""
+    """models, splits, text : filters; empty leaves all.
+
+    per : "models", over their seeds; "folds", the same of a board of `pool_folds`; or single "runs"
+    """
 
     part: Part = "test"
     scorer: str = PSEUDOBULKS
@@ -165,7 +169,15 @@ class Rows:
 
 
 def choose_rows(board: Board, choice: RowChoice) -> Rows:
-    """Raises SpecError for a scale that the scorer does not have; entries are empty where nothing is left."""
+    """Entries are empty where nothing is left. Raises SpecError for what is not there: a scale of the scorer, or folds
+    of another part or scorer than `pool_folds` gives.
+    """
+    if choice.per == "folds" and (choice.part, choice.scorer) != (POOLED_PART, PSEUDOBULKS):
+        raise SpecError(
+            "not_pooled",
+            f"Folds are pooled on the test part by our scores of pseudobulks, not of {choice.scorer} on {choice.part}",
+            fix=f"choose the part {POOLED_PART} and the scorer {PSEUDOBULKS}",
+        )
     scales = scales_of(choice.scorer)
     if choice.scale not in scales:
         raise SpecError(
@@ -179,7 +191,7 @@ def choose_rows(board: Board, choice: RowChoice) -> Rows:
     entries = search(raw.entries, choice.text)
     for column, wanted in (("model", choice.models), ("split", choice.splits)):
         entries = entries[entries[column].isin(wanted)] if wanted else entries
-    entries = group_seeds(entries) if choice.per == "models" else entries.assign(group=entries["run"])
+    entries = entries.assign(group=entries["run"]) if choice.per == "runs" else group_seeds(entries)
     return Rows(choice, replace(raw, entries=entries), replace(shown, entries=entries))
 
 

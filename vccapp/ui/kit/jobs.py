@@ -46,9 +46,9 @@ def progress_text(job: Job) -> str:
     return " · ".join(part for part in parts if part)
 
 
-def begin_job(task: Task) -> Job:
-    """Start a job in the background."""
-    return start_job(current_settings(), task)
+def begin_job(task: Task, *, after: Iterable[str] = ()) -> Job:
+    """Start a job in the background, once those of `after` have succeeded."""
+    return start_job(current_settings(), task, after=after)
 
 
 def list_active() -> list[Job]:

@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from vccapp.data.workspace import Record
+from vccapp.errors import SpecError
 from vccapp.evaluation.leaderboard.metric_names import best_of, label_metric
 from vccapp.evaluation.leaderboard.metric_view import MetricView
 from vccapp.evaluation.leaderboard.ranking import describe_differences
@@ -19,6 +20,7 @@ from vccapp.training.results.board import PARTS, Board
 from vccapp.training.results.board import load_board as read_board
 from vccapp.training.results.entered import list_results
 from vccapp.training.results.leaderboard import RowChoice, Rows, choose_rows, scales_of
+from vccapp.training.results.pooled import pool_folds
 from vccapp.training.runs.notes import find_pinned
 from vccapp.ui.kit.context import current_context
 from vccapp.ui.kit.forms import choose_one, named
@@ -27,7 +29,7 @@ from vccapp.ui.kit.runs import load_runs
 from vccapp.ui.kit.show import show_chart, show_table, show_unreadable
 from vccapp.wording import plain
 
-ROWS = {"models": "Models, over seeds", "runs": "Single runs"}
+ROWS = {"models": "Models, over seeds", "folds": "Models, folds pooled", "runs": "Single runs"}
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,11 @@ class Chosen:
 
 
 @cached(max_entries=8)
-def load_board(runs: tuple[RunRecord, ...], context: str | None) -> Board:
-    """The stored scores of runs on one dataset."""
+def load_board(runs: tuple[RunRecord, ...], context: str | None, *, per: str = "runs") -> Board:
+    """The stored scores of runs on one dataset; with `per` "folds", see `pool_folds`, those of all folds together."""
     dataset = runs[0].spec.dataset if runs else None
-    return read_board(current_settings(), dataset=dataset, runs=[run.id for run in runs], context=context)
+    board = read_board(current_settings(), dataset=dataset, runs=[run.id for run in runs], context=context)
+    return pool_folds(board, current_settings(), context=context) if per == "folds" else board
 
 
 @cached(max_entries=64)
@@ -61,7 +64,11 @@ def load_metric_view(
     runs: tuple[RunRecord, ...], choice: RowChoice, metric: str, reference: str, context: str | None
 ) -> MetricView:
     """Frames of one metric of the rows chosen."""
-    return choose_rows(load_board(runs, context), choice).view(metric, reference)
+    return choose_rows(_board_of(runs, context, choice.per), choice).view(metric, reference)
+
+
+def _board_of(runs: tuple[RunRecord, ...], context: str | None, per: str) -> Board:
+    return load_board(runs, context, per="folds") if per == "folds" else load_board(runs, context)
 
 
 def choose_board(record: Record) -> Chosen | None:
@@ -91,7 +98,12 @@ def choose_board(record: Record) -> Chosen | None:
         help=" · ".join(f"{name}: {meaning}" for name, meaning in scales.items()),
     )
     per = choose_one("Rows", ROWS, key="scores_rows", default="models", place=row)
-    entries = every.only(part=part, scorer=scorer).entries
+    try:
+        board = _board_of(runs, current_context(), per)
+    except SpecError as error:
+        st.info(plain(str(error)))
+        return None
+    entries = board.only(part=part, scorer=scorer).entries
     first, second, third = st.columns(3)
     models, splits = (
         tuple(
@@ -110,7 +122,11 @@ def choose_board(record: Record) -> Chosen | None:
     choice = RowChoice(
         part=part, scorer=scorer, scale=scale, per=per, models=models, splits=splits, text=(text or "").strip()
     )
-    rows = choose_rows(every, choice)
+    try:
+        rows = choose_rows(board, choice)
+    except SpecError as error:
+        st.info(plain(str(error)))
+        return None
     if rows.entries.empty:
         st.info(
             f"No run scored by {plain(label_scorer(scorer))} on the {plain(part)} part matches; remove some filters."

@@ -23,7 +23,7 @@ from vccapp.ui.standard_split import standard_split
 from vccapp.ui.training.model import KEY, choose_model, show_models
 from vccapp.ui.training.offered import offer_fields, show_embeddings
 from vccapp.ui.training.program import OFFICIAL, show_program, show_program_commands
-from vccapp.ui.training.starting import show_estimate, show_start_button
+from vccapp.ui.training.starting import choose_after, show_estimate, show_start_button
 from vccapp.wording import plain
 
 PLACES: dict[Place, str] = {"here": "This machine", "ray": "Ray cluster"}
@@ -32,17 +32,17 @@ DEFAULTS, OWN = "defaults", "own"
 
 @dataclass(frozen=True)
 class TrainingChoice:
-    """What is to be trained. new_split : whether the workspace has no file of the split yet."""
+    """What is to be trained. new_split : whether the workspace has no file of the split yet; words : of its command."""
 
     spec: RunSpec
     split: Split
-    task: Train
+    words: list[str]
     new_split: bool
 
     def commands(self) -> list[str]:
         """Those that do the same, and `vccapp train start` among them."""
         made = [split_command(self.split)] if self.new_split else []
-        return [shlex.join(words) for words in (*made, self.task.command())]
+        return [shlex.join(words) for words in (*made, self.words)]
 
 
 def choose_training(record: Record, index: Index) -> TrainingChoice:
@@ -85,12 +85,14 @@ def choose_training(record: Record, index: Index) -> TrainingChoice:
     on = choose_place(key="train_on")
     spec = RunSpec(model=model, params=changed, dataset=record.fingerprint, split=split.name, seed=seed, title=title)
     task = Train.of(spec, devices=None if devices == current_settings().devices else devices, on=on)
-    st.code(shlex.join(task.command()), language="bash", wrap_lines=True)
+    after = choose_after()
+    words = task.command() + [word for job in after for word in ("--after", job)]
+    st.code(shlex.join(words), language="bash", wrap_lines=True)
     if model == OFFICIAL:
         show_program_commands(spec)
-    show_estimate(task, index, split)
-    show_start_button(task, index, split, form.problems)
-    return TrainingChoice(spec, split, task, split.name not in known)
+    show_estimate(task, index, split, after)
+    show_start_button(task, index, split, form.problems, after)
+    return TrainingChoice(spec, split, words, split.name not in known)
 
 
 def training_query(spec: RunSpec, *, devices: DeviceCount = None) -> dict[str, str]:

@@ -18,14 +18,30 @@ from vccapp.tasks.base import Needs
 from vccapp.tasks.train import Train
 from vccapp.training import check_run
 from vccapp.training.fit import estimate_fit
+from vccapp.ui.kit.forms import named
 from vccapp.ui.kit.frame import errors_shown
 from vccapp.ui.kit.jobs import begin_job, list_active
 from vccapp.ui.kit.loaders import cached, current_settings
 from vccapp.ui.standard_split import keep_split
 from vccapp.wording import plain
 
+AFTER = "train_after"
 
-def show_estimate(task: Train, index: Index, split: Split) -> None:
+
+def choose_after() -> tuple[str, ...]:
+    """Jobs that must have succeeded before the training starts; not asked while there are none."""
+    titles = {job.id: f"{job.title} · {job.state}" for job in list_active()}
+    chosen = [name for name in st.session_state.get(AFTER, []) if name in titles]
+    if not titles:
+        return ()
+    st.session_state[AFTER] = chosen  # one that has ended meanwhile is not among the options any more
+    help = "The training starts once these have succeeded; where one of them fails it does not start"
+    return tuple(
+        st.multiselect("Start after", list(titles), key=AFTER, format_func=named(titles), help=help, placeholder="none")
+    )
+
+
+def show_estimate(task: Train, index: Index, split: Split, after: tuple[str, ...]) -> None:
     """Time, memory and threads that a training will take, and whether it would start at once."""
     settings = task.shared_by(current_settings())
     try:
@@ -38,11 +54,11 @@ def show_estimate(task: Train, index: Index, split: Split) -> None:
     threads = min(count_threads(), settings.threads or count_threads())
     needs = Needs(memory_bytes=estimate.memory_bytes, threads=threads, gpus=gpus)
     many = f"{threads} thread{'s' * (threads > 1)}"
-    wait = "Is sent to the cluster at once" if task.on == "ray" else explain_wait(task, needs, settings)
+    wait = "Is sent to the cluster at once" if task.on == "ray" else explain_wait(task, needs, settings, after)
     st.caption(plain(f"{estimate.describe()} {many}. {wait}."))
 
 
-def explain_wait(task: Train, needs: Needs, settings: Settings) -> str:
+def explain_wait(task: Train, needs: Needs, settings: Settings, after: tuple[str, ...] = ()) -> str:
     """Whether a job that is started now runs at once, or what it waits for, as the queue decides."""
     blank = {"fraction": 0.0, "message": "", "created": math.inf, "error_code": "", "reason": ""}
     blank |= dict.fromkeys(("started", "ended", "heartbeat", "pid", "pid_created", "exit_code", "result"))
@@ -53,6 +69,7 @@ def explain_wait(task: Train, needs: Needs, settings: Settings) -> str:
         params={},
         state="queued",
         needs=needs,
+        after=after,
         environ=environment_of_job(settings),
         **blank,
     )
@@ -60,11 +77,15 @@ def explain_wait(task: Train, needs: Needs, settings: Settings) -> str:
     queued = sorted((other for other in active if other.state == "queued"), key=lambda other: other.place)
     free = [other for other in queued if not other.after]  # what waits for others holds nobody up
     claimed = [other for other in active if other.state in CLAIMED]
-    found = choose([*free, job], claimed, limits_of(job), states={}, titles={})
+    known = {other.id: other for other in active}
+    states, titles = {name: own.state for name, own in known.items()}, {name: own.title for name, own in known.items()}
+    found = choose([*free, job], claimed, limits_of(job), states=states, titles=titles)
     return found.waits.get(job.id, "Starts at once")
 
 
-def show_start_button(task: Train, index: Index, split: Split, problems: tuple[str, ...]) -> None:
+def show_start_button(
+    task: Train, index: Index, split: Split, problems: tuple[str, ...], after: tuple[str, ...]
+) -> None:
     """The button that starts the training; where it is grey, why."""
     reason = explain_refusal(task, index, split, problems)
     pressed = st.button(
@@ -80,7 +101,7 @@ def show_start_button(task: Train, index: Index, split: Split, problems: tuple[s
         with errors_shown():
             keep_split(split)
             task.check(current_settings())
-            begin_job(task)
+            begin_job(task, after=after)
             st.rerun()
 
 
