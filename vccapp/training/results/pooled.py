@@ -21,11 +21,11 @@ from vccapp.evaluation.scoring.score import summarise
 from vccapp.references import FLOORS, NAMES
 from vccapp.settings import Settings
 from vccapp.stats.index import Index, load_index
-from vccapp.training.record import RunRecord, load_run
+from vccapp.training.record import Part, RunRecord, load_run
 from vccapp.training.results.board import WHERE, Board, fingerprint_of
 from vccapp.training.results.own_scores import compute_own_scores
 
-POOLED_PART = "test"
+POOLED_PART: Part = "test"
 METHOD, SEPARATOR = "kfold", "-fold"
 """How splits that are folds of one are made and named (`vccapp.data.splits.split.make_folds`)."""
 
@@ -44,7 +44,8 @@ def pool_folds(board: Board, settings: Settings, *, context: str | None = None) 
             "No model has runs on several folds of a split",
             fix="make folds (vccapp split make --folds 5), and train a model on each of them",
         )
-    entries, values, marks, stored = [], [], [], {}
+    entries, values, marks = [], [], []
+    stored: dict[tuple[str, ...], pd.DataFrame] = {}
     indexes = {name: load_index(settings.index_of(name)) for name in {pool[0].spec.dataset for pool in pools}}
     known: dict[tuple[str, ...], list[tuple[str, str, float | None]]] = {}
     for pool in pools:
