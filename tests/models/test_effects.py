@@ -22,7 +22,7 @@ from vccapp.errors import DataError, SpecError
 from vccapp.models.additive import Additive
 from vccapp.models.base import Model, load_model
 from vccapp.models.bilinear import Bilinear
-from vccapp.models.ensemble import Ensemble, fit_weights
+from vccapp.models.ensemble import Ensemble, _choose_unseen, fit_weights
 from vccapp.models.knn import NearestNeighbours
 from vccapp.models.parts.knockdown import mask_targets, measure_residual
 from vccapp.models.ridge import Ridge, score_shrinkage
@@ -327,16 +327,44 @@ def test_weights_are_the_constrained_least_squares() -> None:
     assert same.sum() == pytest.approx(0.7)
 
 
-def test_the_ensemble_is_a_weighted_sum_fitted_on_val(embedding: str) -> None:
+def test_the_ensemble_is_a_weighted_sum_fitted_on_what_its_members_had_not_seen(embedding: str) -> None:
     index = make_index()
     model = make("ensemble", embedding).fit(index, SPLIT)
     parts = [member.predict(PERTURBATIONS) for member in model.members]
     expected = sum(w * part for w, part in zip(model.weights, parts, strict=True))
     np.testing.assert_allclose(model.predict(PERTURBATIONS), expected, atol=1e-5)
-    assert model.weights[:2].sum() > 0.5
-    real = index.deltas(SPLIT.val)
-    own = np.square(real - model.predict(SPLIT.val)).mean()
-    assert all(own <= np.square(real - member.predict(SPLIT.val)).mean() + 1e-9 for member in model.members)
+    labels = np.array(SPLIT.train)
+    assert len(labels) >= 10
+    fold = np.random.default_rng((0, 4)).permutation(len(labels)) % 5
+    real, told = index.deltas([*SPLIT.train, *SPLIT.val]), np.zeros((len(parts), len(labels) + len(SPLIT.val), N_GENES))
+    for k, member in enumerate(model.members):
+        for row, label in enumerate(labels):
+            others = tuple(labels[fold != fold[row]].tolist())
+            fitted = type(member)(member.spec).fit(index, SPLIT.model_copy(update={"train": others}))
+            told[k, row] = fitted.predict([label])[0]
+        told[k, len(labels) :] = member.predict(SPLIT.val)
+    weights = fit_weights(
+        *(np.einsum(f"ipg,{sides}", told, own) for sides, own in (("jpg->ij", told), ("pg->i", real)))
+    )
+    np.testing.assert_allclose(model.weights, weights, atol=1e-3)
+
+
+def test_single_targets_do_not_weigh_an_ensemble_for_pairs() -> None:
+    singles, pairs = [f"G{i}" for i in range(12)], ["G0+G1", "G2+G3"]
+    named = {"name": "s", "dataset": "0" * 16, "train": [*singles, "G4+G5"]}
+    assert _choose_unseen(split_from_lists(**named)) == named["train"]
+    assert _choose_unseen(split_from_lists(**named, val=["G20"])) == singles
+    assert _choose_unseen(split_from_lists(**named, val=pairs)) == []  # one pair cannot be predicted without it
+
+
+def test_an_ensemble_needs_no_validation_part_but_perturbations(embedding: str) -> None:
+    index, named = make_index(), {"name": "s", "dataset": "0" * 16}
+    whole = make("ensemble", embedding).fit(index, split_from_lists(**named, train=PERTURBATIONS))
+    assert whole.weights.sum() > 0.5
+    said: list[str] = []
+    few = split_from_lists(**named, train=PERTURBATIONS[:8], val=PERTURBATIONS[8:10])
+    make("ensemble", embedding).fit(index, few, progress=lambda _, message="": said.append(message))
+    assert any("Only 2 perturbations" in message for message in said)
 
 
 def test_the_ensemble_does_not_shrink_the_knock_down() -> None:
@@ -364,7 +392,7 @@ def test_a_member_that_cannot_learn_is_left_out_and_named(embedding: str, tmp_pa
 def test_wrong_ensembles_are_one_sentence(embedding: str) -> None:
     index = make_index()
     with refusal(SpecError, "no_validation_part"):
-        make("ensemble", embedding).fit(index, split_from_lists(name="s", dataset="0" * 16, train=PERTURBATIONS))
+        make("ensemble", embedding).fit(index, split_from_lists(name="s", dataset="0" * 16, train=PERTURBATIONS[:9]))
     for members in ("ridge", "ridge + ridge", "ridge + ensemble"):
         with refusal(SpecError, "bad_members"):
             Ensemble(Ensemble.Spec(members=members)).fit(index, SPLIT)

@@ -46,15 +46,19 @@ def cross_fit(make: Callable[[], Model], index: Index, split: Split, *, seed: in
 
     With fewer than MIN_PERTURBATIONS of them by one fit with all.
     """
-    labels = np.array(split.train)
-    if len(labels) < MIN_PERTURBATIONS:
+    if len(split.train) < MIN_PERTURBATIONS:
         return _by_least_squares(make()).fit(index, split, seed=seed).predict(split.train)
+    return predict_unseen(lambda: _by_least_squares(make()), index, split, seed=seed)
+
+
+def predict_unseen(make: Callable[[], Model], index: Index, split: Split, *, seed: int) -> np.ndarray:
+    """(train, n_genes) float32 deltas of the training perturbations, each by the fit of FOLDS that lacks it."""
+    labels = np.array(split.train)
     fold = np.random.default_rng((seed, 4)).permutation(len(labels)) % FOLDS
     deltas = np.empty((len(labels), len(index.genes)), np.float32)
     for i in range(FOLDS):
         others = split.model_copy(update={"train": tuple(labels[fold != i].tolist())})
-        fitted = _by_least_squares(make()).fit(index, others, seed=seed)
-        deltas[fold == i] = fitted.predict(labels[fold == i].tolist())
+        deltas[fold == i] = make().fit(index, others, seed=seed).predict(labels[fold == i].tolist())
     return deltas
 
 
