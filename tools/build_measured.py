@@ -18,7 +18,7 @@ import pandas as pd
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "benchmarks"))
 
-from kit.report import COLUMNS, FLOOR, compare, scores_of  # noqa: E402
+from kit.report import COLUMNS, compare, floor_of, scores_of  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "accuracy.json"
 TABLE = ROOT / "assets" / "measured.csv"
@@ -44,7 +44,7 @@ def build_table(cases: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     rows = []
     for case in cases:
         scores = {metric: scores_of(case, metric) for metric in COLUMNS}
-        differences = {metric: compare(case, metric, FLOOR) for metric in COLUMNS}
+        differences = {metric: compare(case, metric, floor_of(case)) for metric in COLUMNS}
         for contender, model in MODELS.items():
             if contender not in case["scores"]:
                 continue

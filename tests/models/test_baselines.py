@@ -83,6 +83,19 @@ def test_knockdown_mean_sets_the_targets(index: ToyIndex) -> None:
     np.testing.assert_array_equal(none, mean)
 
 
+@pytest.mark.parametrize("average", ["median", "shrunken"])
+def test_other_averages_are_by_gene_over_training_perturbations(average: str, index: ToyIndex) -> None:
+    rows = index.deltas(SPLIT.train).astype(np.float64)
+    mean, noise = rows.mean(axis=0), rows.var(axis=0, ddof=1) / len(rows)
+    expected = {"median": np.median(rows, axis=0), "shrunken": mean * np.clip(1 - noise / mean**2, 0, None)}[average]
+    model = make_model("knockdown_mean", {"average": average}).fit(index, SPLIT)
+    target, others = GENES.index("G5"), [gene for gene in range(len(GENES)) if GENES[gene] != "G5"]
+    found, usual = model.predict(["G5"])[0], fitted("knockdown_mean", index).predict(["G5"])[0]
+    np.testing.assert_allclose(found[others], expected[others], atol=1e-6)
+    assert found[target] == usual[target] and not np.allclose(found[others], usual[others], atol=1e-3)
+    assert average == "median" or (np.abs(found[others]) <= np.abs(mean[others]) + 1e-6).all()
+
+
 def test_coverage_tells_what_is_not_known(index: ToyIndex) -> None:
     frame = fitted("knockdown_mean", index).coverage(["G5", "G1", "G2+NONE", "DRUG", CONTROL])
     assert frame["n_targets"].tolist() == [1, 1, 2, 1, 0]

@@ -20,7 +20,7 @@ LEVEL = 0.05
 def load_measured() -> pd.DataFrame:
     """data, simulated, model, train, tested; of each score its mean over what was tested, `_se`, `_gain` and `_p`.
 
-    gain : the mean difference from the perturbation mean with knock-down, the floor, on the same perturbations
+    gain : the mean difference from the floor, the mean with knock-down or without, on the same perturbations
     p : of that difference, paired, corrected for the number of models
     """
     return pd.read_csv(TABLE)
@@ -41,6 +41,6 @@ def describe_measured(model: str, measured: pd.DataFrame) -> str:
         return ""
     return (
         f"On {n} small data set{'s' * (n > 1)} (at most {own['train'].max()} training perturbations) its "
-        f"{METRIC_LABEL} was above that of the mean with knock-down, which knows nothing of the target, on {above}, "
+        f"{METRIC_LABEL} was above that of the floor, the mean that knows nothing of the target, on {above}, "
         f"below on {below}, and not to be told apart on {n - above - below}."
     )

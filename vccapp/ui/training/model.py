@@ -62,8 +62,8 @@ def show_models(split: Split, runs: Sequence[RunRecord]) -> None:
         name="measured",
     )
     st.caption(
-        "Means over all perturbations, each predicted once by a model that had not seen it; gain: minus the mean with "
-        "knock-down. docs/results.md says how it was measured."
+        "Means over all perturbations, each predicted once by a model that had not seen it; gain: minus the floor, "
+        "the mean that knows nothing of the target. docs/results.md says how it was measured."
     )
 
 
