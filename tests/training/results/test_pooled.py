@@ -1,14 +1,18 @@
 """Folds as one row: what cross-validation gives of the same folds, which fits and scores by itself."""
 
+import json
+
 import pytest
 from refusals import refusal
 from toy import make_counts
 
+from vccapp.cli import main
 from vccapp.data.reading.opening import open_dataset
 from vccapp.data.splits.split import make_folds, write_split
 from vccapp.data.workspace import register
 from vccapp.errors import SpecError
 from vccapp.evaluation.leaderboard.ranking import MARK, RUN
+from vccapp.jobs.keeping.launch import environment
 from vccapp.models.base import make_model
 from vccapp.references import NAMES
 from vccapp.settings import Settings
@@ -73,3 +77,26 @@ def test_what_has_no_folds_is_refused(settings: Settings) -> None:
         pool_folds(runs, settings)
     with refusal(SpecError, "not_pooled"):
         choose_rows(pool_folds(load_board(settings), settings), RowChoice(per="folds", part="val"))
+
+
+def test_the_commands_give_the_same(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    for name, value in environment(settings).items():
+        monkeypatch.setenv(name, value)
+
+    def call(*words: str) -> dict:
+        with pytest.raises(SystemExit) as end:
+            main([*words, "--json"])
+        out = capsys.readouterr()
+        assert end.value.code == 0, out.err
+        return json.loads(out.out)
+
+    dataset = load_run("again", settings).spec.dataset
+    shown = call("eval", "leaderboard", "--rows", "folds", "--metric", "mae")["rows"]
+    judged = call(
+        "eval", "cross-validate", *MODELS, "--dataset", dataset, "--folds", "3", "--seed", "3", "--metric", "mae"
+    )
+    means = {row["model"]: row["mae"] for row in judged["means"]}
+    own = {row["model"]: row["mae"] for row in shown if row["kind"] == RUN}
+    assert own == pytest.approx({name: means[name] for name in MODELS})
