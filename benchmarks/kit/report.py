@@ -26,8 +26,8 @@ How well each model predicts perturbations that it has not seen. This page is wr
 Each perturbation is predicted once, by the fit of the fold that tests it: of five folds three train, one validates,
 one is tested. All perturbations of a data set are then scored together, so PDS ranks among all of them. `r` is the
 Pearson correlation of deltas; *r beyond the mean* the same after the mean effect of the training perturbations is
-taken off. Figures are means over perturbations ± their standard error. DES is of cells, the others are of
-pseudobulks.
+taken off (the control mean has one where effects are smaller than their mean). Figures are means over perturbations ±
+their standard error. DES is of cells, the others are of pseudobulks.
 
 The floor is the perturbation mean with the knock-down of the target, or without it where the data show none: it knows
 nothing of the target but that it is silenced. A model counts as above or below it where a paired permutation test
@@ -71,6 +71,8 @@ def _say(case: Mapping[str, Any]) -> str:
     """What is above and below the floor, metric by metric."""
     n, floor = len(case["labels"]), floor_of(case)
     lines = [f"**{case['case']}**, {n} perturbations, {case['train']} in training, floor: {floor}\n"]
+    if 2 / 2**n > LEVEL:
+        return "\n".join([*lines, f"- With {n} perturbations no difference can be told from chance.", ""])
     for metric, name in COLUMNS.items():
         found = compare(case, metric, floor)
         better = found["difference"] * (-1 if metric in LOW_IS_BEST else 1)

@@ -88,7 +88,7 @@ def test_a_click_builds_the_next_rung_and_another_makes_it_again(
     here: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started = []
-    monkeypatch.setattr("vccapp.ui.kit.jobs.start_job", lambda _, task: started.append(task))
+    monkeypatch.setattr("vccapp.ui.kit.jobs.start_job", lambda _, task, **_more: started.append(task))
     page = open_alone("ledger")
     page.button(key="ledger_like").click().run()
     assert_well(page)

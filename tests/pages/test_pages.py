@@ -293,7 +293,7 @@ def test_the_first_start_makes_the_demo_once(tmp_path: Path, monkeypatch: pytest
     started = []
     settings = use(Settings(home=tmp_path / "w", checkpoints=tmp_path / "c", data_roots=(tmp_path,)), monkeypatch)
 
-    def record_only(settings: Settings, task: Task) -> object:
+    def record_only(settings: Settings, task: Task, **_: object) -> object:
         started.append(task)
         with JobStore(settings) as store:
             return store.create(task)

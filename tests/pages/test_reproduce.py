@@ -20,7 +20,7 @@ Click = Callable[[AppTest, str], Task]
 def click(monkeypatch: pytest.MonkeyPatch) -> Click:
     """Click a button of a page that starts a task; the task, which is not started."""
     started = []
-    monkeypatch.setattr("vccapp.ui.kit.jobs.start_job", lambda _, task: started.append(task))
+    monkeypatch.setattr("vccapp.ui.kit.jobs.start_job", lambda _, task, **_more: started.append(task))
 
     def press(page: AppTest, key: str) -> Task:
         page.button(key=key).click().run()

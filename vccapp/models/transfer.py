@@ -63,7 +63,7 @@ class Transfer(EffectModel):
         assumed: float = Field(
             0.5,
             ge=0,
-            le=MAX_RELIABILITY,
+            le=1,
             title="Reliability of pseudobulks",
             description="Taken for a screen that has one row a perturbation, of which none can be measured.",
         )

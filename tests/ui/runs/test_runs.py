@@ -184,7 +184,7 @@ def test_the_bin_is_emptied_and_says_what_that_frees(settings: Settings) -> None
 
 def test_a_stopped_run_resumes_and_one_that_works_stops(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     started, stopped = [], []
-    monkeypatch.setattr("vccapp.ui.kit.jobs.start_job", lambda _, task: started.append(task))
+    monkeypatch.setattr("vccapp.ui.kit.jobs.start_job", lambda _, task, **_more: started.append(task))
     monkeypatch.setattr("vccapp.jobs.runs.stop_job", lambda _, job_id, **__: stopped.append(job_id))
     run = load_run("net", settings)
     write_run(run.model_copy(update={"state": "stopped", "reason": "Stopped on request."}), run.folder)

@@ -188,7 +188,7 @@ def test_baselines_are_the_closed_models(settings: Settings) -> None:
 def test_one_press_is_one_run(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second press of a double click comes before the page could be drawn anew."""
 
-    def write(settings: Settings, task: Train) -> None:
+    def write(settings: Settings, task: Train, **_: object) -> None:
         with JobStore(settings) as store:
             store.create(task, needs=Needs(memory_bytes=10**15, threads=2))
             other = store.create(Train(model="knn", split="other"), needs=Needs(memory_bytes=1, threads=2))

@@ -71,7 +71,7 @@ def keys(page: AppTest) -> set[str]:
 def test_a_button_installs_it(missing: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     begun: list[Task] = []
 
-    def write(settings: Settings, task: Task) -> None:
+    def write(settings: Settings, task: Task, **_: object) -> None:
         begun.append(task)
         with JobStore(settings) as store:  # it waits, as nothing has so much memory
             store.create(task, needs=Needs(memory_bytes=10**15, threads=1))

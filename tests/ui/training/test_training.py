@@ -123,7 +123,7 @@ def test_the_page_of_a_network_loads_no_torch() -> None:
 
 def test_a_run_by_two_processes_is_started(workspace: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     started = []
-    monkeypatch.setattr("vccapp.ui.kit.jobs.start_job", lambda _, task: started.append(task))
+    monkeypatch.setattr("vccapp.ui.kit.jobs.start_job", lambda _, task, **_more: started.append(task))
     page = open_page(
         workspace, monkeypatch, train_model="Scouter", train_scouter_embedding="expression", train_devices="2"
     )
@@ -140,7 +140,7 @@ def test_a_run_by_two_processes_is_started(workspace: Settings, monkeypatch: pyt
 
 def test_the_embedding_of_cells_is_told_and_started(workspace: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     started = []
-    monkeypatch.setattr("vccapp.ui.kit.jobs.start_job", lambda _, task: started.append(task))
+    monkeypatch.setattr("vccapp.ui.kit.jobs.start_job", lambda _, task, **_more: started.append(task))
     page = open_page(workspace, monkeypatch)
     page.session_state["train_embed"] = True
     page.run()
