@@ -45,6 +45,7 @@ PREFIXES = {
     "runs": "runs",
     "sweep": "sweeps",
     "cmp": "compare",
+    "tgt": "targets",
     "scores": "scores",
     "official": "scores",
     "entered": "scores",

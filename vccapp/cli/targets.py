@@ -1,5 +1,6 @@
 """`vccapp targets`: which perturbation would reverse or mimic a signature, gene by gene, and how far to trust it."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -96,7 +97,8 @@ def rank(
         judged = measure_known(ranking.targets, parse_names(known) or [])
         about |= {"known": judged.by_kind.to_dict("records"), "known_unknown": list(judged.unknown)}
     if own_table is not None:
-        ranking = type(ranking)(join_own(ranking.targets, read_own_table(read_text(own_table))), ranking.libraries)
+        joined = join_own(ranking.targets, read_own_table(read_text(own_table)))
+        ranking = replace(ranking, targets=joined)
     if not as_json and csv != "-":
         for line in (about["method"], *found.notes):
             tell(line)

@@ -8,10 +8,11 @@ from toy_index import ToyIndex
 from vccapp.errors import SpecError
 from vccapp.evaluation.targets import library as libraries
 from vccapp.evaluation.targets.gene_by_gene import view_genes
-from vccapp.evaluation.targets.library import Effects, Library, measured_libraries
+from vccapp.evaluation.targets.library import Effects, Library, measured_libraries, predicted_library
 from vccapp.evaluation.targets.ranking import rank_targets
 from vccapp.evaluation.targets.score import compute_p, draw_signatures, keep_extremes, score_effects
 from vccapp.evaluation.targets.signature import Signature, read_lists
+from vccapp.evaluation.targets.unmeasured import rank_unmeasured
 from vccapp.evaluation.targets.validation import measure_known, measure_recovery
 
 GENES = [f"G{i}" for i in range(400)]
@@ -110,7 +111,7 @@ def test_p_is_uniform_for_random_mixtures_of_other_effects(n: int, low: float) -
     effects, places = open_library(make_index([f"G{i}" for i in range(n)])).effects, np.arange(400)
     strong = keep_extremes(np.random.default_rng(5).standard_t(3, 400).astype(np.float32))[0]
     random, p = draw_signatures(effects, places, strong), []
-    for i in range(30):
+    for i in range(20):
         others = np.delete(np.arange(n), i)
         labels = tuple(effects.labels[row] for row in others)
         without = Effects(labels, effects.genes, lambda rows, others=others: effects.read(others[rows]))
@@ -118,7 +119,6 @@ def test_p_is_uniform_for_random_mixtures_of_other_effects(n: int, low: float) -
         scores = score_effects(effects, places, np.vstack([asked, random.signatures])).cosine
         p += [compute_p(scores[:, k], scores[:, 20:], random.weights)[i] for k in range(20)]
     found = np.array(p)
-    print((found < 0.05).mean(), (found < 0.5).mean(), (found < 0.01).mean())
     assert low < (found < 0.05).mean() < 0.07
     assert 0.35 < (found < 0.5).mean() < 0.56
 
@@ -138,7 +138,7 @@ def test_gene_by_gene_adds_up_to_the_cosine() -> None:
 
 
 def test_contexts_have_libraries_of_their_own() -> None:
-    labels = [f"G{i}@{context}" for context in ("A", "B") for i in range(8)]
+    labels = [f"G{i}@{context}" for context in ("A", "B") for i in range(8)] + ["G1@few"]
     index = ToyIndex(labels, GENES)
     found = measured_libraries(index, title="toy", dataset="toy")
     assert [library.context for library in found] == ["A", "B"]
@@ -152,6 +152,9 @@ def test_contexts_have_libraries_of_their_own() -> None:
         before
     )
     assert set(rank_targets(values, found).targets["context"]) == {"A", "B"}
+    with pytest.raises(SpecError) as refused:
+        measured_libraries(index, title="toy", dataset="toy", context="few")
+    assert refused.value.code == "too_few_effects"
 
 
 def test_effects_that_are_all_alike_have_no_score() -> None:
@@ -193,3 +196,48 @@ def test_a_library_of_few_effects_is_refused() -> None:
     with pytest.raises(SpecError) as refused:
         measured_libraries(ToyIndex(["A", "B", "C", "D"], GENES), title="toy", dataset="toy")
     assert refused.value.code == "too_few_effects"
+
+
+def test_a_planted_pair_is_found_and_its_cosine_is_that_of_the_sum() -> None:
+    index = make_index()
+    library = open_library(index)
+    rows = [index.perturbed.index(label) for label in ("G3", "G9")]
+    one, two = library.effects.specific(np.arange(400), rows)
+    signature = Signature("s", dict(zip(GENES, (-one - two).tolist(), strict=True)))
+    pairs = rank_targets(signature, [library]).pairs
+    assert pairs.loc[0, ["first", "second"]].sort_values().tolist() == ["G3", "G9"]
+    strong = keep_extremes((-one - two).astype(np.float32))[0]
+    wanted = strong @ (one + two) / np.linalg.norm(strong) / np.linalg.norm(one + two)
+    assert np.isclose(pairs.loc[0, "pair_cosine"], wanted, atol=1e-6) and pairs.loc[0, "gain"] > 0.1
+
+
+def test_what_to_silence_next_is_told_by_the_mean_and_spread_of_runs() -> None:
+    index, rng = ToyIndex(LABELS, GENES), np.random.default_rng(0)
+    labels = [f"G{i}" for i in range(200, 210)]
+    found = rng.normal(0, 0.1, (3, 10, 400)).astype(np.float32)
+    found[:, 4] = 0.5  # strong, and agreed on
+    made = [
+        predicted_library(
+            index,
+            labels,
+            lambda asked, own=own: own[[labels.index(label) for label in asked]].copy(),
+            title="toy",
+            dataset="toy",
+            context=None,
+            run=str(number),
+            basis=dict.fromkeys(labels, "covered"),
+        )
+        for number, own in enumerate(found)
+    ]
+    view = rank_unmeasured(made).genes.set_index("gene")
+    whole = found.astype(float)
+    whole[:, range(10), range(200, 210)] = 0
+    mean = whole.mean(axis=0)
+    np.testing.assert_allclose(view.loc[labels, "effect"], np.linalg.norm(mean, axis=1), rtol=1e-5)
+    spread = np.sqrt(((whole - mean) ** 2).sum(axis=(0, 2)) / 2)
+    np.testing.assert_allclose(view.loc[labels, "spread"], spread, rtol=1e-5, atol=1e-6)
+    assert view.index[0] == "G204" and rank_unmeasured(made[:1]).genes["spread"].isna().all()
+    values = dict(zip(GENES, rng.normal(size=400).tolist(), strict=True))
+    both = rank_targets(Signature("s", values), [open_library(index), made[0]]).targets
+    assert (both["run"] == np.where(both["kind"] == "predicted", "0", "")).all()
+    assert set(both.loc[both["kind"] == "predicted", "perturbation"]) == set(labels)

@@ -22,7 +22,7 @@ from vccapp.stats.pseudobulks import Pseudobulks
 from vccapp.stats.views import measure_reliability, variable_genes
 
 Kind = Literal["measured", "predicted"]
-BLOCK = 128
+BLOCK = 256
 """Effects that are in memory at once."""
 LEAST_EFFECTS = 5
 """Effects of a library, below which what they have in common cannot be told."""
@@ -119,6 +119,11 @@ class Library:
     def labels(self) -> tuple[str, ...]:
         return self.effects.labels
 
+    @property
+    def name(self) -> str:
+        """What tells it from others, for people."""
+        return " · ".join(part for part in (self.title, self.context or "", self.run) if part)
+
 
 def measured_libraries(
     index: Pseudobulks, *, title: str, dataset: str, context: str | None = None, leave_out: Sequence[str] = ()
@@ -126,13 +131,18 @@ def measured_libraries(
     """The measured effects of a dataset, a library for each context, or for one.
 
     index : of all contexts; leave_out : perturbations whose cells the signature was made of
-    Raises SpecError `too_few_effects`.
+    Contexts with too few effects are left out; raises SpecError `too_few_effects` where none is left.
     """
     contexts: list[str | None] = [context] if context is not None else [*index.contexts] or [None]
+    of_each = [
+        (own, [label for label in index.perturbed if context_of(label) == own and label not in leave_out])
+        for own in contexts
+    ]
+    require_effects(max(len(labels) for _, labels in of_each), title)
     made = []
-    for own in contexts:
-        labels = [label for label in index.perturbed if context_of(label) == own and label not in leave_out]
-        require_effects(len(labels), title)
+    for own, labels in of_each:
+        if len(labels) < LEAST_EFFECTS:
+            continue
         rows, control = np.array(index.rows(labels)), index.control_means(labels)[0]
         means = index.array("mean")
 

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from vccapp.evaluation.targets.library import ABOUT, Library
+from vccapp.evaluation.targets.pairs import rank_pairs
 from vccapp.evaluation.targets.ridge import fit_ridge
 from vccapp.evaluation.targets.score import EXTREMES, RANDOM, compute_p, draw_signatures, keep_extremes, score_effects
 from vccapp.evaluation.targets.signature import Placed, Signature, place
@@ -24,9 +25,13 @@ COLUMNS = ("rank", "perturbation", "kind", "dataset", "context", "run", *SCORES,
 
 @dataclass(frozen=True)
 class Ranking:
-    """targets : COLUMNS, one row a perturbation and library; libraries : one row a library, how it was read"""
+    """targets : COLUMNS, one row a perturbation and library; pairs : of one library each, see `rank_pairs`
+
+    libraries : one row a library, how it was read
+    """
 
     targets: pd.DataFrame
+    pairs: pd.DataFrame
     libraries: pd.DataFrame
 
 
@@ -38,12 +43,16 @@ def rank_targets(
     cosine : negative ones reverse; the smallest are first for "reverse", the largest for "mimic"
     Raises SpecError where a library has too few genes of the signature, see `place`.
     """
-    tables, read = [], []
+    tables, pairs, read = [], [], []
+    sign = -1 if goal == "reverse" else 1
     for library in libraries:
         placed = place(signature, library.effects.genes)
         scores, fit = _score(placed, library, ridge=ridge)
         about = {"kind": library.kind, "dataset": library.title, "context": library.context or "", "run": library.run}
         tables.append(library.about.assign(**about, **scores))
+        strong = keep_extremes(placed.values)[0]
+        both = rank_pairs(library.effects, placed.places, strong, scores["cosine"], sign=sign)
+        pairs.append(both.assign(**about))
         read.append(
             {
                 **about,
@@ -51,7 +60,7 @@ def rank_targets(
                 "genes": len(library.effects.genes),
                 "signature_genes": len(signature.values),
                 "found": placed.n_found,
-                "read": int(np.count_nonzero(keep_extremes(placed.values))),
+                "read": int(np.count_nonzero(strong)),
                 "ridge_r": fit,
             }
         )
@@ -60,7 +69,9 @@ def rank_targets(
     every = every.sort_values("cosine", ascending=goal == "reverse", kind="stable", na_position="last")
     every = every.reset_index(drop=True)
     every["rank"] = np.arange(1, len(every) + 1)
-    return Ranking(every[list(COLUMNS)], pd.DataFrame(read))
+    every_pair = pd.concat(pairs, ignore_index=True)
+    every_pair = every_pair.sort_values("pair_cosine", ascending=goal == "reverse", kind="stable", ignore_index=True)
+    return Ranking(every[list(COLUMNS)], every_pair, pd.DataFrame(read))
 
 
 def explain_method(ranking: Ranking, signature: Signature, *, goal: Goal) -> str:

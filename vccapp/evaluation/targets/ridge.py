@@ -11,7 +11,7 @@ import numpy as np
 
 from vccapp.evaluation.targets.library import Effects
 
-MOST = 500
+MOST = 300
 """Effects in the sum; of larger libraries those whose cosine is largest."""
 STRENGTHS = tuple(10.0**power for power in np.arange(-3, 4.0))
 """Ridge parameters that are tried, as multiples of the mean squared length of an effect."""

@@ -15,9 +15,9 @@ from vccapp.stats.halves import correlate_halves
 
 EXTREMES = 150
 """Genes up, and genes down, that count."""
-RANDOM = 64
+RANDOM = 48
 """Random signatures."""
-MIXED = 256
+MIXED = 128
 """Effects that random signatures are mixed from, at most."""
 
 

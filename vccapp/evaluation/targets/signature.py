@@ -156,7 +156,7 @@ def place(signature: Signature, genes: Sequence[str]) -> Placed:
             fix=f"give a signature with at least {LEAST_GENES} of its genes",
         )
     places = np.array(sorted(found), np.int64)
-    values = np.array([np.mean(found[i]) for i in places], np.float32)
+    values = np.array([sum(found[i]) / len(found[i]) for i in places.tolist()], np.float32)
     if not values.any():
         raise SpecError("signature_flat", "No gene of the signature changes", fix="give other values")
     if signature.is_list:

@@ -16,7 +16,7 @@ from vccapp.training.record import RunRecord
 from vccapp.training.targets import open_measured, open_predicted
 from vccapp.ui.kit.context import current_context
 from vccapp.ui.kit.forms import choose_one, named
-from vccapp.ui.kit.loaders import cached, current_settings
+from vccapp.ui.kit.loaders import cached, current_settings, load_datasets, load_index
 from vccapp.ui.kit.runs import load_runs, run_label
 from vccapp.wording import plain_lines
 
@@ -28,22 +28,37 @@ FILE = "signature.csv"
 
 @dataclass(frozen=True)
 class Choice:
-    """What the page shows. signature : None while none is given; words : the options of the commands that give it
+    """What the page shows. others : datasets whose effects are ranked too
+
+    signature : None while none is given; words : the options of the commands that give it
 
     run : whose predicted effects are ranked too; predict : the genes that it is to predict, none: all that it can
     """
 
     record: Record
     index: Index
+    others: tuple[Record, ...]
     signature: Signature | None
     words: tuple[str, ...]
     goal: Goal
     run: RunRecord | None
     predict: tuple[str, ...]
 
-    def command(self, verb: str, *more: str) -> str:
-        """`vccapp targets <verb>` of the signature, the library and the goal."""
-        words = ["vccapp", "targets", verb, *more, *self.words, "--dataset", self.record.fingerprint]
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """All datasets whose effects are ranked, that of the page first."""
+        return (self.record, *self.others)
+
+    def index_of(self, library: Library) -> Index:
+        """The index of a library's dataset."""
+        return next(load_index(own.index_folder) for own in self.records if own.fingerprint == library.dataset)
+
+    def command(self, verb: str, *more: str, dataset: str | None = None) -> str:
+        """`vccapp targets <verb>` of the signature, the libraries, or the one with this fingerprint, and the goal."""
+        words = ["vccapp", "targets", verb, *more, *self.words]
+        words += ["--cells-of", self.record.fingerprint] if "--first" in self.words else []
+        for own in self.records:
+            words += ["--dataset", own.fingerprint] if dataset in (None, own.fingerprint) else []
         words += ["--context", context] if (context := current_context()) else []
         return shlex.join([*words, *(["--goal", self.goal] if self.goal != "reverse" else [])])
 
@@ -59,12 +74,15 @@ class Choice:
         signature = self.signature
         told = "" if signature is None else repr((signature.values, signature.is_list, sorted(signature.made_of)))
         run = self.run.id if self.run else ""
-        return hashlib.sha256(repr((told, current_context(), run, self.predict)).encode()).hexdigest()
+        libraries = [(own.fingerprint, own.index_folder.stat().st_mtime) for own in self.records]
+        return hashlib.sha256(repr((told, current_context(), libraries, run, self.predict)).encode()).hexdigest()
 
     def libraries(self) -> list[Library]:
         """Measured effects, then predicted ones."""
         mark = repr(sorted(self.signature.made_of)) if self.signature else ""
         found = load_measured(self.index, current_context(), mark, self.record, self.signature)
+        for own in self.others:
+            found = found + load_measured(load_index(own.index_folder), None, mark, own, self.signature)
         if self.run is not None:
             found = found + load_predicted(self.run, self.predict, current_context(), self.record)
         return found
@@ -94,8 +112,9 @@ def choose_targets(record: Record, index: Index) -> Choice:
     signature, words = ways[way]()
     if signature is not None and signature.notes:
         st.caption(plain_lines(signature.notes))
+    others = _choose_others(record)
     run, predict = _choose_run(record)
-    return Choice(record, index, signature, words, goal, run, predict)
+    return Choice(record, index, others, signature, words, goal, run, predict)
 
 
 def _paste_table() -> tuple[Signature | None, tuple[str, ...]]:
@@ -149,6 +168,25 @@ def _choose_groups(record: Record, index: Index) -> tuple[Signature | None, tupl
         return None, ("--first", "A", "--second", "B", "--by", by)
     words = ("--first", ",".join(sides[0]), "--second", ",".join(sides[1]), "--by", by)
     return compare_groups(index, *sides, fingerprint=record.fingerprint, by=by), words
+
+
+def _choose_others(record: Record) -> tuple[Record, ...]:
+    """Other indexed datasets whose measured effects are ranked, too; none while the page shows one context."""
+    others = {
+        own.fingerprint: own for own in load_datasets() if own.has_index and own.fingerprint != record.fingerprint
+    }
+    if not others or current_context():
+        return ()
+    titles = {key: own.title for key, own in others.items()}
+    chosen = st.multiselect(
+        "Other libraries",
+        list(others),
+        key="tgt_others",
+        format_func=named(titles),
+        wrap=True,
+        help="Measured effects of other datasets. Each is a library of its own, with its own mean effect.",
+    )
+    return tuple(others[key] for key in chosen)
 
 
 def _choose_run(record: Record) -> tuple[RunRecord | None, tuple[str, ...]]:

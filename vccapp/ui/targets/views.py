@@ -89,6 +89,11 @@ def show_ranking_of_targets(chosen: Choice) -> list[str]:
         st.caption(f"The first {MAX_SENT:,} of {len(shown):,}:")
         show_csv_button(targets, name="all_targets", key="tgt_all")
     _show_ridge(ranking)
+    pairs = st.expander("Pairs", icon=":material/join:", key="tgt_pairs_box", on_change="rerun")
+    if pairs.open:
+        with pairs:
+            st.caption("Two at once that do better than either alone, if their effects add up.")
+            show_table(ranking.pairs, key="tgt_pairs", text="Pairs of perturbations by their cosine", name="pairs")
     st.caption(f"Method: {plain(explain_method(ranking, signature, goal=chosen.goal))}")
     return [chosen.command("rank", *words)]
 
@@ -114,10 +119,15 @@ def show_gene_by_gene(chosen: Choice) -> list[str]:
     if st.session_state.get("tgt_pert") not in order:
         st.session_state["tgt_pert"] = order[0]
     label = st.selectbox("Perturbation", order, key="tgt_pert", bind="query-params")
-    library = next(library for library in chosen.libraries() if label in library.labels)
+    having = {library.name: library for library in chosen.libraries() if label in library.labels}
+    name = next(iter(having))
+    if len(having) > 1:
+        name = st.selectbox("Library", list(having), key="tgt_library", help="Several have measured it.")
+    library = having[name]
     assert chosen.signature is not None
     view = view_genes(library, label, chosen.signature, goal=chosen.goal)
-    [row] = ranking.targets[ranking.targets["perturbation"] == label].to_dict("records")
+    own = (ranking.targets["perturbation"] == label) & (ranking.targets["run"] == library.run)
+    [row] = ranking.targets[own & (ranking.targets["dataset"] == library.title)].to_dict("records")
     with st.container(horizontal=True, key="tgt_numbers"):
         st.metric("Effect", library.kind)
         st.metric("Cosine", f"{row['cosine']:.3f}")
@@ -142,7 +152,7 @@ def show_gene_by_gene(chosen: Choice) -> list[str]:
             name=f"targets_{label}_contributions",
         )
     words = chosen.run_words() if library.kind == "predicted" else []
-    return [chosen.command("genes", label, *words)]
+    return [chosen.command("genes", label, *words, dataset=library.dataset)]
 
 
 def show_validation(chosen: Choice) -> list[str]:
@@ -150,7 +160,7 @@ def show_validation(chosen: Choice) -> list[str]:
     for number, library in enumerate(_open(chosen)):
         if library.kind == "predicted":
             continue
-        found = load_recovery(chosen.index, library.context, library)
+        found = load_recovery(chosen.index_of(library), library.context, library)
         [row] = found.summary.to_dict("records")
         where = f"{library.title} {library.context or ''}".strip()
         st.caption(
@@ -165,9 +175,9 @@ def show_validation(chosen: Choice) -> list[str]:
             data=found.perturbations,
             name="targets_recovery",
         )
-    words = ["vccapp", "targets", "recovery", "--dataset", chosen.record.fingerprint]
-    words += ["--context", context] if (context := current_context()) else []
-    return [shlex.join(words)]
+    words = ["vccapp", "targets", "recovery"]
+    context = ["--context", current] if (current := current_context()) else []
+    return [shlex.join([*words, "--dataset", own.fingerprint, *context]) for own in chosen.records]
 
 
 def show_next(chosen: Choice) -> list[str]:
