@@ -5,10 +5,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from places import SHARED
 
 from vccapp.settings import Settings
+
+hypothesis.settings.register_profile("ours", deadline=None)  # how long a test takes says nothing of what is right
+hypothesis.settings.load_profile("ours")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
