@@ -6,7 +6,8 @@ The first embedding is the one that the others are compared with, perturbation b
 
 L1000 decides: the effects of some 900 over-expressed genes (FOLDER/l1000_overexpression), each predicted once in five
 folds, by models as they come but for a strength of 1; a target without a vector counts, as the mean effect
-(`benchmarks/kit/signatures.py` has cosine and pds). WHEELS holds the wheel of goatools (tools/requirements.txt).
+(`benchmarks/kit/signatures.py` has cosine and pds). Several joined by + are judged by L1000 alone. WHEELS holds the
+wheel of goatools (tools/requirements.txt).
 
 The small sets (papalexi2021_thp1, perturbench_devel, vcc2025_h1_subset and, if there, vcc2025_h1_training_stats) only
 tell whether something is worse: 5 to 33 perturbations rank no embeddings. Here all embeddings are judged on the genes
@@ -172,9 +173,8 @@ def main() -> None:
     args = parser.parse_args()
     records = judge_signatures(args.embeddings, args.data, args.wheels)
     with tempfile.TemporaryDirectory() as scratch:
-        records += judge_small_sets(args.embeddings, args.data, Path(scratch))
-    for record in records[-2 * len(args.embeddings) :]:
-        print(record)
+        alone = [name for name in args.embeddings if " + " not in name]
+        records += judge_small_sets(alone, args.data, Path(scratch))
     write_results("embedding", {"machine": describe_machine(), "records": records})
 
 

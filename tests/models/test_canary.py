@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from fake_state import write_environment
 from oracles.make_state_run import FILE
@@ -34,7 +35,13 @@ SETTINGS: dict[str, list[dict[str, object]]] = {
     "knockdown_mean": [{}],
     "additive": [{}],
     "bilinear": [OWN],
-    "ridge": [OWN, OWN | {"kernel": "gaussian"}, OWN | {"strength": 1.5}],
+    "ridge": [
+        OWN,
+        OWN | {"kernel": "linear"},
+        OWN | {"strength": 1.5},
+        {"embedding": "expression + {folder}/table.csv"},
+        {"embedding": "expression + {folder}/edges.csv", "kernel": "linear"},
+    ],
     "knn": [OWN],
     "transfer": [{"sources": "other"}, {"sources": "other", "amplitude": 0.5}],
     "ensemble": [OWN | {"members": "knockdown_mean + ridge + knn"}],
@@ -54,7 +61,7 @@ SETTINGS: dict[str, list[dict[str, object]]] = {
     "state_checkpoint": [{"folder": "converted"}],
     "state_official": [OWN | {"steps": 10, "genes": 15, "cells": 4, "validate_every": 2}],
 }
-"""Paths are below the folder of the data."""
+"""Paths are below the folder of the data; table.csv and edges.csv there are of a user."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -97,6 +104,9 @@ def split_of(index: Index) -> Split:
 def pair(folder: Path) -> tuple[Index, Index]:
     """The data, and the data with scrambled test cells; what runs start from beside them."""
     write_index(folder, "other", seed=5)
+    genes, rng = [f"GENE{i}" for i in range(40)], np.random.default_rng(2)
+    pd.DataFrame(rng.normal(size=(40, 70)), genes).to_csv(folder / "table.csv")
+    pd.DataFrame(rng.choice(genes, (150, 2))).to_csv(folder / "edges.csv", index=False, header=False)
     pair = write_index(folder, "honest", seed=1), write_index(folder, "scrambled", seed=1, scrambled=True)
     for index in pair:
         write_pca(index, n_components=5, n_genes=15, seen=TRAIN)
@@ -134,6 +144,7 @@ def test_predictions_know_nothing_of_test_cells(
     name: str, params: dict[str, object], pair: tuple[Index, Index], folder: Path, tmp_path: Path
 ) -> None:
     at = {field: str(folder / str(params[field])) for field in ("start", "folder") if field in params}
+    at |= {field: str(params[field]).format(folder=folder) for field in ("embedding",) if field in params}
     assert find_differences(lambda: make_model(name, params | at), pair, tmp_path) == []
 
 

@@ -104,8 +104,8 @@ def test_gaussian_kernel_equals_sklearn_on_centred_kernels(embedding: str) -> No
     model = make("gaussian", embedding).fit(index, SPLIT)
     x, y = unit_vectors(), index.deltas(PERTURBATIONS).astype(float)
     squared = np.square(x[:, None] - x[None]).sum(axis=2)
-    assert model.width == pytest.approx(np.sqrt(np.median(squared[:N, :N][np.triu_indices(N, 1)])), rel=1e-5)
-    kernel = np.exp(-squared / (2 * model.width**2))
+    assert model.widths[0] == pytest.approx(np.sqrt(np.median(squared[:N, :N][np.triu_indices(N, 1)])), rel=1e-5)
+    kernel = np.exp(-squared / (2 * model.widths[0] ** 2))
     centred = kernel - kernel[:, :N].mean(axis=1, keepdims=True) - kernel[:N].mean(axis=0) + kernel[:N, :N].mean()
     oracle = KernelRidge(kernel="precomputed", alpha=model.shrinkage).fit(centred[:N, :N], y[:N] - y[:N].mean(axis=0))
     predicted = oracle.predict(centred[:, :N]) + y[:N].mean(axis=0)
@@ -496,3 +496,29 @@ def test_transfer_says_what_it_lacks(screens: tuple[Path, Path]) -> None:
 def test_a_wrong_embedding_is_one_sentence() -> None:
     with refusal(DataError, "file_missing"):
         Ridge(Ridge.Spec(embedding="nowhere.npz")).fit(make_index(), SPLIT)
+
+
+def test_embeddings_have_a_kernel_each_with_weights_by_what_they_know(tmp_path: Path) -> None:
+    rng = np.random.default_rng(6)
+    labels = [f"NODE{i}" for i in range(60)]
+    vectors, noise = rng.normal(size=(2, 60, 4))
+    means = np.vstack([np.ones(30), 1 + vectors @ rng.normal(size=(4, 30)) + 0.5 * rng.normal(size=(60, 30))])
+    index = ToyIndex(labels, [f"OTHER{i}" for i in range(30)], means=means)
+    for name, own, genes in (("right", vectors, labels), ("wrong", noise, labels[:-1])):
+        np.savez(tmp_path / f"{name}.npz", genes=np.array(genes), embedding=own[: len(genes)])
+    split = split_from_lists(name="s", dataset="0" * 16, train=labels[:50], test=labels[50:])
+    fitted, said = {}, []
+    for source in ("right", "wrong + right", "wrong"):
+        text = " + ".join(str(tmp_path / f"{name}.npz") for name in source.split(" + "))
+        model = Ridge(Ridge.Spec(embedding=text, strength=1))
+        fitted[source] = model.fit(index, split, progress=lambda _, message="": said.append(message))
+    both = fitted["wrong + right"]
+    errors = {
+        name: np.square(own.predict(labels[50:]) - index.deltas(labels[50:])).mean() for name, own in fitted.items()
+    }
+    assert errors["right"] < errors["wrong + right"] < 0.7 * errors["wrong"]
+    assert both.blocks == (4, 4) and both.weights[1] > 4 * both.weights[0]
+    assert any("right.npz 0.9" in message or "right.npz 1.0" in message for message in said)
+    assert np.isfinite(both.predict(labels[-1:])).all() and both.coverage(labels[-1:])["n_known"].tolist() == [1]
+    both.save(tmp_path / "model")
+    np.testing.assert_array_equal(load_model(tmp_path / "model").predict(labels), both.predict(labels))

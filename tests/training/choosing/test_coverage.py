@@ -41,12 +41,23 @@ def test_distinct_targets_are_counted_part_by_part(index: ToyIndex, split: Split
     path = write_vectors(tmp_path / "v.npz", ["MYC", "STAT1", "GAPDH", "OTHER"])
     found = measure_coverage(str(path), index, split)
     assert found.values.tolist() == [
-        ["data", 7, 3, "NOGENE1, NOGENE2, NOGENE3, TP53"],
-        ["train", 2, 1, "TP53"],
-        ["val", 3, 2, "NOGENE1"],
-        ["test", 3, 1, "NOGENE2, NOGENE3"],
+        ["data", 7, 3, "NOGENE1, NOGENE2, NOGENE3, TP53", ""],
+        ["train", 2, 1, "TP53", ""],
+        ["val", 3, 2, "NOGENE1", ""],
+        ["test", 3, 1, "NOGENE2, NOGENE3", ""],
     ]
     assert describe_coverage(found) == "3 of 7 targets have a vector; of the test part 1 of 3."
+
+
+def test_targets_that_some_joined_embeddings_lack_are_told(index: ToyIndex, split: Split, tmp_path: Path) -> None:
+    (first, second) = (
+        write_vectors(tmp_path / f"{i}.npz", genes) for i, genes in enumerate((["MYC"], ["MYC", "TP53"]))
+    )
+    source = f"{first} + {second}"
+    found = measure_coverage(source, index, split).set_index("part")
+    assert found["known"].tolist() == [2, 2, 1, 0] and found["partly"].tolist() == ["TP53", "TP53", "", ""]
+    [row] = compare_embeddings([source], index, split).to_dict("records")
+    assert row["partly"] == "TP53" and row["known"] == 2
 
 
 def test_a_file_that_changes_is_read_again(index: ToyIndex, split: Split, tmp_path: Path) -> None:

@@ -8,20 +8,31 @@
 A file is told by what it is; see `vccapp.data.embeddings.readers.base`.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from vccapp.data.embeddings.base import Embedding, Missing, join
+from vccapp.data.embeddings.aliases import current_symbol
+from vccapp.data.embeddings.base import Embedding, Missing, join, loosen
 from vccapp.data.embeddings.expression import Cells, open_expression
 from vccapp.data.embeddings.readers.base import list_readers
 from vccapp.data.embeddings.shipped import DEFAULT, VIEWS, load_shipped
 from vccapp.data.paths import is_there, user_path
 from vccapp.errors import DataError, SpecError
+from vccapp.wording import name_some
 
-__all__ = ["Embedding", "Missing", "join", "open_embedding", "read_embedding"]
+__all__ = ["Embedding", "Missing", "join", "open_embedding", "open_parts", "read_embedding"]
 
 
 def open_embedding(source: str | Path, index: Cells | None = None) -> Embedding:
     """The embedding that a text names: 'default', one of its views, 'expression', a path, or several joined by '+'.
+
+    What `open_parts` raises passes.
+    """
+    return join(open_parts(source, index))
+
+
+def open_parts(source: str | Path, index: Cells | None = None) -> list[Embedding]:
+    """The embeddings that a text names, one by one.
 
     'expression' needs an index. Raises SpecError for an empty choice or a lacking index, DataError for a file that
     cannot be read.
@@ -34,7 +45,7 @@ def open_embedding(source: str | Path, index: Cells | None = None) -> Embedding:
             f"'{source}' is not a gene embedding",
             fix="use default, expression, a path, or several joined by +",
         )
-    return join([_open_one(name, index) for name in names])
+    return [_open_one(name, index) for name in names]
 
 
 def read_embedding(path: Path) -> Embedding:
@@ -51,13 +62,23 @@ def read_embedding(path: Path) -> Embedding:
     for reader in readers:
         if reader.recognises(path, head):
             genes, matrix = reader.read(path)
-            return Embedding(tuple(genes), matrix, path.name, f"File {path.name}, {reader.label}.")
+            source = f"File {path.name}, {reader.label}."
+            return Embedding(
+                tuple(genes), matrix, path.name, source, note=f"{reader.note} {_name_twins(genes)}".strip()
+            )
     known = "; ".join(reader.label for reader in readers)
     raise DataError(
         "not_an_embedding",
         f"{path.name} is not a known kind of gene embedding ({known})",
         fix="convert it to one of these formats",
     )
+
+
+def _name_twins(genes: Sequence[str]) -> str:
+    """Names that mean a gene which has a vector under another name, too, in a sentence."""
+    shown: dict[str, str] = {}
+    twins = [gene for gene in genes if shown.setdefault(loosen(current_symbol(loosen(gene))), gene) != gene]
+    return f"Genes that are there by two names: {name_some(twins)}; each name has its own vector." if twins else ""
 
 
 def _open_one(name: str, index: Cells | None) -> Embedding:

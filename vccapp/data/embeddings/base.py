@@ -31,6 +31,7 @@ class Embedding:
 
     genes : n names, each once; matrix : (n, d) float32; provenance : where it comes from, in a sentence
     absent : of one that was joined, by the name of each part the genes that it lacks; their vectors are 0 there
+    note : what was left out or filled when it was read, in sentences
     """
 
     genes: tuple[str, ...]
@@ -38,6 +39,7 @@ class Embedding:
     name: str
     provenance: str
     absent: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    note: str = ""
 
     def __post_init__(self) -> None:
         shape = self.matrix.shape
@@ -131,7 +133,7 @@ class Embedding:
         _, vectors = np.linalg.eigh((centred.T @ centred).astype(np.float64))
         matrix = centred @ vectors[:, ::-1][:, :width].astype(np.float32)
         source = f"{self.provenance} First {width} principal components of {self.width}."
-        return type(self)(self.genes, matrix, self.name, source, self.absent)
+        return type(self)(self.genes, matrix, self.name, source, self.absent, self.note)
 
 
 def join(parts: Sequence[Embedding]) -> Embedding:
@@ -172,7 +174,8 @@ def join(parts: Sequence[Embedding]) -> Embedding:
         blocks.append(block)
         absent[part.name] = frozenset(gene for gene, place in zip(genes, places, strict=True) if place is None)
     provenance = f"{len(genes):,} genes, of which {whole:,} are in all. " + " ".join(part.provenance for part in parts)
-    return Embedding(tuple(genes), np.hstack(blocks), name, provenance, absent)
+    note = " ".join(part.note for part in parts if part.note)
+    return Embedding(tuple(genes), np.hstack(blocks), name, provenance, absent, note)
 
 
 def targets_of(label: str) -> tuple[str, ...]:

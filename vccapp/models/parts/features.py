@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field
 
-from vccapp.data.embeddings import Embedding, open_embedding
+from vccapp.data.embeddings import Embedding, join, open_parts
 from vccapp.data.paths import is_there, user_path
 from vccapp.errors import SpecError
 from vccapp.models.base import ModelSpec, targets
@@ -45,7 +45,7 @@ class EmbeddingSpec(ModelSpec):
         "default",
         title="Gene embedding",
         description="default (ships with the app: text and network), text, network, expression (from the controls), "
-        "the path of a file (GenePT pickle, .pt, npz, parquet, csv, .gmt), or several joined by +.",
+        "the path of a file (GenePT pickle, .pt, npz, parquet, csv, an edge list, .gmt), or several joined by +.",
     )
     missing: Literal["mean", "error"] = Field(
         "mean",
@@ -57,19 +57,39 @@ class EmbeddingSpec(ModelSpec):
 class Features:
     """Vectors of genes, and of perturbations as sums of them."""
 
-    def __init__(self, genes: Sequence[str], matrix: np.ndarray, *, name: str) -> None:
-        self._embedding = Embedding(tuple(genes), matrix, name, "")
+    def __init__(
+        self,
+        genes: Sequence[str],
+        matrix: np.ndarray,
+        *,
+        name: str,
+        blocks: Mapping[str, int] | None = None,
+        absent: Mapping[str, frozenset[str]] | None = None,
+        note: str = "",
+    ) -> None:
+        """blocks : columns of each embedding that was joined, by its name; absent, note : as `Embedding` has them"""
+        self._embedding = Embedding(tuple(genes), matrix, name, "", absent or {}, note)
         self._stored = matrix.dtype
+        self.blocks = blocks or {name: matrix.shape[1]}
+        self.note = note
 
     @classmethod
-    def open(cls, source: str, index: Index) -> "Features":
-        """Of an embedding; the last ones are kept, as fits ask again. What `open_embedding` raises passes."""
+    def open(cls, source: str, index: Index, *, apart: bool = False) -> "Features":
+        """Of an embedding; the last ones are kept, as fits ask again. What `open_embedding` raises passes.
+
+        apart : whether vectors of embeddings that are joined have unit length each, or all of them together
+        """
         files = (user_path(text) for text in (source, *source.split("+")) if is_there(text, folder=Path()))
-        return _open(source, index, tuple((str(file), file.stat().st_mtime_ns) for file in files))
+        return _open(source, index, tuple((str(file), file.stat().st_mtime_ns) for file in files), apart)
 
     def count_known(self, perturbations: Sequence[str]) -> list[int]:
         """Targets of each that have a vector."""
         return [sum(self._embedding.find(gene) is not None for gene in targets(label)) for label in perturbations]
+
+    def find_partial(self, genes: Sequence[str]) -> list[str]:
+        """Those that some of the joined embeddings lack, and others have."""
+        partly = self._embedding.coverage(genes)["partly"]
+        return [gene for gene, lacking in zip(genes, partly, strict=True) if lacking]
 
     def rows(self, perturbations: Sequence[str], *, missing: Literal["mean", "error"]) -> np.ndarray:
         """(n, d) float32 sums over the targets. Raises SpecError for one without any vector if `missing` is "error".
@@ -97,10 +117,27 @@ class Features:
 
 
 @lru_cache(maxsize=4)
-def _open(source: str, index: Index, changed: tuple[tuple[str, int], ...]) -> Features:
+def _open(source: str, index: Index, changed: tuple[tuple[str, int], ...], apart: bool) -> Features:  # noqa: FBT001
     """changed : the files of the source, and when; of another time they are other vectors"""
-    embedding = open_embedding(source, index).reduced(WIDTH)
-    centred = embedding.matrix - embedding.mean
-    length = np.linalg.norm(centred, axis=1, keepdims=True)
-    unit = np.divide(centred, length, out=np.zeros_like(centred), where=length > 1e-12)
-    return Features(embedding.genes, unit.astype(np.float16), name=embedding.name)
+    parts = open_parts(source, index)
+    if apart and len(parts) > 1:
+        parts = [part.reduced(WIDTH) for part in parts]
+        joined = join(parts)
+        blocks = np.split(joined.matrix, np.cumsum([part.width for part in parts])[:-1], axis=1)
+        matrix = np.hstack([_scale_rows(block) for block in blocks])  # centred by `join`
+        names = [
+            f"{part.name} ({i})" if part.name in {p.name for p in parts[:i]} else part.name
+            for i, part in enumerate(parts)
+        ]
+        widths = dict(zip(names, (part.width for part in parts), strict=True))
+    else:
+        joined, widths = join(parts).reduced(WIDTH), None
+        matrix = _scale_rows(joined.matrix - joined.mean)
+    return Features(
+        joined.genes, matrix.astype(np.float16), name=joined.name, blocks=widths, absent=joined.absent, note=joined.note
+    )
+
+
+def _scale_rows(vectors: np.ndarray) -> np.ndarray:
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 1e-12)

@@ -38,8 +38,9 @@ def list_embeddings(settings: Settings) -> list[str]:
 
 
 def measure_coverage(source: str, index: Index, split: Split) -> pd.DataFrame:
-    """part (data, train, val, test), targets, known, missing: distinct genes that its perturbations target, those of
-    them that have a vector, and those that have none. What `open_embedding` raises passes.
+    """part (data, train, val, test), targets, known, missing, partly: distinct genes that its perturbations target,
+    those of them that have a vector, those that have none, and those that some of the joined embeddings lack. What
+    `open_embedding` raises passes.
     """
     features = Features.open(source, index)
     parts = {DATA: index.perturbed} | {part: list(getattr(split, part)) for part in PARTS}
@@ -47,13 +48,14 @@ def measure_coverage(source: str, index: Index, split: Split) -> pd.DataFrame:
     for part, labels in parts.items():
         genes = sorted({gene for label in labels for gene in targets(label)})
         missing = [gene for gene, known in zip(genes, features.count_known(genes), strict=True) if not known]
-        rows.append((part, len(genes), len(genes) - len(missing), ", ".join(missing)))
-    return pd.DataFrame(rows, columns=["part", "targets", "known", "missing"])
+        partly = features.find_partial(genes)
+        rows.append((part, len(genes), len(genes) - len(missing), ", ".join(missing), ", ".join(partly)))
+    return pd.DataFrame(rows, columns=["part", "targets", "known", "missing", "partly"])
 
 
 def compare_embeddings(sources: Sequence[str], index: Index, split: Split) -> pd.DataFrame:
-    """embedding; targets and known of the data; test_targets and test_known; missing; problem (of one that cannot be
-    read, whose numbers are then not known). A row each.
+    """embedding; targets and known of the data; test_targets and test_known; missing; partly; note (what was left out
+    or filled when it was read); problem (of one that cannot be read, whose numbers are then not known). A row each.
     """
     rows: list[dict[str, Any]] = []
     for source in sources:
@@ -63,11 +65,18 @@ def compare_embeddings(sources: Sequence[str], index: Index, split: Split) -> pd
             rows.append({"embedding": source, "problem": str(error)})
             continue
         own = {"embedding": source, "problem": "", "missing": parts["missing"][DATA]}
+        own |= {"partly": parts["partly"][DATA], "note": Features.open(source, index).note}
         own |= {"targets": parts["targets"][DATA], "known": parts["known"][DATA]}
         rows.append(own | {"test_targets": parts["targets"]["test"], "test_known": parts["known"]["test"]})
-    columns = ["embedding", "targets", "known", "test_targets", "test_known", "missing", "problem"]
+    columns = ["embedding", "targets", "known", "test_targets", "test_known", "missing", "partly", "note", "problem"]
     frame = pd.DataFrame(rows, columns=columns)
     return frame.astype(dict.fromkeys(columns[1:5], "Int64"))
+
+
+def describe_embedding(source: str, index: Index, split: Split) -> str:
+    """What it covers, and what was left out or filled when it was read. What `open_embedding` raises passes."""
+    covered = describe_coverage(measure_coverage(source, index, split))
+    return f"{covered} {Features.open(source, index).note}".strip()
 
 
 def describe_coverage(coverage: pd.DataFrame) -> str:
@@ -76,6 +85,8 @@ def describe_coverage(coverage: pd.DataFrame) -> str:
     said = f"{known['known'][DATA]:,} of {known['targets'][DATA]:,} targets have a vector"
     if known["targets"]["test"]:
         said += f"; of the test part {known['known']['test']:,} of {known['targets']['test']:,}"
+    if partly := known["partly"][DATA]:
+        said += f"; {len(partly.split(', ')):,} are not in every part"
     return f"{said}."
 
 

@@ -14,9 +14,8 @@ from vccapp.stats.index import Index
 from vccapp.training import list_runs
 from vccapp.training.choosing.coverage import (
     compare_embeddings,
-    describe_coverage,
+    describe_embedding,
     list_embeddings,
-    measure_coverage,
 )
 from vccapp.ui.kit.forms import Offered
 from vccapp.ui.kit.loaders import current_settings
@@ -71,7 +70,7 @@ def _offer_embeddings(spec: type[Parameters], index: Index, split: Split, *, one
         if value in NOT_VECTORS:
             return said
         try:
-            return f"{said} {describe_coverage(measure_coverage(value, index, split))}".strip()
+            return f"{said} {describe_embedding(value, index, split)}".strip()
         except VccAppError as error:
             return str(error)
 

@@ -22,9 +22,10 @@ READERS = Registry[type["Reader"]]("embedding", package="vccapp.data.embeddings.
 
 
 class Reader(ABC):
-    """Reads one kind of file. label : the kind, for people."""
+    """Reads one kind of file. label : the kind, for people; note : of the last file, what was left out or filled."""
 
     label: ClassVar[str]
+    note: str = ""
 
     @abstractmethod
     def recognises(self, path: Path, head: bytes) -> bool:

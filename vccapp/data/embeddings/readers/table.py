@@ -1,17 +1,23 @@
-"""Tables of vectors: npz, parquet, csv and tsv (also .gz). Genes in the first text column or array, numbers beside."""
+"""Tables of vectors: npz, parquet, csv and tsv (also .gz). Genes in the first text column or array, numbers beside.
+
+A csv, tsv or parquet may be a table of measurements: genes may be its columns, if they are named as DepMap names them,
+"TP53 (7157)"; numbers may be missing; and of more than WIDTH columns the first principal components are taken.
+"""
 
 import gzip
 import logging
 import math
+import re
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, cast
 
 import numpy as np
 import pandas as pd
 
+from vccapp.data.embeddings.base import Embedding
 from vccapp.data.embeddings.readers.base import MAX_BYTES, READERS, Reader, check_archive, check_total
 from vccapp.errors import DataError
 from vccapp.faults import refuse_shortage
@@ -20,6 +26,10 @@ LOG = logging.getLogger(__name__)
 
 MAX_LINE = 2**24
 """Bytes of the first line: a million columns."""
+WIDTH = 64
+MIN_MEASURED = 0.5
+"""Share of its numbers that a gene needs; what it lacks is filled with the mean of the column."""
+_DEPMAP = re.compile(r"(?P<symbol>\S+) \(\d+\)")
 
 
 @READERS.register("table")
@@ -35,18 +45,7 @@ class Table(Reader):
             head = file.read(4)
         if head == b"PK\x03\x04":
             return _read_npz(path)
-        try:
-            table = _read_parquet(path) if head == b"PAR1" else _read_text(path)
-        except DataError:
-            raise
-        except Exception as error:  # of pandas, pyarrow and gzip
-            refuse_shortage(error, name=path.name)
-            LOG.info("%s cannot be read as a table", path, exc_info=error)
-            raise DataError(
-                "table_unreadable",
-                f"{path.name}: it cannot be read as a table",
-                fix="put genes in the first column, numbers in the others",
-            ) from None
+        table = parse(path, lambda: _read_parquet(path) if head == b"PAR1" else read_text(path))
         if head == b"PAR1" and not isinstance(table.index, pd.RangeIndex):
             table = table.reset_index()
         numbers = table.iloc[:, 1:]
@@ -56,7 +55,51 @@ class Table(Reader):
                 f"{path.name}: its columns do not hold vectors",
                 fix="put genes in the first column and only numbers in the others",
             )
-        return table.iloc[:, 0].astype(str).tolist(), numbers.to_numpy(np.float32)
+        matrix, notes = numbers.to_numpy(np.float32), []
+        found = [_DEPMAP.fullmatch(str(name)) for name in numbers.columns]
+        if all(found):
+            genes, matrix = [match["symbol"] for match in found if match], matrix.T
+            notes = ["Genes are its columns."]
+        else:
+            genes = table.iloc[:, 0].astype(str).tolist()
+        genes, matrix, filled = _fill(genes, matrix)
+        if len(genes) > 1 and matrix.shape[1] > WIDTH:
+            notes.append(f"First {WIDTH} principal components of {matrix.shape[1]:,} columns.")
+            matrix = Embedding(tuple(genes), matrix, path.name, "").reduced(WIDTH).matrix
+        self.note = " ".join([*notes, *filled])
+        return genes, matrix
+
+
+def parse(path: Path, read: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+    """What `read` gives of a file; DataError for what pandas, pyarrow or gzip raise."""
+    try:
+        return read()
+    except DataError:
+        raise
+    except Exception as error:
+        refuse_shortage(error, name=path.name)
+        LOG.info("%s cannot be read as a table", path, exc_info=error)
+        raise DataError(
+            "table_unreadable",
+            f"{path.name}: it cannot be read as a table",
+            fix="put genes in the first column, numbers in the others",
+        ) from None
+
+
+def _fill(genes: list[str], matrix: np.ndarray) -> tuple[list[str], np.ndarray, list[str]]:
+    """Genes with enough numbers, their numbers, the missing ones filled, and what was done, in sentences."""
+    missing = np.isnan(matrix)
+    if not missing.any() or missing.all(axis=0).any():
+        return genes, matrix, []
+    kept = missing.mean(axis=1) <= 1 - MIN_MEASURED
+    if not kept.any():
+        return genes, matrix, []
+    n_left = int((~kept).sum())
+    genes, matrix, missing = [gene for gene, own in zip(genes, kept, strict=True) if own], matrix[kept], missing[kept]
+    filled = np.where(missing, np.nanmean(matrix, axis=0), matrix).astype(np.float32)
+    said = [f"{int(missing.sum()):,} missing numbers are the mean of their column."] if missing.any() else []
+    said += [f"{n_left:,} genes with fewer than half of their numbers are left out."] if n_left else []
+    return genes, filled, said
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
@@ -68,13 +111,14 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     return pd.read_parquet(path)
 
 
-def _read_text(path: Path) -> pd.DataFrame:
+def read_text(path: Path, **options: Any) -> pd.DataFrame:
+    """A csv or tsv; options : of pandas.read_csv"""
     packed = path.name.lower().endswith(".gz")
     with gzip.open(path) if packed else path.open("rb") as file:
         if len(file.readline(MAX_LINE + 1)) > MAX_LINE:
             raise DataError("not_vectors", f"{path.name}: its first line is too long", fix="write one gene a line")
         file.seek(0)
-        return pd.read_csv(cast("IO[bytes]", _Bounded(file, path.name)), sep=_separator(path))
+        return pd.read_csv(cast("IO[bytes]", _Bounded(file, path.name)), sep=separator_of(path), **options)
 
 
 class _Bounded:
@@ -93,7 +137,7 @@ class _Bounded:
         return iter(self.file)
 
 
-def _separator(path: Path) -> str:
+def separator_of(path: Path) -> str:
     return "," if path.name.lower().removesuffix(".gz").endswith(".csv") else "\t"
 
 
