@@ -4,12 +4,16 @@ import functools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
 from places import SHARED
 
 from vccapp.settings import Settings
+
+if TYPE_CHECKING:
+    from browser import Server
 
 hypothesis.settings.register_profile("ours", deadline=None)  # how long a test takes says nothing of what is right
 hypothesis.settings.load_profile("ours")
@@ -58,3 +62,14 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def server(settings: Settings) -> Iterator["Server"]:
+    """The app on the workspace of a module, which says what is in it."""
+    from browser import Server
+
+    server = Server(settings)
+    server.start()
+    yield server
+    server.kill()

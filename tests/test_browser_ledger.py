@@ -1,7 +1,6 @@
 """The page Ledger in a real headless Chromium: two submissions get official scores, and a link compares them."""
 
 import json
-from collections.abc import Iterator
 
 import pytest
 from browser import SECOND, Server, heading, need_chromium, open_browser, settle
@@ -26,14 +25,6 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     write_plan(plan, settings)
     build_submission(plan, settings)
     return settings
-
-
-@pytest.fixture(scope="module")
-def server(settings: Settings) -> Iterator[Server]:
-    server = Server(settings)
-    server.start()
-    yield server
-    server.kill()
 
 
 def enter(page: Page, url: str, id: str, score: float) -> None:

@@ -4,7 +4,6 @@
 """
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,14 +31,6 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     wider = {"params": SMALL | {"direction": 0.5}, "title": "directed"}
     train(spec.model_copy(update=wider), settings, run_id="directed")
     return settings
-
-
-@pytest.fixture(scope="module")
-def server(settings: Settings) -> Iterator[Server]:
-    server = Server(settings)
-    server.start()
-    yield server
-    server.kill()
 
 
 @pytest.fixture(scope="module")

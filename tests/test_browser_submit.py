@@ -3,7 +3,6 @@
 import hashlib
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -46,14 +45,6 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     for words in prepare:
         subprocess.run([sys.executable, "-m", "vccapp", *words], check=True, env=environment(settings))
     return settings
-
-
-@pytest.fixture(scope="module")
-def server(settings: Settings) -> Iterator[Server]:
-    server = Server(settings)
-    server.start()
-    yield server
-    server.kill()
 
 
 def type_into(page: Page, key: str, text: str) -> None:

@@ -4,7 +4,6 @@
 """
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,14 +32,6 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     dataset = open_dataset(folder / "toy.h5ad")
     build_index(dataset, register(dataset, settings, title="toy") / "index")
     return settings
-
-
-@pytest.fixture(scope="module")
-def server(settings: Settings) -> Iterator[Server]:
-    server = Server(settings)
-    server.start()
-    yield server
-    server.kill()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
