@@ -20,7 +20,7 @@ LONG = "x" * (LONGEST_NAME + 1)
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A workspace with a dataset and the splits `first`, and `bare`, which has no validation part."""
+    """A workspace with a dataset and the splits `first`, and `bare`: no validation part, few to train on."""
     folder = tmp_path_factory.mktemp("early")
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {"HOME": "workspace", "CHECKPOINTS": "checkpoints", "DATA_ROOTS": "."}.items():
@@ -34,7 +34,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         (folder / "folder").mkdir()
         assert call("data", "index", "cells.h5ad") == 0
         assert call("split", "make", "cells.h5ad", "--name", "first") == 0
-        assert call("split", "make", "cells.h5ad", "--name", "bare", "--ratio", "0.8", "0", "0.2") == 0
+        assert call("split", "make", "cells.h5ad", "--name", "bare", "--ratio", "0.5", "0", "0.5") == 0
         yield folder
 
 

@@ -37,6 +37,7 @@ OF_THE_CODE = {
     "vccapp/ui/opening.py": {"label", "help"},
     "vccapp/ui/perturbation.py": {"rule"},
     "vccapp/ui/scores/board.py": {"title"},
+    "vccapp/ui/targets/choice.py": {"label"},
     "vccapp/ui/training/choice.py": {"labels.__getitem__"},
     "vccapp/ui/kit/jobs.py": {"name", "text"},
     "vccapp/ui/kit/runs.py": {"label"},

@@ -79,7 +79,9 @@ class JobStore:
                     copy_store(settings.jobs_db, self._db)
                 else:
                     self._db.execute("PRAGMA journal_mode = TRUNCATE")
-                    self._db.execute("PRAGMA synchronous = NORMAL")
+                    # A commit that waits for the disk holds the lock meanwhile, long where others write much; what a
+                    # loss of power takes stands beside the logs of the jobs.
+                    self._db.execute("PRAGMA synchronous = OFF")
                 self._migrate()
         except BaseException:
             self._db.close()

@@ -66,9 +66,8 @@ def show_ranking_of_targets(chosen: Choice) -> list[str]:
         with errors_shown():
             judged = measure_known(targets, names)
             for row in judged.by_kind.itertuples():
-                left.caption(
-                    f"AUROC {row.auroc:.3f} among {row.kind} effects ({row.n_known} of {row.n:,}, p {row.p_known:.2g})"
-                )
+                among = f"among {row.kind} effects ({row.n_known} of {row.n:,}, p {row.p_known:.2g})"
+                left.caption(plain(f"AUROC {row.auroc:.3f} {among}"))
             if judged.unknown:
                 left.caption(f":orange[Not in the library: {plain(name_some(judged.unknown))}]")
     own = right.file_uploader("Your table of genes", type=["csv", "tsv"], key="tgt_own", max_upload_size=20)
@@ -102,10 +101,8 @@ def _show_ridge(ranking: Ranking) -> None:
     """How well effects together explain the signature."""
     told = [f"{row.ridge_r:.2f} ({row.kind})" for row in ranking.libraries.itertuples() if row.ridge_r == row.ridge_r]
     if told:
-        st.caption(
-            f"Ridge weights explain the signature with r = {', '.join(told)} on genes that were held out; near 0 they "
-            "mean nothing."
-        )
+        said = f"Ridge weights explain the signature with r = {', '.join(told)} on genes that were held out"
+        st.caption(plain(f"{said}; near 0 they mean nothing."))
 
 
 def show_gene_by_gene(chosen: Choice) -> list[str]:
@@ -129,11 +126,11 @@ def show_gene_by_gene(chosen: Choice) -> list[str]:
     own = (ranking.targets["perturbation"] == label) & (ranking.targets["run"] == library.run)
     [row] = ranking.targets[own & (ranking.targets["dataset"] == library.title)].to_dict("records")
     with st.container(horizontal=True, key="tgt_numbers"):
-        st.metric("Effect", library.kind)
+        st.metric("Effect", plain(library.kind))
         st.metric("Cosine", f"{row['cosine']:.3f}")
         st.metric("p", f"{row['p_random']:.2g}")
         for part in view.counts.itertuples():
-            st.metric(f"Genes {part.change}", f"{part.n_genes:,}")
+            st.metric(plain(f"Genes {part.change}"), f"{part.n_genes:,}")
     left, right = st.columns(2)
     with left:
         show_chart(
