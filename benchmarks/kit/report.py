@@ -34,7 +34,8 @@ nothing of the target but that it is silenced. A model counts as above or below 
 over all perturbations says so at p < 0.05, corrected for the number of models of the table (Holm). `Scouter,
 original` and `STATE, original` are the programs of their authors (scouter-learn 0.1.10 with its defaults and lambda
 0.05, arc-state 0.11.1), trained on the same folds, cells and gene vectors; STATE, theirs and ours, is 256 wide and
-takes 600 steps of 8 sets of 32 cells at a learning rate of 3e-4.
+takes 600 steps of 8 sets of 32 cells at a learning rate of 3e-4. A model that a table lacks, and that is not named
+below it, was not run on that set yet.
 """
 
 
