@@ -76,7 +76,7 @@ def rank(
     from vccapp.evaluation.targets.ranking import explain_method, rank_targets
     from vccapp.evaluation.targets.validation import measure_known
     from vccapp.textfiles import read_text
-    from vccapp.training.targets import open_measured, open_predicted
+    from vccapp.training.targets import open_measured
 
     settings = open_settings()
     opened = [_open(name, settings) for name in dataset] if dataset else [_open(None, settings)]
@@ -87,9 +87,7 @@ def rank(
         for library in open_measured(record, index, context=context, signature=found)
     ]
     for name in run or []:
-        record_of = find_finished_run(name, settings)
-        title = find_dataset(record_of.spec.dataset, settings).title
-        libraries += open_predicted(record_of, settings, title=title, genes=parse_names(predict) or (), context=context)
+        libraries += _open_predicted(name, predict, context, settings)
     ranking = rank_targets(found, libraries, goal=goal)
     about: dict[str, Any] = {"signature": found.name, "goal": goal}
     about |= {"method": explain_method(ranking, found, goal=goal), "notes": list(found.notes)}
@@ -128,7 +126,7 @@ def genes(
 ) -> None:
     """Show gene by gene what a perturbation reverses of a signature, and what it makes worse."""
     from vccapp.evaluation.targets.gene_by_gene import view_genes
-    from vccapp.training.targets import open_measured, open_predicted
+    from vccapp.training.targets import open_measured
 
     settings = open_settings()
     record, index = _open(dataset, settings)
@@ -136,9 +134,7 @@ def genes(
     if run is None:
         libraries = open_measured(record, index, context=context, signature=found)
     else:
-        of = find_finished_run(run, settings)
-        title = find_dataset(of.spec.dataset, settings).title
-        libraries = open_predicted(of, settings, title=title, genes=parse_names(predict) or (), context=context)
+        libraries = _open_predicted(run, predict, context, settings)
     view = view_genes(_find_library(libraries, perturbation), perturbation, found, goal=goal)
     about = {"signature": found.name, "goal": goal, "perturbation": perturbation}
     _show(view, about, [index], as_json=as_json, csv=csv, table=table)
@@ -182,18 +178,16 @@ def next_(
 ) -> None:
     """Rank genes that nobody silenced by predicted effect and how far runs disagree, or by a signature."""
     from vccapp.evaluation.targets.unmeasured import rank_unmeasured
-    from vccapp.training.targets import open_predicted
 
     settings = open_settings()
     given = [own for own in (signature, up, down, first, second) if own is not None]
     found = _read_signature(signature, up, down, first, second, by, cells_of, None, settings) if given else None
     libraries = []
     for name in run:
-        of = find_finished_run(name, settings)
-        title = find_dataset(of.spec.dataset, settings).title
-        opened = open_predicted(of, settings, title=title, genes=parse_names(predict) or (), context=context)
+        opened = _open_predicted(name, predict, context, settings)
         if len(opened) > 1:
-            raise SpecError("several_contexts", f"{title} has several contexts", fix="choose one with --context")
+            problem = f"{opened[0].title} has several contexts"
+            raise SpecError("several_contexts", problem, fix="choose one with --context")
         libraries += opened
     view = rank_unmeasured(libraries, signature=found, goal=goal)
     _show(view, {"runs": [own.run for own in libraries], "goal": goal}, [], as_json=as_json, csv=csv, table=table)
@@ -210,6 +204,15 @@ def _open(name: str | None, settings: "Settings") -> tuple["Record", "Index"]:
         name = indexed[0]
     record = find_dataset(name, settings)
     return record, open_index(record.fingerprint, settings)
+
+
+def _open_predicted(run: str, predict: str | None, context: str | None, settings: "Settings") -> list["Library"]:
+    """The effects that a run predicts, under the title of its dataset."""
+    from vccapp.training.targets import open_predicted
+
+    record = find_finished_run(run, settings)
+    title = find_dataset(record.spec.dataset, settings).title
+    return open_predicted(record, settings, title=title, genes=parse_names(predict) or (), context=context)
 
 
 def _read_signature(

@@ -52,11 +52,16 @@ class Chosen:
 
 
 @cached(max_entries=8)
-def load_board(runs: tuple[RunRecord, ...], context: str | None, *, per: str = "runs") -> Board:
-    """The stored scores of runs on one dataset; with `per` "folds", see `pool_folds`, those of all folds together."""
+def load_board(runs: tuple[RunRecord, ...], context: str | None) -> Board:
+    """The stored scores of runs on one dataset."""
     dataset = runs[0].spec.dataset if runs else None
-    board = read_board(current_settings(), dataset=dataset, runs=[run.id for run in runs], context=context)
-    return pool_folds(board, current_settings(), context=context) if per == "folds" else board
+    return read_board(current_settings(), dataset=dataset, runs=[run.id for run in runs], context=context)
+
+
+@cached(max_entries=8)
+def load_pooled(runs: tuple[RunRecord, ...], context: str | None) -> Board:
+    """The same with all folds of a split scored together, see `pool_folds`."""
+    return pool_folds(load_board(runs, context), current_settings(), context=context)
 
 
 @cached(max_entries=64)
@@ -68,7 +73,7 @@ def load_metric_view(
 
 
 def _board_of(runs: tuple[RunRecord, ...], context: str | None, per: str) -> Board:
-    return load_board(runs, context, per="folds") if per == "folds" else load_board(runs, context)
+    return load_pooled(runs, context) if per == "folds" else load_board(runs, context)
 
 
 def choose_board(record: Record) -> Chosen | None:
