@@ -1,6 +1,6 @@
 """The index job, killed again and again: what it leaves behind makes the same index as a run that was left alone.
 
-KILLS=20 python -m pytest tests/jobs/test_index.py        so many times; 8 by default
+KILLS=20 python -m pytest tests/jobs/test_index.py        so many times at random; 8 by default
 """
 
 import json
@@ -41,14 +41,25 @@ def start(settings: Settings, cells: Path) -> Job:
     return start_job(settings, Index(paths=(cells,)))
 
 
-def wait(settings: Settings, job: Job, *, seconds: float = float("inf")) -> Job:
-    """The job when it has ended, or after `seconds`, but not before its worker has begun."""
+def wait(settings: Settings, job: Job, *, until: float | str = float("inf")) -> Job:
+    """The job when it has ended, after so many seconds or when it has begun a file of that name, but not before its
+    worker has begun.
+    """
     began = time.monotonic()
+
+    def is_reached() -> bool:
+        return until in find_left(settings) if isinstance(until, str) else time.monotonic() - began >= until
+
     with JobStore(settings) as store:
-        while (found := store.get(job.id)).active and (found.state in BEGINNING or time.monotonic() - began < seconds):
+        while (found := store.get(job.id)).active and (found.state in BEGINNING or not is_reached()):
             time.sleep(0.02)
             reconcile(settings)
     return found
+
+
+def find_left(settings: Settings) -> set[str]:
+    """Names in the hidden folder of the unfinished index."""
+    return {path.name for path in settings.datasets.glob("*/.index.building/**/*")}
 
 
 def read_index(settings: Settings) -> dict[str, bytes | dict]:
@@ -65,36 +76,35 @@ def run_alone(home: Path, cells: Path) -> float:
     return time.monotonic() - began
 
 
-def kill_at(moments: list[float], home: Path, cells: Path, expected: dict[str, bytes | dict]) -> set[str]:
-    """Start the job and kill -9 it, all its processes, at each of the moments (seconds after its start); then let it
-    end. Returns what the killed ones left in the hidden folder of the unfinished index.
+def kill_at(moments: list[float | str], home: Path, cells: Path, expected: dict[str, bytes | dict]) -> None:
+    """Start the job and kill -9 it, all its processes, at each of the moments (seconds after its start, or a file that
+    it has begun); then let it end.
     """
-    settings, left = settings_in(home), set()
+    settings = settings_in(home)
     for moment in moments:
-        while (job := wait(settings, start(settings, cells), seconds=moment)).state == "succeeded":
+        while (job := wait(settings, start(settings, cells), until=moment)).state == "succeeded":
             # It went on from where the one before was killed and was done by then: the next is a whole one. An earlier
             # moment, because the machine may have been slower when the duration was measured.
             assert read_index(settings) == expected
             shutil.rmtree(settings.datasets)
-            moment *= 0.9
+            moment = moment if isinstance(moment, str) else moment * 0.9
         assert job.active, job.reason
         os.killpg(job.pid, signal.SIGKILL)
         assert wait(settings, job).state in ("lost", "succeeded")
-        left |= {path.name for path in settings.datasets.glob("*/.index.building/**/*")}
     assert wait(settings, start(settings, cells)).state == "succeeded"
     assert read_index(settings) == expected
-    return left
 
 
 @pytest.mark.slow
 def test_killed_at_random_moments_it_goes_on_to_the_same_index(cells: Path, tmp_path: Path) -> None:
+    """And at the three at which it has something to go on from."""
     run_alone(tmp_path / "compiles", cells)
     with ThreadPoolExecutor(2) as both:  # two jobs at a time, as many as the cores at least
         lasts = max(both.map(run_alone, [tmp_path / "alone", tmp_path / "beside"], [cells] * 2))
         expected = read_index(settings_in(tmp_path / "alone"))
         dice = random.Random(0)
-        moments = [lasts * (i + dice.random()) / KILLS for i in range(KILLS)]
+        moments: list[float | str] = ["totals.npy", "sums", "genes_done.json"]
+        moments += [lasts * (i + dice.random()) / KILLS for i in range(KILLS)]
         dice.shuffle(moments)
         homes = [tmp_path / "first", tmp_path / "second"]
-        left = set.union(*both.map(kill_at, [moments[::2], moments[1::2]], homes, [cells] * 2, [expected] * 2))
-    assert {"totals.npy", "sums", "genes_done.json"} <= left
+        list(both.map(kill_at, [moments[::2], moments[1::2]], homes, [cells] * 2, [expected] * 2))

@@ -244,6 +244,19 @@ def test_a_process_with_a_reused_number_is_not_the_worker_and_gets_no_signal(set
     other.wait()
 
 
+def test_a_worker_that_is_ending_is_not_judged_before_its_exit_code_is_known(settings):
+    """A process that dumps its memory shows no mark any more, and its parent has no code yet."""
+    with JobStore(settings) as store:
+        gone = subprocess.Popen(["true"])
+        gone.wait()
+        job = store.create(Wait())
+        store.move(job.id, "starting")
+        store.move(job.id, "running", **describe_process(os.getpid()) | {"pid": gone.pid})
+        assert record_ends(store, {job.id: None}) == []
+        (lost,) = record_ends(store, {job.id: -signal.SIGSEGV})
+    assert (lost.state, lost.error_code, lost.exit_code) == ("lost", "crashed", -11)
+
+
 def test_a_machine_that_was_restarted_has_lost_its_jobs(settings):
     with JobStore(settings) as store:
         job = store.create(Wait())

@@ -54,17 +54,18 @@ def is_ours(job: Job, settings: Settings) -> bool:
     return job.state == "queued" and known and not is_kept(keeper_lock(settings, job.host))
 
 
-def record_ends(store: JobStore, codes: dict[str, int]) -> list[Job]:
+def record_ends(store: JobStore, codes: dict[str, int | None]) -> list[Job]:
     """Record how jobs ended whose process is gone, and end what it left behind; returns them.
 
-    codes : exit codes of workers, as their parent alone knows them
+    codes : exit codes of workers, as their parent alone knows them; None of one that has not ended for it. One that
+        ends is not to be found for a moment before its parent learns how.
     """
     settings, changed = store.settings, list[Job]()
     if store.read_only:
         return []
     active = store.find(state=CLAIMED)
     for job in active:
-        if job.id not in codes and not is_gone(job, settings):
+        if codes[job.id] is None if job.id in codes else not is_gone(job, settings):
             continue
         if job.state == "starting" and job.id not in codes and not (settings.jobs / job.id / ENDING).exists():
             why = "What was to start its worker ended before."

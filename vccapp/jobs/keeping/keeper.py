@@ -49,7 +49,7 @@ class Keeper:
 
     def look(self) -> bool:
         """One round; whether there is a job of this machine that has not ended."""
-        codes = {name: code for name, child in self.children.items() if (code := child.poll()) is not None}
+        codes = {name: child.poll() for name, child in self.children.items()}
         for name in [name for name, code in codes.items() if code == EXIT_DUPLICATE]:
             del self.children[name], codes[name]
         with JobStore(self.settings) as store:
@@ -62,8 +62,8 @@ class Keeper:
             active = [job for job in store.find(state=ACTIVE) if is_ours(job, self.settings)]
         self._end_the_deaf(active)
         known = {job.id for job in active}
-        for name in [name for name, code in codes.items() if name not in known]:
-            self.children.pop(name)
+        for name in [name for name, code in codes.items() if code is not None and name not in known]:
+            del self.children[name]
         return bool(active)
 
     def _end_the_deaf(self, active: list[Job]) -> None:
