@@ -15,12 +15,20 @@ from vccapp.settings import Settings
 if TYPE_CHECKING:
     from browser import Server
 
+TESTS = Path(__file__).resolve().parent
+
 hypothesis.settings.register_profile("ours", deadline=None)  # how long a test takes says nothing of what is right
 hypothesis.settings.load_profile("ours")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests first: they would else be left to one process at the end, while the others wait."""
+    """What opens pages or starts workers is slow. Files with slow tests first: they would else be left to one process
+    at the end, while the others wait.
+    """
+    for item in items:
+        if item.path.relative_to(TESTS).parts[0] in ("pages", "jobs"):
+            item.add_marker("slow")
     slow = {item.path for item in items if item.get_closest_marker("slow") or item.get_closest_marker("browser")}
     items.sort(key=lambda item: item.path not in slow)
 

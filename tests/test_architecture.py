@@ -39,6 +39,7 @@ def test_a_page_that_imports_the_domain_is_noticed(tmp_path: Path) -> None:
     assert {name for name in imported(page) if not is_for_pages(name)} == {"pandas", "vccapp.stats.index.Index"}
 
 
+@pytest.mark.slow
 def test_private_parts_of_streamlit_are_used_in_one_file_that_says_why() -> None:
     files = [path for path in (ROOT / "vccapp").rglob("*.py") if any(map(is_private, imported(path)))]
     assert [path.name for path in files] == ["warmup.py"]

@@ -58,6 +58,7 @@ def titled(settings: Settings, title: str) -> RunRecord:
     return run
 
 
+@pytest.mark.slow
 def test_every_entry_is_listed(here: Settings, ask: Callable[..., Any]) -> None:
     for name, words, pattern in (
         ("datasets", ("data", "list"), "home/datasets/*/dataset.json"),
@@ -74,6 +75,7 @@ def test_every_entry_is_listed(here: Settings, ask: Callable[..., Any]) -> None:
     assert all(job["id"] == ask("jobs", "show", job["id"])["id"] for job in ask("jobs", "list"))
 
 
+@pytest.mark.slow
 def test_each_is_shown(here: Settings, ask: Callable[..., Any]) -> None:
     for split in ask("split", "list")["splits"]:
         assert ask("split", "show", split["name"]) == split
@@ -86,6 +88,7 @@ def test_each_is_shown(here: Settings, ask: Callable[..., Any]) -> None:
         assert len(table) == score.n_perturbations
 
 
+@pytest.mark.slow
 def test_models_predict_what_they_predicted(archive: Settings, tmp_path: Path) -> None:
     kinds = set()
     for run in finished(archive):
@@ -109,6 +112,7 @@ def test_an_index_is_read(archive: Settings) -> None:
             assert open_cell_embedding(index, about["name"]).shape == (len(index.cells), about["width"])
 
 
+@pytest.mark.slow
 def test_scores_are_computed_again(here: Settings, ask: Callable[..., Any]) -> None:
     run = titled(here, "ridge")
     before = load_score(run, "vccapp", "test")[0]
@@ -119,6 +123,7 @@ def test_scores_are_computed_again(here: Settings, ask: Callable[..., Any]) -> N
     assert compared["summary"] == pytest.approx(run.metrics["test"]["ridge"])
 
 
+@pytest.mark.slow
 def test_a_planned_submission_is_built_again(here: Settings, ask: Callable[..., Any]) -> None:
     [listed] = ask("submit", "list")["submissions"]
     file = here.submissions / listed["id"] / "pred.h5ad"
@@ -144,6 +149,7 @@ def test_a_training_goes_on(title: str, here: Settings, ask: Callable[..., Any])
     assert steps.min() <= begun < steps.max() == begun + 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PAGE_NAMES)
 def test_pages_show_it(name: str, here: Settings) -> None:
     page = open_alone(name)

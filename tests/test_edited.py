@@ -104,6 +104,7 @@ def edits(content: dict[str, Any]) -> Iterator[tuple[str, Any]]:
             yield f"{'.'.join(path)} = {value!r}", made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", READ)
 def test_no_edit_is_unexpected(kind: str, archive: Settings) -> None:
     find, read = READ[kind]

@@ -311,6 +311,7 @@ def texts(page: AppTest) -> str:
     return "\n".join(str(found.value) for found in elements)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("which", "damage"), LISTED_CASES)
 def test_a_list_shows_it_and_the_rest(
     which: str,

@@ -73,6 +73,7 @@ def test_embeddings_of_the_file_are_taken_and_written_with_the_preprocessed_cell
     assert np.var(out.obsm["X_pca"], axis=0).sum() < np.var(centred, axis=0).sum()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("key", "said"), [("X_umap", "has: X_broken, X_state"), ("X_broken", "are not numbers")])
 def test_embeddings_that_cannot_be_taken_are_refused(
     dataset: str, key: str, said: str, capsys: pytest.CaptureFixture[str]

@@ -59,6 +59,7 @@ def run(*words: object) -> None:
         assert end.code in (None, 0, 1, 2)
 
 
+@pytest.mark.slow
 def test_listings_of_hostile_names(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

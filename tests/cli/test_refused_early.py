@@ -76,6 +76,7 @@ BAD = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["start", "grid"])
 @pytest.mark.parametrize(("model", "value"), BAD)
 def test_a_wrong_value_leaves_no_run(
@@ -94,6 +95,7 @@ def nothing_began(home: Path) -> bool:
     return not trainings and not list((home / "checkpoints").glob("*"))
 
 
+@pytest.mark.slow
 def test_what_a_model_needs_of_a_split(home: Path) -> None:
     assert call("train", "start", "ensemble", "--split", "bare") == 2
     assert nothing_began(home)
@@ -195,6 +197,7 @@ def test_relative_paths_are_those_of_the_user(home: Path) -> None:
     assert params("ridge", embedding="missing.csv") == {"embedding": "missing.csv"}
 
 
+@pytest.mark.slow
 def test_a_run_reads_an_embedding_of_the_users_folder(home: Path) -> None:
     assert call("train", "start", "ridge", "--split", "first", "--set", "embedding=some.csv") == 0
 

@@ -37,6 +37,7 @@ def call(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str]:
     return int(stop.value.code or 0), capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_file_is_mended_and_packaged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, out, vcc = (tmp_path / name for name in ("x.h5ad", "good.h5ad", "good.vcc"))
     write(path, control="NT", suffix="-1")
@@ -52,6 +53,7 @@ def test_a_file_is_mended_and_packaged(tmp_path: Path, capsys: pytest.CaptureFix
     assert (tmp_path / "again.h5ad").read_bytes() == out.read_bytes()
 
 
+@pytest.mark.slow
 def test_one_mend_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, out = tmp_path / "x.h5ad", tmp_path / "good.h5ad"
     write(path, control="NT")

@@ -54,6 +54,7 @@ def test_space_taken_before_is_given_back(whole: Path, tmp_path: Path) -> None:
     assert (tmp_path / "x.h5ad").read_bytes() == whole.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.9, 0.999])
 def test_a_disk_that_ends_is_told_and_does_not_crash(share: float, whole: Path, tmp_path: Path) -> None:
     limit = str(int(whole.stat().st_size * share))

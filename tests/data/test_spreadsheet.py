@@ -93,6 +93,7 @@ def _is_csv(node: ast.expr) -> bool:
     return isinstance(node, ast.Name) and node.id == "csv"
 
 
+@pytest.mark.slow
 def test_no_other_place_writes_csv() -> None:
     found = {
         path.relative_to(ROOT).as_posix()

@@ -75,6 +75,7 @@ def test_a_changed_or_missing_file_is_refused(tmp_path: Path, settings: Settings
         open_registered(fingerprint, settings)
 
 
+@pytest.mark.slow
 def test_a_changed_zarr_is_seen(tmp_path: Path, settings: Settings) -> None:
     path = tmp_path / "cells.zarr"
     make_counts(n_cells=120, n_genes=40).write_zarr(path)

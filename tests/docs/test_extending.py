@@ -102,12 +102,14 @@ def read_losses(settings: Settings, run_id: str) -> list[dict[str, float]]:
     return [line for line in map(json.loads, lines) if "loss" in line]
 
 
+@pytest.mark.slow
 def test_every_kind_is_installed(run: Run) -> None:
     rows = command(run, "plugins", "list")
     assert {row["kind"] for row in rows} == set(KINDS)
     assert not any(row["fault"] for row in rows)
 
 
+@pytest.mark.slow
 def test_the_model_the_reader_and_the_metric_by_commands(run: Run, trained: dict[str, Any]) -> None:
     assert trained["state"] == "finished"
     assert 0 <= trained["metrics"]["test"]["nearest"]["sign_share"] <= 1
@@ -138,6 +140,7 @@ def test_the_scorer_by_command(run: Run, trained: dict[str, Any]) -> None:
     assert score["scorer"] == "squared" and score["means"]["squared_error"] > 0
 
 
+@pytest.mark.slow
 def test_the_tracker_by_its_setting(run: Run, settings: Settings) -> None:
     command(
         run,
@@ -155,6 +158,7 @@ def test_the_tracker_by_its_setting(run: Run, settings: Settings) -> None:
     assert line.startswith("followed finished: loss ") and "none" not in line
 
 
+@pytest.mark.slow
 def test_the_check_by_command(run: Run, index: Any, tmp_path: Path) -> None:
     genes, n = index.genes["gene"].tolist(), 20
     values = np.full((n, len(genes)), 1e-3, np.float32)

@@ -93,6 +93,7 @@ def kill_everywhere(spec: SweepSpec, settings: Settings, queue: FakeQueue, *, wo
         return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [False, True])
 @pytest.mark.parametrize("sampler", ["random", "tpe"])
 def test_a_driver_that_is_killed_at_any_change_loses_and_doubles_nothing(
@@ -111,6 +112,7 @@ def test_a_driver_that_is_killed_at_any_change_loses_and_doubles_nothing(
         assert not store.find(state="running")
 
 
+@pytest.mark.slow
 def test_killed_trials_of_several_runs_are_whole(settings: Settings, queue: FakeQueue) -> None:
     found = kill_everywhere(sweep(n_trials=5, seeds=(0, 1), folds=3), settings, queue, workers=True)
     assert_whole(found, settings, queue)
@@ -196,6 +198,7 @@ def test_a_run_that_a_person_stops_ends_its_trial(settings: Settings, queue: Fak
     assert [trial.state for trial in found.trials] == ["finished", "finished", "stopped", "finished", "finished"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pruning", ["median", "hyperband"])
 def test_pruned_trials_say_so_and_their_runs_are_stopped(pruning: str, settings: Settings, queue: FakeQueue) -> None:
     found = drive(sweep(pruning=pruning, seeds=(0, 1)), settings)

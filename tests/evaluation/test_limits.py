@@ -96,6 +96,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[dict[str, pd.Da
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", TOLD)
 def test_perfect_is_what_the_true_means_get(seen: list[tuple], metric: str) -> None:
     """No further from it, on the mean of the simulations, than its standard error says of one."""

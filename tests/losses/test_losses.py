@@ -60,6 +60,7 @@ def test_every_loss_is_tested() -> None:
     assert {name for name, _ in KINDS.values()} == set(LOSSES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_gradients_are_right(kind: str) -> None:
     name, options = KINDS[kind]

@@ -135,6 +135,7 @@ def test_every_model_has_its_settings() -> None:
     assert set(SETTINGS) == set(list_trainable())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "params"),
     [pytest.param(name, own, id=f"{name}-{i}") for name, every in SETTINGS.items() for i, own in enumerate(every)],

@@ -65,6 +65,7 @@ def test_a_saved_model_predicts_the_same(index: Index, split: Split, faithful: b
     assert again.coverage(["GENE1", "UNKNOWN"])["n_known"].tolist() == [1, 0]
 
 
+@pytest.mark.slow
 def test_it_learns_the_effects_it_sees(index: Index, split: Split) -> None:
     """As the original, on the perturbations that it was trained on; the seed decides everything."""
     params = {"faithful": True, "genes": 0, "epochs": 30, "direction": 0.0, "patience": 0, "learning_rate": 3e-3}

@@ -103,6 +103,7 @@ def test_network_cells_are_the_network_s_and_others_as_they_were(converted: Path
     assert (cells[:, 35:] > 0).sum() == (controls[:, 35:].toarray() > 0).sum()
 
 
+@pytest.mark.slow
 def test_the_command_says_what_it_would_run_and_asks(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

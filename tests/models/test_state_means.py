@@ -24,6 +24,7 @@ def screens(tmp_path_factory: pytest.TempPathFactory) -> list[Index]:
     return [load_index(folder / context) for context in CONTEXTS]
 
 
+@pytest.mark.slow
 def test_the_perturbation_mean_is_the_context_mean(screens: list[Index]) -> None:
     """As every perturbation has 50 cells: theirs is the mean over cells, ours over perturbations."""
     for index, expected in zip(screens, np.load(FILE)["context_mean"], strict=True):

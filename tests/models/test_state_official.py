@@ -96,6 +96,7 @@ def stop_at(step: int) -> object:
     return progress
 
 
+@pytest.mark.slow
 def test_the_program_never_has_a_cell_of_a_test_perturbation(settings: Settings) -> None:
     run = train_one(settings)
     seen = json.loads((run.folder / "model/official/seen.json").read_text())
@@ -107,6 +108,7 @@ def test_the_program_never_has_a_cell_of_a_test_perturbation(settings: Settings)
     assert not any(f'"{label}"' in split for label in TRAIN)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("genes", [30, 0])
 def test_predicted_cells_are_those_that_the_program_wrote(settings: Settings, genes: int) -> None:
     run = train_one(settings, genes=genes)
@@ -142,6 +144,7 @@ def test_losses_are_logged_and_what_it_wrote_is_kept(settings: Settings) -> None
     assert load_model(run.folder / "model").official["versions"]["arc-state"] == "0.11.1"
 
 
+@pytest.mark.slow
 def test_a_stopped_training_goes_on_from_its_last_checkpoint(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,6 +163,7 @@ def test_a_stopped_training_goes_on_from_its_last_checkpoint(
     assert (run.folder / "model/official/checkpoints/final.ckpt").read_text() == "10"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("before", "from_step"), [("best.ckpt", 4), (None, 0)])
 def test_a_checkpoint_that_was_cut_short_is_not_gone_on_from(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, before: str | None, from_step: int
@@ -192,6 +196,7 @@ def test_what_a_stopped_program_left_as_its_end_is_not_taken_for_one(
     assert (settings.checkpoints / "r/model/official/checkpoints/final.ckpt").read_text() == "10"
 
 
+@pytest.mark.slow
 def test_a_trained_network_is_not_trained_again(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAKE_STATE", "infer")
     with refusal(JobError, "state_failed"):
@@ -270,6 +275,7 @@ def test_further_targets_are_predicted_too(settings: Settings, tmp_path: Path) -
     assert model.available_cells("GENE30") == 0
 
 
+@pytest.mark.slow
 def test_a_folder_is_opened_without_training(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     first = train_one(settings)
     folder = settings.checkpoints / "first_run"
@@ -286,6 +292,7 @@ def test_a_folder_is_opened_without_training(settings: Settings, monkeypatch: py
         train(spec_of(settings, folder=str(folder), trusted=True), settings, run_id="other")
 
 
+@pytest.mark.slow
 def test_what_a_network_does_not_know_is_not_judged(settings: Settings) -> None:
     """The program would take it for a control and say nothing."""
     folder = settings.checkpoints / "first_run"

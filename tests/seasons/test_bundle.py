@@ -187,6 +187,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_what_does_not_agree_is_refused(damage: str, folder: Path, settings: Settings) -> None:
     change, code = DAMAGES[damage]

@@ -110,6 +110,7 @@ def test_published_columns_mean_what_ours_do(shared: Path) -> None:
     np.testing.assert_allclose(share * n_control, np.rint(share * n_control), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_by_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     monkeypatch.setenv("VCCAPP_HOME", str(tmp_path / "workspace"))
     make_counts().write_h5ad(tmp_path / "toy.h5ad")

@@ -437,6 +437,7 @@ def test_check_submission(toy, settings, tmp_path):
         check_submission(tmp_path / "bad.vcc", CHALLENGE)
 
 
+@pytest.mark.slow
 def test_whole_path_on_the_demo(settings):
     from vccapp.data.reading.opening import open_dataset
     from vccapp.data.simulation.demo import write_demo

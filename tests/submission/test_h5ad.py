@@ -44,6 +44,7 @@ def tree(path) -> dict[str, tuple]:
     return found
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(BLOCKS, st.integers(1, 9), st.floats(0, 1), st.integers(0, 2**31))
 def test_same_file_as_anndata(tmp_path_factory, blocks, n_genes, density, seed):

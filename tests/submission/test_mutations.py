@@ -38,6 +38,7 @@ def verdicts(files: dict[str, Path]) -> dict[str, list[CheckResult] | VccAppErro
     return {name: judge(path, genes=GENES, wanted=WANTED) for name, path in files.items()}
 
 
+@pytest.mark.slow
 def test_each_is_told_in_short_sentences(verdicts: dict[str, list[CheckResult] | VccAppError]) -> None:
     for name, verdict in verdicts.items():
         said = [str(verdict)] if isinstance(verdict, VccAppError) else [f"{r.message} {r.fix}" for r in verdict]

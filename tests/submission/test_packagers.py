@@ -76,6 +76,7 @@ def choose(season: str) -> dict[str, Any]:
     return {str(name): every[str(name)] for name in names} | {"none": every["none"]}
 
 
+@pytest.mark.slow
 @pytest.mark.official
 @pytest.mark.parametrize("season", SEASONS)
 def test_nothing_passes_that_the_official_packager_refuses(season: str, tmp_path: Path) -> None:

@@ -300,6 +300,7 @@ PARAMS = st.dictionaries(
 )
 
 
+@pytest.mark.slow
 @hypothesis_settings(deadline=None)
 @given(PARAMS, st.integers(0, 9), st.text())
 def test_every_run_is_what_its_command_says(params: dict, seed: int, title: str) -> None:

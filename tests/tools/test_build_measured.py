@@ -20,6 +20,7 @@ FOUND = json.loads(RESULTS.read_text())
 CASES = {case["case"]: case for case in FOUND["cases"]}
 
 
+@pytest.mark.slow
 def test_the_shipped_table_and_page_are_made_of_the_results() -> None:
     pd.testing.assert_frame_equal(build_table(FOUND["cases"]), pd.read_csv(TABLE), atol=1e-9)
     assert DOCUMENT.read_text() == make_report(FOUND)

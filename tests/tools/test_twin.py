@@ -168,6 +168,7 @@ def test_real_tables_are_read(real_tables: Tables) -> None:
     np.testing.assert_array_equal(scale_cells(real_tables.cells, 221_273, rng), real_tables.cells)
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_a_small_twin_looks_like_the_real_file(real_tables: Tables, tmp_path: Path) -> None:
     out = simulate_twin(SimulationSpec(n_cells=N_CELLS, seed=6), tmp_path / "twin.h5ad", real_tables)

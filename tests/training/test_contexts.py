@@ -68,6 +68,7 @@ def run(model: str, split: str, settings: Settings) -> str:
     return run_id
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", ["genes", "lines"])
 @pytest.mark.parametrize("model", MODELS)
 def test_predictions_stay_within_the_line(model: str, split: str, workspace: Settings, index: Index) -> None:
@@ -93,6 +94,7 @@ def test_the_mean_effect_is_that_of_the_line(workspace: Settings, index: Index) 
     np.testing.assert_array_equal(held_out.predict(["X@A"]), held_out.predict(["X@B"]))  # nothing is known of B
 
 
+@pytest.mark.slow
 def test_a_split_by_context_is_compared_and_scored(workspace: Settings, index: Index) -> None:
     run_id = run("ridge", "lines", workspace)
     comparison = open_comparison([run_id], workspace, part="test")

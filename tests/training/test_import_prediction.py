@@ -83,6 +83,7 @@ def load(run_id: str, settings: Settings) -> Model:
     return load_model(settings.checkpoints / run_id / "model")
 
 
+@pytest.mark.slow
 def test_deltas_are_those_of_the_files_cells(settings, dataset, index, tmp_path) -> None:
     written = write(tmp_path / "theirs.h5ad", dataset, [*HELD_OUT, CONTROL], log1p=index)
     run_id, notes = import_prediction(tmp_path / "theirs.h5ad", settings, dataset=dataset.fingerprint, split="s")
@@ -131,6 +132,7 @@ def test_another_depth_than_the_datasets_is_told(settings, dataset, index, tmp_p
         assert genes != slice(None) or all(says in note for note in told)
 
 
+@pytest.mark.slow
 def test_counts_and_log1p_are_the_same_prediction(settings, dataset, index, tmp_path) -> None:
     deltas = []
     for name, log1p in {"counts": None, "log1p": index}.items():
@@ -183,6 +185,7 @@ def test_an_import_is_submitted_like_any_run(settings, dataset, index, tmp_path)
     assert np.corrcoef(mean, index.means(["GENE130"])[0])[0, 1] > 0.99
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "choices", "present"),
     [

@@ -119,6 +119,7 @@ def count_lines(path: Path) -> int:
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_twenty_random_steps_ends_with_the_same_weights(
     server: Any, workspace: Settings, spec: RunSpec
 ) -> None:

@@ -153,6 +153,7 @@ def test_what_cannot_train_leaves_no_run(spec: RunSpec, settings: Settings) -> N
     assert not (settings.checkpoints / "r").exists()
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_interrupted_and_a_living_one_runs(spec: RunSpec, settings: Settings) -> None:
     code = (
         "import sys, time\n"

@@ -42,6 +42,7 @@ def ask(here: Settings, capsys: pytest.CaptureFixture) -> Callable[..., Any]:
     return lambda *words: ask_command(["vccapp", *map(str, words)], capsys)
 
 
+@pytest.mark.slow
 def test_the_ladder(here: Settings, call: Call, ask: Callable[..., Any], tmp_path: Path) -> None:
     first = ask("submit", "show", "first")
     second = ask("submit", "plan", "--like", "first", "--run", "two", "--name", "second")
@@ -75,6 +76,7 @@ def test_the_ladder(here: Settings, call: Call, ask: Callable[..., Any], tmp_pat
     assert code == 0 and out.splitlines()[0] == "season,phase,scale,judged,metric,a,b,difference"
 
 
+@pytest.mark.slow
 def test_made_again(here: Settings, call: Call, ask: Callable[..., Any], tmp_path: Path) -> None:
     out = tmp_path / "again.vcc"
     found = ask("submit", "reproduce", "first", "--output", out)

@@ -102,6 +102,7 @@ def tensor_that_repeats(folder: Path) -> Path:
     return folder / "a.pt"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BOMBS)
 def test_refused_before_it_is_unpacked(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a limit of 0.27 GB in place of 2.1 GB, so that the files are made in a moment."""

@@ -42,6 +42,7 @@ def fill(n: int, dtype: str, seed: int) -> np.ndarray:
     return values.astype(dtype)
 
 
+@pytest.mark.slow
 @given(
     n=st.integers(1, 300),
     dtype=st.sampled_from(TYPES),
@@ -156,6 +157,7 @@ def test_buffers_are_reused_only_when_free() -> None:
     assert not np.shares_memory(buffers.take(10, "float32"), part)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["everywhere", "X"])
 def test_a_file_with_a_filter_of_the_plugin_package(where: str, tmp_path: Path) -> None:
     """In a process that has not loaded it."""

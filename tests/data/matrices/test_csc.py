@@ -34,6 +34,7 @@ def make_matrix(n: int, m: int, density: float, seed: int) -> np.ndarray:
     return random_array((n, m), density=density, rng=np.random.default_rng(seed), dtype=np.float32).toarray()
 
 
+@pytest.mark.slow
 @given(
     n=st.integers(1, 40),
     m=st.integers(1, 15),

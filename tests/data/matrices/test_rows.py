@@ -47,6 +47,7 @@ def make_matrix(n: int, m: int, density: float, dtype: str, seed: int) -> np.nda
     return x.astype(dtype)
 
 
+@pytest.mark.slow
 @given(
     n=st.integers(1, 30),
     m=st.integers(1, 12),
@@ -85,6 +86,7 @@ def test_rows_equal_scipy(n, m, density, dtype, layout, store, max_values, seed,
     assert all(block.nnz <= max_values or block.shape[0] == 1 for _, block in blocks)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["csr", "csc"])
 def test_blocks_are_made_canonical(layout: str, tmp_path: Path) -> None:
     """Unsorted indices, duplicates and explicit zeros: what hand-written files hold."""

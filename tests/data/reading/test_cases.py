@@ -207,6 +207,7 @@ def test_targets_that_are_not_measured_are_named(case: Opener, opened: Opener) -
 # --- matrices
 
 
+@pytest.mark.slow
 def test_counts_in_a_layer(case: Opener, opened: Opener) -> None:
     """Told that counts are in the layer, and usable from there."""
     dataset = case("lognorm_x_counts_layer")

@@ -46,6 +46,7 @@ def test_it_has_the_size_and_names_promised(cells: ad.AnnData) -> None:
     assert {"ACTB", "GAPDH", "TP53", "MYC", "POU5F1"} <= set(cells.var_names)
 
 
+@pytest.mark.slow
 def test_perturbations_range_from_nothing_to_hundreds_of_degs(cells: ad.AnnData) -> None:
     control = rows_of(cells, CONTROL)
     degs = []
@@ -82,6 +83,7 @@ def test_held_out_effects_can_be_predicted_and_better_from_the_embedding(cells: 
     assert np.mean(by_embedding) > np.mean(by_mean) + 0.05
 
 
+@pytest.mark.slow
 def test_write_demo_registers_it_as_simulated(settings: Settings) -> None:
     seen: list[float] = []
     path = write_demo(settings, progress=lambda fraction, message="": seen.append(fraction))

@@ -200,6 +200,7 @@ TEXT = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)
 LABEL = TEXT.filter(lambda text: not {"+", "@"} & set(text) and text != CONTROL)
 
 
+@pytest.mark.slow
 @given(
     labels=st.lists(
         TEXT.filter(lambda x: not {"+", "@"} & set(x) and x != CONTROL), min_size=1, max_size=9, unique=True

@@ -24,6 +24,7 @@ def opener() -> None:
     assert "child_work" in sys.modules
 
 
+@pytest.mark.slow
 def test_memory_bounded() -> None:
     with pytest.raises(MemoryError), memory_bounded(10**8):
         child_work.take(10**9)

@@ -126,6 +126,7 @@ def test_long_labels(suffix: str, tmp_path: Path) -> None:
     assert len(str(caught.value)) < 300
 
 
+@pytest.mark.slow
 def test_memory_of_the_settings_holds_for_reading(tmp_path: Path) -> None:
     path = tmp_path / "cells.h5ad"
     rng = np.random.default_rng(0)

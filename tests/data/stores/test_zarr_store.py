@@ -93,6 +93,7 @@ def address(store: Path) -> Iterator[str]:
         server.shutdown()
 
 
+@pytest.mark.slow
 def test_http(address: str) -> None:
     pytest.importorskip("aiohttp", reason="http:// through fsspec needs aiohttp")
     same(address)

@@ -74,6 +74,7 @@ def test_one_prediction_for_all_is_ranked_by_name(tmp_path: Path) -> None:
     compare(as_logs(same), as_logs(real), tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.official
 @pytest.mark.shared
 @pytest.mark.parametrize("file", ["vcc2025_h1_subset/H1-VCC-2025-training.h5ad", "papalexi2021_thp1"])
@@ -100,6 +101,7 @@ def test_the_official_mean_baseline_has_the_same_scores_here(shared: Path, tmp_p
     compare(real, make_cells(values, mean.obs["target_gene"].to_numpy(str), real.var_names), tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.official
 def test_in_float32_the_official_scorer_rounds(tmp_path: Path) -> None:
     """What the docstring of score_files says of X in float32: MAE differs, by no more than rounding of float32."""

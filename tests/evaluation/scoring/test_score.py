@@ -132,6 +132,7 @@ def test_scouters_genes_are_its_top_20_without_dropouts_and_targets() -> None:
     assert frame["scouter_nmse"][0] == pytest.approx(((real - guess) ** 2).sum() / (real**2).sum(), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_t_scores_are_scanpys(tmp_path) -> None:
     import scanpy as sc
 

@@ -64,6 +64,7 @@ def errors(cells: csr_matrix) -> tuple[np.ndarray, np.ndarray]:
     return x.std(axis=0) / np.sqrt(len(x)), apart.std(axis=0) / np.sqrt(len(x))
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(
     seed=st.integers(0, 10**6),

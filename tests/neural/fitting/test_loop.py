@@ -168,6 +168,7 @@ def test_averaged_weights_are_those_that_are_validated_and_kept() -> None:
     assert torch.equal(weights(network), seen[0]) and not torch.allclose(weights(plain), seen[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("schedule", ["exponential", "cosine"])
 def test_schedules_are_those_of_torch(schedule: str) -> None:
     spec = LoopSpec(steps=50, schedule=schedule, decay=0.9, decay_every=1)

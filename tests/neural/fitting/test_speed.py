@@ -46,6 +46,7 @@ def test_it_is_torch_s(decoupled: bool) -> None:
     assert all(weight.grad is None for weight in own)
 
 
+@pytest.mark.slow
 def test_it_leaves_the_compiler_alone() -> None:
     code = """
 import sys, torch

@@ -114,6 +114,7 @@ def test_de_equals_scipy_on_the_same_values(index: Index, counts: ad.AnnData) ->
         np.testing.assert_array_equal(table["statistic"], expected.statistic)
 
 
+@pytest.mark.slow
 def test_degs_and_fold_changes_equal_the_official_scorers(
     index: Index, normalised: np.ndarray, counts: ad.AnnData
 ) -> None:

@@ -115,6 +115,7 @@ def test_variable_genes_over_contexts_are_scanpys(built: tuple[Index, dict[str, 
         np.testing.assert_allclose(whole.genes[name], expected, rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 @pytest.mark.skipif(not DEVEL.exists(), reason=f"{DEVEL} is missing")
 def test_degs_of_a_real_line_are_scanpys(tmp_path: Path) -> None:

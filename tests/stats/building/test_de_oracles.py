@@ -54,6 +54,7 @@ def undo_continuity(table: pd.DataFrame, *, n: int, n_control: int) -> tuple[np.
     return z, 2 * norm.sf(z)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pandas.errors.PerformanceWarning", "ignore:invalid value:RuntimeWarning")
 def test_degs_are_scanpys_but_for_the_continuity_correction(both: tuple[Index, ad.AnnData]) -> None:
     import scanpy as sc

@@ -76,6 +76,7 @@ class Cut(LocalExecutor):
         self.slots = slots
 
 
+@pytest.mark.slow
 @hypothesis_settings(max_examples=8, deadline=None)
 @given(slots=st.integers(1, 30), width=st.integers(1, 160))
 def test_any_partition_gives_the_same_index(dataset: Dataset, whole: Index, slots: int, width: int) -> None:
@@ -223,6 +224,7 @@ def test_a_killed_task_is_done_again(executor: Executor, tmp_path: Path) -> None
     assert list(executor.map(die_once, [tmp_path / "a", tmp_path / "b"])) == ["a", "b"]
 
 
+@pytest.mark.slow
 @needs_ray
 def test_an_error_of_a_task_is_raised_as_it_was(executor: Executor) -> None:
     def fail(task: int, progress: Progress) -> None:
@@ -239,6 +241,7 @@ def test_sigterm_stays_with_the_job(executor: Executor) -> None:
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
+@pytest.mark.slow
 @needs_ray
 def test_files_that_a_machine_does_not_see_are_named(cluster: tuple[str, set[str]], tmp_path: Path) -> None:
     with (
@@ -254,6 +257,7 @@ def test_a_cluster_too_small_is_refused(cluster: tuple[str, set[str]]) -> None:
         open_executor("ray", address=cluster[0], paths=(), memory_bytes=9000 * GB)
 
 
+@pytest.mark.slow
 @needs_ray
 def test_no_cluster_is_said_at_once() -> None:
     with refusal(JobError, "no_ray_cluster"):

@@ -71,6 +71,7 @@ def test_toy_equals_scanpy(toy: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     assert open_dataset(out).schema.value_space == "log1p" and open_dataset(out).simulated
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "n_hvg"),
     [

@@ -274,6 +274,7 @@ def test_scores_by_other_rules_are_not_subtracted(desk: Settings) -> None:
     assert test["difference"].isna().all() and test["note"].str.contains("version").all()
 
 
+@pytest.mark.slow
 def test_scores_of_the_file_itself_stand_first(desk: Settings, made_desk: Settings) -> None:
     write_plan(plan_like(find_submission("first", desk).plan, "two", desk, id="second"), desk)
     build_submission(load_plan("second", desk), desk)

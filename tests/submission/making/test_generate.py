@@ -218,6 +218,7 @@ def test_the_seed_and_the_label_alone_decide(made, plan_of, tmp_path):
     assert (again.X != write(plan_of("X", seed=6), made, tmp_path / "d.h5ad").X).nnz > 0
 
 
+@pytest.mark.slow
 def test_controls_that_do_not_fit_the_memory_give_the_same_cells(made, plan_of, tmp_path, monkeypatch):
     write(plan_of("X"), made, tmp_path / "a.h5ad")
     monkeypatch.setattr("vccapp.training.counts.POOL_VALUES", 0)
@@ -225,6 +226,7 @@ def test_controls_that_do_not_fit_the_memory_give_the_same_cells(made, plan_of, 
     assert (tmp_path / "a.h5ad").read_bytes() == (tmp_path / "b.h5ad").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_pool_knows_large_counts(made, tmp_path):
     data = make_counts(200, seed=3)
     data.X.data[7] = 70_000

@@ -69,6 +69,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return out.read_bytes()
 
 
+@pytest.mark.slow
 def test_nothing_of_the_going_on_shows_in_the_file(whole: bytes, tmp_path: Path) -> None:
     with CsrWriter(tmp_path / "x.h5ad", genes=GENES, pert_col="target", context_col="line") as writer:
         for piece, n in enumerate(PIECES):
@@ -88,6 +89,7 @@ def stop(*, at: tuple[int, int], error: type[BaseException] | BaseException):
     return on
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", [(0, 0), (1, 0), (5, 1), (9, 1)])
 def test_stopped_and_gone_on_with(at: tuple[int, int], whole: bytes, tmp_path: Path) -> None:
     out = tmp_path / "x.h5ad"
@@ -100,6 +102,7 @@ def test_stopped_and_gone_on_with(at: tuple[int, int], whole: bytes, tmp_path: P
     assert out.read_bytes() == whole and [path.name for path in tmp_path.iterdir()] == ["x.h5ad"]
 
 
+@pytest.mark.slow
 def test_columns_of_8_bytes_are_gone_on_with_too(tmp_path: Path) -> None:
     whole, out = tmp_path / "whole.h5ad", tmp_path / "x.h5ad"
     make(whole, expected=h5ad.WIDE)
@@ -109,6 +112,7 @@ def test_columns_of_8_bytes_are_gone_on_with_too(tmp_path: Path) -> None:
     assert out.read_bytes() == whole.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(int(os.environ.get("MOMENTS", "3"))))
 def test_killed_twice_and_gone_on_with(seed: int, whole: bytes, tmp_path: Path) -> None:
     out, rng = tmp_path / "x.h5ad", random.Random(seed)
@@ -141,6 +145,7 @@ def test_a_full_disk_and_gone_on_with(share: float, whole: bytes, tmp_path: Path
     assert out.read_bytes() == whole
 
 
+@pytest.mark.slow
 def test_another_key_begins_anew(whole: bytes, tmp_path: Path) -> None:
     out = tmp_path / "x.h5ad"
     with pytest.raises(Stopped):
@@ -149,6 +154,7 @@ def test_another_key_begins_anew(whole: bytes, tmp_path: Path) -> None:
     assert out.read_bytes() == whole
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spoil", [lambda path: path.write_bytes(b"x"), lambda path: path.unlink()])
 @pytest.mark.parametrize("name", ["checkpoint.npz", "cells.h5ad"])
 def test_a_damaged_checkpoint_is_none(name: str, spoil, whole: bytes, tmp_path: Path) -> None:

@@ -212,6 +212,7 @@ def test_absent(tmp_path):
         unpack_vcc(tmp_path / "absent.vcc", tmp_path / "out.h5ad", CHALLENGE)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
 def test_memory_does_not_grow_with_the_file(tmp_path):
     """200 MB that hardly compress, written, verified and unpacked within 0.3 GB."""

@@ -28,6 +28,7 @@ def simulate(rng: np.random.Generator, n: int, m: int, mean: float, dispersion: 
     return found / REPEATS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("m", "depth"), [(100, 1.0), (1_000, 1.0), (300, 0.5), (300, 1.5)])
 def test_the_power_is_that_of_simulated_tests(m: int, depth: float) -> None:
     rng = np.random.default_rng(m)

@@ -88,6 +88,7 @@ def test_what_a_model_lacks_is_refused() -> None:
         choose_params("ridge", loss="C1", own={})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "preset"), PRESET_NAMES)
 def test_the_values_of_a_preset_stand_in_the_run(
     model: str, preset: str, settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture

@@ -85,6 +85,7 @@ def table_of(board: Board, metrics: tuple[str, ...], reference: str = "a0", **op
     )
 
 
+@pytest.mark.slow
 def test_every_training_leaves_the_scores_of_each_perturbation(settings: Settings) -> None:
     board = load_board(settings)
     for run_id in RUNS:
@@ -180,6 +181,7 @@ def test_words_are_searched_in_titles_parameters_and_ids(settings: Settings) -> 
     assert search(entries, "nothing such").empty
 
 
+@pytest.mark.slow
 def test_a_report_is_one_file_that_says_where_it_is_from(settings: Settings, tmp_path: Path) -> None:
     own = settings.model_copy(update={"home": tmp_path / "home"})
     own.home.mkdir()

@@ -49,6 +49,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     return settings
 
 
+@pytest.mark.slow
 def test_pooled_folds_are_what_cross_validation_gives(settings: Settings) -> None:
     rows = choose_rows(pool_folds(load_board(settings), settings), RowChoice(per="folds"))
     assert len(rows.entries) == 2 and "again" in set(rows.entries["run"]) and "other" not in set(rows.entries["run"])

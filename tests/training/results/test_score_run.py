@@ -177,6 +177,7 @@ def test_cell_eval2_through_a_job(settings, run, tmp_path) -> None:
     assert score.scaled["pds_cosine"].raw == pytest.approx(scaled["pds_cosine"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["stop", "kill"])
 def test_an_ended_job_leaves_no_score(settings, run, how) -> None:
     (run.folder / "scores" / "cell-eval-test.json").unlink(missing_ok=True)

@@ -41,6 +41,7 @@ def settings(made: Settings, tmp_path: Path) -> Settings:
     return made.model_copy(update={"checkpoints": tmp_path / "runs"})
 
 
+@pytest.mark.slow
 def test_words_of_people_change_no_number(settings: Settings) -> None:
     before = (settings.checkpoints / "one" / "run.json").read_bytes()
     rename("one", " whole   genome ", settings)

@@ -44,6 +44,7 @@ def explained(values: np.ndarray, objective: np.ndarray, bins: int) -> float:
     return sum(between) / objective.var()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("matters", ["learning_rate", "gamma", "faithful"])
 def test_the_parameter_that_matters_has_the_importance(matters: str) -> None:
     sweep = sweep_of(60, matters=matters)

@@ -84,6 +84,7 @@ def test_a_file_that_ends_in_the_middle_is_gone_on_with(tmp_path: Path) -> None:
     assert same(read(tmp_path), expected(tmp_path) | {("test/pds", 39): 0.25})
 
 
+@pytest.mark.slow
 def test_it_is_written_without_tensorflow_and_torch() -> None:
     program = (
         "import sys; from pathlib import Path; from vccapp.training.trackers.base import Tracked;"

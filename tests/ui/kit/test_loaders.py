@@ -39,6 +39,7 @@ def touch(path: Path) -> None:
     os.utime(path, (later, later))
 
 
+@pytest.mark.slow
 def test_an_index_and_what_is_read_of_it_are_shared_until_it_is_rebuilt(settings: Settings) -> None:
     [folder] = settings.datasets.glob("*/index")
     index = load_index(folder)

@@ -57,6 +57,7 @@ def charts(page: AppTest) -> list[dict[str, Any]]:
     return [json.loads(chart.proto.spec) for chart in page.get("vega_lite_chart")]
 
 
+@pytest.mark.slow
 def test_the_table_lists_what_is_known(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     csvs = keep_csvs(monkeypatch)
     monkeypatch.setattr("vccapp.ui.runs.choice.show_csv_button", lambda frame, **about: csvs.update(runs=frame))
@@ -298,6 +299,7 @@ def test_the_link_of_compare_names_runs_by_their_ids(settings: Settings) -> None
     assert page.query_params["cmp_runs"] == ["one", "twin"]
 
 
+@pytest.mark.slow
 def test_500_runs_are_listed_from_their_records_alone(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """No log of a run is read to list it, no record twice; the time of a look is measured by benchmarks, not here."""
     one = load_run("net", settings)

@@ -50,6 +50,7 @@ def open_part(name: str) -> AppTest:
     return page
 
 
+@pytest.mark.slow
 def test_rows_stand_beside_floors_and_limits(here: Settings) -> None:
     page = open_alone("scores")
     assert_well(page)
@@ -76,6 +77,7 @@ def test_a_link_reopens_the_view_and_its_commands_say_the_same(here: Settings) -
     assert (asked["part"], list(asked["runs"]), asked["metric"][0]) == ("val", ["b0"], "pearson_delta")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "chosen",
     [
@@ -128,6 +130,7 @@ def test_a_row_opens_compare(here: Settings) -> None:
     assert parse_qs(link.proto.query_string) == {"cmp_runs": ["b0"], "cmp_part": ["test"]}
 
 
+@pytest.mark.slow
 def test_results_are_entered_changed_and_deleted(here: Settings) -> None:
     page = open_part("scores_entered")
     key = "entered_new_0"
@@ -162,6 +165,7 @@ def test_a_result_without_scores_is_one_sentence(here: Settings) -> None:
     assert list_results(here) == []
 
 
+@pytest.mark.slow
 def test_the_official_scorers_say_what_they_take(
     here: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

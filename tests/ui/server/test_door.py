@@ -62,6 +62,7 @@ def handshake(server: Server, *headers: str) -> int:
     return status(server, "/_stcore/stream", *upgrade, key, *headers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("host", "origin", "answer"),
     [("own", "own", 101), (EVIL, "own", 403), ("own", EVIL, 403), (EVIL, EVIL, 403)],
@@ -126,6 +127,7 @@ def test_every_answer_keeps_the_browser_here(open_server: Server) -> None:
         assert "default-src 'self'" in ask(open_server, path, f"Host: {host}")
 
 
+@pytest.mark.slow
 def test_a_token_is_asked_on_every_route(closed_server: Server) -> None:
     host = f"Host: localhost:{closed_server.port}"
     assert {status(closed_server, path, host) for path in [*ROUTES, "/?token=", "/?token=wrong"]} == {401}

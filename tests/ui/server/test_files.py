@@ -90,6 +90,7 @@ def fetch(server: Server, *, method: str = "GET", **headers: str) -> tuple[HTTPR
         return answer, answer.read()
 
 
+@pytest.mark.slow
 def test_a_browser_gets_the_bytes_as_they_are(server: Server) -> None:
     answer, data = fetch(server)
     assert data == PACKAGE
@@ -156,6 +157,7 @@ def ask(server: Server, name: str, **headers: str) -> HTTPResponse:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
 def test_ten_gigabytes_break_go_on_and_take_no_memory(server: Server) -> None:
     """A sparse file: what is read of it is there, and the server never holds it."""

@@ -108,6 +108,7 @@ def test_a_program_that_is_named_and_not_there_is_not_installed_elsewhere(
     assert str(tmp_path / "none") in "".join(warning.value for warning in page.warning).replace("\\", "")
 
 
+@pytest.mark.slow
 def test_a_network_trained_before_is_chosen_from_a_list(installed: Settings) -> None:
     [dataset] = [folder.name for folder in installed.datasets.iterdir()]
     run = train(RunSpec(model=OFFICIAL.name, params=SMALL, dataset=dataset, split="s"), installed, run_id="one")

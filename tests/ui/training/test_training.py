@@ -55,6 +55,7 @@ def open_page(settings: Settings, monkeypatch: pytest.MonkeyPatch, **params: str
     return page
 
 
+@pytest.mark.slow
 def test_what_a_training_takes_is_told_before(workspace: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     page = open_page(workspace, monkeypatch, train_model="Scouter")
     [estimate] = [caption.value for caption in page.caption if caption.value.startswith("About ")]
@@ -114,6 +115,7 @@ def test_a_loss_is_a_preset_or_an_expression(
     assert not refused or any("hinge" in caption.value for caption in page.caption)
 
 
+@pytest.mark.slow
 def test_the_page_of_a_network_loads_no_torch() -> None:
     modules = "vccapp.ui.training.choice, vccapp.ui.runs.page, vccapp.models.base as b"
     code = f"import sys, {modules}; list(b.MODELS); print('torch' in sys.modules)"
