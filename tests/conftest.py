@@ -23,11 +23,11 @@ hypothesis.settings.load_profile("ours")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What opens pages or starts workers is slow. Files with slow tests first: they would else be left to one process
-    at the end, while the others wait.
+    """What opens pages, starts workers, or runs commands or official tools is slow. Files with slow tests first: they
+    would else be left to one process at the end, while the others wait.
     """
     for item in items:
-        if item.path.relative_to(TESTS).parts[0] in ("pages", "jobs"):
+        if item.path.relative_to(TESTS).parts[0] in ("cli", "jobs", "pages") or item.get_closest_marker("official"):
             item.add_marker("slow")
     slow = {item.path for item in items if item.get_closest_marker("slow") or item.get_closest_marker("browser")}
     items.sort(key=lambda item: item.path not in slow)

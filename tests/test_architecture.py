@@ -50,6 +50,7 @@ def is_private(name: str) -> bool:
     return name.startswith(("streamlit.runtime.", "streamlit.elements."))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["vccapp", "vccapp.settings", "vccapp.cli", "vccapp.ui", "vccapp.stats.index"])
 def test_importing_loads_nothing_heavy(module: str) -> None:
     code = f"import sys, {module}; print(*sorted({{m.split('.')[0] for m in sys.modules}}))"

@@ -49,6 +49,7 @@ def logged(data: ad.AnnData) -> ad.AnnData:
     return data
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "suffix"),
     [
@@ -135,6 +136,7 @@ def normalised(x: np.ndarray) -> np.ndarray:
     return x / totals * np.median(totals)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", ["case", "shuffled", "ids beside"])
 def test_genes_in_another_order_are_scored_as_in_order(order: str, case: Case, tmp_path: Path) -> None:
     """DES 1, PDS 1, MAE 0."""

@@ -41,12 +41,14 @@ def test_values_are_written_one_way(value: object, text: str) -> None:
     assert assignments({"x": value}) == ["--set", f"x={text}"]
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.from_regex(r"[a-z_]+", fullmatch=True), VALUES))
 def test_assignments_are_read_back(values: dict) -> None:
     read = parse_assignments(assignments(values)[1::2])
     assert read == values and all(same(read[name], values[name]) for name in values)
 
 
+@pytest.mark.slow
 @given(st.lists(VALUES.filter(lambda value: value != "" and not isinstance(value, list)), min_size=1))
 def test_the_values_of_a_grid_are_read_back(values: list) -> None:
     unique = [value for i, value in enumerate(values) if value not in values[:i]]

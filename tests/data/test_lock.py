@@ -28,6 +28,7 @@ def holder(tmp_path: Path):
         process.kill()
 
 
+@pytest.mark.slow
 def test_a_lock_of_another_process_is_busy_until_that_process_dies(holder: subprocess.Popen, tmp_path: Path) -> None:
     path, busy = tmp_path / "lock", JobError("busy", "Another process works here")
     assert is_locked(path)
@@ -42,6 +43,7 @@ def test_a_lock_of_another_process_is_busy_until_that_process_dies(holder: subpr
     assert not is_locked(path)
 
 
+@pytest.mark.slow
 def test_without_an_error_one_waits(holder: subprocess.Popen, tmp_path: Path) -> None:
     waiter = subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(tmp_path / "lock")], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE

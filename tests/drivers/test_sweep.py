@@ -45,6 +45,7 @@ def assert_whole(found: SweepRecord, settings: Settings, queue: FakeQueue) -> No
             assert all(run.spec.params.items() >= trial.params.items() for run in runs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["random", "tpe"])
 def test_every_trial_comes_to_its_end(sampler: str, settings: Settings, queue: FakeQueue) -> None:
     found = drive(sweep(sampler=sampler), settings)
@@ -168,6 +169,7 @@ def test_a_sweep_of_which_all_fails_ends(settings: Settings, queue: FakeQueue) -
     assert MOST_FAILED <= found.count("failed") <= MOST_FAILED + 1
 
 
+@pytest.mark.slow
 def test_a_stopped_sweep_stops_its_runs_and_goes_on(settings: Settings, queue: FakeQueue) -> None:
     def stop_half_way(fraction: float, message: str = "") -> None:
         if fraction >= 0.5:

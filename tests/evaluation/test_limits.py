@@ -105,6 +105,7 @@ def test_perfect_is_what_the_true_means_get(seen: list[tuple], metric: str) -> N
     assert abs(difference) < error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", TOLD)
 def test_repeat_is_what_a_second_experiment_gets(seen: list[tuple], metric: str) -> None:
     difference = np.mean([limits[REPEAT][metric].mean() - again[metric].mean() for limits, _, again in seen])

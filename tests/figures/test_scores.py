@@ -50,6 +50,7 @@ def lines(n: int) -> alt.TopLevelMixin:
     return scores.split_lines(means, label="MAE")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("figure", [dots, rows, lines])
 @pytest.mark.parametrize("n", [1, 20])
 def test_figure_has_title_and_axes_and_is_drawn(figure, n: int) -> None:

@@ -33,6 +33,7 @@ EXPECTED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("best", ["high", "low"])
 def test_every_value_stands_in_its_place(best: str) -> None:
     chart = parallel_coordinates(TRIALS, AXES, objective="Pearson", best=best).to_dict()
@@ -48,6 +49,7 @@ def test_every_value_stands_in_its_place(best: str) -> None:
     assert ticks[ticks["axis"] == "Pearson"]["name"].tolist() == ["0.2", "0.4"]
 
 
+@pytest.mark.slow
 def test_a_single_trial_and_equal_objectives_are_drawn() -> None:
     for frame in (TRIALS.head(1), TRIALS.assign(objective=1.0)):
         chart = parallel_coordinates(frame, AXES, objective="Pearson", best="high").to_dict()

@@ -32,6 +32,7 @@ def test_nothing_ends_badly(tmp_path: Path) -> None:
     assert states["late"] <= 0.02 * len(outcomes)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_damage(tmp_path: Path) -> None:
     (tmp_path / "kit").mkdir()
     write_files(tmp_path / "kit")

@@ -70,6 +70,7 @@ def test_gradients_are_right(kind: str) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_order_of_cells_does_not_matter(kind: str) -> None:
     name, options = KINDS[kind]

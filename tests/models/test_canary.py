@@ -149,6 +149,7 @@ def test_predictions_know_nothing_of_test_cells(
     assert find_differences(lambda: make_model(name, params | at), pair, tmp_path) == []
 
 
+@pytest.mark.slow
 def test_a_planted_leak_is_caught(pair: tuple[Index, Index], tmp_path: Path) -> None:
     class Leaking(PerturbationMean):
         """Takes a thousandth of what it will be asked for."""

@@ -409,6 +409,7 @@ def screens(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return folder / "0", folder / "1"
 
 
+@pytest.mark.slow
 def test_transfer_takes_reliable_effects_of_the_other_screen(screens: tuple[Path, Path]) -> None:
     here, there = map(load_index, screens)
     labels = [label for label in here.labels if label != CONTROL]

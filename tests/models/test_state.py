@@ -61,6 +61,7 @@ def model(index: Index, split: Split) -> State:
     return fit(index, split)
 
 
+@pytest.mark.slow
 def test_an_untrained_network_predicts_its_baseline(index: Index, split: Split) -> None:
     model = fit(index, split, steps=1, learning_rate=1e-30, dropout=0)
     baseline = make_model("ridge", {"embedding": "expression"}).fit(index, split)
@@ -70,6 +71,7 @@ def test_an_untrained_network_predicts_its_baseline(index: Index, split: Split) 
     np.testing.assert_allclose(bare.predict(labels)[:, bare.columns], 0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss_and_logs_each_term(index: Index, split: Split) -> None:
     lines: list[dict[str, float]] = []
     changes = {"steps": 60, "learning_rate": 3e-3, "set_size": 32, "baseline": "", "loss": "C4"}
@@ -80,6 +82,7 @@ def test_training_lowers_the_loss_and_logs_each_term(index: Index, split: Split)
     assert last < 0.7 * first
 
 
+@pytest.mark.slow
 def test_an_expression_trains_each_of_its_losses(index: Index, split: Split) -> None:
     lines: list[dict[str, float]] = []
     changes = {"steps": 60, "learning_rate": 3e-3, "set_size": 32, "baseline": ""}
@@ -93,6 +96,7 @@ def test_an_expression_trains_each_of_its_losses(index: Index, split: Split) -> 
     assert last["mmd"] < 0.7 * first["mmd"] and np.isfinite(model.predict(TEST)).all()
 
 
+@pytest.mark.slow
 def test_a_preset_is_its_expression(index: Index, split: Split) -> None:
     one, two = (fit(index, split, loss=loss).predict(TEST) for loss in ("C3", "energy + pseudobulk_mae + 0.5*de"))
     np.testing.assert_array_equal(one, two)
@@ -105,6 +109,7 @@ def test_faithful_training_uses_the_biased_energy_alone(index: Index, split: Spl
     assert model.baseline is None and model.network.shape.residual == "hidden" and model.network.shape.nonnegative
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes", [{"mapping": "batch", "batch_encoder": True}, {"controls_as_items": False}, {"genes": 0}], ids=str
 )
@@ -113,6 +118,7 @@ def test_every_way_of_sampling_trains(index: Index, split: Split, changes: dict)
     assert np.isfinite(model.predict(TEST)).all() and model.predict(TEST).any()
 
 
+@pytest.mark.slow
 def test_the_control_has_no_effect_and_an_unknown_gene_is_no_control(model: State) -> None:
     deltas = model.predict([CONTROL, "NOT-A-GENE", "GENE7"])
     assert not deltas[0].any() and deltas[1].any()
@@ -128,6 +134,7 @@ def test_missing_targets_may_be_an_error(index: Index, split: Split) -> None:
     assert kind.predict(["GENE7"]).any()
 
 
+@pytest.mark.slow
 def test_it_adds_as_much_as_held_out_effects_say(index: Index, split: Split) -> None:
     model = fit(index, split, options={"validate": lambda deltas: {"val_pearson_delta": float(deltas.std())}})
     base, predicted = model.baseline.predict(VAL), model.predict(VAL)
@@ -155,6 +162,7 @@ def test_cells_have_the_predicted_means_or_are_the_network_s(model: State, index
     )
 
 
+@pytest.mark.slow
 def test_a_step_in_shares_is_that_of_the_whole(index: Index, split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
     batches, batch = [], SetTask.batch
 
@@ -179,6 +187,7 @@ def test_a_step_in_shares_is_that_of_the_whole(index: Index, split: Split, monke
         assert line == pytest.approx(expected, rel=1e-4, abs=1e-6)  # the energy is near 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cells_at_once", [8, 1000])
 def test_a_stopped_training_goes_on_to_the_same_weights(
     index: Index, split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cells_at_once: int

@@ -69,6 +69,7 @@ def test_it_predicts_what_the_original_predicts(model: StateCheckpoint, expected
     assert np.abs(expected["GENE0"] - expected["GENE3"]).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_saved_and_loaded_it_predicts_the_same(model: StateCheckpoint, tmp_path: Path) -> None:
     model.save(tmp_path / "model")
     again = load_model(tmp_path / "model")

@@ -35,6 +35,7 @@ def test_the_perturbation_mean_is_the_context_mean(screens: list[Index]) -> None
         assert np.abs(index.control_mean - expected).max() > 0.01
 
 
+@pytest.mark.slow
 def test_the_mean_effect_over_screens_is_the_perturb_mean(screens: list[Index]) -> None:
     """The deltas that `transfer` weighs; where no screen knows the perturbation, theirs is zero."""
     *expected, unseen = np.load(FILE)["perturb_mean"]

@@ -132,6 +132,7 @@ def test_predicted_cells_are_those_that_the_program_wrote(settings: Settings, ge
             assert model.available_cells(label) == 12
 
 
+@pytest.mark.slow
 def test_losses_are_logged_and_what_it_wrote_is_kept(settings: Settings) -> None:
     run = train_one(settings)
     log = read_metrics(run.folder)
@@ -183,6 +184,7 @@ def test_a_checkpoint_that_was_cut_short_is_not_gone_on_from(
     assert f"going on at {from_step}" in (run.folder / "model/official/log.txt").read_text()
 
 
+@pytest.mark.slow
 def test_what_a_stopped_program_left_as_its_end_is_not_taken_for_one(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -207,6 +209,7 @@ def test_a_trained_network_is_not_trained_again(settings: Settings, monkeypatch:
     assert (settings.checkpoints / "r/model/official/log.txt").read_text().count("tx train") == 1
 
 
+@pytest.mark.slow
 def test_a_program_that_does_not_listen_is_killed(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAKE_STATE", "hang")
     monkeypatch.setenv("FAKE_STATE_WAITS", "2")
@@ -216,6 +219,7 @@ def test_a_program_that_does_not_listen_is_killed(settings: Settings, monkeypatc
     assert not children()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("how", "kind", "code"),
     [
@@ -266,6 +270,7 @@ def test_what_the_program_cannot_know_is_refused_at_once(
         check_run(spec_of(settings), settings)
 
 
+@pytest.mark.slow
 def test_further_targets_are_predicted_too(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "more.csv").write_text("target_gene,n_cells,median_umi_per_cell\nGENE20,10,100\nGENE6,10,100\n")
     run = train_one(settings, targets=str(tmp_path / "more.csv"))
@@ -304,6 +309,7 @@ def test_what_a_network_does_not_know_is_not_judged(settings: Settings) -> None:
     assert run.metrics["test"]
 
 
+@pytest.mark.slow
 def test_its_cells_become_a_vcc(settings: Settings, tmp_path: Path) -> None:
     run = train_one(settings)
     index = load_index(settings.index_of(run.spec.dataset))
@@ -321,6 +327,7 @@ def test_its_cells_become_a_vcc(settings: Settings, tmp_path: Path) -> None:
         assert np.allclose(own[:, known], index.means([CONTROL])[0][known] + shift_of(label), atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n_cells", "repeated"), [(13, True), (12, False)])
 def test_cells_that_a_plan_repeats_are_told(settings: Settings, n_cells: int, repeated: bool) -> None:
     run = train_one(settings)
@@ -352,6 +359,7 @@ def test_the_estimate_and_the_commands_are_told_before(settings: Settings) -> No
     assert len(make_model("state_official", {"folder": "x"}).commands("state")) == 1
 
 
+@pytest.mark.slow
 def test_values_that_it_reads_are_those_of_the_index(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAKE_STATE_WAITS", "2")
     with pytest.raises(Stopped):

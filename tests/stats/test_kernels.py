@@ -21,6 +21,7 @@ def scipy_p(x: np.ndarray, control: np.ndarray) -> float:
     return 1.0 if np.isnan(p) else p
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     n_cells=st.integers(6, 120),

@@ -46,6 +46,7 @@ def test_each_is_told_in_short_sentences(verdicts: dict[str, list[CheckResult] |
     assert {r.status for r in verdicts["none"]} <= {"ok", "skipped"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "check"),
     [

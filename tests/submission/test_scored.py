@@ -69,6 +69,7 @@ def make_2026(tmp_path: Path) -> tuple[Path, Path, list[tuple[ad.AnnData, ad.Ann
     return tmp_path / "mine.h5ad", tmp_path / "real.h5ad", pairs
 
 
+@pytest.mark.slow
 @pytest.mark.official
 def test_2026_equals_the_official_scorer_context_by_context(tmp_path: Path, settings: Settings) -> None:
     pytest.importorskip("cell_eval2", reason="cell-eval2, the official scorer of 2026, is not installed")
@@ -92,6 +93,7 @@ def test_2026_equals_the_official_scorer_context_by_context(tmp_path: Path, sett
     assert score.means["jaccard"] == pytest.approx(np.mean([c.means["jaccard"] for c in score.contexts.values()]))
 
 
+@pytest.mark.slow
 @pytest.mark.official
 def test_2025_equals_the_official_scorer_context_by_context(tmp_path: Path, settings: Settings) -> None:
     pytest.importorskip("cell_eval", reason="cell-eval, the official scorer of 2025, is not installed")
@@ -110,6 +112,7 @@ def test_2025_equals_the_official_scorer_context_by_context(tmp_path: Path, sett
     assert not score.notes
 
 
+@pytest.mark.slow
 def test_a_score_is_kept_with_what_made_it(tmp_path: Path, settings: Settings) -> None:
     season = open_own(tmp_path, settings)
     mine, real, _ = make_2026(tmp_path)
@@ -126,6 +129,7 @@ def test_a_score_is_kept_with_what_made_it(tmp_path: Path, settings: Settings) -
     assert [found.error.code for found in listed.unreadable] == ["record_damaged"]
 
 
+@pytest.mark.slow
 def test_some_targets_of_the_phase_are_said(tmp_path: Path, settings: Settings) -> None:
     season = open_own(tmp_path, settings, targets=["G1", "G2", "G3", "G4", "G5", "G9"])
     mine, real, _ = make_2026(tmp_path)

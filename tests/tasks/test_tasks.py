@@ -202,6 +202,7 @@ def make(prepared: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[[str],
     return lambda name: EXAMPLES[name](prepared.home.parent, data)
 
 
+@pytest.mark.slow
 def test_there_is_an_example_of_every_task(make: Callable[[str], Task]) -> None:
     assert {make(name).name for name in EXAMPLES} == set(TASKS)
     assert all(issubclass(kind.Result, Result) and kind.name == name for name, kind in TASKS.items())
@@ -224,6 +225,7 @@ def test_the_command_of_a_task_starts_an_equal_task(
     assert task_of(task.command(), monkeypatch) == task
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SENT)
 def test_the_command_of_a_task_says_where_it_works(
     name: str, make: Callable[[str], Task], monkeypatch: pytest.MonkeyPatch

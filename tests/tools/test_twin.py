@@ -60,6 +60,7 @@ def write_tables(folder: Path) -> pd.DataFrame:
     return statistics
 
 
+@pytest.mark.slow
 def test_tables_of_a_made_up_experiment(tmp_path: Path) -> None:
     statistics = write_tables(tmp_path)
     tables = read_tables(tmp_path)

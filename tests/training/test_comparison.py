@@ -38,6 +38,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     return settings
 
 
+@pytest.mark.slow
 def test_runs_are_compared_on_what_all_of_them_predict(settings: Settings) -> None:
     comparison = open_comparison(["a", "b"], settings)
     assert comparison.labels == ("GENE3",)
@@ -78,6 +79,7 @@ def test_cells_were_not_scored(settings: Settings) -> None:
     assert comparison.read_cell_scores(FLOORS[0]) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "found"),
     [

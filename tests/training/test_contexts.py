@@ -82,6 +82,7 @@ def test_predictions_stay_within_the_line(model: str, split: str, workspace: Set
     assert not fitted.predict(index.controls).any()
 
 
+@pytest.mark.slow
 def test_the_mean_effect_is_that_of_the_line(workspace: Settings, index: Index) -> None:
     run_id = run("perturbation_mean", "genes", workspace)
     split = load_run(run_id, workspace).split
@@ -117,6 +118,7 @@ def test_a_split_by_context_is_compared_and_scored(workspace: Settings, index: I
     assert not any(map(is_control, labels))
 
 
+@pytest.mark.slow
 def test_ranks_are_within_the_line(workspace: Settings, index: Index) -> None:
     """The PDS of a part is that of each line's perturbations among themselves."""
     run_id = run("ridge", "genes", workspace)

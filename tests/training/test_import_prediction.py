@@ -100,6 +100,7 @@ def test_deltas_are_those_of_the_files_cells(settings, dataset, index, tmp_path)
     assert diagnose_run(run_id, "test", settings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("inside", [True, False])
 def test_a_link_is_followed_into_the_data_roots_alone(settings, dataset, index, tmp_path, inside) -> None:
     written = write(tmp_path / "cells.h5ad", dataset, HELD_OUT, log1p=index)
@@ -172,6 +173,7 @@ def test_missing_genes_are_those_of_the_controls(settings, dataset, index, tmp_p
     np.testing.assert_array_equal(cells[:, ~present], controls.toarray()[:, ~present])
 
 
+@pytest.mark.slow
 def test_an_import_is_submitted_like_any_run(settings, dataset, index, tmp_path) -> None:
     write(tmp_path / "theirs.h5ad", dataset, HELD_OUT, log1p=index, n=30)
     run_id, _ = import_prediction(tmp_path / "theirs.h5ad", settings, dataset=dataset.fingerprint, split="s")

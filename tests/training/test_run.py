@@ -55,6 +55,7 @@ def spec(settings: Settings) -> RunSpec:
     return RunSpec(model="perturbation_mean", dataset=fingerprint, split="s", title="A first try")
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_complete(spec: RunSpec, settings: Settings) -> None:
     run_id = make_run_id(spec, now=datetime(2026, 11, 21, 14, 22, 33, tzinfo=UTC))
     assert run_id.startswith("20261121-142233-perturbation_mean-")

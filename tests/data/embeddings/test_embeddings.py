@@ -287,6 +287,7 @@ def test_sources_are_joined_and_wrong_ones_are_one_sentence(index, tmp_path: Pat
         open_embedding("nowhere")
 
 
+@pytest.mark.slow
 def test_the_views_and_the_default_of_both_ship() -> None:
     views = [open_embedding(name) for name in ("text", "network")]
     assert [view.width for view in views] == [128, 128]

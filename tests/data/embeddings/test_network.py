@@ -55,6 +55,7 @@ def test_vectors_factor_the_sum_over_walks() -> None:
     np.testing.assert_allclose(found @ found.T, (vectors[:, top] * np.abs(values[top])) @ vectors[:, top].T, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_large_network_is_decomposed_as_a_small_one(monkeypatch: pytest.MonkeyPatch) -> None:
     adjacency = draw_graph(150, 5)
     small = embed_network(adjacency, width=5)

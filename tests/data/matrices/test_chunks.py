@@ -70,6 +70,7 @@ def test_slices_equal_the_array(n, dtype, filters, chunk, cuts, task, out, seed)
                 np.testing.assert_array_equal(part, values[first:last].astype(out))
 
 
+@pytest.mark.slow
 @given(
     n=st.integers(1, 200),
     chunk=st.integers(1, 60),

@@ -94,6 +94,7 @@ def test_damaged_indices_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
         next(open_rows(tmp_path / "x.h5ad").iter_rows(100))
 
 
+@pytest.mark.slow
 def test_the_schema_says_what_it_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = make_counts(n_cells=150, n_genes=40)
     data.X = csc_matrix(data.X)

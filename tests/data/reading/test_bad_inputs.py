@@ -78,6 +78,7 @@ def test_every_bad_input_is_expected() -> None:
     assert len(BAD_INPUTS) >= 30
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BAD_INPUTS)
 def test_refused_with_one_sentence(name: str, tmp_path: Path) -> None:
     path, columns = BAD_INPUTS[name](tmp_path)

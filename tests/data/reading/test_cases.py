@@ -234,6 +234,7 @@ def test_counts_in_a_layer(case: Opener, opened: Opener) -> None:
 # --- controls
 
 
+@pytest.mark.slow
 def test_numbered_controls_are_pooled(case: Opener, opened: Opener) -> None:
     """The 150 cells are the controls together."""
     assert case("ntc_numbered").schema.n_control_cells == 150
@@ -252,6 +253,7 @@ def test_numbered_controls_are_pooled(case: Opener, opened: Opener) -> None:
         assert opened(data, control=names[0][:7] + "*").schema.n_control_cells == len(places)
 
 
+@pytest.mark.slow
 def test_a_second_kind_of_control_is_kept_apart_or_pooled(opened: Opener) -> None:
     data = counts()
     for other in ("safe-targeting_3", "AAVS1"):

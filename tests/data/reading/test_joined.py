@@ -98,6 +98,7 @@ def test_contexts_of_files_are_kept_within_the_file(tmp_path: Path) -> None:
     assert all("@" not in target_of(label) for label in dataset.cells["perturbation"].cat.categories)
 
 
+@pytest.mark.slow
 def test_the_fingerprint_is_of_all_files_in_order(tmp_path: Path) -> None:
     paths, _ = write(tmp_path)
     first = open_dataset(paths).fingerprint
@@ -126,6 +127,7 @@ def test_files_that_do_not_go_together(what: str, tmp_path: Path) -> None:
     assert ";" in str(caught.value)
 
 
+@pytest.mark.slow
 def test_registered_with_all_files(tmp_path: Path, settings: Settings) -> None:
     paths, _ = write(tmp_path)
     dataset = open_dataset(paths)

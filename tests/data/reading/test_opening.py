@@ -34,6 +34,7 @@ def write(folder: Path, *, layout: str = "csr", suffix: str = ".h5ad", values: s
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", list(LAYOUTS))
 @pytest.mark.parametrize("suffix", [".h5ad", ".h5", ".zarr"])
 def test_schema_of_a_toy(layout: str, suffix: str, tmp_path: Path) -> None:
@@ -200,6 +201,7 @@ def test_real_h1_subset(shared: Path) -> None:
         assert dataset.read_rows(rows)[:, [gene]].mean() == pytest.approx(mean, abs=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_real_papalexi(shared: Path) -> None:
     dataset = open_dataset(next((shared / "papalexi2021_thp1").glob("*.h5ad")))

@@ -47,6 +47,7 @@ def test_as_a_file_of_its_own(max_values: int, tmp_path: Path) -> None:
         within(own, "K562")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("season", ["2025", "2026"])
 def test_files_of_contexts_are_scored_context_by_context(season: str, tmp_path: Path) -> None:
     real, predicted = lines(0), lines(0)

@@ -147,6 +147,7 @@ def test_gene_means_span_five_decades_and_most_are_low() -> None:
     assert np.median(means) < means.mean() / 3
 
 
+@pytest.mark.slow
 def test_library_sizes_and_batches_are_as_asked() -> None:
     truth = draw_simulation(
         SimulationSpec(n_cells=30_000, n_genes=300, median_umis=5000, library_spread=0.4, batch_effect=0.2)

@@ -31,6 +31,7 @@ def test_memory_bounded() -> None:
     assert child_work.take(10**8) == 10**8
 
 
+@pytest.mark.slow
 def test_a_child_gives_what_the_function_gives() -> None:
     assert run_bounded(child_work.take, 1000, memory_bytes=10**9) == 1000
 

@@ -242,6 +242,7 @@ def test_columns_that_cannot_be_read_are_left_out(tmp_path: Path) -> None:
     assert "target_gene" in str(caught.value)
 
 
+@pytest.mark.slow
 def test_zarr_columns_that_differ_by_case(tmp_path: Path) -> None:
     data = TOY.copy()
     data.obs["Batch"] = data.obs["batch"].to_numpy()

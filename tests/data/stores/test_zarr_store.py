@@ -37,6 +37,7 @@ def same(path: Path | str) -> None:
     assert dataset.obs_columns == tuple(toy.obs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["X", "obs/batch", "X/data", "chunk"])
 def test_links_that_leave_the_store(part: str, store: Path, tmp_path: Path) -> None:
     inside = store / part
@@ -78,6 +79,7 @@ def test_zip(store: Path) -> None:
     same(shutil.make_archive(str(store), "zip", store))
 
 
+@pytest.mark.slow
 def test_memory(store: Path) -> None:
     files = fsspec.filesystem("memory")
     files.put(f"{store}/", "/bucket/cells.zarr", recursive=True)

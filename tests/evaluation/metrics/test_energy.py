@@ -55,6 +55,7 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
     return tmp_path / "real.h5ad", tmp_path / "predicted.h5ad"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dimensions", [0, 4])
 def test_cells_of_files_are_compared(dimensions: int, files: tuple[Path, Path]) -> None:
     """All genes: the naive loop over the files' own cells. Components: that of the projected cells."""
@@ -71,6 +72,7 @@ def test_cells_of_files_are_compared(dimensions: int, files: tuple[Path, Path]) 
         assert frame.loc[label, "energy_distance"] == pytest.approx(naive(x, y), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_cells_are_drawn_by_the_seed(files: tuple[Path, Path]) -> None:
     cells = [open_cells(open_dataset(path)) for path in files]
     pair = [profiles_2025(side, memory_bytes=10**9) for side in cells]

@@ -64,6 +64,7 @@ def test_fold_changes_without_end_are_cut_as_the_official_scorer_cuts_them(tmp_p
     compare(*pair, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.official
 def test_one_prediction_for_all_is_ranked_by_name(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
@@ -88,6 +89,7 @@ def test_real_cells(file: str, space: str, shared: Path, tmp_path: Path) -> None
     compare(*pair, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.official
 @pytest.mark.shared
 def test_the_official_mean_baseline_has_the_same_scores_here(shared: Path, tmp_path: Path) -> None:

@@ -78,6 +78,7 @@ def spread(predicted: Path, real: Path) -> float:
     return vcc2026._spread(guess.profile, other, weight) / (np.minimum(guess.noise, truth.noise) * weight).sum()
 
 
+@pytest.mark.slow
 @pytest.mark.official
 @pytest.mark.parametrize(
     ("kind", "low", "high"),
@@ -100,6 +101,7 @@ def test_every_branch_of_the_noise_budget(kind: str, low: float, high: float, tm
     assert low <= spread(tmp_path / "predicted.h5ad", tmp_path / "real.h5ad") <= high
 
 
+@pytest.mark.slow
 @pytest.mark.official
 @pytest.mark.shared
 @pytest.mark.parametrize("file", ["vcc2025_h1_subset/H1-VCC-2025-training.h5ad", "papalexi2021_thp1"])

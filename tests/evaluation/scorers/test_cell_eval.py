@@ -68,6 +68,7 @@ def through_vcc(h5ad: Path, folder: Path) -> Path:
     return folder / "read.h5ad"
 
 
+@pytest.mark.slow
 @pytest.mark.official
 def test_a_prediction_is_scored(data: tuple[Dataset, Index], tmp_path: Path) -> None:
     dataset, index = data
@@ -90,6 +91,7 @@ def test_a_prediction_is_scored(data: tuple[Dataset, Index], tmp_path: Path) -> 
     np.testing.assert_allclose(table.loc[list(split.test), "mae"], expected, atol=2e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.official
 def test_a_perfect_prediction_is_perfect(data: tuple[Dataset, Index], tmp_path: Path) -> None:
     dataset, index = data

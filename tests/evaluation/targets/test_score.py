@@ -105,6 +105,7 @@ def test_the_own_expression_of_a_target_counts_nowhere() -> None:
     assert "G7" not in set(view_genes(open_library(index), "G7", Signature("s", values)).genes["gene"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "low"), [(30, 0.005), (150, 0.03)])
 def test_p_is_uniform_for_random_mixtures_of_other_effects(n: int, low: float) -> None:
     """In a small library a little conservative: the others have another mean effect."""

@@ -62,6 +62,7 @@ def weights(network: nn.Module) -> torch.Tensor:
 SPEC = LoopSpec(steps=60, learning_rate=0.02, validate_every=10, ema=0.9, optimiser="adamw", weight_decay=0.01)
 
 
+@pytest.mark.slow
 def test_it_learns_and_logs_every_term() -> None:
     network, lines, result = fit(LoopSpec(steps=300, learning_rate=0.02, validate_every=100))
     terms = [line for line in lines if "loss" in line]
@@ -100,6 +101,7 @@ def test_a_stopped_training_goes_on_as_if_it_had_not_been(stop_at: int, tmp_path
     assert not lines and torch.equal(weights(whole), weights(finished))
 
 
+@pytest.mark.slow
 def test_the_shares_of_a_step_are_learnt_from_as_one() -> None:
     spec = LoopSpec(steps=20, learning_rate=0.02)
 

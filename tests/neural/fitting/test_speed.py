@@ -24,6 +24,7 @@ def set_gradients(weights: list[nn.Parameter], step: int) -> None:
         weight.grad = None if place == 3 and step < 2 else torch.randn_like(weight)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("decoupled", [False, True])
 def test_it_is_torch_s(decoupled: bool) -> None:
     own, oracle = make_weights(), make_weights()

@@ -96,6 +96,7 @@ def test_every_parameter_learns(changes: dict) -> None:
     assert not dead
 
 
+@pytest.mark.slow
 def test_the_presets_have_the_stated_sizes() -> None:
     def count(preset: str) -> int:
         with torch.device("meta"):

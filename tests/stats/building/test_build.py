@@ -178,6 +178,7 @@ def test_log1p_input_gives_the_same_deltas(
     assert logged.meta["target_sums"] == pytest.approx(index.meta["target_sums"], rel=1e-4)
 
 
+@pytest.mark.slow
 @hypothesis_settings(max_examples=25, deadline=None)
 @given(cuts=st.lists(st.integers(1, 119), max_size=6), seed=st.integers(0, 100))
 def test_any_partition_of_cells_gives_the_same_sums(cuts: list[int], seed: int) -> None:
@@ -199,6 +200,7 @@ def test_any_partition_of_cells_gives_the_same_sums(cuts: list[int], seed: int) 
     np.testing.assert_array_equal(merged.nonzero, whole.nonzero)
 
 
+@pytest.mark.slow
 @hypothesis_settings(max_examples=25, deadline=None)
 @given(n_cells=st.integers(1, 50), n_genes=st.integers(1, 40), width=st.integers(1, 60), seed=st.integers(0, 1000))
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])

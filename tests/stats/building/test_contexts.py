@@ -55,6 +55,7 @@ def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return index_of(data, folder / "both"), alone
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", LINES)
 def test_a_context_is_as_if_its_cells_were_all(built: tuple[Index, dict[str, Index]], line: str) -> None:
     whole, alone = built[0], built[1][line]

@@ -75,6 +75,7 @@ def test_degs_are_scanpys_but_for_the_continuity_correction(both: tuple[Index, a
         assert set(ours.index[ours["fdr"] < 0.05]) == their_degs  # no gene of these lies between the definitions
 
 
+@pytest.mark.slow
 def test_p_values_are_illicos(both: tuple[Index, ad.AnnData]) -> None:
     from illico import asymptotic_wilcoxon
 

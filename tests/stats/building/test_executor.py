@@ -236,6 +236,7 @@ def test_an_error_of_a_task_is_raised_as_it_was(executor: Executor) -> None:
         list(executor.map(fail, [0]))
 
 
+@pytest.mark.slow
 @needs_ray
 def test_sigterm_stays_with_the_job(executor: Executor) -> None:
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
@@ -251,6 +252,7 @@ def test_files_that_a_machine_does_not_see_are_named(cluster: tuple[str, set[str
         list(executor.map(print, [1]))
 
 
+@pytest.mark.slow
 @needs_ray
 def test_a_cluster_too_small_is_refused(cluster: tuple[str, set[str]]) -> None:
     with refusal(JobError, "no_ray_slot"):

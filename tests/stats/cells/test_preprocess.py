@@ -60,6 +60,7 @@ def check_equal(out: Path, expected: ad.AnnData) -> None:
     assert ours.uns["log1p"] == expected.uns["log1p"] and ours.uns["hvg"] == expected.uns["hvg"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_hvg", [10, 2000])
 def test_toy_equals_scanpy(toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_hvg: int) -> None:
     monkeypatch.setattr(preprocess, "BLOCK_VALUES", 500)  # dozens of blocks
@@ -85,6 +86,7 @@ def test_real_cells_equal_scanpy(shared: Path, tmp_path: Path, name: str, n_hvg:
     check_equal(tmp_path / "o.h5ad", by_scanpy(shared / name, n_hvg=n_hvg))
 
 
+@pytest.mark.slow
 def test_log1p_cells_pass_unchanged_and_any_layout_is_read(toy: Path, tmp_path: Path) -> None:
     expected = by_scanpy(toy, n_hvg=20)
     logs = ad.AnnData(expected.X, obs=expected.obs, var=expected.var[["symbol"]])
@@ -95,6 +97,7 @@ def test_log1p_cells_pass_unchanged_and_any_layout_is_read(toy: Path, tmp_path: 
     check_equal(tmp_path / "out.h5ad", expected)
 
 
+@pytest.mark.slow
 def test_several_files_are_one(toy: Path, tmp_path: Path) -> None:
     expected, whole = by_scanpy(toy, n_hvg=20), ad.read_h5ad(toy)
     whole[:100].write_h5ad(tmp_path / "a.h5ad")

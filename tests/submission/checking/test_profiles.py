@@ -13,6 +13,7 @@ from vccapp.submission.checking import profiles
 from vccapp.submission.checking.profiles import control_profiles
 
 
+@pytest.mark.slow
 def test_profiles_of_an_opened_bundle(tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     season = find_season("vcc2026", settings)
     assert control_profiles(season, settings) == {}

@@ -24,6 +24,7 @@ def scan(block):
     return scan_block(block, weights=weigh_genes(block.shape[1]), limit=15.0, decimals=1e-3, fraction=1e-6)
 
 
+@pytest.mark.slow
 @settings(deadline=None)  # the first call compiles
 @given(st.integers(0, 10_000), st.lists(st.sampled_from(ODD), max_size=12))
 def test_counts_are_those_of_numpy(seed, odd):

@@ -56,6 +56,7 @@ STATUS = {
 }
 
 
+@pytest.mark.slow
 def test_notes_and_tags(desk: Settings) -> None:
     assert find_entry("first", desk).tags == ()
     set_note("first", "  a baseline  ", desk)
@@ -179,6 +180,7 @@ def test_an_official_result_is_entered_once(desk: Settings) -> None:
     assert enter_official("first", parse_official(json.dumps(of_2025 | {"is_final": True}), "x"), desk).phase == "final"
 
 
+@pytest.mark.slow
 def test_ranks_hold_among_what_is_comparable(desk: Settings) -> None:
     for name in ("second", "third"):
         build_submission(plan_of(desk, "two", name=name, seed=len(name)), desk)
@@ -232,6 +234,7 @@ def test_the_last_that_was_sent_counts(desk: Settings) -> None:
     assert ranked["first"] and ranked["second"]
 
 
+@pytest.mark.slow
 def test_two_submissions_of_one_plan_differ_by_their_runs(desk: Settings) -> None:
     first = find_submission("first", desk).plan
     plan = plan_like(first, "two", desk, id="second")

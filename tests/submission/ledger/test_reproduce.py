@@ -22,6 +22,7 @@ def lost(settings: Settings) -> dict[str, str]:
     return {what: status for what, status in states(settings).items() if status in BLOCKING}
 
 
+@pytest.mark.slow
 def test_every_byte_is_the_same(desk: Settings, tmp_path: Path) -> None:
     before = (desk.submissions / "first" / "first.vcc").read_bytes()
     found = reproduce("first", desk, output=tmp_path / "again.vcc")

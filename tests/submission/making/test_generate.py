@@ -108,6 +108,7 @@ def write(plan: Plan, made: Made, path: Path, **more) -> ad.AnnData:
     return ad.read_h5ad(path)
 
 
+@pytest.mark.slow
 def test_counts_of_two_sources(made, plan_of, tmp_path):
     plan = plan_of("X", "Y")
     found = write(plan, made, tmp_path / "cells.h5ad")
@@ -239,6 +240,7 @@ def test_a_pool_knows_large_counts(made, tmp_path):
     assert target_of(pool.label) == CONTROL
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("space", ["counts", "log1p"])
 @pytest.mark.parametrize("controls", [0, 40])
 def test_stopped_anywhere_and_gone_on_with(made, plan_of, tmp_path, monkeypatch, space, controls):

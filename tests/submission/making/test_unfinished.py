@@ -129,6 +129,7 @@ def test_killed_twice_and_gone_on_with(seed: int, whole: bytes, tmp_path: Path) 
     assert out.read_bytes() == whole and [path.name for path in tmp_path.iterdir()] == ["x.h5ad"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.3, 0.7, 0.98])
 def test_a_full_disk_and_gone_on_with(share: float, whole: bytes, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(os, "posix_fallocate", lambda *_: None)  # what else was written takes the space

@@ -298,6 +298,7 @@ def donor(tmp_path_factory: pytest.TempPathFactory):
     return Donor(dataset, load_index(folder / "index"))
 
 
+@pytest.mark.slow
 def test_controls_of_data_are_added(tmp_path: Path, donor) -> None:
     path, out, again = (tmp_path / name for name in ("x.h5ad", "out.h5ad", "again.h5ad"))
     write_submission(path)

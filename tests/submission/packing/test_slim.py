@@ -118,6 +118,7 @@ def test_packed_as_the_official_packager_of_2025(tmp_path, kind):
     assert_packed_alike(ours, theirs)
 
 
+@pytest.mark.slow
 @pytest.mark.official
 @pytest.mark.parametrize("kind", ["float64", "float32", "categories", "repeated", "wide", "wide pointers", "dense"])
 def test_packed_as_the_official_packager_of_2026(tmp_path, kind):

@@ -42,6 +42,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, str]:
     return settings, data
 
 
+@pytest.mark.slow
 def test_the_seasons_targets_are_the_default(prepared: tuple[Settings, str]) -> None:
     settings, _ = prepared
     plan = PlanChoice(run="real", season="contest").make(settings)

@@ -100,6 +100,7 @@ def test_every_training_leaves_the_scores_of_each_perturbation(settings: Setting
                 assert table[metric].mean() == pytest.approx(values[metric], nan_ok=True)
 
 
+@pytest.mark.slow
 def test_rows_are_models_over_seeds_beside_floors_and_limits(settings: Settings) -> None:
     board = grouped(load_board(settings).only(part="test", scorer="pseudobulks"))
     table = table_of(board, ("mae", "pds"))
@@ -214,6 +215,7 @@ def test_a_report_of_what_is_not_scored_is_refused(settings: Settings) -> None:
         make_report(["a0"], settings, reference="c0")
 
 
+@pytest.mark.slow
 def test_the_commands_print_what_the_page_shows(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

@@ -72,6 +72,7 @@ def test_pooled_folds_are_what_cross_validation_gives(settings: Settings) -> Non
     assert abs(tested["difference"]) == pytest.approx(abs(expected["difference"])) and tested["p"] == expected["p"]
 
 
+@pytest.mark.slow
 def test_what_has_no_folds_is_refused(settings: Settings) -> None:
     runs = load_board(settings, runs=["other"])
     with refusal(SpecError, "no_folds"):

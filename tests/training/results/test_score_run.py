@@ -99,6 +99,7 @@ def read_rows(path: Path, key: str) -> dict[str, dict[str, str]]:
         return {row[key]: row for row in csv.DictReader(file)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("space", ["log1p", "counts"])
 def test_the_pair_holds_the_same_controls_and_as_many_cells(settings, run, dataset, index, tmp_path, space) -> None:
     model, labels = load_model(run.folder / "model"), run.prediction("test")[0]

@@ -62,6 +62,7 @@ def test_words_of_people_change_no_number(settings: Settings) -> None:
         set_note("none", "x", settings)
 
 
+@pytest.mark.slow
 def test_of_people_who_write_at_once_all_are_heard(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     def read_slowly(folder: Path) -> Notes:
         notes = read_notes(folder)

@@ -57,6 +57,7 @@ def test_the_parameter_that_matters_has_the_importance(matters: str) -> None:
     assert max(share for name, share in shares.items() if name != matters) < 0.1
 
 
+@pytest.mark.slow
 def test_the_numbers_are_those_of_a_study_that_optuna_holds_itself() -> None:
     import optuna
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution

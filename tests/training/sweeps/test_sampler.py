@@ -73,6 +73,7 @@ def test_what_is_drawn_is_within_the_space_and_spread_over_it() -> None:
     assert all(type(params["faithful"]) is bool for params in drawn)
 
 
+@pytest.mark.slow
 def test_tpe_goes_where_good_values_are() -> None:
     """After its ten draws by chance it tries rates near the best more than chance would."""
     spec = sweep(sampler="tpe", at_once=1)

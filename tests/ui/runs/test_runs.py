@@ -76,6 +76,7 @@ def test_the_table_lists_what_is_known(settings: Settings, monkeypatch: pytest.M
     assert rows["data"].tolist() == ["toy"] * 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("params", "found"),
     [
@@ -113,6 +114,7 @@ def test_a_link_opens_a_run_and_says_what_changed(settings: Settings) -> None:
     assert not page.exception and "no-such-run" in page.warning[0].value
 
 
+@pytest.mark.slow
 def test_every_term_and_every_score_has_its_curve(settings: Settings) -> None:
     page = open_alone("runs", run="net", runs_view="Curves")
     assert_well(page)
@@ -205,6 +207,7 @@ def test_a_stopped_run_resumes_and_one_that_works_stops(settings: Settings, monk
     assert stopped == [job.id]
 
 
+@pytest.mark.slow
 def test_a_run_opens_in_the_form_of_train(settings: Settings) -> None:
     page = open_alone("runs", run="wide")
     [link] = [link.proto for link in page.get("page_link") if "train" in link.proto.page]
@@ -273,6 +276,7 @@ def test_words_of_a_run_are_shown_as_they_are(settings: Settings) -> None:
     assert "**bold**" not in note and "[l](" not in note
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("run", "model"), [("two", "Knock-down mean"), ("net", "Scouter")])
 def test_the_reference_comes_first_on_compare_and_scores(run: str, model: str, settings: Settings) -> None:
     page = open_alone("compare")

@@ -66,6 +66,7 @@ def test_rows_stand_beside_floors_and_limits(here: Settings) -> None:
     assert set(page.dataframe[0].value["run"].dropna()) == set(RUNS)
 
 
+@pytest.mark.slow
 def test_a_link_reopens_the_view_and_its_commands_say_the_same(here: Settings) -> None:
     page = open_alone("scores", scores_part="val", scores_search="knock", scores_scale_pseudobulks="scaled")
     assert_well(page)

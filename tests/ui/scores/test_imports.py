@@ -40,6 +40,7 @@ def form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
     return started
 
 
+@pytest.mark.slow
 def test_an_import_is_started(form: AppTest, tmp_path: Path) -> None:
     assert form.button(key="import_start").disabled
     form.selectbox(key="import_path").select(str(tmp_path / "scouter_pred.h5ad")).run()
@@ -52,6 +53,7 @@ def test_an_import_is_started(form: AppTest, tmp_path: Path) -> None:
     assert job.params["path"] == str(tmp_path / "scouter_pred.h5ad") and job.params["run_title"] == "Theirs"
 
 
+@pytest.mark.slow
 def test_what_cannot_be_imported_is_said_and_starts_nothing(form: AppTest, tmp_path: Path) -> None:
     form.selectbox(key="import_path").select(str(tmp_path / "state_infer.h5ad")).run()
     form.button(key="import_start").click().run()

@@ -75,6 +75,7 @@ def test_four_handshakes(open_server: Server, host: str, origin: str, answer: in
     assert status(open_server, "/", *headers) == (200 if answer == 101 else 403)
 
 
+@pytest.mark.slow
 def test_a_name_without_the_port_is_no_other_name(open_server: Server) -> None:
     assert handshake(open_server, f"Host: {EVIL}", f"Origin: http://{EVIL}") == 403
 
@@ -135,6 +136,7 @@ def test_a_token_is_asked_on_every_route(closed_server: Server) -> None:
     assert status(closed_server, "/", f"Host: {EVIL}") == 403
 
 
+@pytest.mark.slow
 def test_the_printed_link_lets_in_and_leaves_no_token_in_the_address(closed_server: Server) -> None:
     printed = re.search(r"http://localhost:(\d+)/(\?token=\S+)", closed_server.log())
     assert printed is not None

@@ -98,6 +98,7 @@ def test_a_browser_gets_the_bytes_as_they_are(server: Server) -> None:
     assert int(answer.headers["Content-Length"]) == len(PACKAGE)
 
 
+@pytest.mark.slow
 def test_a_download_goes_on_where_it_ended(server: Server) -> None:
     whole, _ = fetch(server)
     etag = whole.headers["ETag"]
@@ -186,6 +187,7 @@ def test_ten_gigabytes_break_go_on_and_take_no_memory(server: Server) -> None:
     path.unlink()
 
 
+@pytest.mark.slow
 def test_pieces_of_a_broken_download_have_the_checksum(server: Server) -> None:
     path = make_submission(server.settings, "pieces", os.urandom(30 * BLOCK)) / "pieces.vcc"
     sha256, place, etag = hashlib.sha256(), 0, ""

@@ -107,6 +107,7 @@ def change_all(model: str, *, flags: bool) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value != default_of(spec.model_fields[name])}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "flags"), [(m, False) for m in list_trainable()] + [(m, True) for m in NETWORKS])
 def test_a_link_opens_the_form_with_every_value(model: str, flags: bool, settings: Settings) -> None:
     params = change_all(model, flags=flags)
@@ -117,6 +118,7 @@ def test_a_link_opens_the_form_with_every_value(model: str, flags: bool, setting
     assert set(spec.command()) ^ set(shlex.split(command(page))) == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "preset"), PRESETS)
 def test_a_preset_fills_the_form_with_its_values(model: str, preset: str, settings: Settings) -> None:
     page = open_model(model, **{f"train_{model}_learning_rate": "0.77"})
@@ -155,6 +157,7 @@ def test_a_missing_embedding_is_refused_before_a_job_is_written(settings: Settin
         assert not store.find()
 
 
+@pytest.mark.slow
 def test_embeddings_are_listed_with_what_they_cover(settings: Settings) -> None:
     page = open_model("ridge")
     box = page.selectbox(key="train_ridge_embedding")
@@ -169,6 +172,7 @@ def test_embeddings_are_listed_with_what_they_cover(settings: Settings) -> None:
     assert table.set_index("embedding").loc[mine, ["targets", "known", "missing"]].tolist() == [8, 7, "GENE7"]
 
 
+@pytest.mark.slow
 def test_fields_that_change_nothing_are_not_asked_for(settings: Settings) -> None:
     page = open_model("state")
     keys = {box.key for box in page.selectbox}
@@ -185,6 +189,7 @@ def test_baselines_are_the_closed_models(settings: Settings) -> None:
     box.set_value("").run()
 
 
+@pytest.mark.slow
 def test_one_press_is_one_run(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second press of a double click comes before the page could be drawn anew."""
 

@@ -68,6 +68,7 @@ def keys(page: AppTest) -> set[str]:
     return {button.key for button in page.button}
 
 
+@pytest.mark.slow
 def test_a_button_installs_it(missing: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     begun: list[Task] = []
 

@@ -67,6 +67,7 @@ def test_what_a_training_takes_is_told_before(workspace: Settings, monkeypatch: 
     assert any("0.5 GB are allowed" in caption.value for caption in page.caption)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name, kind in MODELS.items() if kind.trainable])
 def test_a_form_that_nobody_touched_is_the_defaults(
     name: str, workspace: Settings, monkeypatch: pytest.MonkeyPatch
@@ -140,6 +141,7 @@ def test_a_run_by_two_processes_is_started(workspace: Settings, monkeypatch: pyt
     assert not [box for box in page.number_input if box.label == "Devices"]
 
 
+@pytest.mark.slow
 def test_the_embedding_of_cells_is_told_and_started(workspace: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     started = []
     monkeypatch.setattr("vccapp.ui.kit.jobs.start_job", lambda _, task, **_more: started.append(task))
