@@ -27,6 +27,7 @@ from vccapp.settings import Settings
 from vccapp.stats.building.build import build_index
 from vccapp.stats.index import load_index
 from vccapp.training import RunSpec, list_runs, load_run, make_run_id, train
+from vccapp.training.record import explain_made
 
 LABELS = [f"GENE{i}" for i in range(8)]
 
@@ -53,6 +54,14 @@ def settings(workspace: Settings, tmp_path: Path) -> Settings:
 def spec(settings: Settings) -> RunSpec:
     [fingerprint] = [path.name for path in settings.datasets.iterdir()]
     return RunSpec(model="perturbation_mean", dataset=fingerprint, split="s", title="A first try")
+
+
+@pytest.mark.parametrize(("model", "same"), [("additive", True), ("bilinear", False), ("knockdown_mean", False)])
+def test_a_model_that_tells_no_perturbation_from_others_says_so(spec, settings, model, same):
+    """Additive knows no single perturbation of what is held out. Of a baseline nobody expects more."""
+    folder = train(spec.model_copy(update={"model": model}), settings, run_id=f"by-{model}")
+    run = load_run(folder.name, settings)
+    assert (run.same, "the same effect" in explain_made(run)) == (same, same)
 
 
 @pytest.mark.slow

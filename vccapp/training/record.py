@@ -115,6 +115,7 @@ class RunRecord(BaseModel):
     number : 1, 2, ... in the order in which runs were begun, whatever the clock said; 0 of runs of earlier versions
     device : what a network trained on; empty where that is not known
     made : of a network, what made its prediction
+    same : whether it predicts one effect for all (`vccapp.training.sameness`), which is said of no baseline
     basis : of each held-out perturbation, what its prediction rests on (`vccapp.models.base.BASES`)
     seen : what its model has seen of these data, then what each of its sources has; nothing before the fit has ended
     `metrics[part][name][metric]` are means over perturbations, None where no perturbation has the metric or a limit
@@ -137,6 +138,7 @@ class RunRecord(BaseModel):
     number: int = 0
     seen: tuple[Knowledge, ...] = ()
     made: Made | None = None
+    same: bool = False
     basis: dict[str, str] = {}
     metrics: dict[Part, dict[str, dict[str, float | None]]] = {}
     folder: Path = Field(Path(), exclude=True)
@@ -188,8 +190,10 @@ class RunRecord(BaseModel):
 
 
 def explain_made(run: RunRecord) -> str:
-    """In a sentence, what made a network's prediction; "" of other models, and where nothing is known."""
+    """In a sentence, what made a network's prediction, or that it is one for all; "" where neither is known."""
     made = run.made
+    if run.same and not (made is not None and made.is_baseline):
+        return "This run predicts the same effect for all held-out perturbations, but for the targets themselves."
     if made is None:
         return ""
     if made.is_baseline:

@@ -42,6 +42,7 @@ from vccapp.training.results.own_scores import (
     write_own_scores,
     write_references,
 )
+from vccapp.training.sameness import is_same_for_all
 from vccapp.training.trackers.base import Tracked
 from vccapp.training.trackers.follow import follow_run
 from vccapp.wording import name_some
@@ -170,7 +171,8 @@ def _work(
         judged = _judged(split, model)
         basis = model.describe_basis([*judged.val, *judged.test])
         deltas = _write_prediction(model, judged, basis, folder / "prediction")
-        keep(basis=basis)
+        same = model.use != "Baseline" and is_same_for_all([*judged.val, *judged.test], deltas, index.genes["gene"])
+        keep(basis=basis, same=same)
         progress(0.9, "Scoring")
         if judged.val != split.val:
             references = _val_references(index, judged, model)
@@ -182,7 +184,7 @@ def _work(
             scores |= {f"{name}/{metric}": value for metric, value in own[model.name].items() if value is not None}
         _write_scores(record.model_copy(update={"folder": folder}), index, tables, time.monotonic() - began)
         remove_folder(folder / "checkpoint")
-    said = explain_made(record.model_copy(update={"made": model.made}))
+    said = explain_made(record.model_copy(update={"made": model.made, "same": same}))
     progress(1.0, f"Run {record.id} is finished" + (f". {said}" if said else ""))
 
 

@@ -139,10 +139,13 @@ def _entry(run: RunRecord, score: Score, perturbations: pd.Series) -> list[Any]:
 
 
 def _label(run: RunRecord) -> str:
-    """What the model is called; of a network that adds nothing, with the name of its baseline."""
+    """What the model is called; of a network that adds nothing, with the name of its baseline; and of one that tells
+    no perturbation from others, that it does not.
+    """
     label = label_model(run.spec.model)
-    is_baseline = run.made is not None and run.made.is_baseline
-    return f"{label} = {label_model(run.made.baseline)}" if run.made and is_baseline else label
+    if run.made is not None and run.made.is_baseline:
+        return f"{label} = {label_model(run.made.baseline)}"
+    return f"{label} (one effect for all)" if run.same else label
 
 
 def _values(score: Score) -> Iterator[tuple[str, str, float | None]]:
