@@ -18,6 +18,7 @@ VIEWS = {
     "DEGs": ui.show_degs,
     "Two runs": ui.show_difference,
     "Diagnostics": ui.show_findings,
+    "Calibrate": ui.show_calibrate,
 }
 
 ui.open_page(__file__)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from page_kit import ask, assert_well, commands_of, is_among, keep_csvs, open_alone, tables_of, use
+from page_kit import ask, assert_well, commands_of, is_among, keep_csvs, open_alone, parse_command, tables_of, use
 from streamlit.testing.v1 import AppTest
 from toy import make_counts
 
@@ -32,6 +32,7 @@ VIEWS = {
     "DEGs": (1, 2),
     "Two runs": (2, 0),
     "Diagnostics": (0, 1),
+    "Calibrate": (3, 2),
 }
 """Charts and tables of each view, two runs chosen."""
 
@@ -226,11 +227,11 @@ OPEN = {
 
 
 @pytest.mark.parametrize("chosen", [False, True])
-@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("view", OPEN)
 def test_the_command_of_a_view_gives_what_the_page_shows(
     view: str, chosen: bool, here: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    assert set(OPEN) == set(VIEWS)
+    assert {*OPEN, "Calibrate"} == set(VIEWS)
     csvs = keep_csvs(monkeypatch)
     page = open_view(view, here[:2], **(OPEN[view] if chosen else {}))
     commands = [words for words in commands_of(page) if "--part" in words and "official" not in words]
@@ -252,6 +253,26 @@ def test_the_command_of_a_view_gives_what_the_page_shows(
             assert is_among(frame.replace(words), tables)
         else:
             assert is_among(frame, tables), name
+
+
+def test_a_calibration_shows_what_its_command_gives(
+    here: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    csvs = keep_csvs(monkeypatch)
+    page = open_view("Calibrate", here[1:2], cal_amplitude="0.5", cal_set="true", cal_target_level="0.3")
+    look, make = (words for words in commands_of(page) if "calibrate" in words)
+    assert make == [*look, "--write"] and parse_command(make)["write"]
+    answer = ask(look, capsys)
+    assert answer["run"] == here[1] and len(answer["perturbations"]) == 1
+    assert (answer["setting"]["amplitude"], answer["setting"]["target_level"]) == (0.5, 0.3)
+    tables = tables_of([answer])
+    assert is_among(csvs["chosen"], tables)
+    for name in ("pearson_delta", "pds", "mae"):
+        assert is_among(csvs[f"calibration_{name}"][["value", "mean", "se"]], tables), name
+    numbers = ["chosen", "best_value", "best_gain", "cross_fitted", "se", "at_end"]
+    assert is_among(csvs["choices"][numbers], tables)
+    assert not page.button(key="cal_start").disabled
+    assert open_view("Calibrate", here[1:2]).button(key="cal_start").disabled  # nothing is changed
 
 
 def test_a_gene_set_is_chosen_by_the_command_too(

@@ -30,6 +30,7 @@ from vccapp.submission.plan import write_plan
 from vccapp.submission.planning.make import make_plan
 from vccapp.tasks.base import TASKS, Result, Task, read_task
 from vccapp.tasks.build import Build
+from vccapp.tasks.calibrate import Calibrate
 from vccapp.tasks.check import Check
 from vccapp.tasks.demo import Demo
 from vccapp.tasks.embed import Embed
@@ -116,6 +117,10 @@ EXAMPLES: dict[str, Callable[[Path, str], Task]] = {
         control="non-targeting",
         matrix="X",
     ),
+    "calibrate": lambda folder, data: Calibrate(dataset=data, run_id="done", setting={"amplitude": 0.5}),
+    "calibrate all": lambda folder, data: Calibrate(
+        dataset=data, run_id="done", fellows=["same"], setting={"amplitude": 0.5, "components": 2}, run_title="half"
+    ),
     "build": lambda folder, data: Build(dataset=data, plan="mine"),
     "plan": lambda folder, data: MakePlan(
         dataset=data, choice={"run": "done", "season": "vcc2025", "practice": True, "name": "planned"}
@@ -164,7 +169,7 @@ EXAMPLES: dict[str, Callable[[Path, str], Task]] = {
 }
 
 SENT = ("index", "demo", "sweep", "train", "resume", "embed", "score", "import", "build", "package", "reproduce")
-SENT += ("score a file",)
+SENT += ("calibrate", "score a file")
 """Those whose commands can send them to a cluster."""
 
 
@@ -179,7 +184,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     build_index(dataset, register(dataset, settings) / "index")
     data = dataset.fingerprint
     write_split(split_from_lists(name="s", dataset=data, train=LABELS[:4], val=LABELS[4:6], test=LABELS[6:]), settings)
-    for run_id in ("done", "stopped"):
+    for run_id in ("done", "same", "stopped"):
         train(RunSpec(model="perturbation_mean", dataset=data, split="s"), settings, run_id=run_id)
     record = settings.checkpoints / "stopped" / "run.json"
     record.write_text(json.dumps(json.loads(record.read_text()) | {"state": "stopped"}))

@@ -155,7 +155,7 @@ def make_run_spec(
         raise SpecError(
             "not_trainable",
             f"'{model}' is not trained",
-            fix="`vccapp eval import` turns predictions made elsewhere into a run",
+            fix="runs of it are made by `vccapp eval import` or `vccapp eval calibrate`",
         )
     if devices not in (None, "1") and not MODELS[model].shared:
         raise SpecError(

@@ -314,6 +314,11 @@ def list_trainable() -> list[str]:
     return sorted(names, key=lambda name: MODELS[name].order)
 
 
+def is_trained(name: str) -> bool:
+    """Whether runs of a model are trained, as far as this installation knows; others are made of predictions."""
+    return name not in MODELS or MODELS[name].trainable
+
+
 def label_model(name: str) -> str:
     """The label of a model; its name where this installation has none of that name."""
     return MODELS[name].label if name in MODELS else name

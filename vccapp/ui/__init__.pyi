@@ -1,5 +1,8 @@
 """The names that pages use, for editors and type checkers; `__init__.py` imports each when it is first used."""
 
+from .comparison.calibrate import (
+    show_calibrate as show_calibrate,
+)
 from .comparison.choice import (
     choose_comparison as choose_comparison,
     has_runs as has_runs,

@@ -3,6 +3,7 @@
 import typer
 
 from vccapp.cli.eval import (
+    calibrate,
     closely,
     compare,
     cross_validate,
@@ -27,6 +28,7 @@ for command in (
     diagnose.diagnose,
     compare.compare,
     cross_validate.cross_validate,
+    calibrate.calibrate,
     report.leaderboard,
     report.metric,
     report.report,

@@ -40,12 +40,12 @@ class EffectModel(Model):
         effects = mask_targets(index.deltas(labels), labels, position=position)
         counts = count_targets(labels)
 
-        self.mean_effect = _fit_mean(self.control_means.contexts, labels, effects, counts)
+        self.mean_effect = fit_mean(self.control_means.contexts, labels, effects, counts)
         row = positions_of(labels)
         rows = [row[label] for label in used]
         learnt, own = effects[rows], counts[rows]
         if len(used) < len(labels):  # deviations sum to 0 over what is learnt from; the mean effect is that of all
-            known = _fit_mean(self.control_means.contexts, used, learnt, own)
+            known = fit_mean(self.control_means.contexts, used, learnt, own)
             learnt = learnt + self.mean_effects(used) - own[:, None] * known.of(used)
         self.learn_deviations(used, learnt, index, fitting)
 
@@ -109,7 +109,7 @@ class EffectModel(Model):
         """(n, n_genes) to be added to the mean effect; zeros where no target is known."""
 
 
-def _fit_mean(contexts: Sequence[str], labels: Sequence[str], effects: np.ndarray, counts: np.ndarray) -> PerContext:
+def fit_mean(contexts: Sequence[str], labels: Sequence[str], effects: np.ndarray, counts: np.ndarray) -> PerContext:
     """The effect of one silenced gene in each context, by least squares; counts : (n,) genes that each label targets"""
 
     def fit(own: np.ndarray | slice) -> np.ndarray:

@@ -33,6 +33,7 @@ from vccapp.evaluation.scorers.own import PSEUDOBULKS
 from vccapp.figures.report import Section, render_report
 from vccapp.figures.scores import difference_rows, leaderboard_dots, split_lines
 from vccapp.figures.style import warn_above
+from vccapp.models.base import is_trained
 from vccapp.settings import Settings
 from vccapp.training.record import Part, RunRecord, load_run
 from vccapp.training.results.board import Board, load_board
@@ -226,10 +227,10 @@ def _origin(board: Board, records: list[RunRecord], data: list[Record]) -> Secti
 def _commands(records: list[RunRecord], data: list[Record], last: list[str], *, part: Part, scorer: str) -> Section:
     made = [["vccapp", "data", "index", *map(str, record.paths), *column_options(record.columns)] for record in data]
     made += [split_command(split) for split in {run.split.name: run.split for run in records}.values()]
-    made += [run.spec.command() for run in records if run.spec.model != "imported"]
+    made += [run.spec.command() for run in records if is_trained(run.spec.model)]
     if scorer != PSEUDOBULKS:
         made += [official_command(run.id, part=part, scorer=scorer) for run in records]
-    text = "Training again creates runs with new ids. Imported predictions were not trained here."
+    text = "Training again creates runs with new ids. Imported and calibrated predictions were not trained here."
     return Section("How to reproduce this", text, commands=[shlex.join(words) for words in (*made, last)])
 
 

@@ -83,6 +83,12 @@ _NUMBERS = {
     "gain": ("Gain", "%.3f", "By which both do better than the better one"),
     "spread": ("Spread", "%.3f", "How far the runs' predictions lie apart, log1p units"),
     "upper": ("Effect + spread", "%.3f", "What the effect could be as far as the runs disagree"),
+    "chosen": ("As chosen", "%.3g", "The value that the setting has; empty: as predicted"),
+    "best_value": ("Best", "%.3g", "The value that is best for the metric on these perturbations; empty: as predicted"),
+    "best_gain": ("Gain", "%.4g", "Of the best value over leaving this knob as predicted; above 0 is better"),
+    "cross_fitted": ("Gain, cross-fitted", "%.4g", "The same, each perturbation judged by what is best for all others"),
+    "se": ("± (SE)", "%.2g", "Standard error over perturbations"),
+    "at_end": ("At the end", "", "The best value is the last that is allowed"),
     "wanted": ("Wanted", "localized", "Cells requested by pert_counts.csv"),
     "given": ("Planned", "localized", "Cells after scaling to the cap"),
 }
@@ -106,18 +112,20 @@ def column_format(names: list[str]) -> dict[str, Any]:
 
 
 def _metric_column(name: str) -> Mapping[str, object] | None:
-    """The column of a metric, of its spread over seeds (`<metric> sd`), of the size of its panel (`<metric> n`), or
-    of what stands beside it (`<metric> baseline`, `<metric> perfect`).
+    """The column of a metric, of its spread over seeds (`<metric> sd`) or its standard error (`<metric> se`), of the
+    size of its panel (`<metric> n`), or of what stands beside it (`<metric> baseline`, `<metric> perfect`).
     """
     column, _, kind = name.partition(" ")
     metric = find_metric(column)
-    if kind not in ("", "sd", "n", *BESIDE) or (metric is None and column != AVERAGE):
+    if kind not in ("", "sd", "se", "n", *BESIDE) or (metric is None and column != AVERAGE):
         return None
     label = label_metric(column)
     if kind == "n":
         return st.column_config.NumberColumn(f"n of {label}", format="localized", help="Perturbations ranked among")
     if kind == "sd":
         return st.column_config.NumberColumn(f"± {label}", format="%.4f", help="Standard deviation over seeds")
+    if kind == "se":
+        return st.column_config.NumberColumn(f"± {label}", format="%.2g", help="Standard error over perturbations")
     label = f"{label}: {kind}" if kind in BESIDE else label
     meaning = f"{metric.best} is better; {metric.range}; {metric.source}" if metric else "Mean of the scaled scores"
     return st.column_config.NumberColumn(label, format="%.4f", help=meaning)

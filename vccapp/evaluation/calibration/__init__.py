@@ -1,0 +1,1 @@
+"""What calibrations would score on held-out perturbations: `pool` scores one, `curves` looks along each knob."""
