@@ -53,6 +53,7 @@ PREFIXES = {
     "ledger": "ledger",
     "jobs": "jobs",
     "glossary": "glossary",
+    "settings": "settings",
 }
 FOUND = """() => {
     const own = location.origin;

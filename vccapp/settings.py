@@ -1,5 +1,8 @@
 """Settings of the app, from the environment (`VCCAPP_*`), and the places in the workspace.
 
+The Ray address alone can be kept in the workspace too (`settings.json`, which `vccapp.data.installation` writes); its
+variable wins over it.
+
 VCCAPP_HOME          the workspace (default ./workspace)
 VCCAPP_CHECKPOINTS   where runs live (default ./checkpoints)
 VCCAPP_DATA_ROOTS    folders from which the app opens data, separated by ':' (default: the current folder)
@@ -25,15 +28,20 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from vccapp.errors import SpecError, explain
 from vccapp.machine import process_memory
+from vccapp.records import Format, read_record
 from vccapp.wording import bytes_text
 
 HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 """A name or an address of a machine, as it stands in a URL."""
+
+RAY_ADDRESS = re.compile(rf"auto|(http://)?({HOST.pattern}):\d{{1,5}}")
+"""Of a cluster, as `vccapp.jobs.cluster` takes it."""
+KEPT = Format("settings", fix="delete it, and set the Ray address again")
 
 _LONGEST_NAME, _LONGEST_PATH = 255, 4095
 """Bytes that file systems take."""
@@ -150,6 +158,19 @@ class Settings(BaseSettings):
     def demo(self) -> Path:
         return self.home / "demo"
 
+    @property
+    def kept(self) -> Path:
+        """Where the workspace keeps settings that the page Settings changes; it may not be there yet."""
+        return self.home / "settings.json"
+
+
+class Kept(BaseModel):
+    """What the workspace keeps of the settings; None: nothing was chosen."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    ray_address: str | None = Field(None, pattern=f"^({RAY_ADDRESS.pattern})$")
+
 
 class ServerSettings(BaseSettings):
     """Who may talk to the app: of the server alone, not handed to jobs."""
@@ -185,8 +206,23 @@ def _resolve(path: Path) -> Path:
 
 
 def open_settings() -> Settings:
-    """Settings from the environment. Raises SpecError, in one sentence, for a variable that is wrong."""
-    return _open(Settings)
+    """Settings from the environment, then from the workspace. Raises SpecError, in one sentence, for a variable that is
+    wrong, and DataError for a file of the workspace that cannot be read."""
+    settings = _open(Settings)
+    if is_set("ray_address") or not settings.kept.exists():
+        return settings
+    kept = read_record(settings.kept, KEPT, Kept.model_validate)
+    return settings if kept.ray_address is None else settings.model_copy(update=kept.model_dump())
+
+
+def is_set(name: str) -> bool:
+    """Whether the environment sets the setting of this name."""
+    return variable_of(name).lower() in {key.lower() for key in os.environ}
+
+
+def variable_of(name: str) -> str:
+    """The environment variable of a setting."""
+    return f"VCCAPP_{name.upper()}"
 
 
 def open_server_settings() -> ServerSettings:

@@ -31,6 +31,12 @@ from vccapp.jobs.store import JobStore
 from vccapp.settings import Settings
 from vccapp.tasks.base import TASKS, Task, read_task
 from vccapp.tasks.demo import Demo
+from vccapp.tasks.resume import Resume
+from vccapp.tasks.score import ScoreRun
+from vccapp.tasks.sweep import Sweep
+from vccapp.tasks.train import Train
+from vccapp.training import RunSpec
+from vccapp.training.sweeps.spec import make_sweep
 
 WORKER = (sys.executable, toy_tasks.__file__)
 
@@ -543,3 +549,24 @@ def test_the_tasks_and_their_imports_are_light():
 def test_the_standard_worker_knows_its_tasks(settings):
     done = wait_for(settings, start_job(settings, Unknown()), "failed")
     assert done.error_code == "unknown_name" and "index" in done.reason
+
+
+def test_a_sweep_that_is_stopped_by_force_takes_its_runs_with_it_and_no_other_job(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vccapp.jobs.local.reconcile", lambda settings: [])  # no keeper: nothing starts
+    spec = make_sweep(RunSpec(model="ridge", dataset="d", split="s"), {"strength": [1, 2]}, {}, sampler="grid")
+    train = Train(model="ridge", dataset="d", split="s")
+    with JobStore(settings) as store:
+        sweep = store.create(Sweep.of(spec, sweep_id="the-sweep"))
+        works = store.create(train.model_copy(update={"run_id": "the-sweep-001"}))
+        waits = store.create(Resume(run_id="the-sweep-002"))
+        others = [
+            store.create(train.model_copy(update={"run_id": "alone"})),
+            store.create(ScoreRun(run_id="the-sweep-001")),
+        ]
+        for job in (sweep, works, *others):
+            assert store.move(job.id, "starting") and store.move(job.id, "running")
+        stop_job(settings, sweep.id, force=True)
+        states = [store.get(job.id).state for job in (works, waits, *others)]
+    assert states == ["stopping", "stopped", "running", "running"]

@@ -286,7 +286,7 @@ def test_a_missing_index_is_offered_and_not_an_error(tmp_path: Path, monkeypatch
         page = open_alone(name)
         assert_well(page)
         offered = [button.key for button in page.button if button.key == "start_index"]
-        assert bool(offered) == (name not in {"data", "glossary", "jobs", "ledger", "runs"}), name
+        assert bool(offered) == (name not in {"data", "glossary", "jobs", "ledger", "runs", "settings"}), name
 
 
 def test_the_first_start_makes_the_demo_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

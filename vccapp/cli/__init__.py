@@ -25,6 +25,7 @@ from vccapp.cli import (
     queue,
     runs,
     season,
+    settings,
     split,
     state,
     submit,
@@ -49,7 +50,23 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for noun in (data, split, model, train, sweep, runs, state, eval, targets, season, submit, jobs, queue, plugins):
+for noun in (
+    data,
+    split,
+    model,
+    train,
+    sweep,
+    runs,
+    state,
+    eval,
+    targets,
+    season,
+    submit,
+    jobs,
+    queue,
+    plugins,
+    settings,
+):
     app.add_typer(noun.app, name=noun.__name__.rpartition(".")[2])
 app.command()(glossary.glossary)
 app.command("app")(serve)

@@ -22,7 +22,9 @@ from vccapp.jobs.keeping.place import is_kept, keeper_lock
 from vccapp.jobs.store import JobStore
 from vccapp.settings import Settings
 from vccapp.tasks.base import Needs, Task
-from vccapp.tasks.resume import task_again
+from vccapp.tasks.resume import Resume, task_again
+from vccapp.tasks.sweep import Sweep
+from vccapp.tasks.train import Train
 
 FOLLOWING = Needs(memory_bytes=200_000_000, threads=0)
 """What a job takes of this machine whose work is done on a cluster."""
@@ -80,6 +82,8 @@ def stop_job(settings: Settings, job_id: str, *, force: bool = False) -> Job:
         if job.state == "stopping" and is_here(job):
             if force:
                 kill_processes(job.id)
+                for driven in _driven_by(job, store):
+                    stop_job(settings, driven.id, force=True)
             else:
                 _signal(job)
         elif job.state == "stopping" and _is_unseen(job, settings):
@@ -139,6 +143,13 @@ def estimate_needs(task: Task, settings: Settings) -> Needs:
         needs = Needs(memory_bytes=settings.memory_bytes)
     threads = min(needs.threads, settings.threads) if settings.threads else needs.threads
     return needs.model_copy(update={"threads": threads})
+
+
+def _driven_by(job: Job, store: JobStore) -> list[Job]:
+    """The runs that a sweep has started and that have not ended; a killed one cannot stop them itself."""
+    if job.task != Sweep.name:
+        return []
+    return store.find(state=ACTIVE, task=(Train.name, Resume.name), naming=job.params["sweep_id"])
 
 
 def _signal(job: Job) -> None:

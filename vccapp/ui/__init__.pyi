@@ -129,6 +129,9 @@ from .scores.imports import (
 from .scores.official import (
     show_official as show_official,
 )
+from .settings import (
+    show_settings as show_settings,
+)
 from .splits import (
     show_split_check as show_split_check,
     show_toml_button as show_toml_button,

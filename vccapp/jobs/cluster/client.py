@@ -86,12 +86,7 @@ class Cluster:
 
     def share_of(self, needs: Needs) -> Share:
         """What of `needs` the largest fitting machine can give. Raises JobError where none has the memory."""
-        from ray.util.state import list_nodes
-
-        with self._explained():
-            # With a node that has gone Ray takes its own list for cut off.
-            nodes = list_nodes(self._client.get_address(), limit=10_000, raise_on_missing_output=False)
-        every = [node.resources_total for node in nodes if node.state == "ALIVE"]
+        every = self.machines()
         fitting = [node for node in every if node.get("CPU", 0) >= 1 and node.get("memory", 0) >= needs.memory_bytes]
         if not fitting:
             raise JobError(
@@ -103,6 +98,15 @@ class Cluster:
         gpus = min(needs.gpus, max(int(node.get("GPU", 0)) for node in fitting))
         cpus = max(int(node["CPU"]) for node in fitting if node.get("GPU", 0) >= gpus)
         return Share(cpus=max(1, min(needs.threads, cpus)), memory_bytes=needs.memory_bytes, gpus=gpus)
+
+    def machines(self) -> list[dict[str, float]]:
+        """What each machine of the cluster has: CPU, GPU, memory (bytes)."""
+        from ray.util.state import list_nodes
+
+        with self._explained():
+            # With a node that has gone Ray takes its own list for cut off.
+            nodes = list_nodes(self._client.get_address(), limit=10_000, raise_on_missing_output=False)
+        return [node.resources_total for node in nodes if node.state == "ALIVE"]
 
     def submit(self, job: Path, share: Share) -> None:
         """Have the work of the job in this folder done; its name on the cluster is that of the folder."""

@@ -171,4 +171,4 @@ def choose_place(*, key: str) -> Place:
     """Where to work; asked for where the settings name a cluster."""
     if current_settings().ray_address == "auto":
         return "here"
-    return choose_one("Where", PLACES, key=key, help="On this machine, or on the Ray cluster of VCCAPP_RAY_ADDRESS")
+    return choose_one("Where", PLACES, key=key, help="On this machine, or on the Ray cluster of the page Settings")
