@@ -93,10 +93,16 @@ _NUMBERS = {
     "given": ("Planned", "localized", "Cells after scaling to the cap"),
 }
 
+_WIDTHS = {"kind": 120}
+"""Pixels of columns whose first rows are shorter than the others."""
+
 
 def column_format(names: list[str]) -> dict[str, Any]:
     """`column_config` for the columns of a frame that have a known meaning, those of metrics among them."""
-    others = {name: st.column_config.Column(f"{name[:1].upper()}{name[1:]}".replace("_", " ")) for name in names}
+    others = {
+        name: st.column_config.Column(f"{name[:1].upper()}{name[1:]}".replace("_", " "), width=_WIDTHS.get(name))
+        for name in names
+    }
     metrics = {name: column for name in names if name not in _NUMBERS and (column := _metric_column(name)) is not None}
     numbers = {
         name: st.column_config.NumberColumn(label, format=shape, help=meaning)
