@@ -98,3 +98,17 @@ def test_weights_are_counted() -> None:
     for shape in (SHAPE, ScouterShape(7, 3)):
         counted = sum(value.numel() for value in ScouterNet(shape, residual=False).parameters())
         assert shape.count_weights() == counted
+
+
+def test_the_gradient_has_the_same_bits_in_whatever_order_threads_work() -> None:
+    """Else no training is like another of the same seed, and none ends as it would have without a stop."""
+    torch.set_num_threads(4)  # put back by `one_thread`
+    torch.manual_seed(0)
+    network = ScouterNet(ScouterShape(30, 8, encoder=(16, 12), code=4, generator=(2048,)), residual=False)
+    batch = torch.rand(256, 30), torch.randn(4, 8), torch.randint(0, 4, (256,))
+    found = set()
+    for _ in range(40):
+        network.zero_grad()
+        network(*batch).square().sum().backward()
+        found.add(b"".join(value.grad.numpy().tobytes() for value in network.parameters()))
+    assert len(found) == 1

@@ -57,7 +57,9 @@ class ScouterNet(nn.Module):
         """
         labels, at = label.unique(return_inverse=True)
         code = self.encoder(controls)
-        return self.generator[1:](self._first(code) + self._conditions(vectors[labels])[at])
+        # Of `[at]` threads add up the gradient in any order, and no training would be like another.
+        conditions = self._conditions(vectors[labels]).index_select(0, at)
+        return self.generator[1:](self._first(code) + conditions)
 
     def mean_output(self, codes: Tensor, vectors: Tensor) -> Tensor:
         """(labels, n_genes): the mean of the outputs over all `codes`, for each of the vectors (labels, n_features).
