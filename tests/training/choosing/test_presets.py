@@ -54,7 +54,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 
 def test_the_networks_have_three() -> None:
-    for model in ("scouter", "state"):
+    for model in ("scouter", "state", "state_official"):
         assert list(MODELS[model].presets) == ["quick", "paper", "strong"]
 
 
