@@ -13,7 +13,7 @@ from pydantic import Field
 
 from vccapp.data.splits.split import Split
 from vccapp.errors import SpecError
-from vccapp.models.base import MODELS, Fitting, Model, ModelSpec, load_model, make_model
+from vccapp.models.base import DEPTH, MODELS, Fitting, Model, ModelSpec, load_model, make_model
 from vccapp.models.calibration.basis import Basis, measure_basis
 from vccapp.models.calibration.prepared import Prepared
 from vccapp.models.calibration.setting import Setting
@@ -50,7 +50,7 @@ class Calibrated(Model):
             tuned=self.spec.chosen_on,
             fix="choose it by perturbations outside the test part",
         )
-        return [*read_seen(self._folder), chosen]
+        return [*(known for known in read_seen(self._folder) if known.source != DEPTH), chosen]
 
     def check_inputs(self, index: Index, split: Split, *, device: str) -> None:
         if self.spec.setting.is_neutral:
