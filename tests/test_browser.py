@@ -15,7 +15,7 @@ from playwright.sync_api import expect
 from vccapp.jobs.job import Job
 from vccapp.jobs.store import JobStore
 from vccapp.settings import Settings
-from vccapp.ui.kit.frame import HOME, read_pages
+from vccapp.ui.kit.frame import read_pages
 
 pytestmark = pytest.mark.browser
 
@@ -112,8 +112,9 @@ def test_every_page_can_be_the_first_request_after_a_start(server: Server) -> No
         for record in read_pages():
             server.kill()
             server.start()
-            page.goto(server.url if record.path.stem == HOME else f"{server.url}/{record.path.stem}")
+            page.goto(f"{server.url}/{record.path.stem}")
             expect(heading(page)).to_have_text(record.title)
+            assert page.get_by_text("Page not found").count() == 0
             settle(page)
             navigation = page.get_by_test_id("stSidebarNav")
             expect(navigation.get_by_role("link", name="Train", exact=True)).to_be_visible()

@@ -37,7 +37,7 @@ from .kit.downloads import (
     show_csv_button as show_csv_button,
     show_exports as show_exports,
 )
-from .server.files import (
+from .server.routes import (
     ROUTES as ROUTES,
 )
 from .kit.forms import (

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
-from starlette.routing import Route
 
 from vccapp.errors import VccAppError
 from vccapp.settings import Settings, open_settings
@@ -42,7 +41,7 @@ def download_name(submission: str, name: str, settings: Settings) -> str:
     return f"practice-{name}" if practice and not name.startswith("practice-") else name
 
 
-async def _serve(request: Request) -> Response:
+async def serve_submission(request: Request) -> Response:
     try:
         settings = open_settings()
     except VccAppError as error:
@@ -53,6 +52,3 @@ async def _serve(request: Request) -> Response:
     headers = {"Content-Encoding": "identity", "Cache-Control": "private, no-cache"}
     filename = download_name(path.parent.name, path.name, settings)
     return FileResponse(path, filename=filename, media_type="application/octet-stream", headers=headers)
-
-
-ROUTES = [Route("/files/submission/{submission}/{name}", _serve, methods=["GET"])]
