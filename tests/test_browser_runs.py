@@ -16,7 +16,7 @@ from vccapp.training import list_runs, load_run, train
 from vccapp.training.runs.bin import list_deleted
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-SMALL = {"width": 16, "inner": 8, "code": 4, "batch_size": 32, "embedding": "expression", "epochs": 4}
+SMALL = {"width": 16, "inner": 8, "code": 4, "batch_size": 32, "embedding": "expression", "epoch_steps": 1, "epochs": 4}
 ROW, BOX = 35, 20
 """Pixels: height of a table's row, and where the box that chooses it stands."""
 

@@ -19,8 +19,17 @@ from vccapp.stats.index import load_index
 
 STEPS = 200
 SMALL = {
-    "scouter": {"width": 64, "inner": 32, "code": 16, "batch_size": 32, "epochs": 99, "patience": 0, "genes": 500},
-    "state": {"set_size": 8, "sets": 4, "patience": 0, "genes": 500},
+    "scouter": {
+        "width": 64,
+        "inner": 32,
+        "code": 16,
+        "batch_size": 32,
+        "epochs": 99,
+        "patience": 0,
+        "give_up": False,
+        "genes": 500,
+    },
+    "state": {"set_size": 8, "sets": 4, "patience": 0, "give_up": False, "genes": 500},
 }
 """Sizes for a test; `state` is then its preset xs on few cells."""
 Call = Callable[..., tuple[int, str, str]]

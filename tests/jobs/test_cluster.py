@@ -40,7 +40,15 @@ needs_ray = pytest.mark.skipif(
     reason="Ray's Jobs API is not installed: pip install -r requirements-ray.txt",
 )
 LABELS = [f"GENE{i}" for i in range(8)]
-SMALL = {"embedding": "expression", "width": 32, "inner": 16, "code": 8, "batch_size": 15, "patience": 0}
+SMALL = {
+    "embedding": "expression",
+    "width": 32,
+    "inner": 16,
+    "code": 8,
+    "batch_size": 15,
+    "patience": 0,
+    "give_up": False,
+}
 LONG = 1_000_000
 STEPS = 4_000
 

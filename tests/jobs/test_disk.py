@@ -59,7 +59,16 @@ pytestmark = [
     ),
 ]
 MOMENTS = int(os.environ.get("MOMENTS", "1"))
-SMALL = {"width": 32, "inner": 16, "code": 8, "batch_size": 16, "embedding": "expression", "epochs": 2, "patience": 0}
+SMALL = {
+    "width": 32,
+    "inner": 16,
+    "code": 8,
+    "batch_size": 16,
+    "embedding": "expression",
+    "epoch_steps": 1,
+    "epochs": 2,
+    "patience": 0,
+}
 SMALL_SEASON = """
 name = "small2026"
 genes = "genes.txt"

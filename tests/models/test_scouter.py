@@ -16,7 +16,7 @@ from vccapp.stats.building.build import build_index
 from vccapp.stats.index import Index, load_index
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-SMALL = {"width": 32, "inner": 16, "code": 8, "batch_size": 32, "embedding": "expression"}
+SMALL = {"width": 32, "inner": 16, "code": 8, "batch_size": 32, "embedding": "expression", "epoch_steps": 1}
 LABELS = [f"GENE{i}" for i in range(8)]
 
 
@@ -94,7 +94,7 @@ def test_every_term_and_every_score_is_logged(index: Index, split: Split) -> Non
     )
     assert {"step", "loss", "autofocus", "direction", "learning_rate"} == set(lines[1])
     validations = [line for line in lines if "val_loss" in line]
-    assert len(validations) == 3 and set(validations[0]) == {"step", "val_loss", "val_pearson_delta"}
+    assert len(validations) == 3 and set(validations[0]) == {"step", "val_loss", "val_gain", "val_pearson_delta"}
     weighted = [line["autofocus"] + 0.01 * line["direction"] for line in lines if "loss" in line]
     assert weighted == pytest.approx([line["loss"] for line in lines if "loss" in line], rel=1e-5)
 

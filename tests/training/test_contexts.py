@@ -21,7 +21,7 @@ from vccapp.training.comparison import open_comparison
 from vccapp.training.diagnose import diagnose_run
 from vccapp.training.results.score_run import score_run
 
-SMALL = {"genes": 30, "width": 16, "inner": 8, "code": 4, "epochs": 2, "batch_size": 32}
+SMALL = {"genes": 30, "width": 16, "inner": 8, "code": 4, "epochs": 2, "epoch_steps": 1, "batch_size": 32}
 MODELS = {
     "perturbation_mean": {},
     "knockdown_mean": {},

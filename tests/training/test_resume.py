@@ -33,7 +33,16 @@ from vccapp.tasks.train import Train
 from vccapp.training import RunSpec, load_run, resume, train
 from vccapp.training.metrics_log import NAME, read_metrics
 
-SMALL = {"width": 32, "inner": 16, "code": 8, "batch_size": 16, "embedding": "expression", "epochs": 4, "patience": 0}
+SMALL = {
+    "width": 32,
+    "inner": 16,
+    "code": 8,
+    "batch_size": 16,
+    "embedding": "expression",
+    "epoch_steps": 1,
+    "epochs": 4,
+    "patience": 0,
+}
 LABELS = [f"GENE{i}" for i in range(8)]
 KILLS = 20
 

@@ -54,6 +54,7 @@ class Made(BaseModel):
 
     best_step : that of the weights that were kept by their validation; None: the last ones were kept
     share : of what the network adds, how much was taken; baseline : name of the model that it adds to, "" without one
+    gave_up : whether the training ended early because nothing that it added helped
     """
 
     model_config = ConfigDict(frozen=True)
@@ -62,6 +63,7 @@ class Made(BaseModel):
     best_step: int | None = None
     share: float = 1.0
     baseline: str = ""
+    gave_up: bool = False
 
     @property
     def is_baseline(self) -> bool:

@@ -27,6 +27,7 @@ from vccapp.models.base import MODELS, Fitting, Model, ModelSpec, targets
 from vccapp.models.parts.features import EMBEDDING_PATHS, MISSING_LABELS, Features, embedding_sources
 from vccapp.models.parts.residual import make_baseline
 from vccapp.models.parts.residual_network import (
+    GIVE_UP,
     METRIC_LABELS,
     PAIRING_LABELS,
     PRECISION_LABELS,
@@ -62,16 +63,18 @@ class ScouterSpec(ModelSpec):
         "What it learns from": ("faithful", "embedding", "missing", "genes", "baseline", "mapping"),
         "Network": ("width", "inner", "code"),
         "Loss": ("loss", "gamma", "direction"),
-        "Training": ("epochs", "steps", "batch_size", "learning_rate", "decay", "precision"),
-        "Early stopping": ("metric", "patience", "min_improvement"),
+        "Training": ("epochs", "epoch_steps", "steps", "batch_size", "learning_rate", "decay", "precision"),
+        "Early stopping": ("metric", "patience", "min_improvement", "give_up"),
         "Output": ("n_controls",),
     }
     matters = {
         "baseline": lambda chosen: not chosen["faithful"],
         "gamma": lambda chosen: "autofocus" in chosen["loss"],
+        "epoch_steps": lambda chosen: not chosen["faithful"],
         "precision": lambda chosen: not chosen["faithful"],
         "metric": lambda chosen: not chosen["faithful"],
         "min_improvement": lambda chosen: chosen["patience"] != 0,
+        "give_up": lambda chosen: not chosen["faithful"] and chosen["baseline"] != "",
     }
     offers = {"embedding": "embedding", "baseline": "baseline"}
     value_labels = {
@@ -106,6 +109,13 @@ class ScouterSpec(ModelSpec):
     )
     epochs: int = Field(
         40, ge=1, title="Maximum epochs", description="How often every perturbed cell is used for training, at most."
+    )
+    epoch_steps: int = Field(
+        50,
+        ge=1,
+        title="Least steps of an epoch",
+        description="An epoch of few cells goes on for so many steps, drawn again. Learning rate, validation and "
+        "patience count epochs.",
     )
     steps: int = Field(0, ge=0, title="Maximum steps", description="0 = as many as the epochs take.")
     batch_size: int = Field(
@@ -143,6 +153,7 @@ class ScouterSpec(ModelSpec):
         title="Minimum improvement",
         description="Smallest change of the metric that counts as an improvement.",
     )
+    give_up: bool = GIVE_UP
     metric: Literal["val_pearson_delta", "val_pds", "val_mae", "val_loss"] = Field(
         "val_pearson_delta",
         title="Early-stopping metric",
@@ -212,7 +223,8 @@ class Scouter(ResidualNetwork):
         "paper": Preset(
             "Paper",
             "What the authors trained on the Replogle K562 and RPE1 screens, with 5,000 variable genes. They "
-            "took GenePT vectors; choose your file of them as gene embedding.",
+            "took GenePT vectors; choose your file of them as gene embedding. Like theirs it adds to no baseline, and "
+            "is never stopped for not helping one.",
             "Zhu & Li 2024, scripts of scouter_misc: lambda 0.5, learning rate 0.001; 0.01 to 0.05 for other screens",
             {"faithful": True, "genes": 5000, "direction": 0.5},
         ),
@@ -274,8 +286,8 @@ class Scouter(ResidualNetwork):
             self.network,
             next_batch=task.batch,
             step_loss=task.step_loss,
-            validate=self._validation(cells, split, task, fitting),
-            spec=self._loop(sampler.steps_per_epoch, validated=bool(split.val), scored=fitting.validate is not None),
+            validate=self._validation(index, cells, split, task, fitting),
+            spec=self._loop(self._count_epoch(sampler.steps_per_epoch), split, fitting),
             fitting=dataclasses.replace(fitting, progress=part(fitting.progress, PREPARING, 1.0)),
         )
         self.end_training(index, split, fitting, result)
@@ -304,7 +316,7 @@ class Scouter(ResidualNetwork):
         spec, n_genes = self.spec, min(self.spec.genes or len(index.genes), len(index.genes))
         sizes = index.perturbations.set_index("perturbation")["n_cells"]
         n_cells = int(sizes.loc[list(split.train)].sum())
-        steps = self._count_steps(max(1, n_cells // min(spec.batch_size, max(n_cells, 1))))
+        steps = self._count_steps(self._count_epoch(max(1, n_cells // min(spec.batch_size, max(n_cells, 1)))))
         vector = 256 + spec.code
         weights = 2 * n_genes * spec.width + spec.width * (spec.inner + vector) + spec.inner * spec.code
         # Forward and backward are three products of each weight, but the first layer's input needs no gradient.
@@ -382,7 +394,7 @@ class Scouter(ResidualNetwork):
         return loss
 
     def _validation(
-        self, cells: Cells, split: Split, task: "ScouterTask", fitting: Fitting
+        self, index: Index, cells: Cells, split: Split, task: "ScouterTask", fitting: Fitting
     ) -> "Callable[[ScouterNet], dict[str, float]] | None":
         """Loss of held-out cells, each with a control, and scores of the predicted deltas."""
         rng = np.random.default_rng((fitting.seed, 6))
@@ -394,38 +406,45 @@ class Scouter(ResidualNetwork):
             here = contexts == context
             controls[here] = rng.choice(cells.of(context), int(here.sum()))
 
+        judge = self.judge(index, split, fitting)
+
         def validate(network: "ScouterNet") -> dict[str, float]:
             total = 0.0
             for first in range(0, len(rows), self.spec.batch_size):
                 at = slice(first, first + self.spec.batch_size)
                 batch = task.gather(Pairs(rows[at], controls[at], cells.label[rows[at]]))
                 total += task.step_loss(network, batch)["loss"].item() * len(rows[at])
-            scores = fitting.validate(self.predict_deltas(list(split.val))) if fitting.validate else {}
+            scores = judge(self.predict_deltas(list(split.val))) if judge else {}
             return {"val_loss": total / len(rows)} | scores
 
         return validate
+
+    def _count_epoch(self, steps: int) -> int:
+        """Steps of an epoch, where one pass over the cells takes so many."""
+        return steps if self.spec.faithful else max(steps, self.spec.epoch_steps)
 
     def _count_steps(self, steps_per_epoch: int) -> int:
         whole = self.spec.epochs * steps_per_epoch
         return min(whole, self.spec.steps or whole)
 
-    def _loop(self, steps_per_epoch: int, *, validated: bool, scored: bool) -> "LoopSpec":
+    def _loop(self, steps_per_epoch: int, split: Split, fitting: Fitting) -> "LoopSpec":
         from vccapp.neural.fitting.loop import LoopSpec
 
-        spec = self.spec
-        metric = spec.metric if scored and not spec.faithful else "val_loss"
+        spec, steps = self.spec, self._count_steps(steps_per_epoch)
+        metric = spec.metric if fitting.validate and not spec.faithful else "val_loss"
         return LoopSpec(
-            steps=self._count_steps(steps_per_epoch),
+            steps=steps,
             learning_rate=spec.learning_rate,
             schedule="exponential",
             decay=spec.decay,
             decay_every=steps_per_epoch,
             clip=1.0,
-            validate_every=steps_per_epoch if validated else 0,
+            validate_every=steps_per_epoch if split.val else 0,
             validate_start=not spec.faithful,
             metric=metric,
             better="low" if metric in ("val_loss", "val_mae") else "high",
             patience=spec.patience,
             min_improvement=spec.min_improvement,
+            trial=self.trial_step(steps, fitting) if spec.give_up else 0,
             keep="last" if spec.faithful else "best",
         )

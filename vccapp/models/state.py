@@ -23,7 +23,14 @@ from vccapp.models.base import MODELS, Fitting, Model
 from vccapp.models.parts.features import EMBEDDING_PATHS, WIDTH, Features, embedding_sources
 from vccapp.models.parts.label_rows import EmbeddedRows, TableRows
 from vccapp.models.parts.residual import make_baseline
-from vccapp.models.parts.residual_network import METRIC_LABELS, PAIRING_LABELS, PRECISION_LABELS, PREPARING, Work
+from vccapp.models.parts.residual_network import (
+    GIVE_UP,
+    METRIC_LABELS,
+    PAIRING_LABELS,
+    PRECISION_LABELS,
+    PREPARING,
+    Work,
+)
 from vccapp.models.parts.set_transformer import N_CONTROLS, SetSpec, SetTransformer
 from vccapp.models.parts.state_start import check_start, open_start, start_sources
 from vccapp.neural.fitting.estimate import Precision
@@ -60,7 +67,7 @@ class StateSpec(SetSpec):
         "Network": ("preset", "batch_encoder", "dropout"),
         "Loss": ("loss",),
         "Training": ("steps", "set_size", "sets", "learning_rate", "weight_decay", "precision"),
-        "Early stopping": ("metric", "validate_every", "patience"),
+        "Early stopping": ("metric", "validate_every", "patience", "give_up"),
         "Output": ("cells",),
     }
     matters = {
@@ -74,6 +81,7 @@ class StateSpec(SetSpec):
         "weight_decay": lambda chosen: not chosen["faithful"],
         "metric": lambda chosen: not chosen["faithful"],
         "patience": lambda chosen: not chosen["faithful"],
+        "give_up": lambda chosen: not chosen["faithful"] and chosen["baseline"] != "",
         "cells": lambda chosen: chosen["inputs"] == GENES,
     }
     offers = {
@@ -158,6 +166,7 @@ class StateSpec(SetSpec):
         title="Early-stopping patience",
         description="Validations without improvement before training stops; 0 = off.",
     )
+    give_up: bool = GIVE_UP
     metric: Literal["val_pearson_delta", "val_pds", "val_mae"] = Field(
         "val_pearson_delta", title="Early-stopping metric", description="Metric that selects the best weights."
     )
@@ -210,7 +219,8 @@ class State(SetTransformer):
         "paper": Preset(
             "Paper",
             "What the authors train for the challenge of 2025: state_sm on all genes for 40,000 steps, days on a CPU. "
-            "They took ESM2 features; choose their .pt file as gene embedding.",
+            "They took ESM2 features; choose their .pt file as gene embedding. Like theirs it adds to no baseline, and "
+            "is never stopped for not helping one.",
             "Adduri et al. 2025 and the challenge's notebook of arc-state 0.11",
             {
                 **{"faithful": True, "preset": "sm", "genes": 0},
@@ -295,16 +305,14 @@ class State(SetTransformer):
             rank=fitting.rank,
             ranks=fitting.ranks,
         )
-        validate = fitting.validate
+        judge = self.judge(index, split, fitting)
         result = run_loop(
             self.network,
             next_batch=task.batch,
             step_loss=task.step_loss,
             shares=task.shares,
-            validate=None
-            if validate is None
-            else lambda network: validate(self._validation_deltas(network, split.val)),
-            spec=self._loop(validated=validate is not None),
+            validate=None if judge is None else lambda network: judge(self._validation_deltas(network, split.val)),
+            spec=self._loop(fitting),
             fitting=dataclasses.replace(fitting, progress=part(fitting.progress, PREPARING, 1.0)),
         )
         merge_adapters(self.network)
@@ -396,7 +404,7 @@ class State(SetTransformer):
 
         return loss
 
-    def _loop(self, *, validated: bool) -> "LoopSpec":
+    def _loop(self, fitting: Fitting) -> "LoopSpec":
         from vccapp.neural.fitting.loop import LoopSpec
 
         spec = self.spec
@@ -404,7 +412,7 @@ class State(SetTransformer):
             steps=spec.steps,
             learning_rate=spec.learning_rate,
             clip=CLIP,
-            validate_every=spec.validate_every if validated else 0,
+            validate_every=spec.validate_every if fitting.validate else 0,
             metric=spec.metric,
             better="low" if spec.metric == "val_mae" else "high",
         )
@@ -419,4 +427,5 @@ class State(SetTransformer):
             weight_decay=spec.weight_decay,
             ema=EMA,
             patience=spec.patience,
+            trial=self.trial_step(spec.steps, fitting) if spec.give_up else 0,
         )

@@ -46,16 +46,17 @@ RECORD = "run.json"
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 RUN = Format(
     "run",
-    4,
+    5,
     {
         1: lambda fields: fields | {"number": 0},
         2: lambda fields: fields | {"seen": []},
         3: lambda fields: fields | {"made": None, "basis": {}},
+        4: lambda fields: fields | {"confidence": {}},
     },
     fix="delete the run's folder and train again",
 )
-"""Version 1 did not number the runs, 2 did not say what they have seen, 3 what made a
-prediction and what it rests on.
+"""Version 1 did not number the runs, 2 did not say what they have seen, 3 what made a prediction and what it rests on,
+4 neither how sure it is nor whether a training was given up.
 """
 NOTES = Format("run notes", fix="delete it; the run itself is not touched")
 NOTES_FILE = "notes.json"
@@ -117,6 +118,7 @@ class RunRecord(BaseModel):
     made : of a network, what made its prediction
     same : whether it predicts one effect for all (`vccapp.training.sameness`), which is said of no baseline
     basis : of each held-out perturbation, what its prediction rests on (`vccapp.models.base.BASES`)
+    confidence : of each of them, how sure it is (`vccapp.evaluation.confidence`); None where nothing can be told
     seen : what its model has seen of these data, then what each of its sources has; nothing before the fit has ended
     `metrics[part][name][metric]` are means over perturbations, None where no perturbation has the metric or a limit
     cannot be told; names are this run's model, the models that it starts from, the floors and the limits
@@ -140,6 +142,7 @@ class RunRecord(BaseModel):
     made: Made | None = None
     same: bool = False
     basis: dict[str, str] = {}
+    confidence: dict[str, float | None] = {}
     metrics: dict[Part, dict[str, dict[str, float | None]]] = {}
     folder: Path = Field(Path(), exclude=True)
     notes: Notes = Field(Notes(run=""), exclude=True)
@@ -196,6 +199,11 @@ def explain_made(run: RunRecord) -> str:
         return "This run predicts the same effect for all held-out perturbations, but for the targets themselves."
     if made is None:
         return ""
+    if made.gave_up:
+        return (
+            f"This run is its baseline, {label_model(made.baseline)}: nothing that the network added in its first "
+            f"{made.steps:,} steps helped on the validation part, so it ended there."
+        )
     if made.is_baseline:
         why = "no step of its training was better than the start" if made.best_step == 0 else "nothing it adds helps"
         return f"This run is its baseline, {label_model(made.baseline)}: {why} on the validation part."

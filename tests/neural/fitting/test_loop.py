@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, ExponentialLR
 from vccapp.errors import SpecError, Stopped
 from vccapp.neural.fitting.checkpoint import find_checkpoint, read_last
 from vccapp.neural.fitting.fitting import Fitting
-from vccapp.neural.fitting.loop import LoopSpec, learning_rate, run_loop
+from vccapp.neural.fitting.loop import GAIN, LoopSpec, learning_rate, run_loop
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -155,6 +155,53 @@ def test_patience_ends_the_training_and_a_resumed_one_too(tmp_path: Path) -> Non
     assert result.steps == 15 and result.best_metric == 3.0
     _, lines, result = fit(spec, check=lambda _: {"val_loss": next(values)}, folder=tmp_path)
     assert result.steps == 15 and not lines
+
+
+TRIAL = LoopSpec(steps=100, validate_every=4, trial=10)
+
+
+def judged(losses: list[float], gains: list[float]):
+    """Validations with these values, one after the other."""
+    pairs = iter(zip(losses, gains, strict=True))
+
+    def check(_: nn.Module) -> dict[str, float]:
+        loss, gain = next(pairs)
+        return {"val_loss": loss, GAIN: gain}
+
+    return check
+
+
+def test_a_training_that_does_not_help_is_given_up_and_stays_so(tmp_path: Path) -> None:
+    """At its trial (validated then, too), with the weights of the start; a run killed right after is not taken up."""
+    check = judged([1.0, 1.2, 1.1, 1.3], [0.0, 0.1, 0.1, -0.1])
+    network, lines, result = fit(TRIAL, check=check, folder=tmp_path)
+    assert [line["step"] for line in lines if "val_loss" in line] == [0, 4, 8, 10]
+    assert result.hopeless and (result.steps, result.kept_step) == (10, 0)
+    assert torch.equal(weights(network), weights(make_network()))
+    again, lines, result = fit(TRIAL, check=judged([], []), folder=tmp_path)
+    assert result.hopeless and result.steps == 10 and not lines
+    assert torch.equal(weights(network), weights(again))
+
+
+@pytest.mark.parametrize(
+    ("losses", "gains"),
+    [([1.0, 1.2, 0.9, 1.3], [0.0, -1.0, -1.0, -1.0]), ([1.0, 1.2, 1.1, 1.3], [0.0, -1.0, -1.0, 0.01])],
+)
+def test_one_sign_that_it_helps_lets_it_go_on(losses: list[float], gains: list[float], tmp_path: Path) -> None:
+    """A validation that is better than the start, or a share that helps: also where it is stopped right at its trial"""
+    rest = [2.0] * 23
+    _, lines, result = fit(TRIAL, check=judged(losses + rest, gains + [-1.0] * 23))
+    assert not result.hopeless and result.steps == 100
+
+    def stop(fraction: float, message: str = "") -> None:
+        if fraction >= 0.1:
+            raise Stopped
+
+    first: list[dict] = []
+    with pytest.raises(Stopped):
+        fit(TRIAL, check=judged(losses, gains), lines=first, folder=tmp_path, progress=stop)
+    _, second, result = fit(TRIAL, check=judged(losses[3:] + rest, gains[3:] + [-1.0] * 23), folder=tmp_path)
+    assert result.steps == 100 and first + second == lines
 
 
 def test_averaged_weights_are_those_that_are_validated_and_kept() -> None:

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 PRESET_NAMES = [(model, preset) for model in list_trainable() for preset in MODELS[model].presets]
 LABELS = [f"GENE{i}" for i in range(8)]
 TINY = {
-    "scouter": {"width": 8, "inner": 8, "code": 4, "genes": 20, "epochs": 1},
+    "scouter": {"width": 8, "inner": 8, "code": 4, "genes": 20, "epochs": 1, "epoch_steps": 1},
     "state": {"preset": "xs", "genes": 20, "steps": 2, "set_size": 8, "sets": 2},
     "state_official": {"steps": 2, "genes": 20, "cells": 4},
 }

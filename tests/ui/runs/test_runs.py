@@ -23,7 +23,7 @@ from vccapp.training.runs.notes import pin, set_note, set_tags
 from vccapp.ui.kit.frame import PAGES
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-SMALL = {"width": 16, "inner": 8, "code": 4, "batch_size": 32, "embedding": "expression", "epochs": 2}
+SMALL = {"width": 16, "inner": 8, "code": 4, "batch_size": 32, "embedding": "expression", "epoch_steps": 1, "epochs": 2}
 
 
 @pytest.fixture(scope="module")

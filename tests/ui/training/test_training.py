@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 LABELS = [f"GENE{i}" for i in range(8)]
 NEED_MORE = {"transfer", "state_checkpoint"}
 """Models with a parameter that has no default: their files."""
-SMALL = {"width": 16, "inner": 8, "code": 4, "batch_size": 32, "embedding": "expression", "epochs": 2}
+SMALL = {"width": 16, "inner": 8, "code": 4, "batch_size": 32, "embedding": "expression", "epoch_steps": 1, "epochs": 2}
 
 
 @pytest.fixture(scope="module")

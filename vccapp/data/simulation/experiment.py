@@ -9,7 +9,8 @@ The model of one cell i of guide u (perturbation p, efficacy e_u in 0..1) in bat
 
 `effect` is a low-rank programme response, amplitude_p * unit_rms((shared + embedding[target_p] @ weights) @ loadings),
 with ln(residual) at the target itself; a two-gene perturbation 'A+B' is the sum of its genes. Because the weights come
-from the gene embedding, effects of unseen targets can be predicted from it.
+from the gene embedding, effects of unseen targets can be predicted from it. With several states of the cells
+(`vccapp.data.simulation.states`) labels name their state as those of contexts do: 'GENE1@state_2'.
 """
 
 from collections.abc import Mapping, Sequence
@@ -45,6 +46,7 @@ class SimulationSpec(BaseModel):
     )
     control_fraction: float = Field(0.22, gt=0, lt=1, description="Share of control cells.")
     n_batches: int = Field(3, ge=1, description="Batches, each with its own depth and gene effects.")
+    n_states: int = Field(1, ge=1, le=20, description="States of the cells, each with own expression and effects.")
     n_guides: int = Field(3, ge=1, description="Guides per perturbation, of unequal efficacy.")
     median_umis: float = Field(5000, gt=0, le=1e6, description="Median UMIs of a cell.")
     library_spread: float = Field(0.3, ge=0, le=2, description="Standard deviation of ln(UMIs) within a batch.")
@@ -96,6 +98,7 @@ class Simulation:
     cell_batch: np.ndarray  # (cells,) int32
     cell_depth: np.ndarray  # (cells,) float32: expected UMIs of the cell, over sum_g share_g exp(e effect_g)
     embedding: np.ndarray  # (genes, EMBEDDING_SIZE) float32, unit norm
+    states: tuple[str, ...] = ()  # of the cells; where there are several, labels, guides and batches are of one each
 
     @property
     def n_cells(self) -> int:
@@ -262,12 +265,17 @@ def draw_programmes(
     centres = rng.normal(size=(n_programmes, EMBEDDING_SIZE))
     embedding = centres[rng.integers(n_programmes, size=n_genes)] + 0.4 * rng.normal(size=(n_genes, EMBEDDING_SIZE))
     embedding /= np.linalg.norm(embedding, axis=1, keepdims=True)
+    return embedding.astype(np.float32), draw_responses(rng, embedding[targets], n_genes, n_programmes)
+
+
+def draw_responses(rng: np.random.Generator, vectors: np.ndarray, n_genes: int, n_programmes: int) -> np.ndarray:
+    """(targets, n_genes) float32 responses of RMS 1 that follow from the targets' vectors (targets, EMBEDDING_SIZE)."""
     weights = rng.normal(size=(EMBEDDING_SIZE, n_programmes))
     shared = 0.6 * rng.normal(size=n_programmes)
     loadings = rng.laplace(size=(n_programmes, n_genes)) * (rng.random((n_programmes, n_genes)) < 0.2)
-    directions = ((shared + embedding[targets] @ weights) @ loadings).astype(np.float32)
+    directions = ((shared + vectors @ weights) @ loadings).astype(np.float32)
     rms = np.sqrt(np.mean(directions**2, axis=1, keepdims=True))
-    return embedding.astype(np.float32), directions / np.maximum(rms, 1e-6)
+    return directions / np.maximum(rms, 1e-6)
 
 
 def draw_effects(

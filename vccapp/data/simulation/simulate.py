@@ -6,7 +6,8 @@ Writes `out` (raw counts, CSR float32; obs target_gene, guide_id, batch) and bes
 
     truth.npz            perturbations (n,), genes (g,), effects (n, g) float32 ln units at efficacy 1, targets in it,
                          knockdown (n, 2) residual of each target at efficacy 1 (NaN: none),
-                         guides (m,), guide_perturbation (m,) label, guide_efficacy (m,) 0..1
+                         guides (m,), guide_perturbation (m,) label, guide_efficacy (m,) 0..1; of several states of
+                         the cells (obs state) each label, as in 'GENE1@state_2'
     gene_embedding.npz   genes (g,), embedding (g, k) float32, from which the effects can be predicted
 """
 
@@ -16,15 +17,20 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from vccapp.data.atomic import require_new, write_file, write_folder
 from vccapp.data.resources import MARGIN, VALUE_BYTES, require_disk
+from vccapp.data.schema import context_of, target_of
 from vccapp.data.simulation.experiment import Simulation, SimulationSpec, draw_simulation
+from vccapp.data.simulation.states import put_in_states
 from vccapp.data.stores.sizes import check_memory
 from vccapp.progress import Progress, silent
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 BLOCK_VALUES = 2**22  # cells x genes sampled at a time by one thread: 34 MB
 
@@ -50,13 +56,16 @@ def simulate(
     needed = n_genes * (GENE_BYTES + 8 * (spec.n_programmes + _count_labels(spec))) + CELL_BYTES * (spec.n_cells or 0)
     check_memory(needed, f"A simulation of {n_genes:,} genes and {spec.n_cells or 3600:,} cells", memory_bytes)
     return write_simulation(
-        lambda: draw_simulation(spec, genes=genes), out, compression=spec.compression, progress=progress
+        lambda: put_in_states(draw_simulation(spec, genes=genes), spec),
+        out,
+        compression=spec.compression,
+        progress=progress,
     )
 
 
 def _count_labels(spec: SimulationSpec) -> int:
     given = spec.perturbations
-    return len(given) if given is not None else (spec.n_perturbations or 0) + (spec.n_pairs or 0)
+    return spec.n_states * (len(given) if given is not None else spec.n_perturbations + spec.n_pairs)
 
 
 def write_simulation(
@@ -165,9 +174,22 @@ def _write_cells(truth: Simulation, path: Path, *, compression: Literal["gzip"] 
             "guide_id": (truth.cell_guide, truth.guides),
             "batch": (truth.cell_batch, truth.batches),
         }
+        if truth.states:  # the labels are of one state each
+            label, labels = columns["target_gene"]
+            columns = {name: (codes, [target_of(text) for text in texts]) for name, (codes, texts) in columns.items()}
+            columns["state"] = (label, [context_of(text) or "" for text in labels])
         obs = pd.DataFrame(
-            {name: pd.Categorical.from_codes(*column).remove_unused_categories() for name, column in columns.items()},
+            {name: _categorise(*column) for name, column in columns.items()},
             index=[f"cell_{i:0{width}d}" for i in range(1, truth.n_cells + 1)],
         )
         uns = {"simulated": True, "seed": truth.seed}
         write_tables(file, obs=obs, var=pd.DataFrame(index=truth.genes), uns=uns)
+
+
+def _categorise(codes: np.ndarray, names: Sequence[str]) -> "pd.Categorical":
+    """The name of each cell; names may be there twice."""
+    import pandas as pd
+
+    kinds = list(dict.fromkeys(names))
+    place = np.array([kinds.index(name) for name in names])
+    return pd.Categorical.from_codes(place[codes], kinds).remove_unused_categories()

@@ -4,6 +4,7 @@
     shifts = cross_fit(make, index, split, seed=0)      # (train, n_genes): the network learns what these leave over
     make().fit(index, split).predict(labels)            # and is added to this
     fit_share(index, labels, base, predicted)           # so much of what it adds is right, as held-out effects say
+    measure_gain(index, labels, base, predicted)        # does any share of it help?
 
 A baseline knows its own training perturbations better than others. So what it leaves over of each is taken from a fit
 without it: the network then learns the very kind of residual that it is asked for later. That fit is by least squares:
@@ -72,9 +73,33 @@ def fit_share(index: Index, perturbations: Sequence[str], base: np.ndarray, pred
 
     base, predicted : (n, n_genes) deltas of these perturbations, without and with what the network adds
     """
+    added, missing = _compare(index, perturbations, base, predicted)
+    square = np.vdot(added, added)
+    return float(np.clip(np.vdot(added, missing) / square, 0, 1)) if square > 0 else 1.0
+
+
+def measure_gain(index: Index, perturbations: Sequence[str], base: np.ndarray, predicted: np.ndarray) -> float:
+    """By how much of itself the squared error of `base` falls with a share of what the network adds; at most 1.
+
+    The share (0 to 1) that is taken of each perturbation is fitted on the others, so that a network which adds
+    noise has none: not above 0. Of a single perturbation it is its own.
+    """
+    added, missing = _compare(index, perturbations, base, predicted)
+    along = np.einsum("ij,ij->i", added, missing, dtype=np.float64)
+    squares = np.einsum("ij,ij->i", added, added, dtype=np.float64)
+    others = len(along) > 1
+    along_others, squares_others = (own.sum() - others * own for own in (along, squares))
+    share = np.divide(along_others, squares_others, out=np.zeros_like(along), where=squares_others > 0).clip(0, 1)
+    total = float(np.vdot(missing, missing))
+    return float((2 * share * along - share**2 * squares).sum()) / total if total > 0 else 0.0
+
+
+def _compare(
+    index: Index, perturbations: Sequence[str], base: np.ndarray, predicted: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """What the network adds, and what is missing: (n, n_genes) each, own targets 0 in the first."""
     added, missing = predicted - base, index.deltas(list(perturbations)) - base
     position = positions_of(index.genes["gene"].to_numpy(str))
     for row, label in enumerate(perturbations):
         added[row, target_positions(label, position)] = 0
-    square = np.vdot(added, added)
-    return float(np.clip(np.vdot(added, missing) / square, 0, 1)) if square > 0 else 1.0
+    return added, missing

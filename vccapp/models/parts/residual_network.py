@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from pydantic import Field
 
 from vccapp.data.splits.split import Split
 from vccapp.errors import DataError
 from vccapp.models.base import PROGRAM_BYTES, Estimate, Fitting, Made, Model
-from vccapp.models.parts.residual import cross_fit, fit_share
+from vccapp.models.parts.residual import cross_fit, fit_share, measure_gain
 from vccapp.models.saving import ModelState
 from vccapp.neural.fitting.estimate import BYTES_A_WEIGHT, TORCH_BYTES, Precision, training_speed
 from vccapp.neural.fitting.full_genes import FullGenes
@@ -38,6 +39,16 @@ PAIRING_LABELS = {"random": "Any control", "batch": "Controls of the same batch"
 PRECISION_LABELS = {"auto": "Automatic", "float32": "float32"}
 PREPARING = 0.1
 """Of a fit's progress, before its loop."""
+TRIAL = 10
+"""A network that does not help is given up after this part of its steps: a tenth."""
+LEAST_TRIAL = 100
+"""Steps below which a trial says nothing: networks that helped in the end did not yet, and it is over soon anyhow."""
+GIVE_UP = Field(
+    True,
+    title="Stop if it does not help",
+    description="End after a tenth of the steps if nothing that the network adds to its baseline has helped on the "
+    "validation part; the run then is its baseline, and says so.",
+)
 
 
 @dataclass(frozen=True)
@@ -177,6 +188,22 @@ class ResidualNetwork(Model):
     def parts(self) -> dict[str, Model]:
         return {} if self.baseline is None else {self.baseline.name: self.baseline}
 
+    def judge(self, index: Index, split: Split, fitting: Fitting) -> Callable[[np.ndarray], dict[str, float]] | None:
+        """`fitting.validate` and, on top of a baseline, whether a share of what the network adds helps."""
+        from vccapp.neural.fitting.loop import GAIN
+
+        validate = fitting.validate
+        if validate is None or self.baseline is None:
+            return validate
+        base = self.baseline.predict(split.val)
+        return lambda deltas: validate(deltas) | {GAIN: measure_gain(index, split.val, base, deltas)}
+
+    def trial_step(self, steps: int, fitting: Fitting) -> int:
+        """The step at which a network that does not help is given up; 0: never, as it cannot be told."""
+        if self.baseline is None or fitting.validate is None or steps // TRIAL < LEAST_TRIAL:
+            return 0
+        return steps // TRIAL
+
     def end_training(self, index: Index, split: Split, fitting: Fitting, result: "LoopResult") -> None:
         """Bring the network to the CPU, keep as much of what it adds as held-out effects say is right, and note it."""
         self.network.cpu()
@@ -186,7 +213,13 @@ class ResidualNetwork(Model):
             share = fit_share(index, split.val, base, predicted)
             self.network.scale_output(share)
         baseline = "" if self.baseline is None else self.baseline.name
-        self.made = Made(steps=result.steps, best_step=result.kept_step, share=share, baseline=baseline)
+        self.made = Made(
+            steps=result.steps,
+            best_step=result.kept_step,
+            share=share,
+            baseline=baseline,
+            gave_up=result.hopeless,
+        )
 
 
 def draw_controls(rows: np.ndarray, n: int, *, seed: int) -> np.ndarray:

@@ -25,17 +25,20 @@ from vccapp.data.atomic import write_folder
 from vccapp.records import Format, read_record, undamaged
 
 NAME = re.compile(r"step-(\d+)")
-COUNTS = ("validated", "sums", "n", "first_loss", "best_step", "best_metric", "since_best")
+COUNTS = ("validated", "sums", "n", "first_loss", "best_step", "best_metric", "since_best", "hopeless")
 """What the loop counts beside steps."""
 SHARE = 0.02
 """Of the time of a training at most goes into checkpoints: those of large networks take seconds."""
 CHECKPOINT = Format(
     "checkpoint",
-    2,
-    {1: lambda fields: {"validated": fields["step"], **fields}},
+    3,
+    {
+        1: lambda fields: {"validated": fields["step"], **fields},
+        2: lambda fields: {"hopeless": False, **fields},
+    },
     fix="delete the checkpoint and train again",
 )
-"""Version 1 had none between two validations."""
+"""Version 1 had none between two validations, 2 no training that is given up."""
 
 
 @dataclass(frozen=True)

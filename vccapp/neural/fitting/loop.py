@@ -41,6 +41,8 @@ from vccapp.progress import silent
 
 Batch = TypeVar("Batch")
 Network = TypeVar("Network", bound=nn.Module)
+GAIN = "val_gain"
+"""What a validation says of what a network adds to its baseline: does any share of it help?"""
 LOG_LINES = 2000
 """About so many lines are logged in a run, each the mean of the steps since the last."""
 
@@ -54,6 +56,8 @@ class LoopSpec:
     validate_every : steps, 0 for never; validate_start : before the first step too, so that what a network starts from
         can be its best; metric : what decides on the best weights, `better` when "low" or "high";
         patience : validations without an improvement of more than min_improvement before the end, 0 for no early end
+    trial : a step at which the training ends as hopeless, if no validation so far was better than the start and the
+        last one's `GAIN` is not above 0; 0: never
     checkpoint_seconds : between checkpoints, at least; 0: one after every step
     """
 
@@ -74,6 +78,7 @@ class LoopSpec:
     better: Literal["low", "high"] = "low"
     patience: int = 0
     min_improvement: float = 0.0
+    trial: int = 0
     keep: Literal["best", "last"] = "best"
     checkpoint_seconds: float = 60.0
 
@@ -83,12 +88,14 @@ class LoopResult:
     """How a training went: steps done, those of the best weights, and their metric.
 
     kept_step : those of the weights that were kept because they were the best; None: the last ones were kept
+    hopeless : whether it ended at its trial
     """
 
     steps: int
     best_step: int
     best_metric: float | None
     kept_step: int | None
+    hopeless: bool = False
 
 
 def run_loop(
@@ -146,11 +153,14 @@ def run_loop(
                         best = Best(step, value, weights=kept)
                     else:
                         best.since += 1
+                    if step and step == spec.trial:
+                        best.hopeless = best.step == 0 and not _find_metric(values, GAIN) > 0
                 if shared:  # they end together
                     best.since = take_from_first(best.since, like=weights[0])
+                    best.hopeless = bool(take_from_first(best.hopeless, like=weights[0]))
                 validated = step
                 network.train()
-            if step >= spec.steps or (spec.patience and best.since >= spec.patience):
+            if step >= spec.steps or best.hopeless or (spec.patience and best.since >= spec.patience):
                 break
 
             # Step: gradients of all shares, then the optimiser, then the averaged weights.
@@ -194,7 +204,7 @@ def run_loop(
     checkpoints.write(_pack(step, validated, network, optimiser, averaged, terms, best))
     network.load_state_dict(best.weights or judged.state_dict())
     network.eval()
-    return LoopResult(step, best.step, best.metric, best.step if best.weights else None)
+    return LoopResult(step, best.step, best.metric, best.step if best.weights else None, hopeless=best.hopeless)
 
 
 def _require_finite(weights: Iterable[nn.Parameter], step: int) -> None:
@@ -223,7 +233,9 @@ def learning_rate(spec: LoopSpec, step: int) -> float:
 
 
 def _is_validated(spec: LoopSpec, step: int) -> bool:
-    return spec.validate_every > 0 and step % spec.validate_every == 0 and (step > 0 or spec.validate_start)
+    if not step:
+        return spec.validate_every > 0 and spec.validate_start
+    return step == spec.trial or (spec.validate_every > 0 and step % spec.validate_every == 0)
 
 
 def _average(network: nn.Module, ema: float) -> AveragedModel:

@@ -60,12 +60,16 @@ class Terms:
 
 @dataclass
 class Best:
-    """The best validation so far: its step and metric, the weights then, and how many came after it."""
+    """The best validation so far: its step and metric, the weights then, and how many came after it.
+
+    hopeless : whether the training was given up, as none was better than the start
+    """
 
     step: int = 0
     metric: float | None = None
     since: int = 0
     weights: dict[str, Tensor] = field(default_factory=dict)
+    hopeless: bool = False
 
     def is_beaten(self, value: float, *, better: str, by_more_than: float) -> bool:
         """A metric that is not defined (a correlation with a constant) is no improvement."""
@@ -73,8 +77,9 @@ class Best:
         return math.isfinite(value) and (self.metric is None or sign * (self.metric - value) > by_more_than)
 
     def counts(self) -> dict[str, Any]:
-        return {"best_step": self.step, "best_metric": self.metric, "since_best": self.since}
+        own = {"best_step": self.step, "best_metric": self.metric, "since_best": self.since}
+        return own | {"hopeless": self.hopeless}
 
     @classmethod
     def restore(cls, counts: Mapping[str, Any], weights: dict[str, Tensor]) -> Self:
-        return cls(counts["best_step"], counts["best_metric"], counts["since_best"], weights)
+        return cls(counts["best_step"], counts["best_metric"], counts["since_best"], weights, counts["hopeless"])

@@ -21,6 +21,7 @@ NO_REFERENCES = pd.DataFrame({"name": pd.Series(dtype=str), "value": pd.Series(d
 LABELS = {
     "loss": "Loss",
     "val_loss": "Loss on held-out cells",
+    "val_gain": "Gain over the baseline",
     "loo_error": "Leave-one-out squared error",
     "share": "Share of the prediction beyond the mean that is kept",
     "shrinkage": "Shrinkage (lambda)",
