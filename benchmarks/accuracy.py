@@ -15,6 +15,7 @@ pearson_delta  correlation of predicted and real deltas over genes
 r_deviation    the same after the mean effect of the fold's training perturbations is taken off both: what a model
                knows beyond the mean (0 for the mean itself)
 
+`confidence` of each perturbation (`vccapp.evaluation.confidence`) is by the training part of the fold that tests it.
 `repeat` is what a second experiment would get, `perfect` what the true means would (`vccapp.evaluation.limits`).
 To add a model, add a line to CONTENDERS: a function (case, split, seed, peers) -> Predictor.
 """
@@ -44,6 +45,7 @@ from vccapp.data.simulation.experiment import SimulationSpec
 from vccapp.data.simulation.simulate import simulate
 from vccapp.data.splits.split import Split, make_folds, split_from_lists
 from vccapp.errors import SpecError
+from vccapp.evaluation.confidence import Confidence
 from vccapp.evaluation.limits import compute_limits
 from vccapp.evaluation.profiles import predicted_profiles, real_profiles
 from vccapp.evaluation.scoring.score import compute_metrics
@@ -71,7 +73,7 @@ class Case:
 
     @property
     def labels(self) -> list[str]:
-        return [label for label in self.index.labels if label != CONTROL]
+        return self.index.perturbed
 
     def open(self) -> Dataset:
         return open_dataset(self.path, columns=self.columns)
@@ -180,7 +182,15 @@ def open_cases(data: Path | None, scratch: Path) -> dict[str, Callable[[], Case]
         sources = tuple(scratch / f"{line}.index" for line in lines[1:])
         return Case("McFaline A172", first, scratch / "A172.h5ad", columns, sources=sources)
 
-    cases = {"simulated": simulated, "simulated-pairs": partial(simulated, 20)}
+    def states() -> Case:
+        path = scratch / "states.h5ad"
+        if not path.exists():
+            spec = SimulationSpec(seed=1, n_cells=9000, n_genes=400, n_perturbations=80, n_states=2)
+            simulate(spec.model_copy(update={"weakest": 0.3, "n_programmes": 4}), path)
+        own, columns = str(scratch / "states.truth" / "gene_embedding.npz"), Columns(context="state")
+        return Case("Simulated, two states", index_file(path, scratch, columns=columns), path, columns, embedding=own)
+
+    cases = {"simulated": simulated, "simulated-pairs": partial(simulated, 20), "simulated-states": states}
     if data is not None:
         cases |= {
             "papalexi": papalexi,
@@ -198,9 +208,14 @@ def correlate_deviations(real: np.ndarray, predicted: np.ndarray, mean: np.ndarr
 
 
 def score_cells(case: Case, model: Predictor, labels: Sequence[str], scratch: Path) -> pd.Series:
-    """DES by label, of the model's cells of each label, as many as there are real ones, with the real controls."""
+    """DES by label, of the model's cells of each label, as many as there are real ones, with the real controls.
+
+    NaN in data of several contexts, each of which has controls of its own.
+    """
     import anndata as ad
 
+    if case.index.contexts:
+        return pd.Series(np.nan, index=list(labels))
     dataset = case.open()
     perturbation = dataset.cells["perturbation"].to_numpy(str)
     own = np.flatnonzero(perturbation == CONTROL)
@@ -224,7 +239,7 @@ def score_cells(case: Case, model: Predictor, labels: Sequence[str], scratch: Pa
 
 
 def run_case(case: Case, *, k: int, models: Sequence[str], peers: Path | None, scratch: Path) -> dict:
-    """case, train, labels, and by model its seconds, its scores in the order of the labels, or why it was skipped."""
+    """case, train, labels, confidence; by model its seconds, scores in the order of the labels, or why it has none."""
     folds = case.splitter(case, k)
     labels = sorted(label for fold in folds for label in fold.test)
     real = real_profiles(case.index, labels)
@@ -233,6 +248,7 @@ def run_case(case: Case, *, k: int, models: Sequence[str], peers: Path | None, s
     for limit, table in compute_limits(case.index, labels, METRICS).items():
         own = table.set_index("perturbation").reindex(labels)
         scores[limit] = {name: round_all(own[name]) for name in METRICS}
+    record["confidence"] = round_all(measure_folds(case, folds).loc[labels])
     seconds, skipped = {}, {}
     for name in models:
         try:
@@ -245,6 +261,15 @@ def run_case(case: Case, *, k: int, models: Sequence[str], peers: Path | None, s
         scores[name] = {column: round_all(table[column]) for column in COLUMNS}
         print(f"{case.title}: {name}, {table[list(COLUMNS)].mean().round(3).to_dict()}", flush=True)
     return record | {"seconds": seconds, "skipped": skipped, "scores": scores}
+
+
+def measure_folds(case: Case, folds: Sequence[Split]) -> pd.Series:
+    """The confidence of each label, from the training part of the fold that tests it."""
+    found = [
+        pd.Series(Confidence.of(case.index, fold.train, embedding=case.embedding).measure(fold.test), fold.test)
+        for fold in folds
+    ]
+    return pd.concat(found)
 
 
 def predict_folds(

@@ -22,6 +22,12 @@ GLOSSARY = (
         "too low for perturbations with few cells, and a good model can pass it.",
     ),
     Term("Checkpoint", "", "The state of a training at one step, from which it can resume."),
+    Term(
+        "Confidence",
+        "",
+        "How well the effects of the training genes that are nearest to a target predict each other, as a correlation. "
+        "It is of what is known, not of the model.",
+    ),
     Term("Context", "cell line, cell type", "What cells have in common besides the perturbation."),
     Term("Control", "non-targeting cell", "A cell whose guide silences no gene. Effects are relative to controls."),
     Term("Coverage", "", "Which perturbations a model has knowledge of, such as a gene embedding."),

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from kit.measure import RESULTS
+from kit.sureness import explain_confidence
 
 from vccapp.evaluation.leaderboard.significance import compare_groups
 from vccapp.evaluation.limits import standard_error
@@ -47,6 +48,7 @@ def write_report(results: Mapping[str, Any]) -> None:
 def make_report(results: Mapping[str, Any]) -> str:
     parts = [HEAD, "## In short\n"]
     parts += [_say(case) for case in results["cases"]]
+    parts += [explain_confidence(results["cases"])]
     parts += [_show(case) for case in results["cases"]]
     return "\n".join(parts)
 

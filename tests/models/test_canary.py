@@ -13,6 +13,7 @@ from toy import make_counts
 
 from vccapp.data.reading.opening import open_dataset
 from vccapp.data.splits.split import Split, split_from_lists
+from vccapp.evaluation.confidence import Confidence
 from vccapp.models.base import Fitting, Model, list_trainable, make_model
 from vccapp.models.perturbation_mean import PerturbationMean
 from vccapp.neural.arc_state import process
@@ -27,7 +28,7 @@ LABELS = [f"GENE{i}" for i in range(10)]
 TRAIN, VAL, TEST = LABELS[:6], LABELS[6:8], LABELS[8:]
 SMALL = {"width": 16, "inner": 32, "n_layers": 1, "n_heads": 2, "head_width": 8, "depth": 1, "encoder_depth": 1}
 OWN = {"embedding": "expression"}
-SCOUTER = OWN | {"genes": 15, "width": 16, "inner": 8, "code": 4, "epochs": 2, "batch_size": 32}
+SCOUTER = OWN | {"genes": 15, "width": 16, "inner": 8, "code": 4, "epochs": 2, "epoch_steps": 1, "batch_size": 32}
 STATE = OWN | {"genes": 15, "set_size": 4, "sets": 2, "steps": 4, "validate_every": 2}
 SETTINGS: dict[str, list[dict[str, object]]] = {
     "control_mean": [{}],
@@ -164,3 +165,10 @@ def test_a_planted_leak_is_caught(pair: tuple[Index, Index], tmp_path: Path) -> 
             return deltas
 
     assert find_differences(Leaking, pair, tmp_path) == [TEST[0]]
+
+
+def test_how_sure_a_prediction_is_knows_nothing_of_test_cells(pair: tuple[Index, Index]) -> None:
+    known = [Confidence.of(index, TRAIN, embedding="expression").measure(LABELS) for index in pair]
+    np.testing.assert_array_equal(*known)
+    leaking = [Confidence.of(index, [*TRAIN, TEST[0]], embedding="expression").measure(LABELS) for index in pair]
+    assert np.isfinite(known[0]).all() and not np.array_equal(*leaking)

@@ -445,7 +445,7 @@ def test_whole_path_on_the_demo(settings):
     from vccapp.data.workspace import register
     from vccapp.stats.building.build import build_index
     from vccapp.stats.index import load_index
-    from vccapp.training.record import RunSpec
+    from vccapp.training.record import RunSpec, load_run
     from vccapp.training.run import train
 
     dataset = open_dataset(write_demo(settings))
@@ -463,6 +463,8 @@ def test_whole_path_on_the_demo(settings):
         plan, settings, progress=lambda fraction, message="": messages.append((fraction, message))
     )
     assert report["kind"] == "PRACTICE"
+    told = load_run("r", settings).confidence
+    assert report["confidence"] == {label: told[label] for label in plan.cells} and None not in told.values()
     statuses = {check["name"]: check["status"] for check in report["checks"]}
     assert {name for name, status in statuses.items() if status == "warning"} == {
         "gene_list",

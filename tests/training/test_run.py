@@ -18,6 +18,7 @@ from vccapp.data.reading.opening import open_dataset
 from vccapp.data.splits.split import Split, make_split, write_split
 from vccapp.data.workspace import register
 from vccapp.errors import DataError, SpecError, Stopped, VccAppError
+from vccapp.evaluation.confidence import Confidence
 from vccapp.evaluation.limits import compute_limits, drop_untold
 from vccapp.evaluation.profiles import predicted_profiles, real_profiles
 from vccapp.evaluation.scoring.score import compute_metrics, summarise
@@ -97,6 +98,9 @@ def test_a_finished_run_is_complete(spec: RunSpec, settings: Settings) -> None:
         for name in limits:
             assert run.metrics[part][name] == pytest.approx(told[name])
     assert json.loads((folder / "run.json").read_text())["vccapp"]
+    held_out = [*run.split.val, *run.split.test]
+    sure = Confidence.of(index, run.split.train, embedding="default").measure(held_out)
+    assert list(run.confidence) == held_out and list(run.confidence.values()) == pytest.approx(sure, abs=1e-4)
 
 
 def test_two_runs_have_two_ids(spec: RunSpec) -> None:

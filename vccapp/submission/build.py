@@ -32,6 +32,7 @@ from vccapp.settings import Settings
 from vccapp.stats.index import load_index
 from vccapp.submission.check import CheckResult, Expected, refuse, run_checks
 from vccapp.submission.checking.profiles import control_profiles
+from vccapp.submission.making.confidence import plan_confidence
 from vccapp.submission.making.generate import Opened, generate, plan_genes
 from vccapp.submission.making.made import MADE_FILE, Made, describe_made, find_made, find_versions, write_made
 from vccapp.submission.making.unfinished import taken_bytes
@@ -191,7 +192,7 @@ def _finish(
         progress=part(progress, 0.0, 0.4),
     )
     made = find_made(folder)
-    report = _report(plan, results, clock(), made)
+    report = _report(plan, results, clock(), made, plan_confidence(plan, settings))
     if any(result.status == "failed" for result in results):  # else it is written once, with its package
         write_report(report, folder)
     refuse(results)
@@ -244,7 +245,13 @@ def tell_archive(path: Path, h5ad: Path, season: Season) -> CheckResult:
     )
 
 
-def _report(plan: Plan, results: Sequence[CheckResult], built: datetime, made: Made | None) -> Report:
+def _report(
+    plan: Plan,
+    results: Sequence[CheckResult],
+    built: datetime,
+    made: Made | None,
+    confidence: dict[str, float | None],
+) -> Report:
     return Report(
         id=plan.id,
         kind="PRACTICE" if plan.practice else "SUBMISSION",
@@ -257,5 +264,6 @@ def _report(plan: Plan, results: Sequence[CheckResult], built: datetime, made: M
         cells=plan.cells_in_order,
         checks=tuple(results),
         made=made,
+        confidence=confidence,
         versions=find_versions(),
     )

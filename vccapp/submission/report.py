@@ -33,8 +33,12 @@ def _name_sources(fields: dict[str, Any]) -> dict[str, Any]:
 
 REPORT = Format(
     "report",
-    version=3,
-    migrations={1: _name_sources, 2: lambda fields: {"made": None} | fields},
+    version=4,
+    migrations={
+        1: _name_sources,
+        2: lambda fields: {"made": None} | fields,
+        3: lambda fields: {"confidence": {}} | fields,
+    },
     fix="build the submission again",
 )
 
@@ -44,6 +48,7 @@ class Report(BaseModel):
 
     built : ISO time; alpha : share of the wanted cells; package : its path is a name in the folder; None: refused
     made : what the cells were made with, None where that is not known; versions : when they were packaged
+    confidence : by label, how sure its prediction is (`vccapp.evaluation.confidence`); None where that cannot be told
     """
 
     model_config = ConfigDict(frozen=True)
@@ -60,6 +65,7 @@ class Report(BaseModel):
     checks: tuple[CheckResult, ...]
     versions: dict[str, str]
     made: Made | None = None
+    confidence: dict[str, float | None] = {}
     package: Package | None = None
     folder: Path = Field(Path(), exclude=True)
 

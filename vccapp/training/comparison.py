@@ -90,7 +90,7 @@ def read_predictions(runs: Sequence[RunRecord], *, part: Part) -> tuple[Predicti
     common = set(found[0][0]).intersection(*(labels for labels, _ in found))
     labels = [label for label in found[0][0] if label in common]
     predictions = [
-        Prediction(run.id, name, "run", tuple(own), deltas, _stored_cells(run))
+        Prediction(run.id, name, "run", tuple(own), deltas, _stored_cells(run), run.confidence)
         for run, name, (own, deltas) in zip(runs, name_runs(runs), found, strict=True)
     ]
     return tuple(own if own.labels == tuple(labels) else own.only(labels) for own in predictions)

@@ -16,6 +16,7 @@ from vccapp.data.atomic import remove_folder, save_array, write_folder, write_js
 from vccapp.data.lock import hold_lock
 from vccapp.data.splits.split import Split, check_split, load_split
 from vccapp.errors import DataError, ResourceError, SpecError, Stopped
+from vccapp.evaluation.confidence import measure_confidence
 from vccapp.evaluation.limits import drop_untold
 from vccapp.evaluation.scoring.score import summarise
 from vccapp.faults import describe
@@ -169,10 +170,11 @@ def _work(
         keep(seen=model.seen, made=model.made)
         progress(0.85, "Predicting the held-out perturbations")
         judged = _judged(split, model)
-        basis = model.describe_basis([*judged.val, *judged.test])
+        held_out = [*judged.val, *judged.test]
+        basis = model.describe_basis(held_out)
         deltas = _write_prediction(model, judged, basis, folder / "prediction")
-        same = model.use != "Baseline" and is_same_for_all([*judged.val, *judged.test], deltas, index.genes["gene"])
-        keep(basis=basis, same=same)
+        same = model.use != "Baseline" and is_same_for_all(held_out, deltas, index.genes["gene"])
+        keep(basis=basis, same=same, confidence=measure_confidence(model, index, held_out))
         progress(0.9, "Scoring")
         if judged.val != split.val:
             references = _val_references(index, judged, model)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from vccapp.data.schema import label_in
 from vccapp.data.workspace import Record
 from vccapp.errors import SpecError
+from vccapp.evaluation.confidence import measure_confidence
 from vccapp.evaluation.targets.library import Library, measured_libraries, predicted_library
 from vccapp.evaluation.targets.signature import Signature
 from vccapp.models.base import GUESSED, load_model
@@ -73,6 +74,7 @@ def open_predicted(
                 context=own,
                 run=run.id,
                 basis=basis,
+                confidence=measure_confidence(model, index, labels),
             )
         )
     return libraries

@@ -227,6 +227,7 @@ def test_what_to_silence_next_is_told_by_the_mean_and_spread_of_runs() -> None:
             context=None,
             run=str(number),
             basis=dict.fromkeys(labels, "covered"),
+            confidence=dict.fromkeys(labels, 0.5),
         )
         for number, own in enumerate(found)
     ]

@@ -46,6 +46,7 @@ def parse_devices(devices: str | None) -> "DeviceCount":
 
 
 def format_run(run: "RunRecord") -> str:
+    from vccapp.evaluation.confidence import describe_confidence
     from vccapp.training.record import explain_made
 
     fields = {
@@ -57,6 +58,7 @@ def format_run(run: "RunRecord") -> str:
         "dataset": run.spec.dataset,
         "made": explain_made(run) or None,
         "rests_on": ", ".join(f"{n:,} {what}" for what, n in Counter(run.basis.values()).most_common()) or None,
+        "confidence": describe_confidence(run.confidence) or None,
         "has_seen": ", ".join(known.source for known in run.seen[1:]) or None,
         "note": run.notes.note or None,
         "tags": ", ".join(run.notes.tags) or None,

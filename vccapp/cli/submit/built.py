@@ -201,7 +201,11 @@ def _format_mended(value: dict[str, Any]) -> str:
 
 
 def _format_report(report: dict[str, Any], folder: Path) -> str:
+    from vccapp.evaluation.confidence import describe_confidence
+
     fields = {"submission": report["id"], "kind": report["kind"]}
+    if told := describe_confidence(report["confidence"]):
+        fields["confidence"] = told
     package = report["package"] | {"path": folder / report["package"]["path"]}
     return format_fields(fields) + "\n" + _format_package(package, report["checks"])
 

@@ -1,7 +1,7 @@
 """What is compared on equal terms: the predicted deltas of a run or of a baseline."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal, Self
 
 import numpy as np
@@ -18,6 +18,7 @@ from vccapp.stats.index import Index
 class Prediction:
     """Deltas against the controls for `labels`, log1p units; `name` is how charts call it, `key` how links do.
 
+    confidence : by label, of a run (`vccapp.evaluation.confidence`)
     cells : of a perturbation, (n, n_genes) log1p of predicted cells that are stored; None where they are made from the
     controls
     """
@@ -28,6 +29,7 @@ class Prediction:
     labels: tuple[str, ...]
     deltas: np.ndarray  # (labels, n_genes) float32
     cells: Callable[[str], csr_matrix] | None = None
+    confidence: Mapping[str, float | None] = field(default_factory=dict)
 
     def only(self, labels: Sequence[str]) -> Self:
         """The same for some of the perturbations, in this order."""

@@ -23,7 +23,7 @@ class ScoresView:
     """means : source and the mean of every metric. by_source : source, kind, perturbation, n_degs, one metric.
 
     by_perturbation : all metrics of one prediction, the best perturbation first, with `<metric> baseline`, `<metric>
-    repeat` and `<metric> perfect`. notes : which limits cannot be told, and why
+    repeat` and `<metric> perfect`, and of a run its `confidence`. notes : which limits cannot be told, and why
     """
 
     means: pd.DataFrame
@@ -49,6 +49,8 @@ def view_scores(comparison: Comparison, shown: Prediction, *, metric: str) -> Sc
     for place, (name, source) in enumerate(beside.items(), start=2):
         values = known.loc[known["source"] == source, metric].reindex(order).to_numpy()
         table.insert(place, f"{metric} {name}", values)
+    if shown.confidence:
+        table.insert(2, "confidence", pd.Series(shown.confidence, dtype=float).reindex(order).to_numpy())
     return ScoresView(compute_mean_scores(comparison), by_source, table, explain_untold(comparison, metric))
 
 

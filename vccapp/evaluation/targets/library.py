@@ -8,7 +8,7 @@ with all others of its library is taken out of it: what is left is *specific*. T
 targets is never part of its effect.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -28,7 +28,7 @@ LEAST_EFFECTS = 5
 """Effects of a library, below which what they have in common cannot be told."""
 ALIKE = 1e-5
 """An effect of which no more than this share, of its squares, is its own has none that is specific."""
-ABOUT = ("n_cells", "effect", "reliability", "knockdown", "expression", "basis")
+ABOUT = ("n_cells", "effect", "reliability", "knockdown", "expression", "basis", "confidence")
 """What is known of each effect; empty where it does not apply."""
 
 
@@ -166,6 +166,7 @@ def predicted_library(
     context: str | None,
     run: str,
     basis: dict[str, str],
+    confidence: Mapping[str, float | None],
 ) -> Library:
     """Predicted effects of perturbations of one context. predict : labels to new (n, G) deltas.
 
@@ -182,6 +183,7 @@ def predicted_library(
     )
     about = pd.DataFrame({"perturbation": labels, "effect": lengths, "basis": [basis[label] for label in labels]})
     about["expression"] = _expression(index, labels)
+    about["confidence"] = pd.Series(confidence, dtype=float).reindex(labels).to_numpy()
     return Library(title, dataset, context, "predicted", run, effects, about.reindex(columns=["perturbation", *ABOUT]))
 
 

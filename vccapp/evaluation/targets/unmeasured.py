@@ -15,7 +15,8 @@ from vccapp.evaluation.targets.signature import Signature, place
 
 @dataclass(frozen=True)
 class Unmeasured:
-    """genes : rank, gene, effect, spread, upper, cosine, expression, basis; the best first
+    """genes : rank, gene, effect, spread, upper, cosine, expression, basis, confidence (by the first run);
+    the best first
 
     effect : length of the mean predicted delta without the own target, log1p units; spread : root mean squared length
     of the runs' differences from it (n - 1), NaN for one run; upper : effect plus spread; cosine : of the
@@ -49,9 +50,11 @@ def rank_unmeasured(
         placed = place(signature, first.effects.genes)
         strong = keep_extremes(placed.values)
         cosine = np.mean([score_effects(own.effects, placed.places, strong).cosine[:, 0] for own in libraries], axis=0)
-    table = first.about[["perturbation", "expression", "basis"]].rename(columns={"perturbation": "gene"})
+    table = first.about[["perturbation", "expression", "basis", "confidence"]].rename(columns={"perturbation": "gene"})
     table = table.assign(effect=effect, spread=spread, upper=effect + np.nan_to_num(spread), cosine=cosine)
     by = ("upper", False) if signature is None else ("cosine", goal == "reverse")
     table = table.sort_values(by[0], ascending=by[1], kind="stable", na_position="last", ignore_index=True)
     table["rank"] = np.arange(1, len(table) + 1)
-    return Unmeasured(table[["rank", "gene", "effect", "spread", "upper", "cosine", "expression", "basis"]])
+    return Unmeasured(
+        table[["rank", "gene", "effect", "spread", "upper", "cosine", "expression", "basis", "confidence"]]
+    )

@@ -10,6 +10,7 @@ from vccapp.evaluation.comparison.confusion import Distance, view_confusion
 from vccapp.evaluation.comparison.difference import choose_pair, view_difference
 from vccapp.evaluation.comparison.overlap import view_overlap
 from vccapp.evaluation.comparison.scores import PANEL_GENES, Gallery, view_gallery, view_scores
+from vccapp.evaluation.confidence import MEANING
 from vccapp.evaluation.metrics import METRICS
 from vccapp.evaluation.scoring.score import list_pseudobulk_metrics
 from vccapp.figures.comparison import agreement as figures
@@ -69,6 +70,8 @@ def show_scores(chosen: Choice) -> list[str]:
     _show_gallery(view_gallery(chosen.comparison, chosen.shown, metric=metric), name, metric=metric)
     st.subheader(f"{plain(name)}, perturbation by perturbation", anchor=False)
     show_table(view.by_perturbation, key="cmp_scores", text=f"All metrics of {name} by perturbation", name="scores_all")
+    if chosen.shown.confidence:
+        st.caption(f"Confidence: {MEANING}")
     return [chosen.command(verb, "--metric", metric, detail=True) for verb in ("scores", "gallery")]
 
 

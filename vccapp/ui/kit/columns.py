@@ -6,6 +6,7 @@ from typing import Any
 import streamlit as st
 
 from vccapp.data.significance import FDR
+from vccapp.evaluation.confidence import MEANING
 from vccapp.evaluation.leaderboard.metric_names import AVERAGE, find_metric, label_metric
 
 BESIDE = ("baseline", "repeat", "perfect")
@@ -54,6 +55,7 @@ _NUMBERS = {
     "half_correlation": ("Halves' correlation", "%.3f", "Correlation of the deltas of two random halves of the cells"),
     "perfect": ("Perfect", "%.3f", "Correlation that the true effect would have with the measured one"),
     "reliability": ("Reliability", "%.3f", "Spearman-Brown of the halves' correlation"),
+    "confidence": ("Confidence", "%.2f", MEANING),
     "seeds": ("Seeds", "localized", "Number of runs that differ only in the seed"),
     "shared": (
         "Shared",

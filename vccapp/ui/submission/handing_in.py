@@ -5,12 +5,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import streamlit as st
 
+from vccapp.evaluation.confidence import MEANING, describe_confidence
 from vccapp.seasons.base import Phase, Season
 from vccapp.submission.packing.package import Package
 from vccapp.submission.report import Report
 from vccapp.ui.kit.loaders import current_settings
+from vccapp.ui.kit.show import show_table
 from vccapp.ui.server.files import download_name, file_url, submission_file
 from vccapp.wording import bytes_text, plain
 
@@ -49,6 +52,16 @@ def show_package(report: Report) -> None:
         plain(f"{sum(report.cells.values()):,} cells · {report.package.size:,} bytes · sha256 {report.package.sha256}")
     )
     st.caption("A download that breaks goes on where it was. Compare the checksum with `sha256sum FILE`.")
+
+
+def show_confidence(report: Report) -> None:
+    """How sure each prediction is, the least sure first; nothing where that cannot be told."""
+    if told := describe_confidence(report.confidence):
+        with st.expander(f"Confidence: {told}", icon=":material/percent:", key="sub_confidence"):
+            st.caption(MEANING)
+            table = pd.DataFrame({"perturbation": list(report.confidence), "confidence": report.confidence.values()})
+            table = table.astype({"confidence": float}).sort_values("confidence", kind="stable")
+            show_table(table, key="sub_sure", text="Confidence of each prediction", name="confidence", height=260)
 
 
 def show_handing_in(report: Report, season: Season) -> None:

@@ -20,7 +20,7 @@ from vccapp.ui.kit.frame import errors_shown
 from vccapp.ui.kit.jobs import begin_job, show_jobs
 from vccapp.ui.kit.loaders import current_settings
 from vccapp.ui.submission.findings import count_findings, show_findings
-from vccapp.ui.submission.handing_in import show_handing_in, show_package
+from vccapp.ui.submission.handing_in import show_confidence, show_handing_in, show_package
 from vccapp.ui.submission.official import show_official
 from vccapp.wording import bytes_text, duration_text, plain
 
@@ -149,6 +149,7 @@ def _show_package(plan: Plan | None, report: Report | None, job: Job | None, *, 
         with step(4, "Package", state=state, said=said):
             season = find_season(plan.season, current_settings())
             show_package(report)
+            show_confidence(report)
             if plan.genes is not None or plan.order == "season":
                 package = report.folder / report.package.path
                 show_official(package, season, plan.phase, genes=plan.genes, key="sub_official")
