@@ -67,7 +67,8 @@ class StateEmbeddingNet(nn.Module):
         """
         table = self.gene(torch.cat([vectors, self.special]))  # once a step, not once a token
         scaled = table * self.shape.width**0.5
-        tokens = scaled[genes] + self.bin(share.unsqueeze(-1)) @ self.bins
+        # Of `scaled[genes]` threads add up the gradient in any order, and no training would be like another.
+        tokens = functional.embedding(genes, scaled) + self.bin(share.unsqueeze(-1)) @ self.bins
         special = scaled[-2:].expand(len(genes), -1, -1)
         tokens = torch.cat([special[:, :1], tokens, special[:, 1:]], dim=1)
         for layer in self.layers:
@@ -77,7 +78,7 @@ class StateEmbeddingNet(nn.Module):
     def decode(self, table: Tensor, genes: Tensor, cell: Tensor, depth: Tensor, dataset: Tensor) -> Tensor:
         """(cells, n) log1p counts of `genes` (cells, n); depth (cells,) is the cell's mean over its expressed genes."""
         told = torch.cat([cell, depth[:, None], dataset], dim=1).unsqueeze(1).expand(-1, genes.shape[1], -1)
-        return self.decoder(torch.cat([table[genes], told], dim=2)).squeeze(-1)
+        return self.decoder(torch.cat([functional.embedding(genes, table), told], dim=2)).squeeze(-1)
 
 
 class SkipBlock(nn.Module):
