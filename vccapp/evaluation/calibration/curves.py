@@ -24,11 +24,11 @@ from vccapp.parameters import default_of, label_of
 from vccapp.references import FLOORS, FULL_NAMES, LIMITS
 
 KNOBS: Mapping[str, tuple[float, ...]] = {
-    "amplitude": tuple(np.arange(0, 3.01, 0.25).tolist()),
+    "amplitude": (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0),
     "target_level": (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0, 1.5, 2.0),
-    "shrinkage": (0.0, 0.2, 0.4, 0.6, 0.8, 1.0),
-    "shared": (0.0, 0.2, 0.4, 0.6, 0.8, 1.0),
-    "components": (0, 1, 2, 3, 5, MAX_COMPONENTS),
+    "shrinkage": (0.0, 0.25, 0.5, 0.75, 1.0),
+    "shared": (0.0, 0.25, 0.5, 0.75, 1.0),
+    "components": (0, 1, 2, 5, MAX_COMPONENTS),
 }
 """Values at which curves are drawn, beside those of the setting."""
 CHOSEN, PREDICTED, DIFFERENCE = "as chosen", "as predicted", "difference of the two"
