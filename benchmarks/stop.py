@@ -210,10 +210,12 @@ class Bench:
 
 
 def hash_files(folders: Iterable[Path]) -> str:
-    """sha256 of all files that are no records (JSON): these tell times."""
+    """sha256 of all files that are neither records (JSON) nor logs: these tell times."""
     told = hashlib.sha256()
     for folder in folders:
-        for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".json"):
+        for path in sorted(
+            path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".json", ".jsonl")
+        ):
             told.update(f"{path.relative_to(folder)} {hash_file(path)}\n".encode())
     return told.hexdigest()
 
