@@ -54,15 +54,15 @@ def _show_list(settings: Settings) -> list[str]:
 def _show_cluster(settings: Settings) -> list[str]:
     now, fixed = settings.ray_address, is_set("ray_address")
     [row] = [row for row in list_settings(settings) if row.name == "ray_address"]
-    st.markdown(f"Ray address: **{plain(row.value)}** (from: {SOURCES[row.source].lower()})")
+    st.markdown(f"Ray address: **{plain(row.value)}** (from: {plain(SOURCES[row.source].lower())})")
     st.caption(
         "Jobs that are sent to Ray go there; *auto* is the cluster that was started on this machine last. A change "
         "counts for jobs that are started from now on."
     )
     if fixed:
         st.info(
-            f"{variable_of('ray_address')} sets the address, and it wins over this page. Unset it and start the app "
-            "again to change the address here."
+            f"{plain(variable_of('ray_address'))} sets the address, and it wins over this page. Unset it and start the "
+            "app again to change the address here."
         )
     with st.form("settings_ray", border=True):
         kept = now if row.source == "workspace" else ""

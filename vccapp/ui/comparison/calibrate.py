@@ -98,12 +98,12 @@ def _choose_setting(opened: OpenedPool) -> Setting:
         shared: dict[str, Any] = {"key": f"cal_{knob}", "help": known.description, "bind": "query-params"}
         with fields.container():
             if known.default is None:
-                on = st.toggle(f"Set {label_knob(knob).lower()}", key="cal_set", bind="query-params")
+                on = st.toggle(f"Set {plain(label_knob(knob).lower())}", key="cal_set", bind="query-params")
                 shared["disabled"] = not on
-                value = st.slider(label_knob(knob), low, high, 0.2, STEPS[knob], **shared)
+                value = st.slider(plain(label_knob(knob)), low, high, 0.2, STEPS[knob], **shared)
                 values[knob] = value if on else None
             else:
-                values[knob] = st.slider(label_knob(knob), low, high, kind(known.default), STEPS[knob], **shared)
+                values[knob] = st.slider(plain(label_knob(knob)), low, high, kind(known.default), STEPS[knob], **shared)
     return Setting(**values)
 
 

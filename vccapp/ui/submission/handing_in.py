@@ -57,7 +57,7 @@ def show_package(report: Report) -> None:
 def show_confidence(report: Report) -> None:
     """How sure each prediction is, the least sure first; nothing where that cannot be told."""
     if told := describe_confidence(report.confidence):
-        with st.expander(f"Confidence: {told}", icon=":material/percent:", key="sub_confidence"):
+        with st.expander(f"Confidence: {plain(told)}", icon=":material/percent:", key="sub_confidence"):
             st.caption(MEANING)
             table = pd.DataFrame({"perturbation": list(report.confidence), "confidence": report.confidence.values()})
             table = table.astype({"confidence": float}).sort_values("confidence", kind="stable")
