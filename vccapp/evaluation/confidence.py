@@ -88,12 +88,9 @@ class Confidence:
     def _agreement(self, rows: np.ndarray, weights: np.ndarray) -> float:
         """The weighted mean, over these perturbations, of each one's correlation with the mean of the others."""
         products = self.products[np.ix_(rows, rows)]
-        others = np.tile(weights, (len(rows), 1))
-        np.fill_diagonal(others, 0)
-        along = np.einsum("ij,ij->i", others, products)
-        lengths = np.sqrt(
-            np.einsum("ij,jk,ik->i", others, products, others, optimize=True).clip(0) * products.diagonal()
-        )
+        own, sums = products.diagonal(), products @ weights
+        along = sums - weights * own
+        lengths = np.sqrt((weights @ sums - 2 * weights * sums + weights**2 * own).clip(0) * own)
         agreed = np.divide(along, lengths, out=np.zeros_like(along), where=lengths > 1e-12)
         return float(weights @ agreed / weights.sum())
 

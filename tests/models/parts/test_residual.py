@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy_index import ToyIndex
 
-from vccapp.models.parts.residual import fit_share, measure_gain
+from vccapp.data.splits.split import Split
+from vccapp.models.parts.residual import fit_share, measure_gain, predict_unseen
 
 GENES = [f"GENE{i}" for i in range(60)]
 LABELS = GENES[:4]
@@ -52,3 +53,23 @@ def test_a_single_perturbation_is_its_own_judge() -> None:
     base, added = np.random.default_rng(0).normal(0, 0.3, (2, 4, len(GENES))).astype(np.float32)
     index = index_of(base + 0.5 * added)
     assert measure_gain(index, LABELS[:1], base[:1], (base + added)[:1]) > 0.9
+
+
+class Witness:
+    """A model that predicts how many of the labels it was fitted on have the target of each that it is asked for."""
+
+    def fit(self, index: ToyIndex, split: Split, *, seed: int) -> "Witness":
+        self.known = [label.partition("@")[0] for label in split.train]
+        return self
+
+    def predict(self, labels: list[str]) -> np.ndarray:
+        return np.repeat([[self.known.count(label.partition("@")[0])] for label in labels], len(GENES), axis=1)
+
+
+@pytest.mark.parametrize(("test", "others"), [(("NEW@A", "NEW@B"), 0), (("GENE0@C",), 1), ((), 0)])
+def test_what_is_left_out_is_unknown_as_what_is_asked_for(test: tuple[str, ...], others: int) -> None:
+    """A target in another context would tell the very effect. Where that is what is asked for, it may be known."""
+    train = tuple(f"{gene}@{context}" for gene in GENES[:12] for context in "AB")
+    split = Split(name="s", dataset="d", method="lists", seed=0, train=train, val=(), test=test)
+    known = predict_unseen(Witness, index_of(np.zeros((4, len(GENES)))), split, seed=0)
+    assert (known == 0).all() if not others else (known >= 0).all() and known.mean() > 0.7
