@@ -112,6 +112,27 @@ def test_gaussian_kernel_equals_sklearn_on_centred_kernels(embedding: str) -> No
     np.testing.assert_allclose(model.predict(PERTURBATIONS), predicted, atol=1e-4)
 
 
+@pytest.mark.parametrize(("asked", "learns"), [("P17@A", False), ("P3@C", True)])
+def test_another_context_does_not_tell_what_is_left_out(embedding: str, asked: str, learns: bool) -> None:
+    """Effects have nothing to do with the vectors, and are the same in both contexts. Who asks for the effect of an
+    unseen target finds nothing; who asks for one that was seen elsewhere finds it.
+    """
+    rng = np.random.default_rng(4)
+    train = [f"{gene}@{context}" for context in "AB" for gene in PERTURBATIONS[:N]]
+    control, effects = rng.uniform(2, 4, (3, N_GENES)), np.tile(rng.normal(size=(N, N_GENES)), (2, 1))
+    rows = np.vstack([effects, rng.normal(size=(1, N_GENES))])
+    labels = [*train, asked]
+    means = np.vstack([control, rows + control[["ABC".index(label[-1]) for label in labels]]])
+    if asked.endswith("A"):
+        means = np.delete(means, 2, axis=0)  # controls of C
+    split = split_from_lists(name="s", dataset="0" * 16, train=train, test=[asked])
+    index = ToyIndex(labels, GENES, means=means)
+    ridge, knn = (make(name, embedding).fit(index, split) for name in ("gaussian", "knn"))
+    assert (knn.share > 0.9) == learns
+    spread = np.square(ridge.predict(train) - index.deltas(train)).sum() / np.square(effects - effects.mean(0)).sum()
+    assert spread < 0.1 if learns else spread > 0.5
+
+
 def test_leaving_out_with_two_genes_equals_refitting() -> None:
     """With numbers of targets m, the mean is an unpenalised feature m: solved here as one linear system."""
     rng = np.random.default_rng(2)

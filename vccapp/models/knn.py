@@ -52,7 +52,8 @@ class NearestNeighbours(EmbeddedModel):
         self.deviations = effects - self.mean_effects(labels)
         gram = self.deviations.astype(np.float64) @ self.deviations.T
         cosine = _cosine(self.trained, self.trained)
-        np.fill_diagonal(cosine, -np.inf)
+        groups = self.groups if self.groups.max() else np.arange(len(labels))  # of one target nothing would be left
+        cosine[groups[:, None] == groups] = -np.inf
         # Leaving i out moves the mean by -m_i deviation_i / (m'm - m_i^2), as the deviations are orthogonal to m.
         moved = np.divide(counts, (counts @ counts) - counts**2, out=np.zeros_like(counts), where=len(labels) > 1)
         real = np.diag(1 + counts * moved)  # row i: the deviation of i from the others' mean, in deviations

@@ -19,7 +19,7 @@ from vccapp.models.base import MODELS, Fitting
 from vccapp.models.parts.effects import count_targets
 from vccapp.models.parts.embedded import EmbeddedModel
 from vccapp.models.parts.features import EmbeddingSpec, Features
-from vccapp.models.parts.kernels import learn_weights, leave_out, residualise
+from vccapp.models.parts.kernels import find_left, learn_weights, leave_out, residualise
 from vccapp.models.parts.strength import choose_strength, judged_rows
 from vccapp.models.saving import ModelState
 from vccapp.stats.index import Index
@@ -77,7 +77,7 @@ class Ridge(EmbeddedModel):
         gram = deviations.astype(np.float64) @ deviations.T
         self.weights = self._weigh(gram, fitting)
         kernel = self._kernel(self.trained)
-        choices = score_shrinkage(kernel, gram, self.counts)
+        choices = score_shrinkage(kernel, gram, self.counts, self.groups)
         for step, (value, error) in enumerate(choices):
             known = {"shrinkage": value} if np.isfinite(value) else {}  # the last is the mean alone
             fitting.log({"step": step, "loo_error": error / deviations.size} | known)
@@ -96,7 +96,7 @@ class Ridge(EmbeddedModel):
         kernels = np.stack(self._kernels(self.trained))
         sizes = [max(float(np.trace(residualise(kernel, self.counts))) / len(gram), 1e-12) for kernel in kernels]
         kernels /= np.array(sizes)[:, None, None]
-        weights, share = learn_weights(kernels, gram, self.counts)
+        weights, share = learn_weights(kernels, gram, self.counts, self.groups)
         pairs = zip(self.features.blocks, weights, strict=True)
         said = ", ".join(f"{name} {weight:.2f}" for name, weight in pairs)
         why = "learnt" if share else f"equal, as {len(gram):,} perturbations tell no difference"
@@ -107,8 +107,8 @@ class Ridge(EmbeddedModel):
         """rest : (n, n) what of each deviation a fit with all of them leaves over."""
         rows, unshrunk = judged_rows(len(effects)), self.counts**2 / (self.counts @ self.counts)
         means = effects[rows] - deviations[rows] / (1 - unshrunk[rows])[:, None]
-        free = np.maximum(np.diag(rest) - unshrunk, 1e-9)
-        predicted = effects[rows] - (rest[rows] @ deviations) / free[rows, None]
+        left = find_left(rest, np.eye(len(rest)), self.counts, self.groups)
+        predicted = effects[rows] - left[rows] @ deviations
         return choose_strength(effects[rows], means, predicted)
 
     def predict_deviations(self, perturbations: list[str]) -> np.ndarray:
@@ -148,9 +148,11 @@ class Ridge(EmbeddedModel):
         return np.split(vectors, np.cumsum(self.blocks)[:-1], axis=1)
 
 
-def score_shrinkage(kernel: np.ndarray, gram: np.ndarray, counts: np.ndarray) -> list[tuple[float, float]]:
+def score_shrinkage(
+    kernel: np.ndarray, gram: np.ndarray, counts: np.ndarray, groups: np.ndarray | None = None
+) -> list[tuple[float, float]]:
     """(lambda, summed squared error of leaving each out in turn) for every choice; see `leave_out`."""
-    lambdas, errors = leave_out(kernel, gram, counts)
+    lambdas, errors = leave_out(kernel, gram, counts, groups=groups)
     return list(zip(lambdas.tolist(), errors.sum(axis=1).tolist(), strict=True))
 
 

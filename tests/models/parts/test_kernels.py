@@ -16,18 +16,20 @@ def make_kernels(n: int, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return np.stack([own @ own.T / 5 for own in vectors]), effects - effects.mean(axis=0)
 
 
-def test_errors_of_a_weighted_sum_are_those_of_refitting() -> None:
+@pytest.mark.parametrize("groups", [np.arange(12), np.arange(12) // 3, np.arange(12) % 5])
+def test_errors_of_a_weighted_sum_are_those_of_refitting(groups: np.ndarray) -> None:
     kernels, deviations = make_kernels(12)
     kernel = 0.3 * kernels[0] + 0.7 * kernels[1]
-    lambdas, errors = leave_out(kernel, deviations @ deviations.T, np.ones(12), np.array([0.1, 2.0, np.inf]))
+    gram, choices = deviations @ deviations.T, np.array([0.1, 2.0, np.inf])
+    lambdas, errors = leave_out(kernel, gram, np.ones(12), choices, groups=groups)
     for shrinkage, found in zip(lambdas, errors, strict=True):
         for i in range(12):
-            keep = np.delete(np.arange(12), i)
+            keep = np.flatnonzero(groups != groups[i])
             mean = deviations[keep].mean(axis=0)
             own = kernel[np.ix_(keep, keep)]
             centred = own - own.mean(axis=0) - own.mean(axis=1)[:, None] + own.mean()
             asked = kernel[i, keep] - own.mean(axis=0) - kernel[i, keep].mean() + own.mean()
-            alpha = np.linalg.solve(centred + min(shrinkage, 1e12) * np.eye(11), deviations[keep] - mean)
+            alpha = np.linalg.solve(centred + min(shrinkage, 1e12) * np.eye(len(keep)), deviations[keep] - mean)
             assert found[i] == pytest.approx(np.square(deviations[i] - mean - asked @ alpha).sum(), rel=1e-6)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from vccapp.data.schema import positions_of
+from vccapp.data.schema import positions_of, target_of
 from vccapp.data.splits.split import Split
 from vccapp.errors import SpecError
 from vccapp.models.base import Fitting, Model, targets
@@ -29,6 +29,7 @@ MIN_TRAINED = 3
 class EffectModel(Model):
     """A model of deviations from the mean effect."""
 
+    groups: np.ndarray  # (n,) of the perturbations learnt from, see `group_alike`; only while it learns
     mean_effect: PerContext  # (n_contexts, n_genes) float32, of one silenced gene, log1p units
     residual: float | None  # share of control expression left on a target; None where it could not be measured
 
@@ -47,6 +48,7 @@ class EffectModel(Model):
         if len(used) < len(labels):  # deviations sum to 0 over what is learnt from; the mean effect is that of all
             known = fit_mean(self.control_means.contexts, used, learnt, own)
             learnt = learnt + self.mean_effects(used) - own[:, None] * known.of(used)
+        self.groups = group_alike(used, split)
         self.learn_deviations(used, learnt, index, fitting)
 
     def check_inputs(self, index: Index, split: Split, *, device: str) -> None:
@@ -116,6 +118,17 @@ def fit_mean(contexts: Sequence[str], labels: Sequence[str], effects: np.ndarray
         return (counts[own] @ effects[own] / (counts[own] @ counts[own])).astype(np.float32)
 
     return PerContext.summed_up(contexts, labels, fit)
+
+
+def group_alike(labels: Sequence[str], split: Split) -> np.ndarray:
+    """(n,) numbers of what is to be left out together, so that it is as unknown as what the split holds out.
+
+    The same targets in several contexts are a group: in another context they tell the very effect. Each label is its
+    own where training knows targets that are held out, from other contexts say.
+    """
+    names = [target_of(label) for label in labels]
+    asked = {target_of(label) for label in (*split.val, *split.test)}
+    return pd.factorize(np.array(names if asked.isdisjoint(names) else labels, dtype=object))[0]
 
 
 def count_targets(perturbations: Sequence[str]) -> np.ndarray:

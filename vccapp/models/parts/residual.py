@@ -14,12 +14,12 @@ a network would undo a greater strength (`vccapp.models.parts.strength`).
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import pandas as pd
 
-from vccapp.data.schema import positions_of, target_of
+from vccapp.data.schema import positions_of
 from vccapp.data.splits.split import Split
 from vccapp.errors import SpecError
 from vccapp.models.base import MODELS, Model, make_model
+from vccapp.models.parts.effects import group_alike
 from vccapp.models.parts.knockdown import target_positions
 from vccapp.stats.index import Index
 
@@ -54,14 +54,9 @@ def cross_fit(make: Callable[[], Model], index: Index, split: Split, *, seed: in
 
 
 def predict_unseen(make: Callable[[], Model], index: Index, split: Split, *, seed: int) -> np.ndarray:
-    """(train, n_genes) float32 deltas of the training perturbations, each by the fit of FOLDS that lacks it.
-
-    And its targets in any other context, where the split holds out targets of which training knows nothing either.
-    """
-    labels, targets = np.array(split.train), [target_of(label) for label in split.train]
-    is_asked_elsewhere = not {target_of(label) for label in (*split.val, *split.test)}.isdisjoint(targets)
-    group, groups = pd.factorize(labels if is_asked_elsewhere else np.array(targets))
-    fold = (np.random.default_rng((seed, 4)).permutation(len(groups)) % FOLDS)[group]
+    """(train, n_genes) float32 deltas of the training perturbations, each by the fit of FOLDS that lacks its group."""
+    labels, group = np.array(split.train), group_alike(split.train, split)
+    fold = (np.random.default_rng((seed, 4)).permutation(group.max() + 1) % FOLDS)[group]
     deltas = np.empty((len(labels), len(index.genes)), np.float32)
     for i in range(FOLDS):
         others = split.model_copy(update={"train": tuple(labels[fold != i].tolist())})
