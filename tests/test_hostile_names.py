@@ -45,6 +45,7 @@ PREFIXES = {
     "runs": "runs",
     "sweep": "sweeps",
     "cmp": "compare",
+    "cal": "compare",
     "tgt": "targets",
     "scores": "scores",
     "official": "scores",

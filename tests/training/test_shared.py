@@ -100,7 +100,9 @@ def distance(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> float:
 @pytest.mark.usefixtures("bfloat16")
 @pytest.mark.parametrize("model", SMALL)
 def test_two_processes_give_the_weights_of_one(model: str, workspace: Settings) -> None:
-    """At every precision that the form offers: to rounding in float32, and closer than bfloat16 is to float32."""
+    """At every precision that the form offers: to rounding in float32; in bfloat16 each is as far from float32 as the
+    other, and so at most twice as far from each other.
+    """
     found, logs = {}, {}
     for precision, n in product(PRECISIONS, (1, 2)):
         spec = spec_of(model, workspace, precision=precision)
@@ -122,7 +124,7 @@ def test_two_processes_give_the_weights_of_one(model: str, workspace: Settings) 
             each = [logs[precision, n][name].dropna().iloc[:first] for n in (1, 2)]
             np.testing.assert_allclose(each[1], each[0], atol=1e-5, err_msg=name)
     rough, shared = (learnt(found["auto", n], model) for n in (1, 2))
-    assert 0 < distance(shared, rough) < distance(rough, one)
+    assert 0 < distance(shared, rough) < 2 * distance(rough, one)
     np.testing.assert_allclose(logs["auto", 2], logs["auto", 1], rtol=3e-2, atol=2e-3)
 
 

@@ -120,7 +120,13 @@ def test_every_term_and_every_score_has_its_curve(settings: Settings) -> None:
     assert_well(page)
     titles = [chart["title"]["text"] for chart in charts(page)]
     assert titles[:3] == ["Pearson of deltas", "PDS (L1)", "MAE"]
-    assert titles[-4:] == ["Loss on held-out cells", "Loss", "Autofocus (squared error of cells)", "Direction"]
+    assert titles[-5:] == [
+        "Loss on held-out cells",
+        "Gain over the baseline",
+        "Loss",
+        "Autofocus (squared error of cells)",
+        "Direction",
+    ]
     mae = charts(page)[2]
     assert mae["layer"][1]["encoding"]["strokeDash"]["scale"]["domain"] == [
         "ridge on gene vectors",

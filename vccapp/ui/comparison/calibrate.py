@@ -129,7 +129,7 @@ def _show_curves(curves: Curves) -> None:
             knob_curves(
                 own,
                 pd.DataFrame({"name": marks.index, "value": marks[metric].to_numpy()}),
-                title=f"{label} along each knob",
+                title=label,
                 note=f"{best} is better; band: standard error over {curves.n} perturbations; orange: as chosen",
             ),
             key=f"cal_curve_{metric}",
