@@ -60,5 +60,5 @@ def knob_curves(values: pd.DataFrame, marks: pd.DataFrame, *, title: str, note: 
         .properties(**PANEL)
         .facet(facet=alt.Facet("knob:N", sort=knobs, header=header), columns=COLUMNS)
         .resolve_scale(x="independent")
-        .properties(title=heading(title, [note], width=WIDE))
+        .properties(title=heading(title, [note], width=WIDE), padding=8)
     )
