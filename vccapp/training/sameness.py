@@ -11,7 +11,7 @@ import pandas as pd
 
 from vccapp.data.schema import context_of, positions_of
 from vccapp.models.base import targets
-from vccapp.models.parts.knockdown import target_positions
+from vccapp.models.parts.knockdown import own_targets
 
 
 def is_same_for_all(labels: Sequence[str], deltas: np.ndarray, genes: Iterable[str]) -> bool:
@@ -21,7 +21,7 @@ def is_same_for_all(labels: Sequence[str], deltas: np.ndarray, genes: Iterable[s
     """
     position = positions_of(genes)
     apart = np.ones(deltas.shape[1], bool)
-    apart[[gene for label in labels for gene in target_positions(label, position)]] = False
+    apart[own_targets(labels, position)[1]] = False
     kinds = pd.Series(range(len(labels))).groupby([f"{len(targets(label))} {context_of(label)}" for label in labels])
     several = [deltas[rows][:, apart] for rows in kinds.groups.values() if len(rows) > 1]
     return bool(several) and all(np.ptp(found, axis=0).max(initial=0.0) < 1e-6 for found in several)

@@ -15,7 +15,7 @@ import numpy as np
 
 from vccapp.data.schema import positions_of
 from vccapp.models.parts.effects import count_targets, fit_mean
-from vccapp.models.parts.knockdown import mask_targets, target_positions
+from vccapp.models.parts.knockdown import mask_targets, own_targets
 from vccapp.stats.halves import correct_spearman_brown, half_deltas, have_halves
 from vccapp.stats.index import Index
 from vccapp.stats.per_context import PerContext
@@ -47,10 +47,8 @@ def _measure_reliability(index: Index, labels: Sequence[str]) -> np.ndarray:
     if not kept:
         return np.ones(len(index.genes), np.float32)
     first, second = (half.astype(np.float64) for half in half_deltas(index, kept))
-    position = positions_of(index.genes["gene"].to_numpy(str))
-    for row, label in enumerate(kept):
-        at = target_positions(label, position)
-        first[row, at] = second[row, at] = 0
+    own = own_targets(kept, positions_of(index.genes["gene"].to_numpy(str)))
+    first[own] = second[own] = 0
     square = (first**2 + second**2).sum(axis=0) / 2
     agreement = np.divide((first * second).sum(axis=0), square, out=np.ones_like(square), where=square > 0)
     return correct_spearman_brown(agreement).astype(np.float32)

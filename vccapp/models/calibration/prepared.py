@@ -19,7 +19,7 @@ from vccapp.data.schema import positions_of
 from vccapp.models.calibration.basis import Basis
 from vccapp.models.calibration.setting import Setting
 from vccapp.models.parts.effects import count_targets
-from vccapp.models.parts.knockdown import target_positions
+from vccapp.models.parts.knockdown import own_targets
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,7 @@ class Prepared:
         cls, labels: Sequence[str], deltas: np.ndarray, basis: Basis, *, control: np.ndarray, genes: np.ndarray
     ) -> "Prepared":
         """deltas, control : (n, n_genes) float32"""
-        position = positions_of(genes)
-        pairs = [(row, at) for row, label in enumerate(labels) for at in target_positions(label, position)]
-        rows, columns = np.array(pairs, np.int64).reshape(-1, 2).T
-        own = (rows, columns)
+        own = own_targets(labels, positions_of(genes))
         rest = np.array(deltas, np.float32)
         shared = count_targets(labels)[:, None] * basis.shared.of(labels)
         rest[own] = shared[own] = 0

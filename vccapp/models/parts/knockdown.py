@@ -24,6 +24,13 @@ def target_positions(perturbation: str, position: Mapping[str, int]) -> list[int
     return [position[gene] for gene in targets(perturbation) if gene in position]
 
 
+def own_targets(perturbations: Sequence[str], position: Mapping[str, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns, one of each for every target that is among the genes: an index into (n, n_genes)."""
+    pairs = [(row, at) for row, label in enumerate(perturbations) for at in target_positions(label, position)]
+    rows, columns = np.array(pairs, np.int64).reshape(-1, 2).T
+    return rows, columns
+
+
 def measure_residual(
     index: Pseudobulks,
     perturbations: Sequence[str],

@@ -20,7 +20,7 @@ from vccapp.data.splits.split import Split
 from vccapp.errors import SpecError
 from vccapp.models.base import MODELS, Model, make_model
 from vccapp.models.parts.effects import group_alike
-from vccapp.models.parts.knockdown import target_positions
+from vccapp.models.parts.knockdown import own_targets
 from vccapp.stats.index import Index
 
 FOLDS = 5
@@ -50,8 +50,8 @@ def cross_fit(make: Callable[[], Model], index: Index, split: Split, *, seed: in
     """
     if len(split.train) < MIN_PERTURBATIONS:
         return _by_least_squares(make()).fit(index, split, seed=seed).predict(split.train)
-    alone = np.arange(len(split.train))  # of a target known in another context it leaves what is of this one: measured,
-    return predict_unseen(lambda: _by_least_squares(make()), index, split, seed=seed, group=alone)  # that helps more
+    alone = np.arange(len(split.train))  # a target that is known in another context leaves what is of this one alone
+    return predict_unseen(lambda: _by_least_squares(make()), index, split, seed=seed, group=alone)
 
 
 def predict_unseen(
@@ -106,7 +106,5 @@ def _compare(
 ) -> tuple[np.ndarray, np.ndarray]:
     """What the network adds, and what is missing: (n, n_genes) each, own targets 0 in the first."""
     added, missing = predicted - base, index.deltas(list(perturbations)) - base
-    position = positions_of(index.genes["gene"].to_numpy(str))
-    for row, label in enumerate(perturbations):
-        added[row, target_positions(label, position)] = 0
+    added[own_targets(perturbations, positions_of(index.genes["gene"].to_numpy(str)))] = 0
     return added, missing
