@@ -10,6 +10,8 @@ PANEL = {"width": 160, "height": 120}
 """Pixels: three of them, with their axes, fill the page of a window of 1024."""
 COLUMNS = 3
 WIDE = 600
+PADDING = {"left": 4, "top": 8, "right": 4, "bottom": 8}
+"""As a whole: Streamlit changes single sides of it."""
 DASHES = {FULL_NAMES[PERTURBATION_MEAN]: [6, 4], FULL_NAMES[REPEAT]: [14, 3], FULL_NAMES[PERFECT]: [1, 0]}
 
 
@@ -60,5 +62,5 @@ def knob_curves(values: pd.DataFrame, marks: pd.DataFrame, *, title: str, note: 
         .properties(**PANEL)
         .facet(facet=alt.Facet("knob:N", sort=knobs, header=header), columns=COLUMNS)
         .resolve_scale(x="independent")
-        .properties(title=heading(title, [note], width=WIDE), padding=8)
+        .properties(title=heading(title, [note], width=WIDE), padding=PADDING)
     )
